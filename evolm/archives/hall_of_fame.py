@@ -1,0 +1,46 @@
+"""The best individuals ever seen, without duplicates: DEAP's ``HallOfFame`` behind a plain state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from deap import tools
+
+from evolm.population import Individual, same_genome
+
+
+class BestFound:
+    """The best ``size`` individuals, best first; failed ones never enter.
+
+    DEAP's ``HallOfFame`` copies what it keeps and puts the newer of two equals first; ``best`` is the older one,
+    so that a best, once found, stays until it is beaten.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._hall = tools.HallOfFame(size, similar=same_genome)
+
+    def update(self, individuals: Iterable[Individual]) -> None:
+        """Consider evaluated individuals."""
+        self._hall.update([individual for individual in individuals if individual.fitness.valid])
+
+    @property
+    def best(self) -> Individual | None:
+        """The best so far, or None."""
+        return max(self._hall, key=lambda found: (found.fitness.values, -found.id), default=None)
+
+    def __iter__(self) -> Any:
+        return iter(self._hall)
+
+    def __len__(self) -> int:
+        return len(self._hall)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return JSON values and arrays."""
+        return {"best_first": [individual.state_dict() for individual in self._hall]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Read back :meth:`state_dict`."""
+        self._hall.clear()
+        for record in reversed(state["best_first"]):  # inserted oldest first, equals fall in the same order
+            self._hall.insert(Individual.from_state(record))

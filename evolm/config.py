@@ -1,0 +1,256 @@
+"""``campaign.toml`` to validated sections and back.
+
+Every table of the file is one pydantic model here; a key that no model knows is an error that names the
+nearest known one. Sections whose keys depend on a chosen name (``[strategy]``, ``[scorers]``) are checked
+against that name's own ``Params`` in :mod:`evolm.campaign.build`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from evolm.errors import ConfigError, nearest
+
+SCHEMA = 1
+FILE_NAME = "campaign.toml"
+
+
+class Section(BaseModel):
+    """A table of the campaign file: unknown keys are refused, values cannot be changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+
+class ModelSection(Section):
+    name: str = Field(description="folder, hub id, .gguf file or package:DIST/FILE")
+    revision: str = Field("", description="revision of a hub id; empty = the default branch")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto = bfloat16 where the hardware multiplies it, else float32"
+    )
+    device: str = Field("auto", description="auto | cpu | cuda | cuda:1 ...")
+    chat_template: Literal["auto", "on", "off"] = Field(
+        "auto", description="wrap prompts in the model's chat template; auto = on where it has one"
+    )
+
+
+class SplitSection(Section):
+    train: float = Field(0.3, ge=0, description="rows for demonstrations (fraction, or count above 1)")
+    dev: float = Field(0.3, gt=0, description="rows that fitness is measured on")
+    test: float = Field(0.4, ge=0, description="rows opened once, at the end")
+    validation: float | Literal["auto"] = Field(
+        "auto", description="rows that choose among the finalists; auto = as many as dev, from rows left over"
+    )
+    seed: int = Field(0, description="of the split, never of the search")
+
+
+class DataFiles(Section):
+    train: str = ""
+    dev: str
+    test: str = ""
+
+
+class TaskSection(Section):
+    name: str = Field("", description="shown in reports; empty = the name of the data file")
+    kind: str = Field("classification", description="kind of task")
+    data: str | DataFiles = Field(description="file beside campaign.toml, package:DIST/FILE, or one file per split")
+    columns: dict[str, str] = Field(description="template field -> column; the field `label` is the gold answer")
+    labels: dict[str, str] | list[str] = Field(
+        default_factory=dict,
+        description="raw value -> word; a list = the words of a task without gold; empty = the values themselves",
+    )
+    metric: str = Field("balanced_accuracy", description="accuracy | balanced_accuracy | macro_f1")
+    pattern: str = Field("", description="regular expression with named groups that cuts text lines into columns")
+    exclude: str = Field("", description="regular expression; rows with a matching field are dropped")
+    max_chars: int = Field(0, ge=0, description="rows with a longer field are dropped; 0 = no limit")
+    split: SplitSection = SplitSection()
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _label_keys_are_text(cls, labels: Any) -> Any:
+        """Accept numbers as raw values from Python, where TOML keys are always text."""
+        if isinstance(labels, Mapping):
+            return {str(key): value for key, value in labels.items()}
+        return labels
+
+
+class TemplateSection(Section):
+    item: str = Field("", description="sandboxed Jinja2; empty = a line per field, then `Label:`")
+    answer: str = Field(" {{ label }}", description="what follows the item; `label` is the label's word")
+    separator: str = Field("\n\n", description="between instruction, demonstrations and item")
+    system: str = Field("", description="system message; empty = none, not the tokenizer's silent default")
+
+
+class PromptSpaceSection(Section):
+    instruction: bool = Field(True, description="evolve the instruction")
+    demonstrations: tuple[int, int] = Field((0, 8), description="fewest and most demonstrations")
+    verbalizers: dict[str, list[str]] = Field(default_factory=dict, description="label -> words that may stand for it")
+    max_tokens: int = Field(600, gt=0, description="longest prompt, item excluded")
+
+
+class SpaceSection(Section):
+    prompt: PromptSpaceSection = PromptSpaceSection()
+
+
+class FitnessSection(Section):
+    combine: Literal["sum"] = Field("sum", description="weighted sum of the scorers")
+
+
+class BudgetSection(Section):
+    evaluations: int = Field(200, ge=0, description="individuals scored; 0 = no limit")
+    items: int = Field(0, ge=0, description="items scored; 0 = no limit")
+    tokens: int = Field(0, ge=0, description="tokens, before caching and sharing; 0 = no limit")
+    seconds: float = Field(0, ge=0, description="checked between generations; 0 = no limit")
+    plateau: int = Field(0, ge=0, description="generations without a better best; 0 = no limit")
+
+
+class EvaluationSection(Section):
+    n_jobs: int | Literal["auto"] = Field("auto", description="worker processes; auto = cores, 1 on a GPU")
+
+
+class BaselinesSection(Section):
+    random_search: bool = Field(True, description="random search at the same budget")
+    few_shot: bool = Field(True, description="best founder's instruction with random demonstrations")
+    prior_corrected: bool = Field(True, description="best founder with contextual calibration")
+
+
+class Campaign(Section):
+    """A whole campaign file, every default filled in."""
+
+    schema_version: Literal[1] = Field(SCHEMA, alias="schema", description="version of this format")
+    name: str = Field("", description="shown in reports; empty = the folder's name")
+    seed: int = Field(0, description="of the search, never of the split")
+    founders: list[str] = Field(default_factory=list, description="JSONL files; [] = written from the labels")
+    model: ModelSection
+    task: TaskSection
+    template: TemplateSection = TemplateSection()
+    space: SpaceSection = SpaceSection()
+    scorers: dict[str, float | dict[str, Any]] = Field(
+        default_factory=lambda: {"label_likelihood": 1.0}, description="name = weight, or a table with `weight`"
+    )
+    fitness: FitnessSection = FitnessSection()
+    strategy: dict[str, Any] = Field(default_factory=lambda: {"name": "genetic"}, description="name and its own keys")
+    operators: dict[str, float] = Field(default_factory=dict, description="operator = weight; 0 = off")
+    budget: BudgetSection = BudgetSection()
+    evaluation: EvaluationSection = EvaluationSection()
+    baselines: BaselinesSection = BaselinesSection()
+
+    def to_toml(self) -> str:
+        """Return the file that reads back as this campaign."""
+        return tomli_w.dumps(self.model_dump(by_alias=True, mode="json"))
+
+
+AnySection = TypeVar("AnySection", bound=BaseModel)
+
+
+def validate(model: type[AnySection], values: Mapping[str, Any], where: str) -> AnySection:
+    """Return ``values`` as ``model``, or raise one sentence.
+
+    Args:
+        model: the section's pydantic model.
+        values: plain TOML values.
+        where: what the sentence calls the place, e.g. ``"campaign.toml"`` or ``"[strategy]"``.
+
+    Raises:
+        ConfigError: for the first thing that is wrong.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_sentence(model, error, where)) from None
+
+
+def _sentence(model: type[BaseModel], error: ValidationError, where: str) -> str:
+    # A union reports every branch that failed; the unknown key is the one a person can act on.
+    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    problem = problems[0]
+    path = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(model, problem["loc"][:-1])
+        return f"{where}: unknown key '{path}'{nearest(str(problem['loc'][-1]), known)}"
+    if problem["type"] == "missing":
+        return f"{where}: '{path}' is required and missing"
+    return f"{where}: '{path}' is {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+
+
+def _known_keys(model: type[BaseModel], path: Sequence[Any]) -> list[str]:
+    """Names that the model reached by ``path`` knows."""
+    current: Any = model
+    for part in path:
+        fields = getattr(current, "model_fields", {})
+        field = next((f for name, f in fields.items() if part in (name, f.alias)), None)
+        if field is None:
+            continue  # pydantic names the branch of a union in the path; it is not a key
+        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        current = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+    return [field.alias or name for name, field in getattr(current, "model_fields", {}).items()]
+
+
+def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """Turn ``["budget.evaluations=50", "model.dtype=float32"]`` into nested tables.
+
+    A value is read as TOML where it is TOML, else as text.
+
+    Raises:
+        ConfigError: if an assignment has no ``=`` or an empty key.
+    """
+    tables: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        parts = [part.strip() for part in key.split(".")]
+        if not equals or not all(parts):
+            raise ConfigError(f"--set {assignment!r}: expected key=value, like budget.evaluations=50")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        overlay(tables, _nest(parts, value))
+    return tables
+
+
+def _nest(parts: Sequence[str], value: Any) -> dict[str, Any]:
+    return {parts[0]: value if len(parts) == 1 else _nest(parts[1:], value)}
+
+
+def overlay(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Write ``changes`` into ``base``, table by table, and return ``base``."""
+    for key, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(base.get(key), dict):
+            overlay(base[key], value)
+        else:
+            base[key] = dict(value) if isinstance(value, Mapping) else value
+    return base
+
+
+def read_tables(path: Path) -> dict[str, Any]:
+    """Read a TOML file as plain tables.
+
+    Raises:
+        ConfigError: if the file is missing, unreadable or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: expected a campaign file, found none") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: expected TOML: {error}") from None
+
+
+def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Campaign:
+    """Read, override and validate a campaign file.
+
+    Args:
+        path: the file.
+        overrides: nested tables that replace what the file says (from ``--set``).
+
+    Raises:
+        ConfigError: if the file cannot be read or a key or value is wrong.
+    """
+    return validate(Campaign, overlay(read_tables(path), overrides or {}), str(path.name))

@@ -1,0 +1,74 @@
+"""Every error that a user can cause, as one family.
+
+::
+
+    EvolmError                      one clear sentence; the command line exits with code 2
+    ├── ConfigError                 campaign.toml, ``--set`` or an argument is wrong
+    │   └── PermissionNeeded        code or data outside what was allowed
+    ├── DataError                   rows, columns, labels or splits are wrong
+    ├── ModelError                  a model is missing, damaged or cannot do what is asked
+    │   └── ContextExceeded         a prompt is longer than the model's context
+    ├── GenomeError                 a genome does not fit its space, or its record is damaged
+    ├── RunError                    a run directory is taken, locked, changed or unwritable
+    ├── ScorerError                 a scorer failed for every item
+    └── WorkerError                 a batch lost its worker too many times
+
+``Interrupted`` is not an error: it says that the user asked to stop and that everything is saved.
+
+A message names the thing, says what was expected and what was found.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class EvolmError(Exception):
+    """Base of all errors that evolm raises for what its users do."""
+
+
+class ConfigError(EvolmError):
+    """A setting is unknown, has the wrong type or contradicts another one."""
+
+
+class PermissionNeeded(ConfigError):
+    """A campaign file names code or data that only the user may admit."""
+
+
+class DataError(EvolmError):
+    """The rows of a task cannot be used as the campaign asks."""
+
+
+class ModelError(EvolmError):
+    """A model cannot be found, read or used."""
+
+
+class ContextExceeded(ModelError):
+    """A prompt needs more tokens than the model's context holds."""
+
+
+class GenomeError(EvolmError):
+    """A genome lies outside its space, or its record cannot be read."""
+
+
+class RunError(EvolmError):
+    """A run directory cannot be created, locked, written or continued."""
+
+
+class ScorerError(EvolmError):
+    """A scorer failed for every item, so no individual can be valid."""
+
+
+class WorkerError(EvolmError):
+    """The same batch lost its worker more often than it may."""
+
+
+class Interrupted(Exception):
+    """The user asked to stop; the work so far is saved and can be resumed."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the known name closest to ``name``, or ``""``."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {matches[0]!r}?" if matches else ""

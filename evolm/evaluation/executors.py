@@ -1,0 +1,115 @@
+"""Where batches are answered: in this process, or by joblib's workers (local processes, dask, ray).
+
+An executor yields results in the order of its batches. A worker that dies takes no answer with it: its
+batches are given to a new one, each at most three times.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+import joblib
+from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
+
+from evolm.errors import WorkerError
+from evolm.evaluation.worker import BatchResult, ModelSpec, answer_batch, answer_in_worker
+from evolm.models import LanguageModel, TokenizedRequest
+
+ATTEMPTS = 3
+
+
+class Executor(Protocol):
+    """Answers batches of tokenised requests.
+
+    ``run`` yields one result per batch, in their order; it may be closed early, and then finishes what runs.
+    """
+
+    n_jobs: int
+
+    def run(self, batches: Sequence[Sequence[TokenizedRequest]]) -> Iterator[BatchResult]: ...
+
+    def close(self) -> None: ...
+
+
+class SerialExecutor:
+    """Answers in this process, with the campaign's own model."""
+
+    n_jobs = 1
+
+    def __init__(self, spec: ModelSpec, model: LanguageModel) -> None:
+        self._spec = spec
+        self._model = model
+
+    def run(self, batches: Sequence[Sequence[TokenizedRequest]]) -> Iterator[BatchResult]:
+        """Yield each batch's result as soon as it is there."""
+        for batch in batches:
+            yield answer_batch(self._spec, batch, self._model)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class JoblibExecutor:
+    """Answers with joblib; ``joblib.parallel_config(backend=...)`` around the campaign moves it to a cluster."""
+
+    def __init__(self, spec: ModelSpec, n_jobs: int) -> None:
+        self._spec = spec
+        self.n_jobs = n_jobs
+
+    def run(self, batches: Sequence[Sequence[TokenizedRequest]]) -> Iterator[BatchResult]:
+        """Yield results in order, redoing what a dead worker left.
+
+        Raises:
+            WorkerError: if the first unanswered batch lost its worker three times.
+        """
+        done = 0
+        attempts = 0
+        while done < len(batches):
+            try:
+                for result in self._dispatch(batches[done:]):
+                    yield result
+                    done += 1
+                    attempts = 0
+            except (BrokenProcessPool, TerminatedWorkerError) as error:
+                attempts += 1
+                if attempts >= ATTEMPTS:
+                    raise WorkerError(
+                        f"a batch of {len(batches[done])} requests lost its worker {attempts} times; "
+                        f"memory may be short for {self.n_jobs} workers ({error})"
+                    ) from None
+
+    def _dispatch(self, batches: Sequence[Sequence[TokenizedRequest]]) -> Iterator[BatchResult]:
+        # max_nbytes=None: requests are small, and joblib's memory maps would outlive a killed parent.
+        parallel = joblib.Parallel(
+            n_jobs=self.n_jobs, return_as="generator", max_nbytes=None, pre_dispatch="2*n_jobs", batch_size=1
+        )
+        job = joblib.delayed(answer_in_worker)
+        parent = os.getpid()
+        with interrupts_kept_from_children():
+            results = parallel(job(self._spec, batch, parent) for batch in batches)
+        yield from results
+
+    def close(self) -> None:
+        """End the local workers, if there are any."""
+        from joblib.externals.loky import get_reusable_executor
+
+        if self.n_jobs > 1:
+            get_reusable_executor(max_workers=self.n_jobs, timeout=None, reuse=True).shutdown(wait=True, kill_workers=True)
+
+
+@contextmanager
+def interrupts_kept_from_children() -> Iterator[None]:
+    """Block Ctrl-C while processes start: they inherit the block, the parent sees the signal afterwards."""
+    blockable = hasattr(signal, "pthread_sigmask") and threading.current_thread() is threading.main_thread()
+    if blockable:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        if blockable:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

@@ -1,0 +1,140 @@
+"""From tokenised requests to forward passes: what is cut, what is shared, what lies in which slab.
+
+Cuts follow from each request alone: its prefix in blocks from the first token, then its item in blocks from
+the item's first token, then each continuation but its last token (whose successor nobody asks for). Equal
+blocks behind equal blocks are one segment, so a genome's prefix is computed once for all its items, a block
+that two genomes begin with is computed once for both, and an item's keys and values serve all its answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evolm.models.language_model import Answer, TokenizedRequest
+from evolm.models.packed_forward import ForwardPlan, Segment
+
+BATCH_TOKENS = 8192  # about what a worker computes between two reports; decides no bit of any answer
+LOOKAHEAD = 512  # segments considered when a slab is filled; bounds the keys and values alive
+
+
+class _Builder:
+    """Collects the segments, positions and targets of a batch."""
+
+    def __init__(self, block: int) -> None:
+        self.block = block
+        self.segments: list[Segment] = []
+        self.positions: list[tuple[int, int]] = []
+        self.targets: list[tuple[int, int]] = []
+        self._known: dict[tuple[int, tuple[int, ...]], int] = {}
+        self._places: dict[tuple[int, int], int] = {}
+
+    def extend(self, tokens: tuple[int, ...], start: int, parent: int) -> int:
+        """Add ``tokens`` behind ``parent`` in blocks; return the last segment."""
+        for begin in range(0, len(tokens), self.block):
+            block = tokens[begin : begin + self.block]
+            key = (parent, block)
+            if key not in self._known:
+                self._known[key] = len(self.segments)
+                self.segments.append(Segment(block, start + begin, parent))
+            parent = self._known[key]
+        return parent
+
+    def position(self, segment: int, offset: int) -> int:
+        place = (segment, offset)
+        if place not in self._places:
+            self._places[place] = len(self.positions)
+            self.positions.append(place)
+        return self._places[place]
+
+    def add(self, request: TokenizedRequest) -> None:
+        cut = request.prefix_length
+        parent = self.extend(request.context[:cut], 0, -1)
+        parent = self.extend(request.context[cut:], cut, parent)
+        first = self.position(parent, len(self.segments[parent].tokens) - 1)
+        for continuation in request.continuations:
+            self.targets.append((first, continuation[0]))
+            before, at = parent, len(request.context)
+            for begin in range(0, len(continuation) - 1, self.block):
+                block = continuation[begin : min(begin + self.block, len(continuation) - 1)]
+                before = self.extend(block, at + begin, before)
+                for offset in range(len(block)):
+                    place = self.position(before, offset)
+                    self.targets.append((place, continuation[begin + offset + 1]))
+
+
+def plan(requests: Sequence[TokenizedRequest], slab_tokens: int, block_tokens: int) -> ForwardPlan:
+    """Return the forward pass that answers ``requests``; its targets follow their order."""
+    builder = _Builder(block_tokens)
+    for request in requests:
+        builder.add(request)
+    slabs = fill_slabs(builder.segments, slab_tokens)
+    return ForwardPlan(builder.segments, slabs, builder.positions, builder.targets)
+
+
+def fill_slabs(segments: Sequence[Segment], slab_tokens: int) -> list[list[int]]:
+    """Fill slabs first-fit, parents before children (in one slab or an earlier one)."""
+    waiting = list(range(len(segments)))
+    placed = [False] * len(segments)
+    slabs: list[list[int]] = []
+    while waiting:
+        slab: list[int] = []
+        room = slab_tokens
+        for index in waiting[:LOOKAHEAD]:
+            segment = segments[index]
+            if len(segment.tokens) <= room and (segment.parent < 0 or placed[segment.parent]):
+                slab.append(index)
+                placed[index] = True
+                room -= len(segment.tokens)
+        slabs.append(slab)
+        waiting = [index for index in waiting if not placed[index]]
+    return slabs
+
+
+def split_answers(requests: Sequence[TokenizedRequest], logprobs: np.ndarray) -> list[Answer]:
+    """Cut a plan's ``(n_targets,)`` log-probabilities into one answer per request."""
+    answers = []
+    begin = 0
+    for request in requests:
+        answer = []
+        for continuation in request.continuations:
+            answer.append(logprobs[begin : begin + len(continuation)])
+            begin += len(continuation)
+        answers.append(tuple(answer))
+    return answers
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Requests that one worker answers between two reports, by their indices in the order asked."""
+
+    indices: tuple[int, ...]
+
+
+def batches(requests: Sequence[TokenizedRequest], target: int = BATCH_TOKENS) -> Iterator[Batch]:
+    """Cut requests into batches of about ``target`` tokens that pass the model, in the order asked.
+
+    A prefix counts once while its requests follow each other. Batches decide no bit of any answer.
+    """
+    indices: list[int] = []
+    tokens = 0
+    last: tuple[int, ...] | None = None
+    for index, request in enumerate(requests):
+        prefix = request.context[: request.prefix_length]
+        cost = len(request.context) - request.prefix_length + sum(len(c) - 1 for c in request.continuations)
+        if prefix != last:
+            cost += len(prefix)
+            if tokens > 0.8 * target:  # a new prefix is a good place to cut: it shares little with the last
+                yield Batch(tuple(indices))
+                indices, tokens = [], 0
+        if indices and tokens + cost > 1.25 * target:
+            yield Batch(tuple(indices))
+            indices, tokens = [], 0
+            cost += len(prefix) if prefix == last else 0
+        indices.append(index)
+        tokens += cost
+        last = prefix
+    if indices:
+        yield Batch(tuple(indices))

@@ -1,0 +1,29 @@
+"""Genomes: what is inherited, and the spaces they live in. A genome kind is one file and one row here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from evolm.errors import GenomeError, nearest
+from evolm.genomes.base import Genome, diversity
+from evolm.genomes.prompt import Demonstration, PromptGenome, PromptSpace
+
+GENOMES: dict[str, Any] = {
+    PromptGenome.kind: PromptGenome,
+}
+
+
+def from_record(record: Mapping[str, Any]) -> Any:
+    """Read a genome of any kind back from its record.
+
+    Raises:
+        GenomeError: if the kind is unknown or the record damaged.
+    """
+    kind = str(record.get("kind"))
+    if kind not in GENOMES:
+        raise GenomeError(f"genome kind {kind!r} is unknown{nearest(kind, GENOMES)}")
+    return GENOMES[kind].from_record(record)
+
+
+__all__ = ["GENOMES", "Demonstration", "Genome", "PromptGenome", "PromptSpace", "diversity", "from_record"]

@@ -1,0 +1,258 @@
+"""A language model that answers batched requests.
+
+A request holds text: a prefix that many requests share, an item, and continuations to be scored. The joined
+string is tokenised at once, since parts encoded separately give other tokens; continuations are split off as
+lm-evaluation-harness does (``_encode_pair``: trailing spaces of the context move to the continuation). The
+shared prefix is the common token prefix of the joined string and the prefix alone, so that a request's cut,
+and with it its arithmetic, depends on the request alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from evolm.errors import ContextExceeded, ModelError
+from evolm.models.loading import PreparedModel, load_config, load_tokenizer, load_weights
+from evolm.models.packed_forward import ATTENTION, ForwardPlan, PackedForward, Segment
+from evolm.models.profile import NumericProfile
+
+PLACEHOLDER = "\u2060evolm\u2060"  # stands for content while a chat template is rendered; occurs in no text
+
+
+@dataclass(frozen=True)
+class LogLikelihood:
+    """A request: the log-probabilities of some continuations of one context.
+
+    Attributes:
+        prefix: instruction and demonstrations, shared by many requests.
+        item: what follows the prefix.
+        continuations: texts that may follow, scored one by one.
+        system: system message where the model's chat template is used; empty = none.
+    """
+
+    prefix: str
+    item: str
+    continuations: tuple[str, ...]
+    system: str = ""
+
+
+@dataclass(frozen=True)
+class TokenizedRequest:
+    """A request as tokens; what workers receive and what the cache is keyed by.
+
+    Attributes:
+        context: tokens of prefix and item.
+        prefix_length: how many of them belong to the prefix.
+        continuations: tokens of each continuation, at least one each.
+    """
+
+    context: tuple[int, ...]
+    prefix_length: int
+    continuations: tuple[tuple[int, ...], ...]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens charged for this request: context and continuations, each once, before any sharing."""
+        return len(self.context) + sum(map(len, self.continuations))
+
+
+# One float32 array per continuation: the log-probability (nats) of each of its tokens.
+Answer = tuple[np.ndarray, ...]
+
+
+class LanguageModel:
+    """A causal language model with its tokenizer; weights load when they are first needed.
+
+    Args:
+        prepared: from :func:`evolm.models.prepare`.
+        chat_template: ``"auto"``, ``"on"`` or ``"off"``.
+
+    Raises:
+        ModelError: if the tokenizer or config cannot be read, or a chat template is asked for and missing.
+    """
+
+    def __init__(self, prepared: PreparedModel, chat_template: str = "auto") -> None:
+        self.prepared = prepared
+        self.tokenizer = load_tokenizer(prepared)
+        self.config = load_config(prepared)
+        has_template = bool(self.tokenizer.chat_template)
+        if chat_template == "on" and not has_template:
+            raise ModelError(f"model {prepared.name!r}: chat_template is 'on', but its tokenizer has none")
+        self.chat = has_template if chat_template == "auto" else chat_template == "on"
+        self.profile = NumericProfile(prepared.dtype, torch.device(prepared.device).type)
+        self._bos = self._leading_special_tokens()
+        self._frames: dict[str, tuple[str, str]] = {}
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens the model was made for."""
+        return int(getattr(self.config, "max_position_embeddings", 0) or 2**31)
+
+    def _leading_special_tokens(self) -> list[int]:
+        with_special = self.tokenizer("a").input_ids
+        plain = self.tokenizer("a", add_special_tokens=False).input_ids
+        return with_special[: with_special.index(plain[0])] if plain and plain[0] in with_special else []
+
+    def framed(self, request: LogLikelihood) -> tuple[str, str, tuple[str, ...]]:
+        """Return prefix, item and continuations as they reach the tokenizer, chat template applied."""
+        if not self.chat:
+            head = f"{request.system}\n\n" if request.system else ""
+            return head + request.prefix, request.item, request.continuations
+        before, after = self._frame(request.system)
+        # The assistant's turn starts a new line of its own: the answer's leading space belongs to the template.
+        answers = tuple(text.lstrip() for text in request.continuations)
+        return before + request.prefix, request.item + after, answers
+
+    def _frame(self, system: str) -> tuple[str, str]:
+        """Return what the chat template puts before and after the user's message."""
+        if system not in self._frames:
+            user = {"role": "user", "content": PLACEHOLDER}
+            if system:
+                text = self._apply([{"role": "system", "content": system}, user], generate=True)
+            else:
+                text = self._without_default_system(user)
+            before, found, after = text.partition(PLACEHOLDER)
+            if not found:
+                raise ModelError(f"model {self.prepared.name!r}: its chat template does not show the user's message")
+            self._frames[system] = before, after
+        return self._frames[system]
+
+    def _apply(self, messages: list[dict[str, str]], generate: bool) -> str:
+        return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generate)
+
+    def _without_default_system(self, user: dict[str, str]) -> str:
+        """Render one user message without the system message that some templates add by themselves."""
+        alone = self._apply([user], generate=True)
+        system = {"role": "system", "content": PLACEHOLDER + "system"}
+        try:
+            both, only = self._apply([system, user], generate=True), self._apply([system], generate=False)
+        except (ValueError, TypeError, RuntimeError, self._template_errors):
+            return alone  # the template knows no system messages, so it adds none
+        if not both.startswith(only):
+            return alone
+        turn = both[len(only) :]
+        bos = self.tokenizer.bos_token or ""
+        if bos and alone.startswith(bos) and not turn.startswith(bos):
+            turn = bos + turn
+        return turn
+
+    @cached_property
+    def _template_errors(self) -> type[Exception]:
+        from jinja2 import TemplateError
+
+        return TemplateError
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the tokens of each text, with the tokens that open a text where there is no chat template."""
+        if not texts:
+            return []
+        lead = [] if self.chat else self._bos
+        encoded = self.tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False)
+        return [lead + ids for ids in encoded.input_ids]
+
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens a text has by itself."""
+        return len(self.tokenizer(text, add_special_tokens=False).input_ids)
+
+    def tokenize(self, requests: Sequence[LogLikelihood]) -> list[TokenizedRequest]:
+        """Return the tokens of every request, in order.
+
+        Raises:
+            ModelError: if a continuation has no tokens of its own.
+            ContextExceeded: if a context and its longest continuation do not fit the model.
+        """
+        texts: dict[str, None] = {}
+        parts = []
+        for request in requests:
+            prefix, item, continuations = self.framed(request)
+            context = prefix + item
+            # Spaces at the end of a context belong to the continuation's first token (lm-eval, _encode_pair).
+            bare = context.rstrip(" ")
+            wholes = [bare + context[len(bare) :] + text for text in continuations]
+            parts.append((prefix, bare, wholes))
+            texts.update(dict.fromkeys((prefix, bare, *wholes)))
+        tokens = dict(zip(texts, self.encode(list(texts)), strict=True))
+        return [
+            self._split(tokens[prefix], tokens[bare], [tokens[whole] for whole in wholes], request)
+            for (prefix, bare, wholes), request in zip(parts, requests, strict=True)
+        ]
+
+    def _split(
+        self, prefix: list[int], context: list[int], wholes: list[list[int]], request: LogLikelihood
+    ) -> TokenizedRequest:
+        continuations = tuple(tuple(whole[len(context) :]) for whole in wholes)
+        for text, ids in zip(request.continuations, continuations, strict=True):
+            if not ids:
+                raise ModelError(f"answer {text!r}: expected at least one token, found none")
+        longest = len(context) + max(map(len, continuations))
+        if longest > self.context_length:
+            raise ContextExceeded(
+                f"a prompt of {longest} tokens is {longest - self.context_length} longer than the context "
+                f"of {self.prepared.name!r} ({self.context_length} tokens)"
+            )
+        if not context:
+            raise ModelError("a prompt needs at least one token before the answer, found none")
+        shared = 0
+        for ours, theirs in zip(prefix, context, strict=False):
+            if ours != theirs:
+                break
+            shared += 1
+        return TokenizedRequest(tuple(context), shared, continuations)
+
+    @cached_property
+    def forward(self) -> PackedForward:
+        """The model itself, loaded and checked against its own plain forward pass."""
+        weights = load_weights(self.prepared, ATTENTION)
+        if not weights._supports_attention_backend:
+            raise ModelError(
+                f"model {self.prepared.name!r}: {type(weights).__name__} does not accept an attention backend"
+            )
+        forward = PackedForward(weights, self.profile.slab_tokens, self.profile.head_rows)
+        self._check(forward)
+        return forward
+
+    def _check(self, forward: PackedForward) -> None:
+        """Refuse an architecture whose packed log-probabilities are not those of its plain forward pass."""
+        generator = torch.Generator().manual_seed(0)
+        size = forward.head.weight.shape[0]
+        ids = torch.randint(size, (12,), generator=generator).tolist()
+        plan = ForwardPlan(
+            segments=[Segment(tuple(ids[:5]), 0, -1), Segment(tuple(ids[5:9]), 5, 0), Segment(tuple(ids[5:11]), 5, 0)],
+            slabs=[[0, 1, 2]],
+            positions=[(2, 5)],
+            targets=[(0, token) for token in range(min(size, 64))],
+        )
+        packed = forward.logprobs(plan)
+        model = forward.model
+        try:
+            model.set_attn_implementation("eager")
+            with torch.inference_mode():
+                device = forward.head.weight.device
+                logits = model(input_ids=torch.tensor([ids[:11]], device=device), use_cache=False).logits[0, -1]
+        finally:
+            model.set_attn_implementation(ATTENTION)
+        plain = logits.float().log_softmax(-1)[: len(packed)].cpu().numpy()
+        difference = float(np.abs(plain - packed).max())
+        allowed = 1e-3 if self.prepared.dtype == "float32" else 1.0
+        if not difference <= allowed:
+            raise ModelError(
+                f"model {self.prepared.name!r}: packed and plain forward passes differ by {difference:.3g} nats "
+                f"(at most {allowed:g} expected), so this architecture cannot be scored in packs"
+            )
+
+
+def describe_tokens(model: LanguageModel, request: LogLikelihood) -> list[tuple[str, bool]]:
+    """Return the pieces of a rendered prompt with a mark on those that are scored, for people to read."""
+    tokens: Any = model.tokenize([request])[0]
+    pieces = [(model.tokenizer.decode([token]), False) for token in tokens.context]
+    for index, continuation in enumerate(tokens.continuations):
+        if index:
+            pieces.append((" | ", False))
+        pieces += [(model.tokenizer.decode([token]), True) for token in continuation]
+    return pieces

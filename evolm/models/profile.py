@@ -1,0 +1,66 @@
+"""The numeric profile: everything that decides the last bit of an answer, besides the request.
+
+In bfloat16 a logit moves by 0.25 to 0.8 when a matrix product's shape, the cut of a prefix or the number of
+threads changes. The profile fixes them once per run; it is stored in the run and part of every cache key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+import transformers
+
+ARITHMETIC = 1  # raised whenever evolm's own forward pass changes a bit
+
+
+def _versions() -> dict[str, str]:
+    return {"torch": str(torch.__version__), "transformers": transformers.__version__, "arithmetic": str(ARITHMETIC)}
+
+
+@dataclass(frozen=True)
+class NumericProfile:
+    """Canonical shapes and surroundings of all arithmetic.
+
+    Attributes:
+        dtype: ``"float32"`` or ``"bfloat16"``.
+        device: torch's name of the device type.
+        slab_tokens: tokens in each pass of the linear layers.
+        block_tokens: longest segment; prefixes and items are cut every so many tokens from their start.
+        head_rows: scored positions in each pass of the output head.
+        threads: torch threads of every process that computes.
+    """
+
+    dtype: str
+    device: str = "cpu"
+    slab_tokens: int = 512
+    block_tokens: int = 64
+    head_rows: int = 32
+    threads: int = 1
+    cpu: str = field(default_factory=torch.backends.cpu.get_cpu_capability)
+    versions: dict[str, str] = field(default_factory=_versions)
+
+    def to_record(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits that differ whenever bits may."""
+        return hashlib.sha256(json.dumps(self.to_record(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def best_dtype(device: str) -> str:
+    """Return ``"bfloat16"`` where the hardware multiplies it, else ``"float32"``."""
+    if device.startswith("cuda"):
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    multiplies = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bfloat16" if multiplies else "float32"
+
+
+def best_device() -> str:
+    """Return ``"cuda"`` where there is one, else ``"cpu"``."""
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,96 @@
+"""The contract of variation operators, and the record of how they fare.
+
+An operator makes one child genome from each family of parents. It is handed all families at once, so that
+operators which ask the model can do so in one batch. Parents are never changed; None says that the operator
+has nothing to offer for that family (no second sentence to swap, say).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from evolm.population import Individual
+
+Family = tuple[Individual, ...]
+
+
+@dataclass(frozen=True)
+class VariationContext:
+    """What operators may use.
+
+    Attributes:
+        rng: the search's generator.
+        space: where children must lie.
+    """
+
+    rng: np.random.Generator
+    space: Any
+
+
+class Operator(Protocol):
+    """Makes children; see the module's contract.
+
+    Attributes:
+        name: its row in ``OPERATORS``.
+        role: ``"mutation"`` reads the first parent only, ``"crossover"`` reads two.
+        genome: the kind of genome it varies.
+        weight: how often it is chosen among those of its role, unless the campaign says otherwise.
+        summary: what it does, for people.
+    """
+
+    name: str
+    role: Literal["mutation", "crossover"]
+    genome: str
+    weight: float
+    summary: str
+
+    def vary(self, families: Sequence[Family], context: VariationContext) -> list[Any | None]: ...
+
+
+@dataclass(frozen=True)
+class FunctionOperator:
+    """An operator that is a pure function: ``function(rng, space, *genomes) -> genome or None``."""
+
+    name: str
+    role: Literal["mutation", "crossover"]
+    genome: str
+    function: Callable[..., Any]
+    weight: float = 1.0
+
+    @property
+    def summary(self) -> str:
+        """First line of the function's docstring."""
+        return (self.function.__doc__ or "").strip().splitlines()[0]
+
+    def vary(self, families: Sequence[Family], context: VariationContext) -> list[Any | None]:
+        """Apply the function to each family's genomes."""
+        arity = 2 if self.role == "crossover" else 1
+        return [
+            self.function(context.rng, context.space, *(parent.genome for parent in family[:arity]))
+            for family in families
+        ]
+
+
+@dataclass
+class Rates:
+    """How an operator fared.
+
+    Attributes:
+        tried: children asked of it.
+        accepted: of these, new ones inside the space.
+        evaluated: accepted children whose fitness is known.
+        better: of these, those that beat the best of their parents.
+    """
+
+    tried: int = 0
+    accepted: int = 0
+    evaluated: int = 0
+    better: int = 0
+
+    def to_record(self) -> dict[str, int]:
+        """Return plain JSON values."""
+        return asdict(self)

@@ -1,0 +1,9 @@
+"""What a run directory tells: a summary for the terminal, figures, and one self-contained page."""
+
+from __future__ import annotations
+
+from evolm.report.page import write_report
+from evolm.report.reading import RunRecord
+from evolm.report.summary import render_summary
+
+__all__ = ["RunRecord", "render_summary", "write_report"]

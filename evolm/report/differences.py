@@ -1,0 +1,121 @@
+"""What evolution changed in a prompt: words, demonstrations and label words, marked one by one.
+
+Nothing here is HTML: pieces of text carry a mark, and the page's template escapes and dresses them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Any
+
+Genome = dict[str, Any]
+
+_WORDS = re.compile(r"\w+(?:['’-]\w+)*|\s+|[^\w\s]")
+_UNRELATED = 0.25  # below this similarity, marking single words would only be noise
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of text; ``mark`` is ``""`` (in both), ``"ins"`` (only new) or ``"del"`` (only old)."""
+
+    text: str
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """One demonstration of a prompt: its fields, its answer, and its mark as in ``Piece``."""
+
+    fields: dict[str, str]
+    label: str
+    mark: str
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of two compared prompts, ready to be shown."""
+
+    instruction: list[Piece]
+    demonstrations: list[Demonstration]
+    verbalizers: list[tuple[str, Piece]]  # (label, the word that stands for it)
+    template: Piece
+    weights: str  # what a delta or hybrid genome holds beside its prompt, shortened; "" for prompts
+
+
+def compare(old: Genome, new: Genome) -> tuple[Side, Side]:
+    """Both genomes with their differences marked: ``"del"`` in the old one, ``"ins"`` in the new one."""
+    before, after = _prompt_part(old), _prompt_part(new)
+    old_words, new_words = word_diff(before.get("instruction") or "", after.get("instruction") or "")
+    return (
+        _side(old, before, after, old_words, "del"),
+        _side(new, after, before, new_words, "ins"),
+    )
+
+
+def word_diff(old: str, new: str) -> tuple[list[Piece], list[Piece]]:
+    """The old text with its lost words marked, and the new text with its won words marked."""
+    a, b = _WORDS.findall(old), _WORDS.findall(new)
+    matcher = SequenceMatcher(str.isspace, a, b, autojunk=False)  # blanks alone are no common ground
+    if matcher.ratio() < _UNRELATED:
+        return [Piece(old, "del")] if old else [], [Piece(new, "ins")] if new else []
+    before: list[Piece] = []
+    after: list[Piece] = []
+    for operation, i, j, k, m in matcher.get_opcodes():
+        before += _pieces(a[i:j], "" if operation == "equal" else "del")
+        after += _pieces(b[k:m], "" if operation == "equal" else "ins")
+    return before, after
+
+
+def _pieces(words: list[str], mark: str) -> list[Piece]:
+    return [Piece("".join(words), mark)] if words else []
+
+
+def _prompt_part(genome: Genome) -> Genome:
+    """The prompt inside a genome: itself, a hybrid's prompt, or nothing in a pure delta."""
+    inner = genome.get("prompt")
+    return inner if isinstance(inner, dict) else genome
+
+
+def _side(genome: Genome, mine: Genome, other: Genome, words: list[Piece], mark: str) -> Side:
+    theirs = {_key(d) for d in other.get("demonstrations") or []}
+    template, before = (str(g.get("template") or "") for g in (mine, other))
+    return Side(
+        instruction=words,
+        demonstrations=[
+            Demonstration(
+                fields={str(k): str(v) for k, v in (d.get("fields") or {}).items()},
+                label=str(d.get("label", "")),
+                mark="" if _key(d) in theirs else mark,
+            )
+            for d in mine.get("demonstrations") or []
+        ],
+        verbalizers=_verbalizers(mine.get("verbalizers") or {}, other.get("verbalizers") or {}, mark),
+        template=Piece(template, "" if template == before else mark),
+        weights=_weights(genome),
+    )
+
+
+def _key(demonstration: dict[str, Any]) -> str:
+    """What makes two demonstrations the same one: the item's digest, or the text where it has none."""
+    return str(demonstration.get("item") or json.dumps(demonstration, sort_keys=True))
+
+
+def _verbalizers(mine: dict[str, str], other: dict[str, str], mark: str) -> list[tuple[str, Piece]]:
+    """Every label that either side renames; a label without an entry stands for itself."""
+    rows = []
+    for label in sorted(mine.keys() | other.keys()):
+        word = mine.get(label, label)
+        rows.append((label, Piece(word, "" if word == other.get(label, label) else mark)))
+    return rows
+
+
+def _weights(genome: Genome, limit: int = 240) -> str:
+    prompt_keys = {"instruction", "demonstrations", "verbalizers", "template", "prompt"}
+    rest = {k: v for k, v in genome.items() if k not in prompt_keys}
+    if rest.get("kind") in (None, "prompt"):
+        return ""
+    text = json.dumps(rest, sort_keys=True)
+    return text if len(text) <= limit else text[:limit] + " …"

@@ -1,0 +1,152 @@
+"""``report.html``: one page, self-contained and offline, rewritten after each generation.
+
+The page is made from the run directory alone and is valid for any journal, from the first line on.
+Prompts hold whatever users and models wrote, so the template escapes everything; only the figures,
+which this package draws itself, pass as markup.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, Template
+from markupsafe import Markup
+
+from evolm.report import plots
+from evolm.report.differences import compare
+from evolm.report.reading import Ancestor, RunRecord
+from evolm.report.tables import (
+    budget_rows,
+    failures,
+    headline,
+    operator_rows,
+    savings,
+    score_rows,
+    signed,
+)
+
+FIGURES = {
+    "curves": (plots.curves, "Scores of all individuals and the best so far, over evaluations"),
+    "gaps": (plots.gaps, "Dev, validation and test scores of the best and of each baseline"),
+    "confusion": (plots.confusion, "Confusion matrix of the best on the test split"),
+    "descent": (plots.descent, "Scores of the best individual's ancestors by generation"),
+}
+
+
+def write_report(directory: Path) -> Path:
+    """Write ``report.html`` into the run directory, in one step, and return its path.
+
+    Raises:
+        RunError: ``directory`` holds no journal, or a damaged one.
+    """
+    html = render_page(RunRecord.read(directory))
+    path = Path(directory) / "report.html"
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(html, encoding="utf-8")
+    os.replace(temporary, path)  # a browser never sees half a page
+    return path
+
+
+def render_page(record: RunRecord) -> str:
+    """The whole page as text; the same run directory gives the same text."""
+    figures = {
+        name: Markup(plots.render(draw, record, alt))  # noqa: S704 - drawn here, text escaped there
+        for name, (draw, alt) in FIGURES.items()
+    }
+    return _template().render(
+        record=record,
+        run=record.run,
+        result=record.result or {},
+        test=record.test or {},
+        figures=figures,
+        headline=headline(record),
+        scores=score_rows(record),
+        validation=record.last("validation") or {},
+        progress=_progress(record),
+        prompts=_prompts(record),
+        line=_line(record),
+        operators=operator_rows(record),
+        budget=budget_rows(record),
+        savings=savings(record),
+        failures=failures(record),
+        profile=_flatten(record.run.get("profile") or {}),
+        updated=next((e["time"] for e in reversed(record.timing) if e.get("time")), ""),
+    )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("evolm.report", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["signed"] = _number(signed)
+    environment.filters["score"] = _number("{:.3f}".format)
+    environment.filters["count"] = _number("{:,.0f}".format)
+    environment.filters["percent"] = _number("{:.0%}".format)
+    return environment.get_template("page.html.jinja")
+
+
+def _number(format: Callable[[float], str]) -> Callable[[Any], str]:
+    """A filter that shows nothing where a partial run has no number yet."""
+    return lambda value: format(value) if isinstance(value, int | float) else ""
+
+
+def _progress(record: RunRecord) -> list[tuple[str, float]]:
+    """``(name, score on dev)`` of what is known before there is a verdict."""
+    entries = [
+        ("best so far", record.best()),
+        ("best founder", record.founder()),
+        ("random search", record.best("random_search")),
+    ]
+    return [(name, e["score"]) for name, e in entries if e is not None and e.get("score") is not None]
+
+
+def _prompts(record: RunRecord) -> dict[str, Any] | None:
+    """The founder's and the best's genome, compared; None while there is nothing to compare."""
+    best, founder = record.best(), record.founder()
+    if best is None:
+        return None
+    result = record.result or {}
+    new = (result.get("best") or {}).get("genome") or best.get("genome") or {}
+    old = (result.get("founder") or {}).get("genome") or (founder or best).get("genome") or {}
+    before, after = compare(old, new)
+    return {
+        "same": old == new,
+        "founder": before,
+        "best": after,
+        "founder_id": (founder or best)["id"],
+        "best_id": best["id"],
+    }
+
+
+def _line(record: RunRecord) -> list[dict[str, Any]]:
+    """The main line of the best, founder first, each with its change over the one before."""
+    best = record.best()
+    rows: list[dict[str, Any]] = []
+    previous: Ancestor | None = None
+    for ancestor in record.descent("main", best["id"]) if best else []:
+        change = None
+        if previous is not None and previous.score is not None and ancestor.score is not None:
+            change = ancestor.score - previous.score
+        others = [p for p in ancestor.parents if previous is None or p != previous.id]
+        rows.append({"individual": ancestor, "change": change, "others": others})
+        previous = ancestor
+    return rows
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested settings as ``("versions.torch", "2.9.0")`` rows."""
+    rows: list[tuple[str, str]] = []
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            rows += _flatten(value, f"{prefix}{key}.")
+        else:
+            rows.append((prefix + key, str(value)))
+    return rows

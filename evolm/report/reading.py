@@ -1,0 +1,244 @@
+"""A run directory as data: the journal, the clock's file and the result, read but never written.
+
+A report is made from these files alone, so it can be rebuilt years later, without the model, and
+while the run is still writing: a torn last line is what a killed or busy writer leaves, and is
+ignored. Entries of a type that this version does not know are ignored too.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from evolm.errors import RunError
+
+Entry = dict[str, Any]
+
+INDIVIDUAL_COLUMNS = (
+    "id generation evaluation status score fitness parents operators digest reason genome measures".split()
+)
+GENERATION_COLUMNS = "generation evaluations items tokens best best_id mean std diversity".split()
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """One individual in a lineage; ``score`` is the task's metric on dev, or None where it failed."""
+
+    id: int
+    generation: int
+    parents: tuple[int, ...]
+    operators: tuple[str, ...]
+    score: float | None
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything a run directory says about its run.
+
+    ``entries`` and ``timing`` keep the order of their files; ``result`` is None until the run has its
+    verdict; ``campaign`` and ``prompt`` are the text of ``campaign.toml`` and ``best/prompt.txt``, or "".
+    """
+
+    directory: Path
+    entries: list[Entry]
+    timing: list[Entry]
+    result: Entry | None
+    campaign: str
+    prompt: str
+
+    @classmethod
+    def read(cls, directory: Path) -> RunRecord:
+        """Read the run in ``directory``.
+
+        Raises:
+            RunError: there is no journal, or a line before its last one, or the result, is damaged.
+        """
+        directory = Path(directory)
+        journal = directory / "journal.jsonl"
+        if not journal.is_file():
+            raise RunError(f"{directory} is not a run directory: it holds no journal.jsonl")
+        entries = _read_lines(journal)
+        result = _read_object(directory / "result.json")
+        if result is None:  # killed between the journal's last line and result.json
+            result = _last(entries, "verdict", None)
+        return cls(
+            directory=directory,
+            entries=entries,
+            timing=_read_lines(directory / "timing.jsonl", strict=False),
+            result=result,
+            campaign=_read_text(directory / "campaign.toml"),
+            prompt=_read_text(directory / "best" / "prompt.txt"),
+        )
+
+    @property
+    def run(self) -> Entry:
+        """The journal's first entry: task, model, seed, strategy, budget; empty when not yet written."""
+        return _last(self.entries, "run", None) or {}
+
+    @property
+    def test(self) -> Entry | None:
+        """What the test split said, or None: not yet opened, or the task has none."""
+        return (self.result or {}).get("test")
+
+    @property
+    def metric(self) -> str:
+        """The task's metric in words."""
+        task = self.run.get("task") or (self.result or {}).get("task") or {}
+        return str(task.get("metric") or "score").replace("_", " ")
+
+    @property
+    def status(self) -> str:
+        """``"finished"``, ``"interrupted"`` or ``"running"`` (also when killed: nobody wrote that down)."""
+        if self.result is not None:
+            return "finished"
+        stopped = bool(self.timing) and self.timing[-1].get("event") == "interrupt"
+        return "interrupted" if stopped else "running"
+
+    def last(self, kind: str, search: str | None = "main") -> Entry | None:
+        """The journal's last entry of that type, of that search (None: of any)."""
+        return _last(self.entries, kind, search)
+
+    def entries_of(self, kind: str, search: str = "main") -> list[Entry]:
+        """All entries of that type and search, in journal order."""
+        return [e for e in self.entries if e.get("type") == kind and e.get("search", "main") == search]
+
+    def generations(self, search: str = "main") -> pd.DataFrame:
+        """One row a finished generation; evaluations, items and tokens are cumulative."""
+        return pd.DataFrame(self.entries_of("generation", search), columns=GENERATION_COLUMNS)
+
+    def individuals(self, search: str = "main") -> pd.DataFrame:
+        """One row an individual, in the order asked.
+
+        ``score`` is NaN where it failed; ``evaluation`` is its place on the axis of evaluations spent
+        (evenly spread between the totals that the generations around it recorded).
+        """
+        frame = pd.DataFrame(self.entries_of("individual", search), columns=INDIVIDUAL_COLUMNS)
+        frame["score"] = pd.to_numeric(frame["score"], errors="coerce").astype(float)
+        frame["evaluation"] = self._evaluations(frame["generation"], search)
+        return frame
+
+    def _evaluations(self, generation: pd.Series, search: str) -> pd.Series:
+        totals = {e.get("generation"): e.get("evaluations") for e in self.entries_of("generation", search)}
+        places = pd.Series(np.nan, index=generation.index, dtype=float)
+        spent = 0.0
+        for number, members in generation.groupby(generation, sort=False):
+            total = totals.get(number)
+            end = float(total) if total is not None and total > spent else spent + len(members)
+            places[members.index] = np.linspace(spent, end, len(members) + 1)[1:]
+            spent = end
+        return places
+
+    def best(self, search: str = "main") -> Entry | None:
+        """The verdict's best individual, else the validation's winner, else the best on dev so far."""
+        individuals = self._by_id(search)
+        if search == "main":
+            named = ((self.result or {}).get("best") or {}).get("id")
+            winner = (self.last("validation") or {}).get("winner")
+            for candidate in (named, winner):
+                if candidate in individuals:
+                    return individuals[candidate]
+        return _best_of(list(individuals.values()))
+
+    def founder(self) -> Entry | None:
+        """The verdict's founder, else the best on dev among the individuals without parents."""
+        named = ((self.result or {}).get("founder") or {}).get("id")
+        individuals = self._by_id("main")
+        if named in individuals:
+            return individuals[named]
+        return _best_of([e for e in individuals.values() if not e.get("parents")])
+
+    def lineage(self, search: str, id: int) -> list[Ancestor]:
+        """The individual and all its ancestors, each once, oldest first, itself last."""
+        known = self._by_id(search)
+        found: dict[int, Ancestor] = {}
+        waiting = [id]
+        while waiting:
+            entry = known.get(waiting.pop())
+            if entry is None or entry["id"] in found:
+                continue
+            found[entry["id"]] = _ancestor(entry)
+            waiting.extend(entry.get("parents") or [])
+        return sorted(found.values(), key=lambda a: (a.id == id, a.generation, a.id))
+
+    def descent(self, search: str, id: int) -> list[Ancestor]:
+        """The main line of the lineage, founder first: at each birth, the parent with the better score."""
+        family = {a.id: a for a in self.lineage(search, id)}
+        line: list[Ancestor] = []
+        current = family.get(id)
+        while current is not None and current not in line:
+            line.append(current)
+            parents = [family[p] for p in current.parents if p in family]
+            current = max(parents, key=lambda a: _rank(a.score), default=None)
+        return line[::-1]
+
+    def _by_id(self, search: str) -> dict[int, Entry]:
+        return {e["id"]: e for e in self.entries_of("individual", search) if "id" in e}
+
+
+def _ancestor(entry: Entry) -> Ancestor:
+    return Ancestor(
+        id=entry["id"],
+        generation=entry.get("generation") or 0,
+        parents=tuple(entry.get("parents") or ()),
+        operators=tuple(entry.get("operators") or ()),
+        score=entry.get("score"),
+    )
+
+
+def _rank(score: float | None) -> float:
+    """A score as a sort key: None and NaN lose to everything."""
+    return -math.inf if score is None or math.isnan(score) else score
+
+
+def _best_of(entries: list[Entry]) -> Entry | None:
+    scored = [e for e in entries if _rank(e.get("score")) > -math.inf]
+    return max(scored, key=lambda e: e["score"], default=None)  # max keeps the first of equals
+
+
+def _last(entries: list[Entry], kind: str, search: str | None) -> Entry | None:
+    for entry in reversed(entries):
+        if entry.get("type") == kind and (search is None or entry.get("search", "main") == search):
+            return entry
+    return None
+
+
+def _read_lines(path: Path, strict: bool = True) -> list[Entry]:
+    """The objects of a JSON-lines file, without a torn last line; none when there is no file.
+
+    The journal is truncated before a resume appends to it, so damage inside it is real (``strict``).
+    The clock's file is not, so a kill may leave a torn line in its middle.
+    """
+    lines = path.read_bytes().splitlines() if path.is_file() else []
+    entries: list[Entry] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            entry = json.loads(line) if line.strip() else None
+        except ValueError:  # of JSON or of UTF-8, cut inside a character
+            if number == len(lines) or not strict:
+                continue
+            raise RunError(f"{path}, line {number}: expected a JSON object, found {line[:40]!r}") from None
+        if isinstance(entry, dict):
+            entries.append(entry)
+    return entries
+
+
+def _read_object(path: Path) -> Entry | None:
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise RunError(f"{path} is damaged: expected a JSON object")
+    return found
+
+
+def _read_text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""

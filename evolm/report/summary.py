@@ -1,0 +1,67 @@
+"""The verdict in the terminal: a compact table, then the claim as the last line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from evolm.report.reading import RunRecord
+from evolm.report.tables import budget_rows, headline, score_rows, signed
+
+
+def render_summary(directory: Path) -> RenderableType:
+    """The run in ``directory`` as a rich renderable: test scores, or the progress where there are none.
+
+    Raises:
+        RunError: ``directory`` holds no journal, or a damaged one.
+    """
+    record = RunRecord.read(directory)
+    rows = score_rows(record)
+    table = _verdict(record) if rows else _progress(record)
+    return Group(_title(record), table, Text(headline(record), style="bold"))
+
+
+def _title(record: RunRecord) -> Text:
+    model = (record.run.get("model") or {}).get("name", "unknown model")
+    name = record.run.get("name") or record.directory.name
+    return Text(f"{name} · {model} · seed {record.run.get('seed', '?')} · {record.status}", style="dim")
+
+
+def _verdict(record: RunRecord) -> Table:
+    items = (record.test or {}).get("items")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column(f"{record.metric}, {items} test items")
+    table.add_column("test", justify="right")
+    table.add_column("gain of the best", justify="right")
+    table.add_column("95 % interval", justify="right")
+    for row in score_rows(record):
+        ends = " to ".join(signed(end) for end in row.interval) if row.interval else ""
+        table.add_row(
+            Text(row.name + (" *" if row.strongest else "")),
+            f"{row.score:.3f}",
+            "" if row.gain is None else signed(row.gain),
+            ends,
+            style="bold" if row.key == "best" else "",
+        )
+    table.add_row(Text("* strongest baseline", style="dim"))
+    return table
+
+
+def _progress(record: RunRecord) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column(f"{record.metric} on dev")
+    table.add_column("", justify="right")
+    for name, entry in (
+        ("best so far", record.best()),
+        ("best founder", record.founder()),
+        ("random search", record.best("random_search")),
+    ):
+        if entry is not None and entry.get("score") is not None:
+            table.add_row(name, f"{entry['score']:.3f}")
+    spent = budget_rows(record)[0]
+    limit = f" of {spent.limit:,.0f}" if spent.limit else ""
+    table.add_row("evaluations", f"{spent.spent:,.0f}{limit}")
+    return table

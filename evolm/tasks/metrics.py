@@ -1,0 +1,121 @@
+"""What a classifier's predictions are worth: pure functions of predicted and gold label indices.
+
+Every metric lies in [0, 1] and higher is better. A prediction of -1 means "no prediction": it is wrong for
+its row and belongs to no class, so it lowers recall but no class's precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.integer]
+Metric = Callable[[Indices, Indices, int], float]
+
+
+class ClassScores(TypedDict):
+    """How one label fared; ``support`` is the number of rows whose gold label it is."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+def confusion_matrix(predicted: Indices, gold: Indices, n_labels: int) -> NDArray[np.int64]:
+    """Count rows by gold and predicted label.
+
+    Args:
+        predicted: ``(n,)`` label indices, -1 for no prediction.
+        gold: ``(n,)`` label indices, in the same order.
+        n_labels: number of labels.
+
+    Returns:
+        ``(n_labels, n_labels + 1)`` counts: a row per gold label, a column per predicted label, and a last
+        column for rows without a prediction.
+
+    Raises:
+        ValueError: if the arrays are empty, differ in shape or hold an index of no label.
+    """
+    predicted, gold = np.asarray(predicted), np.asarray(gold)
+    _check(predicted, gold, n_labels)
+    columns = np.where(predicted == -1, n_labels, predicted)
+    cells = np.bincount(gold * (n_labels + 1) + columns, minlength=n_labels * (n_labels + 1))
+    return cells.reshape(n_labels, n_labels + 1).astype(np.int64)
+
+
+def _check(predicted: Indices, gold: Indices, n_labels: int) -> None:
+    if predicted.ndim != 1 or predicted.shape != gold.shape or not len(gold):
+        raise ValueError(
+            "predicted, gold: expected two arrays of one shape (n,) with n > 0, "
+            f"found {predicted.shape} and {gold.shape}"
+        )
+    for name, indices, lowest in (("predicted", predicted, -1), ("gold", gold, 0)):
+        if not np.issubdtype(indices.dtype, np.integer):
+            raise ValueError(f"{name}: expected integers, found {indices.dtype}")
+        if indices.min() < lowest or indices.max() >= n_labels:
+            raise ValueError(
+                f"{name}: expected indices from {lowest} to {n_labels - 1}, "
+                f"found {indices.min()} to {indices.max()}"
+            )
+
+
+def accuracy(predicted: Indices, gold: Indices, n_labels: int) -> float:
+    """Return the fraction of the ``(n,)`` rows whose prediction is the gold label."""
+    matrix = confusion_matrix(predicted, gold, n_labels)
+    return float(np.trace(matrix) / matrix.sum())
+
+
+def balanced_accuracy(predicted: Indices, gold: Indices, n_labels: int) -> float:
+    """Return the mean recall over the labels that occur in ``gold``; labels that don't are left out."""
+    _, recall, _, support = _rates(confusion_matrix(predicted, gold, n_labels))
+    return float(recall[support > 0].mean())
+
+
+def macro_f1(predicted: Indices, gold: Indices, n_labels: int) -> float:
+    """Return the mean F1 over the labels that occur in ``gold`` or in ``predicted``.
+
+    A label that was predicted although no row has it counts with an F1 of 0. A label that occurs in neither
+    is left out: it would count as 0 for a perfect prediction too.
+    """
+    matrix = confusion_matrix(predicted, gold, n_labels)
+    _, _, f1, support = _rates(matrix)
+    occurs = (support > 0) | (matrix[:, :n_labels].sum(axis=0) > 0)
+    return float(f1[occurs].mean()) if occurs.any() else 0.0
+
+
+def per_class(predicted: Indices, gold: Indices, labels: Sequence[str]) -> list[ClassScores]:
+    """Return precision, recall, F1 and support of each label, in the order of ``labels``.
+
+    A rate whose denominator is 0 (a label never predicted, or never gold) is 0.
+    """
+    precision, recall, f1, support = _rates(confusion_matrix(predicted, gold, len(labels)))
+    return [
+        ClassScores(label=label, precision=float(p), recall=float(r), f1=float(f), support=int(n))
+        for label, p, r, f, n in zip(labels, precision, recall, f1, support, strict=True)
+    ]
+
+
+def _rates(
+    matrix: NDArray[np.int64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Return precision, recall, F1 and support, each ``(n_labels,)``."""
+    hits = matrix.diagonal()
+    support = matrix.sum(axis=1)
+    predicted = matrix[:, : len(matrix)].sum(axis=0)
+    return _ratio(hits, predicted), _ratio(hits, support), _ratio(2 * hits, predicted + support), support
+
+
+def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.where(whole > 0, part / np.maximum(whole, 1), 0.0)
+
+
+CLASSIFICATION_METRICS: dict[str, Metric] = {
+    "accuracy": accuracy,
+    "balanced_accuracy": balanced_accuracy,
+    "macro_f1": macro_f1,
+}

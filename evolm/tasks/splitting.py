@@ -1,0 +1,162 @@
+"""Stratified splits that depend on what the rows say, not on where they stand.
+
+Rows are ranked by a hash of the split's seed and their own digest, so neither the order of a file nor the
+version of a random number generator decides who lands where. Splits are filled one after the other, ``test``
+first: asking for more ``train`` rows later leaves ``test`` and ``dev`` as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evolm.config import SplitSection
+from evolm.errors import ConfigError, DataError
+from evolm.tasks.rows import Item
+from evolm.tasks.wording import counted
+
+SPLITS = ("train", "dev", "validation", "test")
+_FILLED_IN_ORDER = ("test", "dev", "train", "validation")
+_FEWEST_LEFT = 20
+
+
+def split_items(
+    items: Sequence[Item], labels: Sequence[str], section: SplitSection
+) -> dict[str, tuple[Item, ...]]:
+    """Split unique items; within a split they stand in random order, so a prefix is itself a sample.
+
+    Args:
+        items: usable items, all with gold or all without.
+        labels: words of the gold labels; empty for items without gold (no strata then).
+        section: ``[task.split]``: fractions of the items if no value is above 1, else counts.
+
+    Returns:
+        Every name of ``SPLITS``; each label's share of a split is as near to its share of the rows as whole
+        rows allow, and at least one row (except in a ``validation = "auto"``, which takes what is left).
+
+    Raises:
+        ConfigError: if fractions and counts are mixed, or fractions exceed 1.
+        DataError: if there are fewer rows, or fewer of a label, than the splits need.
+    """
+    sizes = split_sizes(section, len(items), gold=bool(labels))
+    firm = [name for name in _FILLED_IN_ORDER if sizes[name] and _is_firm(name, section)]
+    strata = _strata(items, labels, section.seed)
+    if labels:
+        _check_labels(
+            {label: len(stratum) for label, stratum in zip(labels, strata, strict=True)}, sizes, firm
+        )
+    splits: dict[str, tuple[Item, ...]] = {}
+    for name in _FILLED_IN_ORDER:
+        least = 1 if labels and name in firm else 0
+        later = len(firm) - firm.index(name) - 1 if labels and name in firm else 0
+        available = np.array([len(stratum) for stratum in strata])
+        shares = apportion(sizes[name], available, least, available - later)
+        taken = [item for stratum, share in zip(strata, shares, strict=True) for item in stratum[:share]]
+        strata = [stratum[share:] for stratum, share in zip(strata, shares, strict=True)]
+        splits[name] = tuple(sorted(taken, key=lambda item: _rank(section.seed, f"order of {name}", item)))
+    return {name: splits[name] for name in SPLITS}
+
+
+def _is_firm(name: str, section: SplitSection) -> bool:
+    return name != "validation" or section.validation != "auto"
+
+
+def _strata(items: Sequence[Item], labels: Sequence[str], seed: int) -> list[list[Item]]:
+    """Items by label, each list in the order of its ranks; one list where there is no gold."""
+    ranked = sorted(items, key=lambda item: _rank(seed, "split", item))
+    return [[item for item in ranked if item.gold == label] for label in labels] or [ranked]
+
+
+def _rank(seed: int, purpose: str, item: Item) -> bytes:
+    return hashlib.sha256(f"{seed}/{purpose}/{item.digest}".encode()).digest()
+
+
+def split_sizes(section: SplitSection, n: int, gold: bool) -> dict[str, int]:
+    """Return how many of ``n`` usable rows each split takes; errors as for :func:`split_items`."""
+    asked = {"train": section.train, "dev": section.dev, "test": section.test}
+    if section.validation != "auto":
+        asked["validation"] = section.validation
+    fractional = all(asked[name] <= 1 for name in ("train", "dev", "test"))
+    sizes = _from_fractions(asked, n) if fractional else _from_counts(asked, n)
+    for name, value in asked.items():
+        if value and not sizes[name]:
+            raise DataError(
+                f"task.split.{name}: expected rows for {value:g} of the data, found {n} usable in all"
+            )
+    left = n - sum(sizes.values())
+    if section.validation == "auto":
+        sizes["validation"] = min(sizes["dev"], left) if gold and left >= _FEWEST_LEFT else 0
+    return sizes
+
+
+def _from_fractions(asked: Mapping[str, float], n: int) -> dict[str, int]:
+    for name, value in asked.items():
+        if not 0 <= value <= 1:
+            raise ConfigError(
+                f"task.split.{name}: expected a fraction like the other splits, found {value:g}"
+            )
+    total = sum(asked.values())
+    if total > 1 + 1e-9:
+        raise ConfigError(f"task.split: expected fractions that sum to at most 1, found {total:g}")
+    parts = np.array([*asked.values(), max(0.0, 1 - total)])
+    sizes = _nearest_whole(n * parts / parts.sum(), n, np.zeros(len(parts), int), np.full(len(parts), n))
+    return {name: int(size) for name, size in zip(asked, sizes, strict=False)}
+
+
+def _from_counts(asked: Mapping[str, float], n: int) -> dict[str, int]:
+    for name, value in asked.items():
+        if value < 0 or value != int(value):
+            raise ConfigError(
+                f"task.split.{name}: expected a count of rows like the other splits, found {value:g}"
+            )
+    total = int(sum(asked.values()))
+    if total > n:
+        raise DataError(f"task.split: expected {counted(total, 'usable row')} for the splits, found {n}")
+    return {name: int(value) for name, value in asked.items()}
+
+
+def _check_labels(support: Mapping[str, int], sizes: Mapping[str, int], firm: Sequence[str]) -> None:
+    needed = max(2, len(firm))
+    for label, number in support.items():
+        if number < needed:
+            raise DataError(
+                f"label {label!r}: expected at least {counted(needed, 'usable row')} "
+                f"to split into {', '.join(firm)}, found {number}"
+            )
+    for name in firm:
+        if sizes[name] < len(support):
+            raise DataError(
+                f"task.split.{name}: expected at least one row for each of {len(support)} labels, "
+                f"found {counted(sizes[name], 'row')} in all"
+            )
+
+
+def apportion(size: int, available: NDArray[np.int_], least: int, most: NDArray[np.int_]) -> NDArray[np.int_]:
+    """Share ``size`` rows among strata in proportion to ``available``, within bounds.
+
+    Largest remainders: every share is its quota rounded down or up, unless a bound says otherwise. Ties go to
+    the earlier stratum.
+
+    Args:
+        size: rows to share, from ``least * n_strata`` to ``most.sum()``.
+        available: ``(n_strata,)`` rows that each stratum has.
+        least: fewest rows of a stratum.
+        most: ``(n_strata,)`` most rows of each stratum.
+    """
+    quotas = size * available / max(1, available.sum())
+    return _nearest_whole(quotas, size, np.full(len(available), least), most)
+
+
+def _nearest_whole(
+    quotas: NDArray[np.float64], total: int, low: NDArray[np.int_], high: NDArray[np.int_]
+) -> NDArray[np.int_]:
+    """Return whole numbers near ``quotas`` that sum to ``total``, each between its bounds."""
+    shares = np.clip(np.floor(quotas).astype(int), low, high)
+    while shares.sum() < total:
+        shares[np.argmax(np.where(shares < high, quotas - shares, -np.inf))] += 1
+    while shares.sum() > total:
+        shares[np.argmin(np.where(shares > low, quotas - shares, np.inf))] -= 1
+    return shares

@@ -1,0 +1,164 @@
+"""How an item and its answer are written, as sandboxed Jinja2.
+
+Only the templates of ``[template]`` are code; a row's text is always a value, so a cell that reads
+``{{ 7*7 }}`` stays those nine characters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import jinja2
+from jinja2 import meta
+from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+
+from evolm.config import TemplateSection
+from evolm.errors import ConfigError, DataError, nearest
+from evolm.tasks.wording import listed
+
+LABEL = "label"
+
+# What a template may raise on a row: Jinja2's own errors and those of the expressions in it.
+_FAILURES = (
+    jinja2.TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
+    )
+    # The same row must always give the same prompt.
+    del environment.globals["lipsum"]
+    del environment.filters["random"]
+    return environment
+
+
+_ENVIRONMENT = _environment()
+
+
+@lru_cache(maxsize=256)
+def _compiled(source: str) -> jinja2.Template:
+    return _ENVIRONMENT.from_string(source)
+
+
+@dataclass(frozen=True)
+class Template:
+    """The templates of a task: plain data, so it compares, hashes and pickles by its sources.
+
+    Attributes:
+        fields: names that the item template may use.
+        item_source: Jinja2 source of the item.
+        answer_source: Jinja2 source of the answer; ``label`` is the label's word.
+        separator: literal text between instruction, demonstrations and item.
+        system: literal system message; empty = none.
+    """
+
+    fields: tuple[str, ...]
+    item_source: str
+    answer_source: str
+    separator: str
+    system: str
+
+    @classmethod
+    def from_section(cls, section: TemplateSection, fields: Sequence[str]) -> Template:
+        """Check and compile ``[template]`` for rows that have ``fields`` (``label`` among them is ignored).
+
+        Raises:
+            ConfigError: for a field name that Jinja2 cannot use, a syntax error, an unknown name, an item
+                that uses no field or uses the label, or an answer without the label.
+        """
+        known = tuple(field for field in fields if field != LABEL)
+        for field in known:
+            _check_field_name(field)
+        source = section.item or _default_item(known)
+        _check_item(source, known)
+        _check_answer(section.answer)
+        return cls(known, source, section.answer, section.separator, section.system)
+
+    def item(self, fields: Mapping[str, str]) -> str:
+        """Return the text of a row.
+
+        Raises:
+            DataError: if the template fails on this row.
+            ConfigError: if the template tries what the sandbox forbids.
+        """
+        return _render("template.item", self.item_source, fields)
+
+    def answer(self, word: str) -> str:
+        """Return what follows the item when ``word`` is the label; errors as for :meth:`item`."""
+        return _render("template.answer", self.answer_source, {LABEL: word})
+
+
+def _render(where: str, source: str, values: Mapping[str, str]) -> str:
+    try:
+        return _compiled(source).render(values)
+    except SecurityError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    except _FAILURES as error:
+        shown = {name: value[:60] for name, value in values.items()}
+        raise DataError(f"{where}: fails on the row {shown}: {error}") from None
+
+
+def _default_item(fields: Sequence[str]) -> str:
+    lines = [f"{_title(field)}: {{{{ {field} }}}}\n" for field in fields]
+    return "".join(lines) + "Label:"
+
+
+def _title(field: str) -> str:
+    spaced = field.replace("_", " ")
+    return spaced[:1].upper() + spaced[1:]
+
+
+def _names(where: str, source: str) -> set[str]:
+    """Names that a template takes from outside, Jinja2's own functions excluded."""
+    try:
+        tree = _ENVIRONMENT.parse(source)
+        _compiled(source)
+    except jinja2.TemplateSyntaxError as error:
+        raise ConfigError(
+            f"{where}: expected a Jinja2 template, line {error.lineno}: {error.message}"
+        ) from None
+    if any(True for _ in meta.find_referenced_templates(tree)):
+        raise ConfigError(f"{where}: expected one template, found a reference to another one")
+    return meta.find_undeclared_variables(tree)
+
+
+def _check_field_name(field: str) -> None:
+    try:
+        usable = field.isidentifier() and _names("", f"{{{{ {field} }}}}") == {field}
+    except ConfigError:
+        usable = False
+    if not usable:
+        raise ConfigError(f"task.columns: expected a field name that a template can use, found {field!r}")
+
+
+def _check_item(source: str, fields: Sequence[str]) -> None:
+    used = _names("template.item", source)
+    if LABEL in used:
+        raise ConfigError("template.item: expected no `label` (the answer is template.answer), found it used")
+    _refuse_unknown("template.item", used, fields)
+    if used.isdisjoint(fields):
+        raise ConfigError(
+            f"template.item: expected at least one of the fields {listed(fields)}, found none used"
+        )
+
+
+def _check_answer(source: str) -> None:
+    used = _names("template.answer", source)
+    if LABEL not in used:
+        raise ConfigError("template.answer: expected `{{ label }}` in it, found " + repr(source))
+    _refuse_unknown("template.answer", used, [LABEL])
+
+
+def _refuse_unknown(where: str, used: set[str], known: Sequence[str]) -> None:
+    for name in sorted(used - set(known) - set(_ENVIRONMENT.globals)):
+        raise ConfigError(f"{where}: unknown field {name!r}, expected {listed(known)}{nearest(name, known)}")
