@@ -1,0 +1,31 @@
+"""evolm: evolutionary optimisation of small local language models.
+
+Start with :func:`evolve` from Python or ``evolm run`` from the command line.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evolm.api import Result, evolve, load_result
+    from evolm.campaign.observers import Observer
+
+__version__ = "0.1.0"
+__all__ = ["Observer", "Result", "__version__", "evolve", "load_result"]
+
+_PLACES = {
+    "Result": "evolm.api",
+    "evolve": "evolm.api",
+    "load_result": "evolm.api",
+    "Observer": "evolm.campaign.observers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that ``evolm --help`` and workers need not wait for everything."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'evolm' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_PLACES[name]), name)

@@ -10,14 +10,14 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from evolm.errors import ConfigError, nearest
 
-SCHEMA = 1
+SCHEMA: Final = 1
 FILE_NAME = "campaign.toml"
 
 
@@ -89,7 +89,9 @@ class TemplateSection(Section):
 class PromptSpaceSection(Section):
     instruction: bool = Field(True, description="evolve the instruction")
     demonstrations: tuple[int, int] = Field((0, 8), description="fewest and most demonstrations")
-    verbalizers: dict[str, list[str]] = Field(default_factory=dict, description="label -> words that may stand for it")
+    verbalizers: dict[str, list[str]] = Field(
+        default_factory=dict, description="label -> words that may stand for it"
+    )
     max_tokens: int = Field(600, gt=0, description="longest prompt, item excluded")
 
 
@@ -131,7 +133,8 @@ class Campaign(Section):
     template: TemplateSection = TemplateSection()
     space: SpaceSection = SpaceSection()
     scorers: dict[str, float | dict[str, Any]] = Field(
-        default_factory=lambda: {"label_likelihood": 1.0}, description="name = weight, or a table with `weight`"
+        default_factory=lambda: {"label_likelihood": 1.0},
+        description="name = weight, or a table with `weight`",
     )
     fitness: FitnessSection = FitnessSection()
     strategy: dict[str, Any] = Field(default_factory=lambda: {"name": "genetic"}, description="name and its own keys")
@@ -253,4 +256,8 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Campaign:
     Raises:
         ConfigError: if the file cannot be read or a key or value is wrong.
     """
-    return validate(Campaign, overlay(read_tables(path), overrides or {}), str(path.name))
+    tables = read_tables(path)
+    chosen, given = (overrides or {}).get("strategy", {}), tables.get("strategy", {})
+    if "name" in chosen and chosen["name"] != given.get("name"):
+        tables["strategy"] = {}  # the file's keys belong to the strategy that was replaced
+    return validate(Campaign, overlay(tables, overrides or {}), str(path.name))

@@ -89,9 +89,7 @@ class Engine:
         self._compute(missing, known, len(requests))
         return [split_answers([r], known[k])[0] for r, k in zip(requests, keys, strict=True)]
 
-    def _compute(
-        self, missing: dict[bytes, TokenizedRequest], known: dict[bytes, np.ndarray], total: int
-    ) -> None:
+    def _compute(self, missing: dict[bytes, TokenizedRequest], known: dict[bytes, np.ndarray], total: int) -> None:
         """Fill ``known`` with what is missing, batch by batch, storing each as it comes."""
         keys, requests = list(missing), list(missing.values())
         jobs = list(batches(requests))

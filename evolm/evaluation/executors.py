@@ -99,7 +99,9 @@ class JoblibExecutor:
         from joblib.externals.loky import get_reusable_executor
 
         if self.n_jobs > 1:
-            get_reusable_executor(max_workers=self.n_jobs, timeout=None, reuse=True).shutdown(wait=True, kill_workers=True)
+            get_reusable_executor(max_workers=self.n_jobs, timeout=None, reuse=True).shutdown(
+                wait=True, kill_workers=True
+            )
 
 
 @contextmanager

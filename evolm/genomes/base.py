@@ -36,7 +36,5 @@ def content_digest(record: Any) -> str:
 def diversity(genomes: list[Genome]) -> float:
     """Return the mean Jaccard distance between all pairs of genomes, in [0, 1]; 0 for fewer than two."""
     parts = [genome.parts() for genome in genomes]
-    distances = [
-        1 - len(a & b) / max(len(a | b), 1) for index, a in enumerate(parts) for b in parts[index + 1 :]
-    ]
+    distances = [1 - len(a & b) / max(len(a | b), 1) for index, a in enumerate(parts) for b in parts[index + 1 :]]
     return sum(distances) / len(distances) if distances else 0.0

@@ -70,8 +70,7 @@ class PromptGenome:
     def prefix(self, template: Template) -> str:
         """Render everything before the item, its separator included."""
         shown = [
-            template.item(dict(demo.fields)) + template.answer(self.word(demo.label))
-            for demo in self.demonstrations
+            template.item(dict(demo.fields)) + template.answer(self.word(demo.label)) for demo in self.demonstrations
         ]
         pieces = [self.instruction, *shown] if self.instruction else shown
         return "".join(piece + template.separator for piece in pieces)
@@ -190,7 +189,7 @@ class PromptSpace:
     def draw_demonstrations(self, rng: np.random.Generator, count: int) -> tuple[Demonstration, ...]:
         """Draw up to ``count`` different demonstrations, their labels as even as possible, in random order."""
         groups = {label: list(rng.permutation(len(items))) for label, items in self.by_label.items()}
-        order = [label for label in rng.permutation(sorted(groups))]
+        order = list(rng.permutation(sorted(groups)))
         drawn: list[Demonstration] = []
         while len(drawn) < count and any(groups.values()):
             for label in order:
@@ -245,10 +244,14 @@ class PromptSpace:
     def _demonstration(self, entry: Mapping[str, Any], where: str) -> Demonstration:
         if "fields" in entry and "label" in entry:
             if entry["label"] not in self.labels:
-                raise GenomeError(f"{where}: a demonstration's label is {entry['label']!r}, expected one of {list(self.labels)}")
+                raise GenomeError(
+                    f"{where}: a demonstration's label is {entry['label']!r}, expected one of {list(self.labels)}"
+                )
             fields = tuple(sorted((str(k), str(v)) for k, v in entry["fields"].items()))
             return Demonstration(str(entry.get("item") or content_digest(fields)), fields, entry["label"])
         match = next((item for item in self.train if item.digest == entry.get("item")), None)
         if match is None:
-            raise GenomeError(f"{where}: a demonstration names item {entry.get('item')!r}, which is not in the train split")
+            raise GenomeError(
+                f"{where}: a demonstration names item {entry.get('item')!r}, which is not in the train split"
+            )
         return Demonstration.from_item(match)

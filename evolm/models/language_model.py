@@ -223,7 +223,11 @@ class LanguageModel:
         size = forward.head.weight.shape[0]
         ids = torch.randint(size, (12,), generator=generator).tolist()
         plan = ForwardPlan(
-            segments=[Segment(tuple(ids[:5]), 0, -1), Segment(tuple(ids[5:9]), 5, 0), Segment(tuple(ids[5:11]), 5, 0)],
+            segments=[
+                Segment(tuple(ids[:5]), 0, -1),
+                Segment(tuple(ids[5:9]), 5, 0),
+                Segment(tuple(ids[5:11]), 5, 0),
+            ],
             slabs=[[0, 1, 2]],
             positions=[(2, 5)],
             targets=[(0, token) for token in range(min(size, 64))],

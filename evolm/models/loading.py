@@ -36,7 +36,16 @@ from evolm.tasks.location import locate
 logger = logging.getLogger("evolm")
 
 # What transformers, safetensors and gguf raise for files that are damaged or not what they claim to be.
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, IndexError, struct.error, SafetensorError, RuntimeError)
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    struct.error,
+    SafetensorError,
+    RuntimeError,
+)
 SAFETENSORS_NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
 
@@ -182,7 +191,7 @@ def _convert(source: Path, dtype: str, target: Path) -> None:
             )
             tokenizer = AutoTokenizer.from_pretrained(folder, **place, trust_remote_code=False)
             # A model that came from GGUF calls itself quantised and refuses to be saved as what it is now.
-            model.hf_quantizer = None
+            model.hf_quantizer = None  # type: ignore[assignment]
             if hasattr(model.config, "quantization_config"):
                 del model.config.quantization_config
             model.save_pretrained(scratch)
@@ -217,7 +226,9 @@ def _check_gguf(path: Path) -> None:
         reader = GGUFReader(path)
         end = max((int(t.data_offset) + int(t.n_bytes) for t in reader.tensors), default=0)
     except UNREADABLE as error:
-        raise ModelError(f"model {str(path)!r}: truncated or damaged GGUF ({path.stat().st_size} bytes): {error}") from None
+        raise ModelError(
+            f"model {str(path)!r}: truncated or damaged GGUF ({path.stat().st_size} bytes): {error}"
+        ) from None
     if end == 0 or end > path.stat().st_size:
         raise ModelError(
             f"model {str(path)!r}: truncated GGUF: expected at least {end} bytes, found {path.stat().st_size}"
@@ -279,4 +290,5 @@ def load_weights(prepared: PreparedModel, attention: str) -> Any:
     except UNREADABLE as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"model {prepared.name!r}: cannot be loaded: {reason}") from None
-    return model.to(prepared.device).eval().requires_grad_(False)
+    model.to(torch.device(prepared.device))  # type: ignore[arg-type]
+    return model.eval().requires_grad_(False)

@@ -95,7 +95,7 @@ def attend_segments(
     slab: _Slab,
     scaling: float | None = None,
     sliding_window: int | None = None,
-    **_: object,
+    **_unused: object,
 ) -> tuple[torch.Tensor, None]:
     """Attention of every segment of a slab to its ancestors and itself.
 
@@ -107,8 +107,8 @@ def attend_segments(
     Returns:
         ``(1, N, H, d)``; rows without a segment are zero.
     """
-    layer: int = module.layer_idx  # type: ignore[assignment]
-    _, heads, tokens, width = query.shape
+    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    heads, tokens, width = query.shape[1:]
     kv_heads = key.shape[1]
     group = heads // kv_heads
     queries = query[0].unflatten(0, (kv_heads, group))  # (Hkv, G, N, d)
@@ -230,9 +230,7 @@ class PackedForward:
         return states, begins
 
     @staticmethod
-    def _release(
-        plan: ForwardPlan, slab: Sequence[int], cache: dict[int, KeyValues], waiting: np.ndarray
-    ) -> None:
+    def _release(plan: ForwardPlan, slab: Sequence[int], cache: dict[int, KeyValues], waiting: np.ndarray) -> None:
         """Forget keys and values that no later segment continues."""
         for index in slab:
             parent = plan.segments[index].parent

@@ -18,7 +18,11 @@ ARITHMETIC = 1  # raised whenever evolm's own forward pass changes a bit
 
 
 def _versions() -> dict[str, str]:
-    return {"torch": str(torch.__version__), "transformers": transformers.__version__, "arithmetic": str(ARITHMETIC)}
+    return {
+        "torch": str(torch.__version__),
+        "transformers": transformers.__version__,
+        "arithmetic": str(ARITHMETIC),
+    }
 
 
 @dataclass(frozen=True)

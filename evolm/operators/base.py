@@ -42,11 +42,20 @@ class Operator(Protocol):
         summary: what it does, for people.
     """
 
-    name: str
-    role: Literal["mutation", "crossover"]
-    genome: str
-    weight: float
-    summary: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def role(self) -> Literal["mutation", "crossover"]: ...
+
+    @property
+    def genome(self) -> str: ...
+
+    @property
+    def weight(self) -> float: ...
+
+    @property
+    def summary(self) -> str: ...
 
     def vary(self, families: Sequence[Family], context: VariationContext) -> list[Any | None]: ...
 

@@ -56,9 +56,7 @@ def instruction_swap(rng: np.random.Generator, space: PromptSpace, genome: Promp
     return _rewritten(genome, space, parts)
 
 
-def instruction_duplicate(
-    rng: np.random.Generator, space: PromptSpace, genome: PromptGenome
-) -> PromptGenome | None:
+def instruction_duplicate(rng: np.random.Generator, space: PromptSpace, genome: PromptGenome) -> PromptGenome | None:
     """Repeat a sentence or phrase of the instruction somewhere else in it."""
     parts = _cut(rng, genome.instruction)
     if not parts:
@@ -89,9 +87,7 @@ def demonstrations_add(rng: np.random.Generator, space: PromptSpace, genome: Pro
     return replace(genome, demonstrations=tuple(shown))
 
 
-def demonstrations_drop(
-    rng: np.random.Generator, space: PromptSpace, genome: PromptGenome
-) -> PromptGenome | None:
+def demonstrations_drop(rng: np.random.Generator, space: PromptSpace, genome: PromptGenome) -> PromptGenome | None:
     """Drop a demonstration."""
     shown = list(genome.demonstrations)
     if len(shown) <= space.demonstrations[0]:
@@ -100,9 +96,7 @@ def demonstrations_drop(
     return replace(genome, demonstrations=tuple(shown))
 
 
-def demonstrations_replace(
-    rng: np.random.Generator, space: PromptSpace, genome: PromptGenome
-) -> PromptGenome | None:
+def demonstrations_replace(rng: np.random.Generator, space: PromptSpace, genome: PromptGenome) -> PromptGenome | None:
     """Put another train item in a demonstration's place."""
     shown = list(genome.demonstrations)
     item = space.draw_item(rng, {demo.item for demo in shown})
@@ -112,9 +106,7 @@ def demonstrations_replace(
     return replace(genome, demonstrations=tuple(shown))
 
 
-def demonstrations_shuffle(
-    rng: np.random.Generator, space: PromptSpace, genome: PromptGenome
-) -> PromptGenome | None:
+def demonstrations_shuffle(rng: np.random.Generator, space: PromptSpace, genome: PromptGenome) -> PromptGenome | None:
     """Show the demonstrations in another order."""
     shown = genome.demonstrations
     if len(shown) < 2:
@@ -154,9 +146,7 @@ def uniform_crossover(
 ) -> PromptGenome | None:
     """Take instruction, demonstrations and each label's word from either parent."""
     theirs = rng.random(2 + len(space.labels)) < 0.5
-    words = {
-        label: (second if theirs[2 + index] else first).word(label) for index, label in enumerate(space.labels)
-    }
+    words = {label: (second if theirs[2 + index] else first).word(label) for index, label in enumerate(space.labels)}
     return replace(
         first,
         instruction=second.instruction if theirs[0] and space.instruction else first.instruction,
@@ -193,7 +183,6 @@ CROSSOVERS = {
     demonstrations_two_point: 1.0,
 }
 PROMPT_OPERATORS = [
-    FunctionOperator(function.__name__, role, PromptGenome.kind, function, weight)
-    for role, functions in (("mutation", MUTATIONS), ("crossover", CROSSOVERS))
-    for function, weight in functions.items()
+    *(FunctionOperator(f.__name__, "mutation", PromptGenome.kind, f, weight) for f, weight in MUTATIONS.items()),
+    *(FunctionOperator(f.__name__, "crossover", PromptGenome.kind, f, weight) for f, weight in CROSSOVERS.items()),
 ]

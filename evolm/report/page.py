@@ -53,10 +53,7 @@ def write_report(directory: Path) -> Path:
 
 def render_page(record: RunRecord) -> str:
     """The whole page as text; the same run directory gives the same text."""
-    figures = {
-        name: Markup(plots.render(draw, record, alt))  # noqa: S704 - drawn here, text escaped there
-        for name, (draw, alt) in FIGURES.items()
-    }
+    figures = {name: Markup(plots.render(draw, record, alt)) for name, (draw, alt) in FIGURES.items()}
     return _template().render(
         record=record,
         run=record.run,

@@ -160,16 +160,12 @@ def descent(record: RunRecord) -> Figure | None:
         for parent in (family[p] for p in child.parents if p in family):
             ends = [parent.generation, child.generation], [parent.score, child.score]
             axes.plot(*ends, color="#b9c0c8", linewidth=0.9, zorder=1)  # type: ignore[arg-type]
-    axes.scatter(
-        [a.generation for a in family.values()], [a.score for a in family.values()], s=18, color="#9aa3ad"
-    )
+    axes.scatter([a.generation for a in family.values()], [a.score for a in family.values()], s=18, color="#9aa3ad")
     line = [a for a in record.descent("main", best["id"]) if a.score is not None]
     xs, ys = [a.generation for a in line], [float(a.score or 0) for a in line]
     axes.plot(xs, ys, color=EVOLUTION, linewidth=2.2, marker="o", markersize=6, zorder=3)
     for a in line if len(line) <= 12 else (line[0], line[-1]):
-        axes.annotate(
-            f"#{a.id}", (a.generation, a.score or 0), (0, 8), textcoords="offset points", ha="center"
-        )
+        axes.annotate(f"#{a.id}", (a.generation, a.score or 0), (0, 8), textcoords="offset points", ha="center")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.margins(x=0.05, y=0.2)
     axes.set_xlabel("generation")
@@ -185,9 +181,7 @@ def _mean_line(axes: Axes, generations: pd.DataFrame) -> list[tuple[float, str, 
     return [(float(known["mean"].iloc[-1]), "population mean", EVOLUTION)]
 
 
-def _best_line(
-    axes: Axes, people: pd.DataFrame, color: str, name: str, width: float
-) -> list[tuple[float, str, str]]:
+def _best_line(axes: Axes, people: pd.DataFrame, color: str, name: str, width: float) -> list[tuple[float, str, str]]:
     """The best score so far as steps; a failed individual leaves the line where it was."""
     best = people["score"].cummax().ffill()
     if not best.notna().any():
@@ -196,9 +190,7 @@ def _best_line(
     return [(float(best.iloc[-1]), f"{name} {best.iloc[-1]:.3f}", color)]
 
 
-def _one_gap(
-    axes: Axes, y: float, test: float, unseen: dict[str, float | None], color: str
-) -> None:
+def _one_gap(axes: Axes, y: float, test: float, unseen: dict[str, float | None], color: str) -> None:
     """One row: test as a filled dot with its number, dev and validation as hollow marks on a thin line."""
     for name, marker in (("dev", "o"), ("validation", "D")):
         score = unseen[name]
@@ -289,9 +281,7 @@ def _short(name: object, limit: int = 14) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _figure(
-    height: float, left: float = 0.09, right: float = 0.97, top_inches: float = 0.16
-) -> tuple[Figure, Axes]:
+def _figure(height: float, left: float = 0.09, right: float = 0.97, top_inches: float = 0.16) -> tuple[Figure, Axes]:
     """A wide figure with one axes; margins below and above are in inches, whatever the height."""
     figure = Figure(figsize=(9.0, height))
     figure.subplots_adjust(left=left, right=right, bottom=0.52 / height, top=1 - top_inches / height)

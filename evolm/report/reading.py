@@ -20,10 +20,31 @@ from evolm.errors import RunError
 
 Entry = dict[str, Any]
 
-INDIVIDUAL_COLUMNS = (
-    "id generation evaluation status score fitness parents operators digest reason genome measures".split()
-)
-GENERATION_COLUMNS = "generation evaluations items tokens best best_id mean std diversity".split()
+INDIVIDUAL_COLUMNS = [
+    "id",
+    "generation",
+    "evaluation",
+    "status",
+    "score",
+    "fitness",
+    "parents",
+    "operators",
+    "digest",
+    "reason",
+    "genome",
+    "measures",
+]
+GENERATION_COLUMNS = [
+    "generation",
+    "evaluations",
+    "items",
+    "tokens",
+    "best",
+    "best_id",
+    "mean",
+    "std",
+    "diversity",
+]
 
 
 @dataclass(frozen=True)

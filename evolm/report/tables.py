@@ -102,9 +102,7 @@ def operator_rows(record: RunRecord) -> list[OperatorRow]:
             int(rate.get(k) or 0) for k in ("tried", "accepted", "evaluated", "better")
         )
         share = better / evaluated if evaluated else None
-        rows.append(
-            OperatorRow(name, tried, accepted, evaluated, better, share, wilson(better, evaluated))
-        )
+        rows.append(OperatorRow(name, tried, accepted, evaluated, better, share, wilson(better, evaluated)))
     return sorted(rows, key=lambda row: (-row.tried, row.name))
 
 

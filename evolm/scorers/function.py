@@ -36,7 +36,10 @@ class FunctionScorer:
 
     def describe(self) -> dict[str, Any]:
         """Return the function's name and how labels are normalised."""
-        return {"function": getattr(self.function, "__qualname__", repr(self.function)), **self.likelihood.describe()}
+        return {
+            "function": getattr(self.function, "__qualname__", repr(self.function)),
+            **self.likelihood.describe(),
+        }
 
     def requests(self, genome: Any, items: Sequence[Item]) -> list[LogLikelihood]:
         """Return one request per item."""
@@ -60,4 +63,5 @@ class FunctionScorer:
                 if not np.isfinite(scores[index]):
                     failures[index] = f"the function returned {scores[index]}"
         objective = float("nan") if failures else float(scores.mean())
-        return replace(base, scores=scores, objective=objective, tie_break=0.0, failures=failures)
+        metric = base.score if self.likelihood.task.has_gold else objective
+        return replace(base, scores=scores, objective=objective, score=metric, tie_break=0.0, failures=failures)

@@ -23,7 +23,7 @@ from evolm.tasks import CLASSIFICATION_METRICS, Item, Task
 FLOOR = -12.0  # nats; keeps one hopeless item from deciding a mean
 
 
-class Params(Section):
+class LikelihoodParams(Section):
     weight: float = 1.0
     normalization: Literal["auto", "sum", "tokens"] = "auto"
 
@@ -38,19 +38,17 @@ class LabelLikelihood:
         words: label -> all words that may stand for it in this campaign.
     """
 
-    Params = Params
+    Params = LikelihoodParams
     needs_gold = True
 
     def __init__(
-        self, task: Task, model: LanguageModel, params: Params, words: Mapping[str, Sequence[str]]
+        self, task: Task, model: LanguageModel, params: LikelihoodParams, words: Mapping[str, Sequence[str]]
     ) -> None:
         self.task = task
         every = {word for label in task.labels for word in words.get(label, (label,))}
         self.word_tokens = {word: self._length(task, model, word) for word in sorted(every)}
         same = len(set(self.word_tokens.values())) == 1
-        self.normalization = (
-            ("sum" if same else "tokens") if params.normalization == "auto" else params.normalization
-        )
+        self.normalization = ("sum" if same else "tokens") if params.normalization == "auto" else params.normalization
 
     @staticmethod
     def _length(task: Task, model: LanguageModel, word: str) -> int:
@@ -86,12 +84,15 @@ class LabelLikelihood:
 
     def evaluate(self, logprobs: np.ndarray, items: Sequence[Item]) -> Evaluation:
         """Evaluate ``(n, n_labels)`` log-probabilities against the items' gold labels."""
-        failures = {
-            int(index): "the model's log-probabilities are not finite"
-            for index in np.flatnonzero(~np.isfinite(logprobs).all(axis=1))
-        }
+        finite = np.isfinite(logprobs).all(axis=1)
+        failures = {int(i): "the model's log-probabilities are not finite" for i in np.flatnonzero(~finite)}
+        predictions = np.where(finite, logprobs.argmax(axis=1), -1)
+        if not self.task.has_gold:
+            nothing = float("nan")
+            return Evaluation(
+                np.exp(logprobs.max(axis=1)), predictions, logprobs, nothing, nothing, failures=failures
+            )
         gold = self.task.gold_indices(items)
-        predictions = np.where(np.isfinite(logprobs).all(axis=1), logprobs.argmax(axis=1), -1)
         of_gold = logprobs[np.arange(len(items)), gold]
         metric = CLASSIFICATION_METRICS[self.task.metric](predictions, gold, len(self.task.labels))
         means = [np.maximum(of_gold[gold == label], FLOOR).mean() for label in np.unique(gold)]

@@ -168,5 +168,3 @@ class Strategy(ABC):
         self.randomness.load_state_dict(state["randomness"])
         self.variation.load_state_dict(state["rates"])
         self.load_extra_state(state["extra"])
-
-

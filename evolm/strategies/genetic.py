@@ -21,7 +21,7 @@ from evolm.population import Individual, fitness_class
 from evolm.strategies.base import Strategy
 
 
-class Params(Section):
+class GeneticParams(Section):
     population_size: int = Field(24, ge=2, description="individuals that survive a generation")
     offspring: int = Field(0, ge=0, description="children per generation; 0 = population_size")
     crossover_prob: float = Field(0.6, ge=0, le=1, description="a child has two parents with this probability")
@@ -35,8 +35,8 @@ class Params(Section):
 class Genetic(Strategy):
     """Evolves a population; see the module's docstring."""
 
-    Params = Params
-    params: Params
+    Params = GeneticParams
+    params: GeneticParams
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -53,9 +53,7 @@ class Genetic(Strategy):
         if not self.population:
             return self.founders(count)
         families = self._families(count)
-        children = self.variation.children(
-            families, self.seen, self.params.crossover_prob, self.params.mutation_prob
-        )
+        children = self.variation.children(families, self.seen, self.params.crossover_prob, self.params.mutation_prob)
         return [
             self.make(child[0], () if child[1] == ("random",) else family, child[1])
             for family, child in zip(families, children, strict=True)

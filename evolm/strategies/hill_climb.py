@@ -15,7 +15,7 @@ from evolm.population import Individual
 from evolm.strategies.base import Strategy
 
 
-class Params(Section):
+class HillClimbParams(Section):
     neighbours: int = Field(8, ge=1, description="mutants tried at a time")
     patience: int = Field(3, ge=1, description="steps without improvement before a restart")
 
@@ -23,8 +23,8 @@ class Params(Section):
 class HillClimb(Strategy):
     """Climbs from the best founder."""
 
-    Params = Params
-    params: Params
+    Params = HillClimbParams
+    params: HillClimbParams
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

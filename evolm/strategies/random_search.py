@@ -16,15 +16,15 @@ from evolm.population import Individual
 from evolm.strategies.base import Strategy
 
 
-class Params(Section):
+class RandomSearchParams(Section):
     population_size: int = Field(24, ge=1, description="genomes drawn at a time")
 
 
 class RandomSearch(Strategy):
     """Draws and forgets."""
 
-    Params = Params
-    params: Params
+    Params = RandomSearchParams
+    params: RandomSearchParams
 
     def first(self) -> list[Individual]:
         """Founders, then random genomes."""

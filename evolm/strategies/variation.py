@@ -36,7 +36,11 @@ class Variation:
         return VariationContext(self.randomness.numpy, self.space)
 
     def children(
-        self, families: Sequence[Family], seen: Mapping[str, None], crossover_prob: float, mutation_prob: float
+        self,
+        families: Sequence[Family],
+        seen: Mapping[str, None],
+        crossover_prob: float,
+        mutation_prob: float,
     ) -> list[Child | None]:
         """Return one new child per family, or None where neither operators nor chance found a new genome.
 

@@ -26,9 +26,7 @@ def check_settings(section: TaskSection) -> None:
         )
     if section.metric not in CLASSIFICATION_METRICS:
         near = nearest(section.metric, CLASSIFICATION_METRICS)
-        raise ConfigError(
-            f"task.metric: expected {listed(CLASSIFICATION_METRICS)}, found {section.metric!r}{near}"
-        )
+        raise ConfigError(f"task.metric: expected {listed(CLASSIFICATION_METRICS)}, found {section.metric!r}{near}")
     if not set(section.columns) - {LABEL}:
         raise ConfigError("task.columns: expected a field besides `label`, found none")
     if LABEL in section.columns and isinstance(section.labels, list):

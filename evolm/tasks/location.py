@@ -65,9 +65,7 @@ def _in_distribution(source: str) -> Path:
         raise DataError(f"{source!r}: {_why_not_found(distribution, name, file, list(files))}")
     path = Path(str(files[found].locate()))
     if not path.is_file():
-        raise DataError(
-            f"{source!r}: the distribution {name!r} lists {found!r}, which is not on disk; reinstall it"
-        )
+        raise DataError(f"{source!r}: the distribution {name!r} lists {found!r}, which is not on disk; reinstall it")
     return path
 
 
@@ -79,23 +77,18 @@ def _matching(source: str, whole: str, file: str, files: Sequence[str]) -> str |
     endings = [path for path in files if path.endswith(f"/{file}")]
     if len(endings) > 1:
         raise DataError(
-            f"{source!r}: expected one file of that name, "
-            f"found {counted(len(endings), 'file')}: {listed(endings)}"
+            f"{source!r}: expected one file of that name, found {counted(len(endings), 'file')}: {listed(endings)}"
         )
     return endings[0] if endings else None
 
 
 def _why_not_found(distribution: metadata.Distribution, name: str, file: str, files: Sequence[str]) -> str:
     if _is_editable(distribution):
-        return (
-            f"the distribution {name!r} is installed as editable and lists no data files; name a path instead"
-        )
+        return f"the distribution {name!r} is installed as editable and lists no data files; name a path instead"
     if not files:
         return f"the distribution {name!r} has no list of its files; try: pip install --no-deps {name}"
     # A slip is more often in the folder than in the name, and the other way round.
-    near = nearest(file, files) or nearest(
-        PurePosixPath(file).name, [PurePosixPath(path).name for path in files]
-    )
+    near = nearest(file, files) or nearest(PurePosixPath(file).name, [PurePosixPath(path).name for path in files])
     return f"the distribution {name!r} has no file {file!r}{near}"
 
 

@@ -59,8 +59,7 @@ def _check(predicted: Indices, gold: Indices, n_labels: int) -> None:
             raise ValueError(f"{name}: expected integers, found {indices.dtype}")
         if indices.min() < lowest or indices.max() >= n_labels:
             raise ValueError(
-                f"{name}: expected indices from {lowest} to {n_labels - 1}, "
-                f"found {indices.min()} to {indices.max()}"
+                f"{name}: expected indices from {lowest} to {n_labels - 1}, found {indices.min()} to {indices.max()}"
             )
 
 

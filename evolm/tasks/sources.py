@@ -55,9 +55,7 @@ def read_table(
     path = locate(source, root, admitted, trusted)
     ending = PurePosixPath(source).suffix.lower()
     if ending not in READERS and not pattern:
-        raise DataError(
-            f"{source}: expected {listed(READERS)}, or task.pattern for lines of text, found {ending!r}"
-        )
+        raise DataError(f"{source}: expected {listed(READERS)}, or task.pattern for lines of text, found {ending!r}")
     data = _bytes(source, path)
     if ending in READERS:
         frame, notes = READERS[ending](source, data)
@@ -87,9 +85,7 @@ def _decoded(source: str, data: bytes) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{source}: expected UTF-8, found byte 0x{data[error.start]:02x} in line {line}"
-        ) from None
+        raise DataError(f"{source}: expected UTF-8, found byte 0x{data[error.start]:02x} in line {line}") from None
 
 
 def _read_delimited(source: str, data: bytes, delimiter: str) -> tuple[pd.DataFrame, list[str]]:
@@ -101,9 +97,7 @@ def _read_delimited(source: str, data: bytes, delimiter: str) -> tuple[pd.DataFr
         raise DataError(f"{source}: expected rows like the header: {reason}") from None
     # pandas takes the surplus cells of rows longer than the header as an index, silently.
     if not isinstance(frame.index, pd.RangeIndex):
-        raise DataError(
-            f"{source}: expected {counted(frame.shape[1], 'cell')} a row as in the header, found more"
-        )
+        raise DataError(f"{source}: expected {counted(frame.shape[1], 'cell')} a row as in the header, found more")
     return frame, []
 
 
@@ -136,9 +130,7 @@ def _json_object(source: str, number: int, line: str) -> dict[str, Any]:
         if "\\u" in line:
             json.dumps(record, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise DataError(
-            f"{source}: expected Unicode text in line {number}, found half a surrogate pair"
-        ) from None
+        raise DataError(f"{source}: expected Unicode text in line {number}, found half a surrogate pair") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{source}: expected a JSON object in line {number}: {error}") from None
     if not isinstance(record, dict):
@@ -155,9 +147,7 @@ def _read_parquet(source: str, data: bytes) -> tuple[pd.DataFrame, list[str]]:
     return _frame(columns, table.num_rows), []
 
 
-def _read_lines(
-    source: str, data: bytes, pattern: str, keep_unmatched: bool
-) -> tuple[pd.DataFrame, list[str]]:
+def _read_lines(source: str, data: bytes, pattern: str, keep_unmatched: bool) -> tuple[pd.DataFrame, list[str]]:
     try:
         expression = re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
@@ -174,9 +164,7 @@ def _read_lines(
     frame = _frame({name: [match and match[name] for match in rows] for name in names}, len(rows))
     if not unmatched or keep_unmatched:
         return frame, []
-    return frame, [
-        f"{counted(len(unmatched), 'line')} dropped: no match for `pattern` (first: line {unmatched[0]})"
-    ]
+    return frame, [f"{counted(len(unmatched), 'line')} dropped: no match for `pattern` (first: line {unmatched[0]})"]
 
 
 def _frame(columns: Mapping[str, list[Any]], n_rows: int) -> pd.DataFrame:

@@ -23,9 +23,7 @@ _FILLED_IN_ORDER = ("test", "dev", "train", "validation")
 _FEWEST_LEFT = 20
 
 
-def split_items(
-    items: Sequence[Item], labels: Sequence[str], section: SplitSection
-) -> dict[str, tuple[Item, ...]]:
+def split_items(items: Sequence[Item], labels: Sequence[str], section: SplitSection) -> dict[str, tuple[Item, ...]]:
     """Split unique items; within a split they stand in random order, so a prefix is itself a sample.
 
     Args:
@@ -45,9 +43,7 @@ def split_items(
     firm = [name for name in _FILLED_IN_ORDER if sizes[name] and _is_firm(name, section)]
     strata = _strata(items, labels, section.seed)
     if labels:
-        _check_labels(
-            {label: len(stratum) for label, stratum in zip(labels, strata, strict=True)}, sizes, firm
-        )
+        _check_labels({label: len(stratum) for label, stratum in zip(labels, strata, strict=True)}, sizes, firm)
     splits: dict[str, tuple[Item, ...]] = {}
     for name in _FILLED_IN_ORDER:
         least = 1 if labels and name in firm else 0
@@ -83,9 +79,7 @@ def split_sizes(section: SplitSection, n: int, gold: bool) -> dict[str, int]:
     sizes = _from_fractions(asked, n) if fractional else _from_counts(asked, n)
     for name, value in asked.items():
         if value and not sizes[name]:
-            raise DataError(
-                f"task.split.{name}: expected rows for {value:g} of the data, found {n} usable in all"
-            )
+            raise DataError(f"task.split.{name}: expected rows for {value:g} of the data, found {n} usable in all")
     left = n - sum(sizes.values())
     if section.validation == "auto":
         sizes["validation"] = min(sizes["dev"], left) if gold and left >= _FEWEST_LEFT else 0
@@ -95,9 +89,7 @@ def split_sizes(section: SplitSection, n: int, gold: bool) -> dict[str, int]:
 def _from_fractions(asked: Mapping[str, float], n: int) -> dict[str, int]:
     for name, value in asked.items():
         if not 0 <= value <= 1:
-            raise ConfigError(
-                f"task.split.{name}: expected a fraction like the other splits, found {value:g}"
-            )
+            raise ConfigError(f"task.split.{name}: expected a fraction like the other splits, found {value:g}")
     total = sum(asked.values())
     if total > 1 + 1e-9:
         raise ConfigError(f"task.split: expected fractions that sum to at most 1, found {total:g}")
@@ -109,9 +101,7 @@ def _from_fractions(asked: Mapping[str, float], n: int) -> dict[str, int]:
 def _from_counts(asked: Mapping[str, float], n: int) -> dict[str, int]:
     for name, value in asked.items():
         if value < 0 or value != int(value):
-            raise ConfigError(
-                f"task.split.{name}: expected a count of rows like the other splits, found {value:g}"
-            )
+            raise ConfigError(f"task.split.{name}: expected a count of rows like the other splits, found {value:g}")
     total = int(sum(asked.values()))
     if total > n:
         raise DataError(f"task.split: expected {counted(total, 'usable row')} for the splits, found {n}")

@@ -95,9 +95,7 @@ class Task:
                 raise DataError(
                     f"item {item.digest}: expected a label among {listed(self.labels)}, found {item.gold!r}"
                 )
-        return np.array(
-            [self.label_index[item.gold] for item in items if item.gold is not None], dtype=np.int64
-        )
+        return np.array([self.label_index[item.gold] for item in items if item.gold is not None], dtype=np.int64)
 
 
 def load_task(
@@ -156,7 +154,7 @@ def load_task(
 
 
 def read_items(
-    source: str,
+    source: str | pd.DataFrame,
     section: TaskSection,
     *,
     root: Path,
@@ -167,7 +165,7 @@ def read_items(
     """Read rows to be answered, dropping none of them.
 
     Args:
-        source, root, admitted, trusted: see :func:`evolm.tasks.location.locate`.
+        source: a frame, or a file found with root, admitted, trusted as in :func:`evolm.tasks.location.locate`.
         section: the task whose columns and labels apply; ``exclude``, ``max_chars`` and ``split`` don't.
         gold: whether the label column is needed and read.
 
@@ -182,14 +180,24 @@ def read_items(
     if gold and LABEL not in section.columns:
         raise ConfigError("task.columns: expected a column for `label` to read gold labels, found none")
     columns = {name: column for name, column in section.columns.items() if gold or name != LABEL}
-    table, _ = read_table(
-        source, pattern=section.pattern, root=root, admitted=admitted, trusted=trusted, keep_unmatched=True
-    )
-    rows = mapped_rows(table, columns, source)
+    where = "frame"
+    if isinstance(source, pd.DataFrame):
+        table = source
+    else:
+        where = source
+        table, _ = read_table(
+            source,
+            pattern=section.pattern,
+            root=root,
+            admitted=admitted,
+            trusted=trusted,
+            keep_unmatched=True,
+        )
+    rows = mapped_rows(table, columns, where)
     present = [row for row in rows if row is not None]
     labels = section.labels if isinstance(section.labels, dict) else {}
     words = label_words(labels, present) if gold else None
-    items = iter(to_items(present, section.kind, words, source))
+    items = iter(to_items(present, section.kind, words, where))
     return table, [None if row is None else next(items) for row in rows]
 
 
@@ -208,9 +216,7 @@ def _tables(
         return {name: (f"frame[{name!r}]", frame[name]) for name in SPLITS if name in frame}, []
     tables, notes = {}, []
     for split, source in _sources(section).items():
-        table, left_out = read_table(
-            source, pattern=section.pattern, root=root, admitted=admitted, trusted=trusted
-        )
+        table, left_out = read_table(source, pattern=section.pattern, root=root, admitted=admitted, trusted=trusted)
         tables[split] = source, table
         notes += _prefixed(split, left_out)
     return tables, notes

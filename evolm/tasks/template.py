@@ -124,9 +124,7 @@ def _names(where: str, source: str) -> set[str]:
         tree = _ENVIRONMENT.parse(source)
         _compiled(source)
     except jinja2.TemplateSyntaxError as error:
-        raise ConfigError(
-            f"{where}: expected a Jinja2 template, line {error.lineno}: {error.message}"
-        ) from None
+        raise ConfigError(f"{where}: expected a Jinja2 template, line {error.lineno}: {error.message}") from None
     if any(True for _ in meta.find_referenced_templates(tree)):
         raise ConfigError(f"{where}: expected one template, found a reference to another one")
     return meta.find_undeclared_variables(tree)
@@ -147,9 +145,7 @@ def _check_item(source: str, fields: Sequence[str]) -> None:
         raise ConfigError("template.item: expected no `label` (the answer is template.answer), found it used")
     _refuse_unknown("template.item", used, fields)
     if used.isdisjoint(fields):
-        raise ConfigError(
-            f"template.item: expected at least one of the fields {listed(fields)}, found none used"
-        )
+        raise ConfigError(f"template.item: expected at least one of the fields {listed(fields)}, found none used")
 
 
 def _check_answer(source: str) -> None:

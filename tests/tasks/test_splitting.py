@@ -82,9 +82,7 @@ def test_another_seed_gives_other_splits() -> None:
 
 def test_growing_train_leaves_test_and_dev_as_they_are() -> None:
     items = items_of(60, 40)
-    small, large = (
-        split_items(items, LABELS[:2], SplitSection(train=train, dev=20, test=30)) for train in (10, 40)
-    )
+    small, large = (split_items(items, LABELS[:2], SplitSection(train=train, dev=20, test=30)) for train in (10, 40))
     assert small["test"] == large["test"] and small["dev"] == large["dev"]
     assert set(small["train"]) < set(large["train"])
 
@@ -185,9 +183,7 @@ def test_sizes_are_fractions_or_counts(section: dict, n: int, gold: bool, expect
         ),
     ],
 )
-def test_impossible_splits_are_refused(
-    section: dict, supports: tuple, error: type[Exception], named: str
-) -> None:
+def test_impossible_splits_are_refused(section: dict, supports: tuple, error: type[Exception], named: str) -> None:
     with pytest.raises(error) as caught:
         split_items(items_of(*supports), LABELS[:2], SplitSection(**section))
     assert named in str(caught.value)

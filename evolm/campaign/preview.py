@@ -1,0 +1,126 @@
+"""``--dry-run``: everything is checked, one small batch is scored, and what the campaign will take is estimated."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from evolm.campaign.baselines import FEW_SHOT_DRAWS
+from evolm.campaign.build import Parts
+from evolm.campaign.search import FINALISTS
+from evolm.campaign.statistics import smallest_visible_gain
+from evolm.evaluation import Engine
+from evolm.models import LogLikelihood
+from evolm.models.language_model import describe_tokens
+from evolm.storage import AnswerStore
+
+BATCH_ITEMS = 32
+
+
+def preview(parts: Parts, console: Console) -> None:
+    """Print what a campaign would do.
+
+    Raises:
+        EvolmError: for everything that would stop the campaign itself.
+    """
+    try:
+        task = parts.task
+        console.print(Text(f"Task {task.name}: {task.kind}, metric {task.metric}, labels {', '.join(task.labels)}"))
+        console.print(Text("Splits: " + ", ".join(f"{name} {count}" for name, count in task.splits().items())))
+        for note in task.notes:
+            console.print(Text(f"  {note}"))
+        _print_model(parts, console)
+        _print_prompt(parts, console)
+        console.print(_estimate(parts))
+        _print_visible_gain(parts, console)
+    finally:
+        parts.engine.close()
+
+
+def _print_model(parts: Parts, console: Console) -> None:
+    model = parts.model
+    console.print(
+        Text(
+            f"Model {model.prepared.name}: {model.prepared.dtype}, chat template {'on' if model.chat else 'off'}, "
+            f"{parts.engine.executor.n_jobs} worker(s) of {model.profile.threads} thread"
+        )
+    )
+    lengths = ", ".join(f"{word!r} {count}" for word, count in parts.likelihood.word_tokens.items())
+    console.print(Text(f"Label likelihood: normalization {parts.likelihood.normalization!r}; tokens: {lengths}"))
+
+
+def _print_prompt(parts: Parts, console: Console) -> None:
+    """Print one rendered prompt, its scored tokens marked."""
+    request = _requests(parts)[0]
+    text = Text()
+    for piece, scored in describe_tokens(parts.model, request):
+        text.append(piece, style="bold reverse" if scored else "")
+        if scored and not console.is_terminal:
+            text.append("⟵scored ")
+    console.print(Text("One prompt, as the model reads it (scored tokens marked):", style="bold"))
+    console.print(text)
+
+
+def _requests(parts: Parts) -> list[LogLikelihood]:
+    longest = max(parts.founders, key=parts.space.tokens)
+    return parts.likelihood.requests(longest, parts.task.dev[:BATCH_ITEMS])
+
+
+def _estimate(parts: Parts) -> Table:
+    """Score a batch and extrapolate."""
+    engine = Engine(parts.model, AnswerStore(":memory:"))  # one worker, this process
+    requests = engine.tokenize(_requests(parts))
+    engine.answer_tokenized(requests[:1])  # loads the model outside the measurement
+    before = engine.usage.tokens_padded
+    began = time.perf_counter()
+    engine.answer_tokenized(requests)
+    rate = (engine.usage.tokens_padded - before) / (time.perf_counter() - began)
+    per_item = float(
+        np.mean([len(r.context) - r.prefix_length + sum(len(c) - 1 for c in r.continuations) for r in requests])
+    )
+    prefix = float(np.mean([parts.space.tokens(founder) for founder in parts.founders]))
+    workers = parts.engine.executor.n_jobs
+    table = Table("phase", "evaluations", "tokens through the model", "minutes")
+    phases = _phases(parts, prefix, per_item)
+    for name, evaluations, tokens in [*phases, ("all", sum(p[1] for p in phases), sum(p[2] for p in phases))]:
+        table.add_row(name, f"{evaluations}", f"{tokens:,.0f}", f"{tokens / rate / workers / 60:.1f}")
+    return table
+
+
+def _phases(parts: Parts, prefix: float, per_item: float) -> list[tuple[str, int, float]]:
+    task, config = parts.task, parts.config
+    evaluations = config.budget.evaluations or (config.budget.items // max(len(task.dev), 1))
+
+    def cost(prompts: int, items: int) -> float:
+        return prompts * (prefix + items * per_item)
+
+    phases = [("search", evaluations, cost(evaluations, len(task.dev)))]
+    searches = 1
+    if config.baselines.random_search and config.strategy.get("name") != "random_search":
+        phases.append(("random search", evaluations, cost(evaluations, len(task.dev))))
+        searches = 2
+    if task.validation:
+        phases.append(("finals", searches * FINALISTS, cost(searches * FINALISTS, len(task.validation))))
+    prompts = 1 + searches + (FEW_SHOT_DRAWS if config.baselines.few_shot else 0)
+    if task.test and task.has_gold:
+        phases.append(("test split", prompts, cost(prompts, len(task.test))))
+    return phases
+
+
+def _print_visible_gain(parts: Parts, console: Console) -> None:
+    task = parts.task
+    if not task.test or not task.has_gold:
+        console.print(Text("There is no labelled test split, so no gain can be shown."))
+        return
+    counts = np.bincount(task.gold_indices(task.test), minlength=len(task.labels))
+    gain = smallest_visible_gain([int(c) for c in counts if c], task.metric != "accuracy")
+    console.print(
+        Text(
+            f"Smallest gain that {len(task.test)} test items can show: about {gain:.3f} {task.metric} "
+            "(95 %, for two prompts that disagree on a fifth of them)"
+        )
+    )

@@ -1,0 +1,125 @@
+"""One search: a strategy, its ledger and the best it found, driven generation by generation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from evolm.archives import BestFound
+from evolm.campaign.budget import Ledger, allowed, spent
+from evolm.config import BudgetSection
+from evolm.evaluation import Evaluator
+from evolm.genomes import diversity
+from evolm.population import Individual
+from evolm.storage import Journal
+from evolm.strategies import Strategy
+from evolm.tasks import Item
+
+FINALISTS = 5
+
+
+class Search:
+    """Asks a strategy, evaluates on dev, tells it, writes the journal.
+
+    Args:
+        name: ``"main"``, or the baseline that it is.
+        strategy: decides what is tried.
+        evaluator: gives fitness.
+        items: dev items.
+        journal: where individuals and generations are written, in the order of asking.
+    """
+
+    def __init__(
+        self, name: str, strategy: Strategy, evaluator: Evaluator, items: Sequence[Item], journal: Journal
+    ) -> None:
+        self.name = name
+        self.strategy = strategy
+        self.evaluator = evaluator
+        self.items = items
+        self.journal = journal
+        self.ledger = Ledger()
+        self.archive = BestFound(FINALISTS)
+        self.founder: Individual | None = None
+        self.exhausted = False
+        self.last: dict[str, Any] = {}
+
+    def over(self, budget: BudgetSection, seconds: float) -> str:
+        """Return why the search has ended, or ``""``."""
+        if self.exhausted:
+            return "nothing new is left to try in this space"
+        return spent(budget, self.ledger, len(self.items), seconds)
+
+    def step(self, budget: BudgetSection) -> bool:
+        """Run one generation; return whether the best is a new one.
+
+        Raises:
+            Interrupted: if a stop was requested; nothing of the generation is then kept but the answers.
+        """
+        asked = self.strategy.ask(allowed(budget, self.ledger, len(self.items)))
+        if not asked:
+            self.exhausted = True
+            return False
+        self.ledger.charge(self.evaluator.evaluate(asked, self.items))
+        self.strategy.tell(asked)
+        before = self.archive.best
+        self.archive.update(asked)
+        self._keep_founder(asked)
+        improved = self.archive.best is not None and (before is None or self.archive.best.fitness > before.fitness)
+        self.ledger.idle_generations = 0 if improved else self.ledger.idle_generations + 1
+        self._record(asked)
+        return improved
+
+    def _keep_founder(self, asked: Sequence[Individual]) -> None:
+        """Remember the best of the founders: what the search started from."""
+        founders = [i for i in asked if not i.parents and i.operators != ("random",) and i.fitness.valid]
+        known = [self.founder] if self.founder else []
+        self.founder = max(known + founders, key=lambda i: (i.fitness.values, -i.id), default=None)
+
+    def _record(self, asked: Sequence[Individual]) -> None:
+        for individual in asked:
+            self.journal.append({"type": "individual", "search": self.name, **individual.to_record()})
+        scores = [individual.score for individual in asked if individual.score is not None]
+        best = self.archive.best
+        self.last = {
+            "type": "generation",
+            "search": self.name,
+            "generation": self.strategy.generation,
+            "evaluations": self.ledger.evaluations,
+            "items": self.ledger.items,
+            "tokens": self.ledger.tokens,
+            "best": best.score if best else None,
+            "best_id": best.id if best else None,
+            "mean": float(np.mean(scores)) if scores else None,
+            "std": float(np.std(scores)) if scores else None,
+            "diversity": diversity([individual.genome for individual in asked]),
+        }
+        self.journal.append(self.last)
+
+    @property
+    def mean(self) -> float:
+        """Mean score of the last generation; NaN before the first."""
+        value = self.last.get("mean")
+        return math.nan if value is None else float(value)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that decides how the search goes on: JSON values and arrays."""
+        return {
+            "strategy": self.strategy.state_dict(),
+            "ledger": self.ledger.to_record(),
+            "archive": self.archive.state_dict(),
+            "founder": self.founder.state_dict() if self.founder else None,
+            "exhausted": self.exhausted,
+            "last": self.last,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what :meth:`state_dict` returned."""
+        self.strategy.load_state_dict(state["strategy"])
+        self.ledger = Ledger(**state["ledger"])
+        self.archive.load_state_dict(state["archive"])
+        self.founder = Individual.from_state(state["founder"]) if state["founder"] else None
+        self.exhausted = state["exhausted"]
+        self.last = state["last"]

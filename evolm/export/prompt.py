@@ -1,0 +1,48 @@
+"""The best prompt, exactly as the model read it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from evolm.models import LanguageModel
+from evolm.tasks import Task
+
+Messages = list[dict[str, str]]
+
+
+def rendered_prompt(genome: Any, task: Task) -> str:
+    """Return the prompt with the item's template, unrendered, where an item goes."""
+    return genome.prefix(task.template) + task.template.item_source
+
+
+def best_files(genome: Any, task: Task, model: LanguageModel, normalization: str) -> dict[str, str]:
+    """Return the files of ``best/``: name -> content.
+
+    ``prompt.txt`` for people, ``prompt.json`` for programs (genome, answers, how they are compared),
+    ``messages.json`` too where the model's chat template wraps the prompt.
+    """
+    text = rendered_prompt(genome, task)
+    answers = dict(zip(task.labels, genome.answers(task.template, task.labels), strict=True))
+    record: dict[str, Any] = {
+        "schema": 1,
+        "genome": genome.to_record(),
+        "item": task.template.item_source,
+        "answers": {label: answer.lstrip() if model.chat else answer for label, answer in answers.items()},
+        "normalization": normalization,
+        "chat_template": model.chat,
+        "model": {
+            "name": model.prepared.name,
+            "fingerprint": model.prepared.fingerprint,
+            "dtype": model.prepared.dtype,
+        },
+    }
+    files = {"prompt.txt": text, "prompt.json": _pretty(record)}
+    if model.chat:
+        system: Messages = [{"role": "system", "content": task.template.system}] if task.template.system else []
+        files["messages.json"] = _pretty([*system, {"role": "user", "content": text}])
+    return files
+
+
+def _pretty(record: Any) -> str:
+    return json.dumps(record, ensure_ascii=False, indent=2) + "\n"

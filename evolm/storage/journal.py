@@ -1,0 +1,65 @@
+"""Append-only files of JSON lines: the journal, and the clock beside it.
+
+The journal's entries follow the order of asking and hold no clock, so an interrupted and resumed campaign
+writes byte for byte what an undisturbed one does. A checkpoint knows how long the journal was; resuming cuts
+what was written after it and writes it again. A torn last line is nobody's entry yet.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from evolm.storage.layout import disk_errors
+
+
+class Journal:
+    """Appends entries to a file of JSON lines.
+
+    Args:
+        path: the file; made if missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with disk_errors(path):
+            self._stream = path.open("ab")
+
+    @property
+    def offset(self) -> int:
+        """Bytes written so far."""
+        return self._stream.tell()
+
+    def append(self, entry: dict[str, Any]) -> None:
+        """Append one entry."""
+        line = json.dumps(entry, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        with disk_errors(self.path):
+            self._stream.write(line.encode() + b"\n")
+            self._stream.flush()
+
+    def sync(self) -> None:
+        """Return only when the disk has everything."""
+        with disk_errors(self.path):
+            os.fsync(self._stream.fileno())
+
+    def truncate(self, offset: int) -> None:
+        """Forget everything behind ``offset``."""
+        with disk_errors(self.path):
+            self._stream.truncate(offset)
+            self._stream.seek(offset)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+
+def read_entries(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield a journal's entries; a torn last line is left out."""
+    with path.open("rb") as stream:
+        for line in stream:
+            if not line.endswith(b"\n"):
+                return
+            yield json.loads(line)

@@ -1,0 +1,144 @@
+"""A run's directory: names of its files, its lock, atomic writes."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from evolm.errors import RunError
+
+
+@dataclass(frozen=True)
+class RunLayout:
+    """Where things lie in a run's directory.
+
+    ``campaign.toml`` is the resolved configuration, ``journal.jsonl`` what was tried (no clock in it),
+    ``timing.jsonl`` when, ``answers.sqlite`` what the model said, ``checkpoint/`` how to go on, ``best/`` what
+    to take home, ``result.json`` and ``report.html`` what to read.
+    """
+
+    directory: Path
+
+    @property
+    def campaign(self) -> Path:
+        return self.directory / "campaign.toml"
+
+    @property
+    def data(self) -> Path:
+        """Rows that came from Python and not from a file."""
+        return self.directory / "data.parquet"
+
+    @property
+    def journal(self) -> Path:
+        return self.directory / "journal.jsonl"
+
+    @property
+    def timing(self) -> Path:
+        return self.directory / "timing.jsonl"
+
+    @property
+    def answers(self) -> Path:
+        return self.directory / "answers.sqlite"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.directory / "checkpoint"
+
+    @property
+    def best(self) -> Path:
+        return self.directory / "best"
+
+    @property
+    def result(self) -> Path:
+        return self.directory / "result.json"
+
+    @property
+    def report(self) -> Path:
+        return self.directory / "report.html"
+
+    def create(self) -> None:
+        """Make the directory.
+
+        Raises:
+            RunError: if it holds anything already, or cannot be made.
+        """
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            found = sorted(path.name for path in self.directory.iterdir() if path.name != "lock")
+        except OSError as error:
+            raise RunError(
+                f"{self.directory}: expected a place to write the run to: {error.strerror or error}"
+            ) from None
+        if self.journal.exists():
+            raise RunError(
+                f"{self.directory}: expected a new or empty directory, found another run; "
+                f"continue it with 'evolm resume {self.directory}' or choose another --out"
+            )
+        if found:
+            raise RunError(f"{self.directory}: expected a new or empty directory, found {found[0]!r} in it")
+
+    def require_run(self) -> None:
+        """Refuse a directory that holds no run.
+
+        Raises:
+            RunError: if ``campaign.toml`` or ``journal.jsonl`` is missing.
+        """
+        for path in (self.campaign, self.journal):
+            if not path.exists():
+                raise RunError(f"{self.directory}: expected a run's directory, found no {path.name} in it")
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep every other process from writing to this run.
+
+        Raises:
+            RunError: if another process holds the lock, or it cannot be written.
+        """
+        lock = FileLock(self.directory / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(f"{self.directory}: another process is working on this run") from None
+        except OSError as error:
+            raise RunError(f"{self.directory}: cannot be written to: {error.strerror or error}") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a file under a temporary name, flush it to the disk, then rename it.
+
+    Raises:
+        RunError: if the disk refuses; the old file is then untouched.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
