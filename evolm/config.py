@@ -46,6 +46,9 @@ class SplitSection(Section):
     validation: float | Literal["auto"] = Field(
         "auto", description="rows that choose among the finalists; auto = as many as dev, from rows left over"
     )
+    balanced: bool = Field(
+        False, description="train, dev and validation show every label alike; test keeps the data's proportions"
+    )
     seed: int = Field(0, description="of the split, never of the search")
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from evolm.evaluation import Engine
+from evolm.evaluation.engine import Engine
 from evolm.genomes import PromptGenome, PromptSpace
 from evolm.models import LogLikelihood
 from evolm.randomness import Randomness, derive_seed
 from evolm.scorers import LabelLikelihood
 
 CONTENT_FREE = ("N/A", "[MASK]", "")  # Zhao 2021, section 5
-FEW_SHOT_DRAWS = 5
+FEW_SHOT_DRAWS = 3
 FEW_SHOT_DEMONSTRATIONS = 4
 
 

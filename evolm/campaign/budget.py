@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from evolm.config import BudgetSection
-from evolm.evaluation import Charge
+from evolm.evaluation.evaluator import Charge
 
 
 @dataclass

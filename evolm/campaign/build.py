@@ -19,7 +19,8 @@ import pandas as pd
 
 from evolm.config import Campaign, validate
 from evolm.errors import ConfigError, GenomeError, PermissionNeeded, nearest
-from evolm.evaluation import Engine, Evaluator
+from evolm.evaluation.engine import Engine
+from evolm.evaluation.evaluator import Evaluator
 from evolm.genomes import PromptSpace
 from evolm.models import LanguageModel, prepare
 from evolm.operators import OPERATORS, Operator

@@ -24,7 +24,7 @@ from evolm.campaign.search import Search
 from evolm.campaign.verdict import Final, claim, finals_of, run_verdict
 from evolm.config import BudgetSection
 from evolm.errors import EvolmError, Interrupted, RunError, ScorerError
-from evolm.evaluation import Usage
+from evolm.evaluation.engine import Usage
 from evolm.export import best_files
 from evolm.randomness import derive_seed
 from evolm.report import write_report

@@ -13,7 +13,7 @@ from evolm.campaign.baselines import FEW_SHOT_DRAWS
 from evolm.campaign.build import Parts
 from evolm.campaign.search import FINALISTS
 from evolm.campaign.statistics import smallest_visible_gain
-from evolm.evaluation import Engine
+from evolm.evaluation.engine import Engine
 from evolm.models import LogLikelihood
 from evolm.models.language_model import describe_tokens
 from evolm.storage import AnswerStore

@@ -18,7 +18,7 @@ from evolm.campaign.loop import Campaign
 from evolm.campaign.observers import Observer
 from evolm.config import BudgetSection
 from evolm.errors import ConfigError, DataError, RunError, nearest
-from evolm.evaluation import Engine
+from evolm.evaluation.engine import Engine
 from evolm.genomes import from_record
 from evolm.models import LanguageModel, prepare
 from evolm.scorers import LabelLikelihood

@@ -11,7 +11,7 @@ import numpy as np
 from evolm.archives import BestFound
 from evolm.campaign.budget import Ledger, allowed, spent
 from evolm.config import BudgetSection
-from evolm.evaluation import Evaluator
+from evolm.evaluation.evaluator import Evaluator
 from evolm.genomes import diversity
 from evolm.population import Individual
 from evolm.storage import Journal

@@ -67,34 +67,49 @@ Answer = tuple[np.ndarray, ...]
 
 
 class LanguageModel:
-    """A causal language model with its tokenizer; weights load when they are first needed.
+    """A causal language model with its tokenizer; each loads when it is first needed.
 
     Args:
         prepared: from :func:`evolm.models.prepare`.
         chat_template: ``"auto"``, ``"on"`` or ``"off"``.
-
-    Raises:
-        ModelError: if the tokenizer or config cannot be read, or a chat template is asked for and missing.
     """
 
     def __init__(self, prepared: PreparedModel, chat_template: str = "auto") -> None:
         self.prepared = prepared
-        self.tokenizer = load_tokenizer(prepared)
-        self.config = load_config(prepared)
-        has_template = bool(self.tokenizer.chat_template)
-        if chat_template == "on" and not has_template:
-            raise ModelError(f"model {prepared.name!r}: chat_template is 'on', but its tokenizer has none")
-        self.chat = has_template if chat_template == "auto" else chat_template == "on"
         self.profile = NumericProfile(prepared.dtype, torch.device(prepared.device).type)
-        self._bos = self._leading_special_tokens()
+        self._chat_template = chat_template
         self._frames: dict[str, tuple[str, str]] = {}
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer; workers, which receive tokens, never load it."""
+        return load_tokenizer(self.prepared)
+
+    @cached_property
+    def config(self) -> Any:
+        """The model's configuration."""
+        return load_config(self.prepared)
+
+    @cached_property
+    def chat(self) -> bool:
+        """Whether prompts are wrapped in the model's chat template.
+
+        Raises:
+            ModelError: if a template is asked for and missing.
+        """
+        has_template = bool(self.tokenizer.chat_template)
+        if self._chat_template == "on" and not has_template:
+            raise ModelError(f"model {self.prepared.name!r}: chat_template is 'on', but its tokenizer has none")
+        return has_template if self._chat_template == "auto" else self._chat_template == "on"
 
     @property
     def context_length(self) -> int:
         """Most tokens the model was made for."""
         return int(getattr(self.config, "max_position_embeddings", 0) or 2**31)
 
-    def _leading_special_tokens(self) -> list[int]:
+    @cached_property
+    def _bos(self) -> list[int]:
+        """Special tokens that open a text."""
         with_special = self.tokenizer("a").input_ids
         plain = self.tokenizer("a", add_special_tokens=False).input_ids
         return with_special[: with_special.index(plain[0])] if plain and plain[0] in with_special else []

@@ -30,8 +30,8 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from evolm.errors import ModelError
+from evolm.location import locate
 from evolm.models.profile import best_device, best_dtype
-from evolm.tasks.location import locate
 
 logger = logging.getLogger("evolm")
 

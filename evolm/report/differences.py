@@ -13,7 +13,7 @@ from typing import Any
 
 Genome = dict[str, Any]
 
-_WORDS = re.compile(r"\w+(?:['’-]\w+)*|\s+|[^\w\s]")
+_WORDS = re.compile(r"\w+(?:['\u2019-]\w+)*|\s+|[^\w\s]")
 _UNRELATED = 0.25  # below this similarity, marking single words would only be noise
 
 

@@ -19,11 +19,13 @@ from markupsafe import Markup
 from evolm.report import plots
 from evolm.report.differences import compare
 from evolm.report.reading import Ancestor, RunRecord
+from evolm.report.svg import render
 from evolm.report.tables import (
     budget_rows,
     failures,
     headline,
     operator_rows,
+    progress_rows,
     savings,
     score_rows,
     signed,
@@ -53,7 +55,8 @@ def write_report(directory: Path) -> Path:
 
 def render_page(record: RunRecord) -> str:
     """The whole page as text; the same run directory gives the same text."""
-    figures = {name: Markup(plots.render(draw, record, alt)) for name, (draw, alt) in FIGURES.items()}
+    # markup on trust: drawn by this package, the text inside already escaped
+    figures = {name: Markup(render(draw, record, alt)) for name, (draw, alt) in FIGURES.items()}
     return _template().render(
         record=record,
         run=record.run,
@@ -63,7 +66,7 @@ def render_page(record: RunRecord) -> str:
         headline=headline(record),
         scores=score_rows(record),
         validation=record.last("validation") or {},
-        progress=_progress(record),
+        progress=progress_rows(record),
         prompts=_prompts(record),
         line=_line(record),
         operators=operator_rows(record),
@@ -93,16 +96,6 @@ def _template() -> Template:
 def _number(format: Callable[[float], str]) -> Callable[[Any], str]:
     """A filter that shows nothing where a partial run has no number yet."""
     return lambda value: format(value) if isinstance(value, int | float) else ""
-
-
-def _progress(record: RunRecord) -> list[tuple[str, float]]:
-    """``(name, score on dev)`` of what is known before there is a verdict."""
-    entries = [
-        ("best so far", record.best()),
-        ("best founder", record.founder()),
-        ("random search", record.best("random_search")),
-    ]
-    return [(name, e["score"]) for name, e in entries if e is not None and e.get("score") is not None]
 
 
 def _prompts(record: RunRecord) -> dict[str, Any] | None:

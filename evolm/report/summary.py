@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evolm.report.reading import RunRecord
-from evolm.report.tables import budget_rows, headline, score_rows, signed
+from evolm.report.tables import budget_rows, headline, progress_rows, score_rows, signed
 
 
 def render_summary(directory: Path) -> RenderableType:
@@ -36,7 +36,7 @@ def _verdict(record: RunRecord) -> Table:
     table.add_column(f"{record.metric}, {items} test items")
     table.add_column("test", justify="right")
     table.add_column("gain of the best", justify="right")
-    table.add_column("95 % interval", justify="right")
+    table.add_column("95% interval", justify="right")
     for row in score_rows(record):
         ends = " to ".join(signed(end) for end in row.interval) if row.interval else ""
         table.add_row(
@@ -54,13 +54,8 @@ def _progress(record: RunRecord) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column(f"{record.metric} on dev")
     table.add_column("", justify="right")
-    for name, entry in (
-        ("best so far", record.best()),
-        ("best founder", record.founder()),
-        ("random search", record.best("random_search")),
-    ):
-        if entry is not None and entry.get("score") is not None:
-            table.add_row(name, f"{entry['score']:.3f}")
+    for name, score in progress_rows(record):
+        table.add_row(name, f"{score:.3f}")
     spent = budget_rows(record)[0]
     limit = f" of {spent.limit:,.0f}" if spent.limit else ""
     table.add_row("evaluations", f"{spent.spent:,.0f}{limit}")

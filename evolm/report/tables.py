@@ -58,7 +58,7 @@ class BudgetRow:
 
 
 def wilson(successes: int, trials: int, z: float = 1.959963984540054) -> tuple[float, float]:
-    """Wilson's score interval for a proportion (95 % by default); (0, 1) when nothing was tried."""
+    """Wilson's score interval for a proportion (95% by default); (0, 1) when nothing was tried."""
     if trials <= 0:
         return 0.0, 1.0
     p = successes / trials
@@ -91,6 +91,16 @@ def score_rows(record: RunRecord) -> list[ScoreRow]:
     ]
     rows.sort(key=lambda row: -row.score)
     return [ScoreRow("best", "best of evolution", best), *rows]
+
+
+def progress_rows(record: RunRecord) -> list[tuple[str, float]]:
+    """``(name, score on dev)`` of what is known without a test."""
+    entries = [
+        ("best" if record.status == "finished" else "best so far", record.best()),
+        ("best founder", record.founder()),
+        ("random search", record.best("random_search")),
+    ]
+    return [(name, e["score"]) for name, e in entries if e is not None and e.get("score") is not None]
 
 
 def operator_rows(record: RunRecord) -> list[OperatorRow]:
@@ -150,11 +160,11 @@ def headline(record: RunRecord) -> str:
 
 
 def signed(value: float) -> str:
-    """A difference with its sign: ``+0.040``, ``−0.012`` (a true minus), ``0.000``."""
+    """A difference with its sign, ``+0.040``; a loss has a typographer's minus, nothing is ``0.000``."""
     text = f"{abs(value):.3f}"
     if float(text) == 0:
         return text
-    return ("+" if value > 0 else "−") + text
+    return ("+" if value > 0 else "\N{MINUS SIGN}") + text
 
 
 def _clock(record: RunRecord) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from evolm.location import locate
 from evolm.tasks.checks import KINDS
-from evolm.tasks.location import locate
 from evolm.tasks.metrics import CLASSIFICATION_METRICS
 from evolm.tasks.rows import Item
 from evolm.tasks.sources import READERS, read_table

@@ -9,7 +9,7 @@ from evolm.errors import ConfigError, DataError, nearest
 from evolm.tasks.metrics import CLASSIFICATION_METRICS
 from evolm.tasks.rows import Item
 from evolm.tasks.template import LABEL, Template
-from evolm.tasks.wording import listed
+from evolm.wording import listed
 
 KINDS = {"classification": "the answer is one of a fixed set of labels"}
 

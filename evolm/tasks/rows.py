@@ -16,7 +16,7 @@ import pandas as pd
 from evolm.errors import ConfigError, DataError, nearest
 from evolm.tasks.sources import cell_text
 from evolm.tasks.template import LABEL
-from evolm.tasks.wording import counted, listed
+from evolm.wording import counted, listed
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evolm.errors import ConfigError, DataError, nearest
-from evolm.tasks.location import locate
-from evolm.tasks.wording import counted, listed
+from evolm.location import locate
+from evolm.wording import counted, listed
 
 __all__ = ["cell_text", "locate", "read_table"]
 
@@ -39,7 +39,7 @@ def read_table(
     """Read a file as a table of text.
 
     Args:
-        source, root, admitted, trusted: as for :func:`evolm.tasks.location.locate`.
+        source, root, admitted, trusted: as for :func:`evolm.location.locate`.
         pattern: regular expression with named groups; each must match a whole line of a file whose ending is
             not that of a table. Blank lines are no rows.
         keep_unmatched: keep a line that does not match as a row of missing cells.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from evolm.config import SplitSection
 from evolm.errors import ConfigError, DataError
 from evolm.tasks.rows import Item
-from evolm.tasks.wording import counted
+from evolm.wording import counted
 
 SPLITS = ("train", "dev", "validation", "test")
 _FILLED_IN_ORDER = ("test", "dev", "train", "validation")
@@ -32,8 +32,9 @@ def split_items(items: Sequence[Item], labels: Sequence[str], section: SplitSect
         section: ``[task.split]``: fractions of the items if no value is above 1, else counts.
 
     Returns:
-        Every name of ``SPLITS``; each label's share of a split is as near to its share of the rows as whole
-        rows allow, and at least one row (except in a ``validation = "auto"``, which takes what is left).
+        Every name of ``SPLITS``; each label's share of a split is as near to its share of the rows (or, where
+        ``balanced``, to that of the other labels) as whole rows allow, and at least one row (except in a
+        ``validation = "auto"``, which takes what is left).
 
     Raises:
         ConfigError: if fractions and counts are mixed, or fractions exceed 1.
@@ -49,7 +50,8 @@ def split_items(items: Sequence[Item], labels: Sequence[str], section: SplitSect
         least = 1 if labels and name in firm else 0
         later = len(firm) - firm.index(name) - 1 if labels and name in firm else 0
         available = np.array([len(stratum) for stratum in strata])
-        shares = apportion(sizes[name], available, least, available - later)
+        weights = np.ones_like(available) if section.balanced and name != "test" else available
+        shares = apportion(sizes[name], weights, least, available - later)
         taken = [item for stratum, share in zip(strata, shares, strict=True) for item in stratum[:share]]
         strata = [stratum[share:] for stratum, share in zip(strata, shares, strict=True)]
         splits[name] = tuple(sorted(taken, key=lambda item: _rank(section.seed, f"order of {name}", item)))
@@ -124,20 +126,20 @@ def _check_labels(support: Mapping[str, int], sizes: Mapping[str, int], firm: Se
             )
 
 
-def apportion(size: int, available: NDArray[np.int_], least: int, most: NDArray[np.int_]) -> NDArray[np.int_]:
-    """Share ``size`` rows among strata in proportion to ``available``, within bounds.
+def apportion(size: int, weights: NDArray[np.int_], least: int, most: NDArray[np.int_]) -> NDArray[np.int_]:
+    """Share ``size`` rows among strata in proportion to ``weights``, within bounds.
 
     Largest remainders: every share is its quota rounded down or up, unless a bound says otherwise. Ties go to
     the earlier stratum.
 
     Args:
         size: rows to share, from ``least * n_strata`` to ``most.sum()``.
-        available: ``(n_strata,)`` rows that each stratum has.
+        weights: ``(n_strata,)``: the rows that each stratum has, or ones for equal shares.
         least: fewest rows of a stratum.
         most: ``(n_strata,)`` most rows of each stratum.
     """
-    quotas = size * available / max(1, available.sum())
-    return _nearest_whole(quotas, size, np.full(len(available), least), most)
+    quotas = size * weights / max(1, weights.sum())
+    return _nearest_whole(quotas, size, np.full(len(weights), least), most)
 
 
 def _nearest_whole(

@@ -30,7 +30,7 @@ from evolm.tasks.rows import (
 from evolm.tasks.sources import read_table
 from evolm.tasks.splitting import SPLITS, split_items
 from evolm.tasks.template import LABEL, Template
-from evolm.tasks.wording import listed
+from evolm.wording import listed
 
 _WHOLE = ""  # the name of a table that is still to be split
 
@@ -111,7 +111,7 @@ def load_task(
 
     Args:
         section, template: the two tables of campaign.toml.
-        root, admitted, trusted: which files may be read, see :func:`evolm.tasks.location.locate`.
+        root, admitted, trusted: which files may be read, see :func:`evolm.location.locate`.
         frame: rows that stand for ``task.data``: one frame to split, or a frame per split.
 
     Raises:
@@ -165,7 +165,7 @@ def read_items(
     """Read rows to be answered, dropping none of them.
 
     Args:
-        source: a frame, or a file found with root, admitted, trusted as in :func:`evolm.tasks.location.locate`.
+        source: a frame, or a file found with root, admitted, trusted as in :func:`evolm.location.locate`.
         section: the task whose columns and labels apply; ``exclude``, ``max_chars`` and ``split`` don't.
         gold: whether the label column is needed and read.
 

@@ -16,7 +16,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 
 from evolm.config import TemplateSection
 from evolm.errors import ConfigError, DataError, nearest
-from evolm.tasks.wording import listed
+from evolm.wording import listed
 
 LABEL = "label"
 

@@ -163,12 +163,14 @@ def _write_result(
     (directory / "best" / "prompt.txt").write_text(best["genome"]["instruction"] + "\n\nText: {{ text }}")
 
 
-def _search(rng: random.Random, search: str, generations: int, size: int, hostile: bool) -> list[dict[str, Any]]:
+def _search(
+    rng: random.Random, search: str, generations: int, size: int, hostile: bool
+) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = []
     parents: list[dict[str, Any]] = []
     everyone: list[dict[str, Any]] = []
     for generation in range(generations):
-        births = []
+        births: list[dict[str, Any]] = []
         for _ in range(size):
             chosen = rng.sample(parents, 2) if parents and search == "main" else []
             births.append(_individual(rng, search, generation, len(everyone) + len(births), chosen, hostile))

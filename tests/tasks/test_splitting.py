@@ -199,3 +199,16 @@ def test_apportioned_shares_keep_their_sum_and_bounds(available: list[int], data
     quotas = size * rows / rows.sum()
     if (quotas >= 1).all():
         assert (np.abs(shares - quotas) < 1).all()
+
+
+def test_balanced_splits_show_labels_alike_but_the_test_split_keeps_proportions() -> None:
+    section = SplitSection(train=40, dev=20, validation=10, test=100, balanced=True)
+    splits = split_items(items_of(900, 100), LABELS[:2], section)
+    rare = {name: sum(item.gold == "b" for item in splits[name]) for name in SPLITS}
+    assert rare == {"train": 20, "dev": 10, "validation": 5, "test": 10}
+
+
+def test_a_balanced_split_takes_others_where_a_label_runs_out() -> None:
+    splits = split_items(items_of(100, 8), LABELS[:2], SplitSection(train=20, dev=10, test=10, balanced=True))
+    assert len(splits["train"]) == 20 and len(splits["dev"]) == 10
+    assert sum(item.gold == "b" for split in splits.values() for item in split) <= 8

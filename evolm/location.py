@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 
 from evolm.errors import ConfigError, DataError, PermissionNeeded, nearest
-from evolm.tasks.wording import counted, listed
+from evolm.wording import counted, listed
 
 PACKAGE = "package:"
 

@@ -1,0 +1,1 @@
+"""Benchmarks: every number in README and results/ comes from a command here."""

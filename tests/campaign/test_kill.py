@@ -1,0 +1,200 @@
+"""Real processes, real signals: whatever strikes, a resumed campaign is the undisturbed one, byte for byte."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from toy_campaign import ToyCampaign, bytes_of, entries, result_of, without_clock
+
+KILLED = -9
+
+
+@pytest.fixture(scope="session")
+def undisturbed(evolm: Any, founding: ToyCampaign, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A run that nobody touched: its directory, its seconds, and how often each function was called."""
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    told = evolm("run", founding.folder, "--out", out)
+    assert told["exit"] == 0, told["log"]
+    return {**told, "out": out}
+
+
+def finish(
+    evolm: Any, founding: ToyCampaign, out: Path, *options: object, strike: dict[str, Any] | None = None
+) -> Any:
+    """Go on, as a user would: resume, or begin again where the run had not begun."""
+    if not (out / "journal.jsonl").exists():
+        shutil.rmtree(out, ignore_errors=True)
+        return evolm("run", founding.folder, "--out", out, *options, **(strike or {}))
+    return evolm("resume", out, *options, **(strike or {}))
+
+
+def check(told: dict[str, Any], out: Path, undisturbed: dict[str, Any]) -> None:
+    assert told["exit"] == 0, told["log"]
+    assert bytes_of(out) == bytes_of(undisturbed["out"])
+    assert without_clock(result_of(out)) == without_clock(result_of(undisturbed["out"]))
+    assert not [path.name for path in (out / "checkpoint").iterdir() if path.name.startswith(".")]
+
+
+def test_a_process_of_its_own_gives_what_this_process_gives(undisturbed: dict[str, Any], finished: Path) -> None:
+    ours = [line for line in bytes_of(finished)["journal.jsonl"].splitlines() if b'"type":"verdict"' not in line]
+    theirs = bytes_of(undisturbed["out"])["journal.jsonl"].splitlines()
+    assert ours == [line for line in theirs if b'"type":"verdict"' not in line]  # fewer resamples there
+    assert (finished / "best" / "prompt.json").read_bytes() == (
+        undisturbed["out"] / "best" / "prompt.json"
+    ).read_bytes()
+
+
+def test_killed_at_random_instants_and_resumed_it_equals_the_undisturbed_run(
+    evolm: Any, founding: ToyCampaign, undisturbed: dict[str, Any], tmp_path: Path
+) -> None:
+    rng = random.Random(20)
+    for number in range(8):
+        out = tmp_path / f"run{number}"
+        after = undisturbed["seconds"] * (number + rng.random()) / 8
+        evolm("run", founding.folder, "--out", out, after=after)
+        if number % 4 == 3:
+            finish(evolm, founding, out, strike={"after": after / 2})
+        check(finish(evolm, founding, out), out, undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("call", "strikes"), [("fsync", 3), ("replace", 5), ("unlink", 2), ("append", 2), ("put", 2)]
+)
+def test_killed_inside_a_write_and_resumed_it_equals_the_undisturbed_run(
+    evolm: Any, founding: ToyCampaign, undisturbed: dict[str, Any], tmp_path: Path, call: str, strikes: int
+) -> None:
+    """Checkpoints, the best, the result and the report all go through ``fsync`` and ``replace``."""
+    total = undisturbed["calls"][call]
+    rng = random.Random(call)
+    places = sorted({total, *rng.sample(range(1, total), strikes - 1)})
+    for at in places:
+        out = tmp_path / f"run{at}"
+        assert evolm("run", founding.folder, "--out", out, call=call, at=at)["exit"] == KILLED
+        if at == places[0] and call == "replace":
+            finish(evolm, founding, out, strike={"call": "replace", "at": 4})
+        check(finish(evolm, founding, out), out, undisturbed)
+
+
+def test_killed_before_its_first_checkpoint_it_begins_again(
+    evolm: Any, founding: ToyCampaign, undisturbed: dict[str, Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    assert evolm("run", founding.folder, "--out", out, call="append", at=2)["exit"] == KILLED
+    assert len(entries(out)) == 1
+    assert not (out / "checkpoint" / "state.json").exists()
+    check(evolm("resume", out), out, undisturbed)
+
+
+def test_killed_before_its_journal_exists_it_can_be_started_or_resumed(
+    evolm: Any, founding: ToyCampaign, tmp_path: Path
+) -> None:
+    """Files were written, but no journal: one of the two commands that a user has must work."""
+    out = tmp_path / "run"
+    assert evolm("run", founding.folder, "--out", out, call="replace", at=2)["exit"] == KILLED
+    assert (out / "founders.jsonl").exists()
+    assert not (out / "journal.jsonl").exists()
+    resumed = evolm("resume", out)
+    if resumed["exit"]:
+        again = evolm("run", founding.folder, "--out", out)
+        assert again["exit"] == 0, resumed["log"] + again["log"]
+
+
+@pytest.mark.parametrize("at", [9, 20])
+def test_a_torn_last_line_is_survived(
+    evolm: Any, founding: ToyCampaign, undisturbed: dict[str, Any], tmp_path: Path, at: int
+) -> None:
+    out = tmp_path / "run"
+    assert evolm("run", founding.folder, "--out", out, call="append", at=at, torn=True)["exit"] == KILLED
+    files = [path for path in (out / "journal.jsonl", out / "timing.jsonl") if path.exists()]
+    assert any(path.read_bytes() and not path.read_bytes().endswith(b"\n") for path in files)
+    check(finish(evolm, founding, out), out, undisturbed)
+
+
+def test_ctrl_c_saves_exits_with_130_and_says_how_to_go_on(
+    evolm: Any, founding: ToyCampaign, undisturbed: dict[str, Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    told = evolm("run", founding.folder, "--out", out, call="put", at=2, signal="SIGINT")
+    assert told["exit"] == 130
+    assert f"evolm resume {out}" in told["log"]
+    assert "Traceback" not in told["log"]
+    assert '"event":"interrupt"' in (out / "timing.jsonl").read_text()
+    whole = bytes_of(undisturbed["out"])["journal.jsonl"]
+    assert whole.startswith((out / "journal.jsonl").read_bytes())
+    check(evolm("resume", out), out, undisturbed)
+
+
+def test_ctrl_c_before_anything_is_written_leaves_nothing(evolm: Any, founding: ToyCampaign, tmp_path: Path) -> None:
+    told = evolm("run", founding.folder, "--out", tmp_path / "run", "--dry-run", call="put", at=1, signal="SIGINT")
+    assert told["exit"] == 130
+    assert "resume" not in told["log"]
+    assert "Traceback" not in told["log"]
+    assert not (tmp_path / "run").exists()
+
+
+def gone(pids: list[int], seconds: float = 30) -> bool:
+    """Wait until no process is left; zombies count as gone."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if not any(_lives(pid) for pid in pids):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("strike", "n_jobs"),
+    [({"workers": 2}, 1), ({"call": "put", "at": 1}, 1), ({"call": "put", "at": 4}, 2)],
+    ids=["while workers start", "at the first answers", "in a later generation"],
+)
+def test_workers_end_with_their_killed_parent_and_the_resumed_run_is_that_of_one_worker(
+    evolm: Any,
+    founding: ToyCampaign,
+    undisturbed: dict[str, Any],
+    tmp_path: Path,
+    strike: dict[str, Any],
+    n_jobs: int,
+) -> None:
+    out = tmp_path / "run"
+    told = evolm("run", founding.folder, "--out", out, "--n-jobs", 2, **strike)
+    assert told["exit"] == KILLED
+    assert len(told["workers"]) >= 2
+    try:
+        check(finish(evolm, founding, out, "--n-jobs", n_jobs), out, undisturbed)
+        assert gone(told["workers"]), [psutil.Process(pid).cmdline() for pid in told["workers"] if _lives(pid)]
+    finally:
+        for pid in filter(_lives, told["workers"]):
+            psutil.Process(pid).kill()
+
+
+@pytest.mark.parametrize(
+    "strike",
+    [
+        {"file_limit": 500},
+        {"file_limit": 40000},
+        {"call": "append", "at": 1, "full": True},
+        {"call": "append", "at": 12, "full": True},
+    ],
+    ids=["campaign.toml", "the answers", "the journal's head", "the journal"],
+)
+def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(
+    evolm: Any, founding: ToyCampaign, undisturbed: dict[str, Any], tmp_path: Path, strike: dict[str, Any]
+) -> None:
+    out = tmp_path / "run"
+    told = evolm("run", founding.folder, "--out", out, **strike)
+    assert told["exit"] == 2 and "Traceback" not in told["log"], told["log"]
+    assert "error: " in told["log"]
+    check(finish(evolm, founding, out), out, undisturbed)

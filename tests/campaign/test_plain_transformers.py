@@ -1,0 +1,86 @@
+"""The best prompt, scored again with nothing but transformers: one full forward pass per item and label."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pytest
+import torch
+from toy_campaign import TEST, ToyCampaign, result_of
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from evolm.config import load
+from evolm.tasks import CLASSIFICATION_METRICS, Task, load_task
+
+
+def task_of(run: Path) -> Task:
+    config = load(run / "campaign.toml")
+    return load_task(config.task, config.template, root=run, trusted=True)
+
+
+def render(record: dict[str, Any], prompt: str, fields: dict[str, str]) -> str:
+    """Put an item where the prompt shows its template."""
+    return prompt.removesuffix(record["item"]) + jinja2.Template(record["item"]).render(fields)
+
+
+def plain_predictions(run: Path, folder: Path, contexts: list[str], bos: bool) -> np.ndarray:
+    """Return the index of the likeliest answer of every context."""
+    record = json.loads((run / "best" / "prompt.json").read_text())
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    predictions = []
+    for context in contexts:
+        scores = []
+        for answer in record["answers"].values():
+            before = tokenizer(context, add_special_tokens=bos).input_ids
+            whole = tokenizer(context + answer, add_special_tokens=bos).input_ids
+            with torch.inference_mode():
+                logprobs = model(torch.tensor([whole])).logits[0].log_softmax(-1)
+            terms = [logprobs[i - 1, whole[i]].item() for i in range(len(before), len(whole))]
+            scores.append(np.mean(terms) if record["normalization"] == "tokens" else np.sum(terms))
+        predictions.append(int(np.argmax(scores)))
+    return np.array(predictions)
+
+
+def check(run: Path, folder: Path, context: Callable[[dict[str, str]], str], bos: bool) -> None:
+    """Compare with the dev score, and on test with score and confusion matrix."""
+    task, result = task_of(run), result_of(run)
+    metric = CLASSIFICATION_METRICS[task.metric]
+    for items, recorded in ((task.dev, result["dev"]["best"]), (task.test, result["test"]["best"])):
+        predictions = plain_predictions(run, folder, [context(dict(item.fields)) for item in items], bos)
+        assert metric(predictions, task.gold_indices(items), 2) == pytest.approx(recorded)
+    counts = np.zeros((2, 2), int)
+    np.add.at(counts, (task.gold_indices(task.test), predictions), 1)
+    assert counts.tolist() == result["test"]["confusion"]
+    assert counts.sum() == TEST
+
+
+def test_plain_transformers_gives_the_recorded_scores(finished: Path, tiny_model_folder: Path) -> None:
+    record = json.loads((finished / "best" / "prompt.json").read_text())
+    prompt = (finished / "best" / "prompt.txt").read_text()
+    check(finished, tiny_model_folder, lambda fields: render(record, prompt, fields), bos=True)
+
+
+@pytest.mark.parametrize("system", ["You sort mail.", ""], ids=["a system message", "no system message"])
+def test_messages_json_in_plain_transformers_gives_the_recorded_scores(
+    toy: Callable[..., ToyCampaign], tiny_model_folder: Path, tmp_path: Path, system: str
+) -> None:
+    out = toy(model__chat_template="on", template__system=system).run(tmp_path / "run").directory
+    record = json.loads((out / "best" / "prompt.json").read_text())
+    messages = json.loads((out / "best" / "messages.json").read_text())
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model_folder)
+
+    def context(fields: dict[str, str]) -> str:
+        *system, user = messages
+        filled = [*system, {"role": "user", "content": render(record, user["content"], fields)}]
+        return tokenizer.apply_chat_template(filled, tokenize=False, add_generation_prompt=True)
+
+    task = task_of(out)
+    shown = [context(dict(item.fields)) for item in task.dev]
+    assert all(("You are a helpful" in text) is False for text in shown), "a default system message was added"
+    check(out, tiny_model_folder, context, bos=False)

@@ -1,0 +1,175 @@
+"""Budgets, baselines and intervals, each by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evolm.campaign.baselines import (
+    CONTENT_FREE,
+    FEW_SHOT_DRAWS,
+    few_shot_count,
+    few_shot_genomes,
+    majority_predictions,
+    prior_correction,
+)
+from evolm.campaign.budget import Ledger, allowed, spent
+from evolm.campaign.statistics import paired_bootstrap, smallest_visible_gain
+from evolm.config import BudgetSection
+from evolm.evaluation import Charge, Engine
+from evolm.genomes import PromptGenome
+from evolm.scorers import LabelLikelihood
+from evolm.storage import AnswerStore
+from evolm.tasks import CLASSIFICATION_METRICS, Task
+
+GOLD = np.tile([0, 1], 50)
+
+
+def accuracy(predicted: np.ndarray, gold: np.ndarray) -> float:
+    return CLASSIFICATION_METRICS["accuracy"](predicted, gold, 2)
+
+
+# -- intervals -----------------------------------------------------------------------------------------------
+
+
+def test_the_interval_of_equal_predictions_is_zero() -> None:
+    noisy = np.where(np.arange(100) % 3 == 0, 1 - GOLD, GOLD)
+    assert paired_bootstrap(accuracy, GOLD, noisy, [noisy.copy()]) == (0, 0)
+
+
+def test_the_interval_of_equally_good_predictions_covers_zero() -> None:
+    first, second = GOLD.copy(), GOLD.copy()
+    first[:20], second[20:40] = 1 - GOLD[:20], 1 - GOLD[20:40]
+    low, high = paired_bootstrap(accuracy, GOLD, first, [second])
+    assert low < 0 < high
+
+
+def test_the_interval_of_a_clear_difference_excludes_zero_and_covers_it() -> None:
+    poor = np.where(np.arange(100) < 40, 1 - GOLD, GOLD)
+    low, high = paired_bootstrap(accuracy, GOLD, GOLD, [poor])
+    assert 0 < low < 0.4 < high
+    assert paired_bootstrap(accuracy, GOLD, GOLD, [poor, GOLD])[1] < high  # several rivals are averaged
+
+
+def test_the_interval_is_the_same_for_the_same_seed() -> None:
+    poor = np.where(np.arange(100) < 10, 1 - GOLD, GOLD)
+    assert paired_bootstrap(accuracy, GOLD, GOLD, [poor], 3) == paired_bootstrap(accuracy, GOLD, GOLD, [poor], 3)
+
+
+def test_the_smallest_visible_gain_follows_mcnemar() -> None:
+    assert smallest_visible_gain([50, 50], False) == pytest.approx(1.959964 * np.sqrt(0.2 / 100))
+    assert smallest_visible_gain([50, 50], True) == pytest.approx(1.959964 * np.sqrt(0.4 / 50) / 2)
+    assert smallest_visible_gain([90, 10], True) > smallest_visible_gain([50, 50], True)
+    assert np.isnan(smallest_visible_gain([], True))
+    assert np.isnan(smallest_visible_gain([5, 0], True))
+
+
+# -- budgets -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("budget", "ledger", "expected"),
+    [
+        ({"evaluations": 10}, {"evaluations": 7}, 3),
+        ({"evaluations": 10}, {"evaluations": 12}, 0),
+        ({"evaluations": 0, "items": 105}, {"items": 70}, 3),
+        ({"evaluations": 5, "items": 105}, {"evaluations": 0, "items": 0}, 5),
+        ({"evaluations": 0, "tokens": 10}, {"tokens": 11}, None),
+    ],
+)
+def test_so_many_more_may_be_asked_for(budget: dict[str, int], ledger: dict[str, int], expected: int | None) -> None:
+    assert allowed(BudgetSection(**budget), Ledger(**ledger), 10) == expected
+
+
+@pytest.mark.parametrize(
+    ("budget", "ledger", "seconds", "reason"),
+    [
+        ({"evaluations": 10}, {"evaluations": 9}, 0, ""),
+        ({"evaluations": 10}, {"evaluations": 10}, 0, "all 10 evaluations are spent"),
+        ({"evaluations": 0, "items": 25}, {"items": 20}, 0, "the 5 items left are fewer than the 10 of one"),
+        ({"evaluations": 0, "items": 30}, {"items": 20}, 0, ""),
+        ({"evaluations": 0, "tokens": 30}, {"tokens": 31}, 0, "all 30 tokens are spent"),
+        ({"evaluations": 0, "plateau": 2}, {"idle_generations": 2}, 0, "2 generations brought nothing better"),
+        ({"evaluations": 0, "seconds": 1.5}, {}, 2, "1.5 seconds are over"),
+        ({"evaluations": 0}, {"evaluations": 10**9}, 10**9, ""),
+    ],
+)
+def test_a_search_ends_for_a_reason(
+    budget: dict[str, float], ledger: dict[str, int], seconds: float, reason: str
+) -> None:
+    found = spent(BudgetSection(**budget), Ledger(**ledger), 10, seconds)
+    assert found.startswith(reason)
+    assert bool(found) == bool(reason)
+
+
+def test_a_ledger_adds_up_charges() -> None:
+    ledger = Ledger()
+    ledger.charge([Charge(10, 300), Charge(10, 0)])
+    assert ledger.to_record() == {"evaluations": 2, "items": 20, "tokens": 300, "idle_generations": 0}
+
+
+# -- baselines -----------------------------------------------------------------------------------------------
+
+
+def test_the_majority_of_dev_is_named_for_every_item() -> None:
+    assert majority_predictions(np.array([1, 0, 1]), 4).tolist() == [1, 1, 1, 1]
+
+
+def test_few_shot_draws_keep_the_founder_s_words_and_stay_in_the_space(toy_space: Callable[..., Any]) -> None:
+    space = toy_space(max_tokens=45)
+    founder = PromptGenome("Is it spam or ham?", (), (("ham", "fine"),))
+    drawn = few_shot_genomes(founder, space, 4, seed=3)
+    assert len(drawn) == FEW_SHOT_DRAWS
+    assert len({genome.digest for genome in drawn}) == FEW_SHOT_DRAWS
+    assert drawn == few_shot_genomes(founder, space, 4, seed=3) != few_shot_genomes(founder, space, 4, seed=4)
+    for genome in drawn:
+        assert (genome.instruction, genome.verbalizers) == (founder.instruction, founder.verbalizers)
+        assert not space.outside(genome)
+        assert 0 < len(genome.demonstrations) <= 4
+        assert {shown.item for shown in genome.demonstrations} <= {item.digest for item in space.train}
+
+
+@pytest.mark.parametrize(("own", "most", "expected"), [(3, 8, 3), (0, 8, 4), (0, 2, 2), (0, 0, 0)])
+def test_few_shot_shows_as_many_as_the_winner(
+    toy_space: Callable[..., Any], own: int, most: int, expected: int
+) -> None:
+    space = toy_space(demonstrations=(0, most))
+    winner = PromptGenome("", space.draw_demonstrations(np.random.default_rng(0), own))
+    assert few_shot_count(winner, space) == expected
+
+
+def test_the_prior_correction_is_the_mean_probability_of_content_free_inputs(
+    toy_task: Task, tiny_model: Callable[..., Any]
+) -> None:
+    """By hand: Zhao 2021, section 5, probabilities averaged over the content-free inputs."""
+    model = tiny_model("float32", "off")
+    likelihood = LabelLikelihood(toy_task, model, LabelLikelihood.Params(normalization="sum"), {})
+    engine = Engine(model, AnswerStore(":memory:"))
+    genome = PromptGenome("Spam or ham?")
+    shift = prior_correction(genome, likelihood, engine)
+    probabilities = []
+    for text in CONTENT_FREE:
+        context = f"Spam or ham?\n\nText: {text}\nLabel:"
+        scores = []
+        for answer in (" ham", " spam"):
+            before, whole = (model.encode([t])[0] for t in (context, context + answer))
+            logprobs = model.forward.model  # the weights alone; what follows is plain transformers
+            scores.append(_plain(logprobs, whole, len(before)))
+        probabilities.append(np.exp(scores) / np.exp(scores).sum())
+    assert np.exp(shift) == pytest.approx(np.mean(probabilities, axis=0), abs=1e-4)
+
+
+def _plain(model: Any, tokens: list[int], begin: int) -> float:
+    import torch
+
+    before = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    try:
+        with torch.inference_mode():
+            logprobs = model(torch.tensor([tokens]), use_cache=False).logits[0].log_softmax(-1)
+    finally:
+        model.set_attn_implementation(before)
+    return sum(logprobs[i - 1, tokens[i]].item() for i in range(begin, len(tokens)))

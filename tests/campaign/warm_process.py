@@ -1,0 +1,145 @@
+"""Imports everything once, then forks a process per order: a real ``evolm`` without four seconds of imports.
+
+Orders come as JSON lines: ``arguments`` of the command line, ``log`` for its output, and a ``strike``:
+
+- ``after``: seconds until the parent sends SIGKILL;
+- ``call`` and ``at``: before the so-manieth call of a function of ``CALLS``, the process signals itself;
+- ``torn``: before the signal, half of the journal's next line is written;
+- ``full``: instead of a signal, the journal's file is from now on ``/dev/full``, where every write fails;
+- ``signal``: ``"SIGKILL"`` unless told otherwise;
+- ``workers``: strike as soon as so many worker processes exist;
+- ``file_limit``: the most bytes a file may have: the disk refuses the rest, as a full one does.
+
+The answer holds the exit code (negative: the signal that ended it), ``seconds``, how often each function of
+``CALLS`` was called, and the process ids of workers at the strike.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib.backends.backend_svg
+import psutil
+import scipy.stats
+
+import evolm.cli
+from evolm.campaign import preview, statistics
+from evolm.evaluation import engine
+from evolm.report import plots
+from evolm.storage import AnswerStore, Journal
+
+# What takes long and writes nothing is cut short; every file is still written.
+statistics.RESAMPLES = 20
+plots.render = lambda *arguments: "<svg/>"
+LOADED = (matplotlib.backends.backend_svg, scipy.stats, preview, engine)
+
+# Where a strike may hit: name -> the object and the attribute that are wrapped.
+CALLS: dict[str, tuple[Any, str]] = {
+    "fsync": (os, "fsync"),
+    "replace": (os, "replace"),
+    "unlink": (Path, "unlink"),
+    "append": (Journal, "append"),
+    "put": (AnswerStore, "put"),
+}
+
+
+class Strikes:
+    """Wraps the functions of ``CALLS`` and signals this process at the chosen call."""
+
+    def __init__(self, strike: dict[str, Any], report: Path) -> None:
+        self.strike = strike
+        self.report = report
+        self.counts: Counter[str] = Counter()
+        for name, (owner, attribute) in CALLS.items():
+            setattr(owner, attribute, self._wrapped(name, getattr(owner, attribute)))
+        if workers := strike.get("workers"):
+            threading.Thread(target=self._when_workers, args=(workers,), daemon=True).start()
+        if limit := strike.get("file_limit"):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    def _wrapped(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            self.counts[name] += 1
+            if name == self.strike.get("call") and self.counts[name] == self.strike["at"]:
+                if self.strike.get("torn"):
+                    journal, entry = arguments
+                    line = json.dumps(entry).encode()
+                    os.write(journal._stream.fileno(), line[: len(line) // 2])
+                if self.strike.get("full"):
+                    os.dup2(os.open("/dev/full", os.O_WRONLY), arguments[0]._stream.fileno())
+                else:
+                    self.hit()
+            return function(*arguments, **keywords)
+
+        return call
+
+    def _when_workers(self, count: int) -> None:
+        while len(self._workers()) < count:
+            time.sleep(0.01)
+        self.hit()
+
+    @staticmethod
+    def _workers() -> list[int]:
+        return [child.pid for child in psutil.Process().children(recursive=True)]
+
+    def hit(self) -> None:
+        self.write()
+        os.kill(os.getpid(), getattr(signal, self.strike.get("signal", "SIGKILL")))
+
+    def write(self) -> None:
+        self.report.write_text(json.dumps({"calls": self.counts, "workers": self._workers()}))
+
+
+def child(order: dict[str, Any], report: Path) -> None:
+    """Be ``evolm`` until the end of this process."""
+    log = os.open(order["log"], os.O_WRONLY | os.O_CREAT)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(0)
+    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.argv = ["evolm", *order["arguments"]]
+    strikes = Strikes(order["strike"], report)
+    code = 1
+    try:
+        evolm.cli.main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        if "file_limit" not in order["strike"]:
+            strikes.write()
+        os._exit(code)
+
+
+def carry_out(order: dict[str, Any]) -> dict[str, Any]:
+    """Fork a process for an order and wait for its end."""
+    report = Path(order["log"] + ".json")
+    began = time.monotonic()
+    pid = os.fork()
+    if pid == 0:
+        child(order, report)
+    if after := order["strike"].get("after"):
+        time.sleep(after)
+        os.kill(pid, signal.SIGKILL)  # a zombie, if it was faster, takes no harm
+    _, status = os.waitpid(pid, 0)
+    seconds = time.monotonic() - began
+    told = json.loads(report.read_text()) if report.exists() else {}
+    return {"exit": os.waitstatus_to_exitcode(status), "seconds": seconds, **told}
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        print(json.dumps(carry_out(json.loads(line))), flush=True)

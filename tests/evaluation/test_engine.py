@@ -1,0 +1,160 @@
+"""The engine: order, duplicates, cache, counts, stops; and the evaluator on top of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evolm.errors import ContextExceeded, Interrupted, ScorerError
+from evolm.evaluation import Engine, Evaluator
+from evolm.evaluation import engine as engines
+from evolm.evaluation.plan import Batch
+from evolm.genomes import PromptGenome
+from evolm.models import LanguageModel, LogLikelihood
+from evolm.population import Individual
+from evolm.scorers import Evaluation, LabelLikelihood
+from evolm.storage import AnswerStore
+from evolm.tasks import Task
+
+REQUESTS = [LogLikelihood("Spam?\n", f"Text: {i}\nLabel:", (" spam", " ham")) for i in range(6)]
+
+
+@pytest.fixture
+def engine(tiny_model: Callable[..., LanguageModel]) -> Any:
+    made = Engine(tiny_model(), AnswerStore(":memory:"))
+    yield made
+    made.close()
+
+
+def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "batches", lambda requests: [Batch((i,)) for i in range(len(requests))])
+
+
+def same(a: Any, b: Any) -> bool:
+    return all(np.array_equal(x, y) for p, q in zip(a, b, strict=True) for x, y in zip(p, q, strict=True))
+
+
+def test_answers_come_in_the_order_asked_with_an_array_per_continuation(engine: Engine) -> None:
+    answers = engine.answer(REQUESTS)
+    single = [engine.answer([request])[0] for request in REQUESTS]
+    assert same(answers, single) and len({float(a[0][0]) for a in answers}) == 6
+    tokens = engine.tokenize(REQUESTS)
+    assert [[len(c) for c in a] for a in answers] == [[len(c) for c in t.continuations] for t in tokens]
+
+
+def test_duplicates_are_answered_once(engine: Engine) -> None:
+    answers = engine.answer([*REQUESTS, *REQUESTS[::-1]])
+    assert same(answers[:6], answers[:5:-1])
+    assert (engine.usage.requests, engine.usage.cache_hits, len(engine.answers)) == (12, 6, 6)
+
+
+def test_known_answers_are_not_computed_again(engine: Engine) -> None:
+    engine.answer(REQUESTS[:4])
+    forwarded = engine.usage.tokens_forwarded
+    engine.answer(REQUESTS[:4])
+    assert (engine.usage.cache_hits, engine.usage.tokens_forwarded) == (4, forwarded)
+    engine.answer(REQUESTS)
+    assert engine.usage.cache_hits == 8 and engine.usage.tokens_forwarded > forwarded
+
+
+def test_tokens_are_charged_before_cache_and_sharing(engine: Engine) -> None:
+    tokens = sum(request.tokens for request in engine.tokenize(REQUESTS))
+    engine.answer(REQUESTS * 2)
+    engine.answer(REQUESTS)
+    usage = engine.usage.to_record()
+    assert usage["tokens_charged"] == 3 * tokens
+    assert 0 < usage["tokens_forwarded"] < tokens
+    assert usage["tokens_padded"] % engine.model.profile.slab_tokens == 0
+    assert usage["tokens_padded"] >= usage["tokens_forwarded"]
+
+
+def test_another_cut_of_the_same_text_is_another_answer(engine: Engine) -> None:
+    engine.answer([LogLikelihood("Spam? ", "Text: a", (" ham",)), LogLikelihood("Spam? Text:", " a", (" ham",))])
+    assert engine.usage.cache_hits == 0 and len(engine.answers) == 2
+
+
+def test_progress_counts_up_to_all_requests(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    one_by_one(monkeypatch)
+    engine.answer(REQUESTS[:2])
+    calls: list[tuple[int, int]] = []
+    engine.progress = lambda done, total: calls.append((done, total))
+    engine.answer(REQUESTS)
+    assert calls == [(2, 6), (3, 6), (4, 6), (5, 6), (6, 6)]
+
+
+def test_a_requested_stop_keeps_what_is_finished(
+    tiny_model: Callable[..., LanguageModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_by_one(monkeypatch)
+    engine = Engine(tiny_model(), AnswerStore(tmp_path / "answers.sqlite"))
+
+    def stop_after_three(done: int, total: int) -> None:
+        engine.stop_requested = done == 3
+
+    engine.progress = stop_after_three
+    with pytest.raises(Interrupted):
+        engine.answer(REQUESTS)
+    engine.close()
+    again = Engine(tiny_model(), AnswerStore(tmp_path / "answers.sqlite"))
+    again.answer(REQUESTS)
+    assert again.usage.cache_hits == 3
+    again.close()
+
+
+def test_nothing_asked_is_nothing_answered(engine: Engine) -> None:
+    assert engine.answer([]) == [] and engine.usage.requests == 0
+
+
+# -- evaluator -----------------------------------------------------------------------------------------------
+
+
+def individuals(*texts: str) -> list[Individual]:
+    return [Individual(i, PromptGenome(text)) for i, text in enumerate(texts)]
+
+
+def test_equal_requests_of_two_scorers_are_asked_and_charged_once(engine: Engine, toy_task: Task) -> None:
+    scorer = LabelLikelihood(toy_task, engine.model, LabelLikelihood.Params(), {})
+    (one,) = individuals("Spam?")
+    (two,) = individuals("Spam?")
+    (alone,) = Evaluator(engine, {"a": (scorer, 1.0)}).evaluate([one], toy_task.dev)
+    (both,) = Evaluator(engine, {"a": (scorer, 1.0), "b": (scorer, 2.0)}).evaluate([two], toy_task.dev)
+    assert alone == both and alone.items == 36 and alone.tokens > 0
+    assert two.fitness.values[0] == pytest.approx(3 * one.fitness.values[0])
+    assert np.allclose(two.cases, 3 * one.cases) and two.score == one.score
+
+
+def test_a_prompt_that_does_not_fit_fails_alone(engine: Engine, toy_task: Task) -> None:
+    scorer = LabelLikelihood(toy_task, engine.model, LabelLikelihood.Params(), {})
+    good, long = individuals("Spam?", "word " * 200)
+    with pytest.raises(ContextExceeded):
+        engine.tokenize(scorer.requests(long.genome, toy_task.dev))
+    charges = Evaluator(engine, {"a": (scorer, 1.0)}).evaluate([long, good], toy_task.dev)
+    assert (long.status, good.status) == ("failed", "evaluated") and "longer than the context" in long.reason
+    assert charges[0].tokens == 0 < charges[1].tokens
+
+
+def test_a_failed_item_fails_the_individual_with_its_digest(
+    engine: Engine, toy_task: Task, TableScorer: Any  # noqa: N803
+) -> None:
+    good, bad = individuals("good", "bad")
+    table = TableScorer({bad.digest: float("nan"), good.digest: 0.5})
+    Evaluator(engine, {"table": (table, 1.0)}).evaluate([good, bad], toy_task.dev)
+    assert good.fitness.values == (0.5, 0.0) and not bad.fitness.valid
+    assert bad.reason == f"18 of 36 items failed; item {toy_task.dev[0].digest}: the table says NaN"
+
+
+def test_when_every_item_of_all_fails_the_scorer_is_to_blame(
+    engine: Engine, toy_task: Task, TableScorer: Any  # noqa: N803
+) -> None:
+    class Broken(TableScorer):  # type: ignore[misc, valid-type]
+        def score(self, genome: Any, answers: Any, items: Any) -> Evaluation:
+            whole = super().score(genome, answers, items)
+            return replace(whole, failures=dict.fromkeys(range(len(items)), "no file"))
+
+    with pytest.raises(ScorerError, match="every item of every individual failed.*no file"):
+        Evaluator(engine, {"table": (Broken(), 1.0)}).evaluate(individuals("a", "b"), toy_task.dev)

@@ -1,0 +1,167 @@
+"""Workers that die are replaced, workers whose parent dies end, the user's threads stay as they were.
+
+What runs in the workers of the first tests is a function of this file (pickled by value, so nothing heavy is
+imported there); the dispatching is evolm's own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+
+from evolm.errors import ModelError, WorkerError
+from evolm.evaluation import executors
+from evolm.evaluation.executors import JoblibExecutor, SerialExecutor, interrupts_kept_from_children
+from evolm.evaluation.worker import ModelSpec, answer_batch, answer_in_worker
+from evolm.models import LanguageModel, LogLikelihood
+
+BATCHES: list[Any] = [[number] for number in range(12)]
+
+
+@pytest.fixture
+def executor() -> Iterator[JoblibExecutor]:
+    made = JoblibExecutor(None, 2)  # type: ignore[arg-type]
+    yield made
+    made.close()
+
+
+def test_a_killed_worker_is_replaced_and_results_stay_the_same(
+    executor: JoblibExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = str(tmp_path / "died")
+
+    def work(spec: None, batch: list[int], parent: int) -> int:
+        import os
+        import signal
+
+        if batch == [5] and not os.path.exists(mark):
+            open(mark, "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return batch[0] * 10
+
+    monkeypatch.setattr(executors, "answer_in_worker", work)
+    assert list(executor.run(BATCHES)) == [number * 10 for number in range(12)]
+    assert os.path.exists(mark)
+
+
+def test_a_batch_that_kills_every_worker_is_given_up_after_three(
+    executor: JoblibExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = str(tmp_path)
+
+    def work(spec: None, batch: list[int], parent: int) -> int:
+        import os
+        import tempfile
+
+        tempfile.mkstemp(dir=folder)
+        os._exit(9)
+
+    monkeypatch.setattr(executors, "answer_in_worker", work)
+    with pytest.raises(WorkerError, match="a batch of 1 requests lost its worker 3 times"):
+        list(executor.run(BATCHES[:1]))
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_an_error_inside_a_worker_reaches_the_caller(
+    executor: JoblibExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(spec: None, batch: list[int], parent: int) -> int:
+        raise ZeroDivisionError(f"batch {batch}")
+
+    monkeypatch.setattr(executors, "answer_in_worker", work)
+    with pytest.raises(ZeroDivisionError, match="batch"):
+        list(executor.run(BATCHES))
+
+
+def test_closing_ends_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(spec: None, batch: list[int], parent: int) -> int:
+        import os
+
+        return os.getpid()
+
+    monkeypatch.setattr(executors, "answer_in_worker", work)
+    executor = JoblibExecutor(None, 2)  # type: ignore[arg-type]
+    workers = set(executor.run(BATCHES))
+    executor.close()
+    assert os.getpid() not in workers and not any(map(psutil.pid_exists, workers))
+
+
+def alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_worker_ends_when_its_parent_is_killed(tiny_model: Callable[..., LanguageModel], tmp_path: Path) -> None:
+    model = tiny_model()
+    spec = ModelSpec(model.prepared, "on", model.profile.digest)
+    request = model.tokenize([LogLikelihood("a", "b", (" spam",))])
+    mark = tmp_path / "worker"
+    parent = os.fork()
+    if not parent:  # the process to be killed
+        try:
+            me = os.getpid()
+            if not os.fork():  # its worker
+                answer_in_worker(spec, request, me)
+                mark.with_suffix(".part").write_text(str(os.getpid()))
+                mark.with_suffix(".part").rename(mark)
+            time.sleep(300)
+        finally:
+            os._exit(0)
+    try:
+        end = time.monotonic() + 60
+        while not mark.exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        worker = psutil.Process(int(mark.read_text()))
+        assert alive(worker)
+    finally:
+        os.kill(parent, signal.SIGKILL)
+        os.waitpid(parent, 0)
+    end = time.monotonic() + 15
+    while alive(worker) and time.monotonic() < end:
+        time.sleep(0.1)
+    try:
+        assert not alive(worker)
+    finally:
+        if alive(worker):
+            worker.kill()
+
+
+# -- in this process -----------------------------------------------------------------------------------------
+
+
+def test_the_users_number_of_threads_is_given_back(tiny_model: Callable[..., LanguageModel]) -> None:
+    model = tiny_model()
+    spec = ModelSpec(model.prepared, "on", model.profile.digest)
+    requests = model.tokenize([LogLikelihood("a", "b", (" spam",))])
+    before = torch.get_num_threads()
+    seen = []
+    handle = model.forward.trunk.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+    try:
+        torch.set_num_threads(2)
+        list(SerialExecutor(spec, model).run([requests]))
+        assert torch.get_num_threads() == 2 and seen == [model.profile.threads] == [1]
+    finally:
+        handle.remove()
+        torch.set_num_threads(before)
+
+
+def test_a_worker_on_another_kind_of_machine_refuses_to_compute(tiny_model: Callable[..., LanguageModel]) -> None:
+    spec = ModelSpec(tiny_model().prepared, "on", "0123456789abcdef")
+    with pytest.raises(ModelError, match="numeric profile .* expected 0123456789abcdef"):
+        answer_batch(spec, [])
+
+
+def test_an_interrupt_while_workers_start_is_seen_afterwards() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        with interrupts_kept_from_children():
+            os.kill(os.getpid(), signal.SIGINT)
+            reached = True
+    assert reached

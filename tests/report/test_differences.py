@@ -1,0 +1,63 @@
+"""Marks on what changed between two prompts."""
+
+from __future__ import annotations
+
+from evolm.report.differences import Piece, compare, word_diff
+
+
+def test_words_that_were_won_and_lost_are_marked_and_the_texts_stay_whole() -> None:
+    old, new = "Decide if the text is spam or ham.", "Decide whether the message is spam or ham. One word."
+    before, after = word_diff(old, new)
+    assert "".join(p.text for p in before) == old
+    assert "".join(p.text for p in after) == new
+    assert [p.text for p in before if p.mark == "del"] == ["if", "text"]
+    assert [p.text for p in after if p.mark == "ins"] == ["whether", "message", " One word."]
+
+
+def test_equal_texts_carry_no_marks() -> None:
+    before, after = word_diff("the same words", "the same words")
+    assert before == after == [Piece("the same words")]
+
+
+def test_unrelated_texts_are_marked_as_a_whole() -> None:
+    before, after = word_diff("alpha beta gamma", "one two three four")
+    assert before == [Piece("alpha beta gamma", "del")]
+    assert after == [Piece("one two three four", "ins")]
+
+
+def test_an_empty_side_gives_no_pieces() -> None:
+    assert word_diff("", "words") == ([], [Piece("words", "ins")])
+    assert word_diff("", "") == ([], [])
+
+
+def shown(item: str, label: str = "spam") -> dict[str, object]:
+    return {"item": item, "fields": {"text": f"text of {item}"}, "label": label}
+
+
+def test_demonstrations_are_matched_by_item_whatever_their_order() -> None:
+    old = {"kind": "prompt", "demonstrations": [shown("a"), shown("b")]}
+    new = {"kind": "prompt", "demonstrations": [shown("c"), shown("a")]}
+    before, after = compare(old, new)
+    assert [d.mark for d in before.demonstrations] == ["", "del"]
+    assert [d.mark for d in after.demonstrations] == ["ins", ""]
+
+
+def test_a_label_without_a_verbalizer_stands_for_itself() -> None:
+    before, after = compare({"verbalizers": {}}, {"verbalizers": {"spam": "junk"}})
+    assert before.verbalizers == [("spam", Piece("spam", "del"))]
+    assert after.verbalizers == [("spam", Piece("junk", "ins"))]
+
+
+def test_a_changed_template_is_marked() -> None:
+    before, after = compare({"template": "default"}, {"template": "terse"})
+    assert (before.template, after.template) == (Piece("default", "del"), Piece("terse", "ins"))
+
+
+def test_delta_and_hybrid_genomes_show_their_weights_briefly() -> None:
+    delta = {"kind": "delta", "vector": [0.125] * 400}
+    hybrid = {"kind": "hybrid", "prompt": {"instruction": "Say it."}, "delta": {"vector": [1.0]}}
+    before, after = compare(delta, hybrid)
+    assert before.instruction == []
+    assert len(before.weights) < 250
+    assert after.instruction == [Piece("Say it.", "ins")]
+    assert "vector" in after.weights

@@ -1,0 +1,128 @@
+"""The numbers that are shown: Wilson's interval, the verdict's rows, the terminal's summary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from evolm.report import RunRecord, render_summary
+from evolm.report.tables import (
+    budget_rows,
+    failures,
+    headline,
+    operator_rows,
+    savings,
+    score_rows,
+    signed,
+    wilson,
+)
+
+
+def printed(directory: Path) -> str:
+    console = Console(width=110, record=True, quiet=True)
+    with console.capture() as capture:
+        console.quiet = False
+        console.print(render_summary(directory))
+    return capture.get()
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "low", "high"),
+    [
+        # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_agrees_with_published_values(successes: int, trials: int, low: float, high: float) -> None:
+    assert wilson(successes, trials) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_wilson_knows_its_ends() -> None:
+    assert wilson(0, 0) == (0.0, 1.0)
+    assert wilson(0, 7)[0] == 0.0
+    assert wilson(7, 7)[1] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.04, "+0.040"), (-0.012, "\N{MINUS SIGN}0.012"), (0.0002, "0.000"), (-0.0, "0.000")]
+)
+def test_differences_carry_their_sign(value: float, text: str) -> None:
+    assert signed(value) == text
+
+
+def test_the_best_comes_first_and_intervals_stand_only_where_they_were_computed(run: Path) -> None:
+    rows = score_rows(RunRecord.read(run))
+    assert [r.key for r in rows] == [
+        "best",
+        "random_search",
+        "few_shot",
+        "prior_corrected",
+        "founder",
+        "majority",
+    ]
+    assert {r.key for r in rows if r.interval} == {"random_search", "founder"}
+    assert [r.key for r in rows if r.strongest] == ["random_search"]
+    assert rows[1].gain == pytest.approx(0.042)
+
+
+def test_baselines_that_were_switched_off_are_left_out(run: Path) -> None:
+    result = json.loads((run / "result.json").read_text())
+    result["test"] |= {"random_search": None, "strongest_baseline": "founder", "interval": [0.2, 0.3]}
+    del result["test"]["few_shot"], result["test"]["few_shot_draws"], result["test"]["prior_corrected"]
+    (run / "result.json").write_text(json.dumps(result))
+    rows = score_rows(RunRecord.read(run))
+    assert [(r.key, r.strongest) for r in rows] == [("best", False), ("founder", True), ("majority", False)]
+    assert rows[1].interval == (0.2, 0.3)
+
+
+def test_operators_are_listed_with_their_rates(run: Path) -> None:
+    rows = operator_rows(RunRecord.read(run))
+    assert [r.tried for r in rows] == sorted((r.tried for r in rows), reverse=True)
+    assert rows[0].rate == pytest.approx(9 / 31)
+    assert rows[0].interval == wilson(9, 31)
+
+
+def test_budget_and_savings_come_from_the_last_counts(run: Path) -> None:
+    record = RunRecord.read(run)
+    spent = {row.name: row.spent for row in budget_rows(record)}
+    assert spent["evaluations"] == 96
+    assert spent["seconds"] == 424.1
+    saved = savings(record)
+    assert saved["cache_share"] == pytest.approx(0.21)
+    assert saved["tokens_saved"] == pytest.approx(1 - 4210 / 12531)
+
+
+def test_failures_are_grouped_by_their_reason(run: Path) -> None:
+    [(reason, count, ids)] = failures(RunRecord.read(run))
+    assert reason.startswith("the prompt has 713 tokens")
+    assert count == len(ids) == 5
+
+
+def test_the_headline_of_a_finished_run_is_its_claim(run: Path) -> None:
+    claim = json.loads((run / "result.json").read_text())["claim"]
+    assert headline(RunRecord.read(run)) == claim
+
+
+def test_the_summary_ends_with_the_claim(run: Path) -> None:
+    claim = json.loads((run / "result.json").read_text())["claim"]
+    lines = printed(run).rstrip().splitlines()
+    assert lines[-1] == claim
+    assert any("random search" in line and "+0.042" in line for line in lines)
+
+
+def test_the_summary_of_a_running_search_shows_its_progress(run_factory: Callable[..., Path]) -> None:
+    text = printed(run_factory(finished=False))
+    assert "running" in text
+    assert "96 of 200" in text
+    assert "Best so far" in text
+
+
+def test_the_summary_of_an_empty_run_says_that_there_is_no_score(run_factory: Callable[..., Path]) -> None:
+    assert "No individual has a score yet." in printed(run_factory(generations=0, finished=False))

@@ -1,0 +1,71 @@
+"""The answer cache keeps bits, takes any number of keys, and says so when its file is damaged."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evolm.errors import RunError
+from evolm.storage import AnswerStore, answer_key
+
+
+def key(number: int) -> bytes:
+    return answer_key(b"scope", [number], 0, [[1]])
+
+
+def test_a_reopened_store_has_the_same_bits(tmp_path: Path) -> None:
+    values = np.array([-0.1, -1e-30, -np.inf, np.nan], dtype=np.float32)
+    store = AnswerStore(tmp_path / "a.sqlite")
+    store.put({key(1): values})
+    store.close()
+    again = AnswerStore(tmp_path / "a.sqlite")
+    assert again.get([key(1)])[key(1)].tobytes() == values.tobytes() and len(again) == 1
+    again.close()
+
+
+def test_more_keys_than_sqlite_takes_in_one_statement() -> None:
+    store = AnswerStore(":memory:")
+    limit = sqlite3.connect(":memory:").getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+    count = min(limit, 40_000) + 7
+    store.put({key(i): np.array([i], dtype=np.float32) for i in range(0, count, 2)})
+    found = store.get([key(i) for i in range(count)])
+    assert len(found) == len(store) == -(-count // 2)
+    assert all(found[key(i)][0] == i for i in range(0, count, 1000))
+    store.close()
+
+
+def test_an_unknown_key_is_left_out_and_a_known_one_replaced() -> None:
+    store = AnswerStore(":memory:")
+    store.put({key(1): np.array([1.0])})
+    store.put({key(1): np.array([2.0])})
+    assert list(store.get([key(2), key(1)])) == [key(1)] and store.get([key(1)])[key(1)][0] == 2
+    assert store.get([]) == {}
+    store.close()
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.sqlite").write_bytes(b"this is no database at all, but long enough" * 50)
+    with pytest.raises(RunError, match="a.sqlite: the answers cannot be opened"):
+        AnswerStore(tmp_path / "a.sqlite")
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="cannot be opened"):
+        AnswerStore(tmp_path / "missing" / "a.sqlite")
+
+
+def test_every_part_of_a_request_is_in_its_key() -> None:
+    keys = [
+        answer_key(b"scope", [1, 2, 3], 1, [[4], [5]]),
+        answer_key(b"other", [1, 2, 3], 1, [[4], [5]]),
+        answer_key(b"scope", [1, 2, 3], 2, [[4], [5]]),
+        answer_key(b"scope", [1, 2], 1, [[3, 4], [5]]),
+        answer_key(b"scope", [1, 2, 3], 1, [[4, 5]]),
+        answer_key(b"scope", [1, 2, 3], 1, [[5], [4]]),
+        answer_key(b"scope", [1, 2, 3, 4], 1, [[5]]),
+    ]
+    assert len(set(keys)) == len(keys) and all(len(k) == 20 for k in keys)
+    assert keys[0] == answer_key(b"scope", (1, 2, 3), 1, ((4,), (5,)))

@@ -1,0 +1,210 @@
+"""evolm from Python: ``evolve`` and its result."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from campaign.toy_campaign import entries, toy_rows
+
+import evolm
+from evolm.api import Result, evolve, load_result
+from evolm.campaign import Observer, continue_run
+from evolm.errors import ConfigError, DataError, EvolmError, RunError
+
+SPLIT = {"train": 10, "dev": 10, "test": 14, "validation": 0}
+OPTIONS = {"baselines": {"random_search": False, "few_shot": False}}
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    return pd.DataFrame(toy_rows(), columns=["text", "label"])
+
+
+@pytest.fixture(scope="module")
+def settings(tiny_model_folder: Path) -> dict[str, Any]:
+    return {
+        "model": {"name": str(tiny_model_folder), "dtype": "float32", "chat_template": "off"},
+        "space": {"prompt": {"demonstrations": [0, 2], "max_tokens": 240}},
+        "strategy": {"name": "genetic", "population_size": 4},
+        "budget": 8,
+        "n_jobs": 1,
+        "options": OPTIONS,
+    }
+
+
+@pytest.fixture(scope="module")
+def result(frame: pd.DataFrame, settings: dict[str, Any]) -> Result:
+    """A finished campaign on a frame, in a temporary directory."""
+    return evolve(frame, **settings)
+
+
+def test_a_frame_alone_is_a_task(result: Result) -> None:
+    assert result.directory.is_dir()
+    assert result.record["task"]["name"] == "frame"
+    assert result.test is not None
+    assert result.test["openings"] == 1
+    assert result.best["kind"] == "prompt"
+    assert result.claim == result.record["claim"]
+    assert result.prompt.endswith("Label:")
+    assert repr(result).startswith("Result(")
+
+
+def test_the_history_has_a_row_per_individual_in_the_order_of_asking(result: Result) -> None:
+    history = result.history
+    assert history["id"].tolist() == list(range(8))
+    assert history["score"].between(0, 1).all()
+    assert history["digest"].is_unique
+
+
+def test_predict_takes_a_frame_or_a_file(result: Result, frame: pd.DataFrame, tmp_path: Path) -> None:
+    rows = pd.DataFrame({"text": ["win cash now", None, "see you"], "id": [1, 2, 3]}, index=[7, 8, 9])
+    found = result.predict(rows)
+    assert found["id"].tolist() == [1, 2, 3]
+    assert found.index.tolist() == [7, 8, 9]
+    assert found.loc[8, "label"] is None or pd.isna(found.loc[8, "label"])
+    assert np.allclose(found.loc[[7, 9], ["p_ham", "p_spam"]].sum(axis=1), 1)
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    again = result.predict(tmp_path / "rows.csv")
+    assert np.allclose(again["p_spam"], found["p_spam"], equal_nan=True)
+    with pytest.raises(DataError, match="'text'"):
+        result.predict(pd.DataFrame({"body": ["x"]}))
+
+
+def test_export_copies_the_best_and_never_overwrites(result: Result, tmp_path: Path) -> None:
+    target = result.export(tmp_path / "deep" / "best")
+    assert {path.name for path in target.iterdir()} == {"prompt.txt", "prompt.json"}
+    assert (target / "prompt.txt").read_text() == result.prompt
+    with pytest.raises(RunError, match="expected a new folder"):
+        result.export(target)
+
+
+def test_a_notebook_shows_claim_scores_and_prompt_as_text(frame: pd.DataFrame, settings: dict[str, Any]) -> None:
+    shown = evolve(frame, **{**settings, "budget": 2}, founders=["<b>Spam</b> & ham?"])._repr_html_()
+    assert "<table>" in shown
+    assert "majority" in shown
+    assert "<b>Spam</b>" not in shown.split("<pre")[1]
+
+
+def test_a_temporary_run_lives_as_long_as_its_result(frame: pd.DataFrame, settings: dict[str, Any]) -> None:
+    found = evolve(frame, **{**settings, "budget": 2})
+    directory = found.directory
+    assert directory.exists()
+    del found
+    assert not directory.exists()
+
+
+def test_out_keeps_the_run_which_can_be_loaded_and_continued(
+    frame: pd.DataFrame, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    found = evolve(frame, **settings, out=tmp_path / "run")
+    loaded = load_result(tmp_path / "run")
+    assert loaded.record == found.record
+    assert loaded.prompt == found.prompt
+    assert continue_run(tmp_path / "run", add={"evaluations": 2}).result["budget"]["evaluations"] == 10
+    with pytest.raises(RunError, match="another run"):
+        evolve(frame, **settings, out=tmp_path / "run")
+
+
+def test_load_result_wants_a_finished_run(tmp_path: Path, result: Result) -> None:
+    with pytest.raises(RunError, match="no campaign.toml"):
+        load_result(tmp_path)
+    import shutil
+
+    run = Path(shutil.copytree(result.directory, tmp_path / "run"))
+    (run / "result.json").unlink()
+    with pytest.raises(RunError, match="evolm resume"):
+        load_result(run)
+
+
+def test_a_table_names_columns_and_labels_of_a_frame(frame: pd.DataFrame, settings: dict[str, Any]) -> None:
+    numbers = frame.assign(label=(frame["label"] == "spam").astype(int)).rename(columns={"text": "sms"})
+    task = {
+        "data": numbers,
+        "columns": {"message": "sms", "label": "label"},
+        "labels": {0: "ham", 1: "spam"},
+        "split": SPLIT,
+    }
+    found = evolve(task, **{**settings, "budget": 2})
+    assert found.record["task"]["labels"] == ["ham", "spam"]
+    assert "Message: {{ message }}" in found.prompt
+    assert found.predict(pd.DataFrame({"sms": ["win"]}))["label"].tolist()[0] in ("ham", "spam")
+
+
+def test_a_frame_s_mixed_columns_do_no_harm(frame: pd.DataFrame, settings: dict[str, Any], tmp_path: Path) -> None:
+    mixed = frame.assign(note=[1, "two"] * 30)
+    assert evolve(mixed, **{**settings, "budget": 2}, out=tmp_path / "a").record["budget"]["evaluations"] == 2
+    numbers = frame.assign(text=[i if i % 2 else f"{t}" for i, t in enumerate(frame["text"])])
+    evolve(numbers, **{**settings, "budget": 2}, out=tmp_path / "b")
+
+
+def test_functions_score(frame: pd.DataFrame, settings: dict[str, Any], tmp_path: Path) -> None:
+    def length(item: Any, label: str, probabilities: dict[str, float]) -> float:
+        assert label in ("ham", "spam")
+        assert abs(sum(probabilities.values()) - 1) < 1e-6
+        return float(len(item.fields["text"])) * probabilities[label]
+
+    evolve(frame, **settings, scorers={"length": length, "label_likelihood": 0.5}, out=tmp_path / "run")
+    head = entries(tmp_path / "run", "run")[0]
+    assert head["scorers"].keys() == {"length", "label_likelihood"}
+    assert head["scorers"]["label_likelihood"]["weight"] == 0.5
+
+
+def test_callbacks_are_called_in_order(frame: pd.DataFrame, settings: dict[str, Any]) -> None:
+    heard: list[str] = []
+
+    class Listener(Observer):
+        def on_start(self, campaign: Any) -> None:
+            heard.append("start")
+
+        def on_phase(self, name: str) -> None:
+            heard.append(name)
+
+        def on_generation(self, progress: Any) -> None:
+            heard.append("generation")
+
+        def on_end(self, result: dict[str, Any]) -> None:
+            heard.append("end")
+
+    evolve(frame, **settings, callbacks=[Listener()])
+    assert heard == ["start", "main", "generation", "generation", "verdict", "end"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": [1, 2]}, "task: expected a DataFrame or the .task. table, found list"),
+        ({"strategy": "genetics"}, "did you mean 'genetic'"),
+        ({"budget": {"evaluation": 3}}, "did you mean 'evaluations'"),
+        ({"options": {"baseline": {}}}, "did you mean 'baselines'"),
+        ({"n_jobs": 0}, "expected at least 1"),
+        ({"task": {"data": "nowhere.csv", "columns": {"text": "text", "label": "label"}}}, "nowhere.csv"),
+        ({"task": pd.DataFrame({"text": ["a"], "y": ["b"]})}, "'label'"),
+    ],
+)
+def test_bad_arguments_are_one_sentence_and_leave_nothing(
+    frame: pd.DataFrame, settings: dict[str, Any], tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(EvolmError, match=message):
+        evolve(**{"task": frame, **settings, **changes}, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_options_that_repeat_an_argument_s_table_add_to_it(frame: pd.DataFrame, settings: dict[str, Any]) -> None:
+    options = {**OPTIONS, "budget": {"plateau": 9}, "task": {"split": SPLIT}}
+    found = evolve(frame, **{**settings, "budget": 2, "options": options})
+    assert found.record["task"]["splits"]["test"] == 14
+    assert found.record["budget"]["evaluations"] == 2
+    with pytest.raises(ConfigError):
+        evolve(frame, **{**settings, "options": {"task": 3}})
+
+
+def test_the_package_offers_its_python_interface_and_its_examples_run() -> None:
+    assert evolm.evolve is evolve
+    assert evolm.load_result is load_result
+    assert evolm.Result is Result
+    assert doctest.testmod(evolm.api).failed == 0

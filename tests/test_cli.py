@@ -1,0 +1,449 @@
+"""The command line, in this process: what its verbs do, and how they refuse what cannot work."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from campaign.toy_campaign import (
+    DEV,
+    TEST,
+    ToyCampaign,
+    bytes_of,
+    entries,
+    result_of,
+    toy_rows,
+    write_campaign,
+    write_rows,
+)
+from click.testing import Result
+from filelock import FileLock
+from typer.testing import CliRunner
+
+from evolm.cli import app
+from evolm.config import load
+from evolm.tasks import load_task
+
+QUICK = ("--set", "baselines.random_search=false", "--set", "baselines.few_shot=false")
+
+
+@pytest.fixture(autouse=True)
+def logger_as_it_was() -> Iterator[None]:
+    """Give the package's logger back as it was."""
+    logger = logging.getLogger("evolm")
+    before = list(logger.handlers), logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.level, logger.propagate = before
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in the test's own folder, on a wide line."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "250")
+
+
+@pytest.fixture
+def toy(tmp_path: Path, tiny_model_folder: Path) -> Callable[..., ToyCampaign]:
+    """Return ``write(**changes)``: the toy campaign in the folder ``toy`` of this test."""
+
+    def write(**changes: Any) -> ToyCampaign:
+        return write_campaign(tmp_path / "toy", tiny_model_folder, **changes)
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, tiny_model_folder: Path) -> Path:
+    """A finished run, changed by no test."""
+    folder = tmp_path_factory.mktemp("cli")
+    return write_campaign(folder / "toy", tiny_model_folder).run(folder / "run").directory
+
+
+def evolm(*arguments: object) -> Result:
+    """Run a command; an exception that is not an exit is a bug and fails the test."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def refused(result: Result, message: str) -> str:
+    """Check that a command refused with one sentence, and return it."""
+    assert result.exit_code == 2, result.output
+    lines = [line for line in result.stderr.splitlines() if line]
+    assert len(lines) == 1 and lines[0].startswith("error: "), result.output
+    assert re.search(message, lines[0]), lines[0]
+    return lines[0]
+
+
+# -- run -----------------------------------------------------------------------------------------------------
+
+
+def test_run_writes_a_run_and_ends_with_the_claim_and_where_things_are(
+    toy: Callable[..., ToyCampaign], tmp_path: Path
+) -> None:
+    toy()
+    said = evolm("run", "toy", "--out", "out")
+    assert said.exit_code == 0, said.output
+    result = result_of(tmp_path / "out")
+    assert result["claim"] in " ".join(said.stdout.split())
+    assert "Best prompt: out/best/prompt.txt" in said.stdout
+    assert "Report: out/report.html" in said.stdout
+    assert load(tmp_path / "out" / "campaign.toml").name == "toy"
+    assert "search, generation 0: best" in said.stdout
+    assert "\x1b" not in said.stdout
+
+
+def test_options_override_the_file_and_the_run_is_named_by_default(
+    toy: Callable[..., ToyCampaign], tmp_path: Path
+) -> None:
+    toy(name="My mail / 2")
+    said = evolm(
+        "run", "toy", "--seed", 7, "--n-jobs", 1, *QUICK, "--founder", "Spam?", "--set", "budget.evaluations=6"
+    )
+    assert said.exit_code == 0, said.output
+    (out,) = (tmp_path / "runs").iterdir()
+    assert re.fullmatch(r"My-mail-2-\d{8}-\d{6}", out.name)
+    assert result_of(out)["seed"] == 7
+    assert result_of(out)["budget"]["evaluations"] == 6
+    first = entries(out, "individual", "main")[0]
+    assert first["genome"]["instruction"] == "Spam?"
+    assert first["operators"] == ["--founder 1"]
+    timing = [json.loads(line) for line in (out / "timing.jsonl").read_text().splitlines()]
+    assert {entry["n_jobs"] for entry in timing} == {1}
+    assert {e.get("search") for e in entries(out)} == {"main", None}
+
+
+def test_another_strategy_takes_none_of_the_first_one_s_keys(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:
+    toy(strategy={"name": "genetic", "population_size": 5, "elites": 1})
+    said = evolm("run", "toy", "--out", "out", *QUICK, "--set", "strategy.name=random_search")
+    assert said.exit_code == 0, said.output
+    assert entries(tmp_path / "out", "run")[0]["strategy"]["name"] == "random_search"
+
+
+def test_a_dry_run_estimates_shows_the_scored_tokens_and_writes_nothing(
+    toy: Callable[..., ToyCampaign], tmp_path: Path
+) -> None:
+    toy()
+    before = sorted(tmp_path.rglob("*"))
+    said = evolm("run", "toy", "--out", "out", "--dry-run")
+    assert said.exit_code == 0, said.output
+    assert f"dev {DEV}" in said.stdout
+    assert f"test {TEST}" in said.stdout
+    assert "⟵scored" in said.stdout
+    assert "minutes" in said.stdout
+    assert "random search" in said.stdout
+    assert re.search(
+        rf"Smallest gain that {TEST} test items can show: about 0\.\d{{3}} balanced_accuracy", said.stdout
+    )
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+# -- resume and report ---------------------------------------------------------------------------------------
+
+
+def test_resume_adds_to_the_budget_and_opens_the_test_split_again(finished: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(finished, tmp_path / "out"))
+    said = evolm("resume", out, "--add", "evaluations=8")
+    assert said.exit_code == 0, said.output
+    assert result_of(out)["test"]["openings"] == 2
+    assert len(entries(out, "individual", "main")) == 14 + 8
+
+
+def test_resume_of_a_finished_run_shows_it_and_changes_nothing(finished: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(finished, tmp_path / "out"))
+    before = bytes_of(out)
+    said = evolm("resume", out)
+    assert said.exit_code == 0
+    assert result_of(out)["claim"] in " ".join(said.stdout.split())
+    assert bytes_of(out) == before
+
+
+def test_report_is_written_anew(finished: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(finished, tmp_path / "out"))
+    (out / "report.html").unlink()
+    assert evolm("report", out).exit_code == 0
+    assert (out / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["resume", "OUT", "--add", "evaluations"], r"--add 'evaluations': expected limit=number"),
+        (["resume", "OUT", "--add", "evaluations=many"], r"--add 'evaluations=many': expected limit=number"),
+        (["resume", "OUT", "--add", "evaluatons=5"], r"'evaluatons' is no limit.*did you mean 'evaluations'"),
+        (["resume", "OUT", "--add", "tokens=5"], r"no limit on tokens"),
+        (["resume", "OUT", "--add", "evaluations=inf"], r"evaluations"),
+        (["resume", "OUT", "--n-jobs", "0"], r"n_jobs: expected at least 1 or 'auto', found 0"),
+        (["resume", "OUT", "--n-jobs", "two"], r"--n-jobs: expected a number or 'auto', found 'two'"),
+        (["resume", "nowhere"], r"nowhere: expected a run's directory"),
+        (["report", "nowhere"], r"nowhere is not a run directory"),
+        (["predict", "nowhere", "OUT/campaign.toml", "--out", "p.csv"], r"nowhere: expected a run's directory"),
+        (["predict", "OUT", "missing.csv", "--out", "p.csv"], r"missing.csv: expected a file, found none"),
+        (["predict", "OUT", "OUT/timing.jsonl", "--out", "p.csv"], r"expected one column 'text'"),
+        (["predict", "OUT", "missing.csv", "--out", "p.csv", "--n-jobs", "0"], r"n.jobs: expected at least 1"),
+    ],
+)
+def test_what_cannot_work_on_a_run_is_refused_and_changes_nothing(
+    finished: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    out = Path(shutil.copytree(finished, tmp_path / "out"))
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    refused(evolm(*[argument.replace("OUT", "out") for argument in arguments]), message)
+    kept = {path: path.read_bytes() for path in before if path.suffix not in (".sqlite", ".sqlite-shm")}
+    assert all(before[path] == content for path, content in kept.items())
+    assert not (tmp_path / "p.csv").exists()
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_second_process_on_the_same_run_is_refused(finished: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(finished, tmp_path / "out"))
+    with FileLock(out / "lock"):
+        refused(evolm("resume", out), "another process is working on this run")
+
+
+# -- predict -------------------------------------------------------------------------------------------------
+
+
+def test_predict_labels_new_rows_and_leaves_rows_with_empty_cells_blank(finished: Path, tmp_path: Path) -> None:
+    rows = [("win cash now", "a"), ("", "b"), ("see you at home", "c")]
+    write_rows(tmp_path / "new.csv", rows, ("text", "id"))
+    said = evolm("predict", finished, "new.csv", "--out", "deep/labels.csv")
+    assert said.exit_code == 0, said.output
+    assert "3 rows written to deep/labels.csv" in said.stdout
+    found = pd.read_csv("deep/labels.csv")
+    assert list(found.columns) == ["text", "id", "label", "p_ham", "p_spam"]
+    assert found["id"].tolist() == list("abc")
+    assert found.loc[1, ["label", "p_ham", "p_spam"]].isna().all()
+    whole = found.drop(index=1)
+    assert np.allclose(whole["p_ham"] + whole["p_spam"], 1)
+    assert whole["label"].tolist() == whole[["p_ham", "p_spam"]].idxmax(axis=1).str.removeprefix("p_").tolist()
+
+
+def test_predict_agrees_with_the_recorded_confusion_on_test(finished: Path, tmp_path: Path) -> None:
+    config = load(finished / "campaign.toml")
+    task = load_task(config.task, config.template, root=finished, trusted=True)
+    rows = [(item.fields["text"], item.gold) for item in task.test]
+    write_rows(tmp_path / "test.csv", rows, ("text", "gold"))
+    assert evolm("predict", finished, "test.csv", "--out", "labels.csv", "--n-jobs", 1).exit_code == 0
+    found = pd.read_csv("labels.csv")
+    confusion = pd.crosstab(found["gold"], found["label"]).reindex(
+        index=["ham", "spam"], columns=["ham", "spam"], fill_value=0
+    )
+    assert confusion.to_numpy().tolist() == result_of(finished)["test"]["confusion"]
+
+
+def test_predict_takes_auto_as_number_of_workers(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("joblib.cpu_count", lambda: 1)
+    write_rows(tmp_path / "new.csv", [("win cash now", "")])
+    said = evolm("predict", finished, "new.csv", "--out", "labels.csv", "--n-jobs", "auto")
+    assert said.exit_code == 0, said.output
+
+
+def test_predict_never_overwrites(finished: Path, tmp_path: Path) -> None:
+    write_rows(tmp_path / "new.csv", toy_rows(4))
+    refused(evolm("predict", finished, "new.csv", "--out", "new.csv"), "new.csv: expected a new file")
+    assert len(pd.read_csv("new.csv")) == 4
+
+
+# -- bad input -----------------------------------------------------------------------------------------------
+
+Change = Callable[[Path], None]
+
+
+def rows(rows: list[tuple[str, str]], header: tuple[str, str] = ("text", "label")) -> Change:
+    """Replace the data."""
+    return lambda folder: write_rows(folder / "toy.csv", rows, header) and None
+
+
+def file(name: str, content: bytes) -> Change:
+    """Write a file."""
+    return lambda folder: (folder / name).write_bytes(content) and None
+
+
+LONG = [(f"{text} {'so ' * 250}", label) for text, label in toy_rows()]
+
+BAD: dict[str, tuple[dict[str, Any], Change | None, list[str], str]] = {
+    "unknown key": ({"budget__evaluatons": 3}, None, [], r"unknown key 'budget.evaluatons'; did you mean 'evaluat"),
+    "unknown key of a strategy": ({"strategy__elite": 3}, None, [], r"unknown key 'elite'; did you mean 'elites'"),
+    "wrong type": ({"budget__evaluations": "many"}, None, [], r"'budget.evaluations' is 'many': "),
+    "wrong choice": ({"model__dtype": "float8"}, None, [], r"'model.dtype' is 'float8'"),
+    "no TOML": ({}, file("campaign.toml", b"[model"), [], r"campaign.toml: expected TOML"),
+    "no model named": ({}, file("campaign.toml", b"[task]\ndata='toy.csv'\ncolumns={}"), [], r"'model' is required"),
+    "missing data": ({"task__data": "toys.csv"}, None, [], r"toys.csv: expected a file, found none.*'toy.csv'"),
+    "empty data": ({}, file("toy.csv", b""), [], r"toy.csv: expected rows, found an empty file"),
+    "header only": ({}, rows([]), [], r"toy.csv: expected rows, found none"),
+    "missing column": ({}, rows(toy_rows(), ("texts", "label")), [], r"expected one column 'text'.*'texts'"),
+    "a label seen once": ({}, rows([*toy_rows(), ("odd one", "eggs")]), [], r"label 'eggs': expected .*, found 1"),
+    "fewer rows than splits need": ({}, rows(toy_rows(20)), [], r"expected 42 usable rows for the splits, found 20"),
+    "rows longer than the context": ({}, rows(LONG), [], r"prompt of \d+ tokens is \d+ longer than the context"),
+    "missing model": ({"model__name": "no/such/model"}, None, [], r"model 'no/such/model': expected a folder"),
+    "missing gguf": ({"model__name": "tiny.gguf"}, None, [], r"tiny.gguf"),
+    "truncated gguf": (
+        {"model__name": "m.gguf"},
+        file("m.gguf", b"GGUF\3\0\0\0\0"),
+        [],
+        r"truncated or damaged GGUF",
+    ),
+    "not a gguf": (
+        {"model__name": "m.gguf"},
+        file("m.gguf", b"PK not this"),
+        [],
+        r"expected a GGUF file, found some",
+    ),
+    "outside strategy": ({"strategy__name": "os:system"}, None, [], r"'os:system' is code outside evolm"),
+    "outside scorer": (
+        {"scorers": {"os:system": 1.0}},
+        None,
+        [],
+        r"scorers: 'os:system' is code outside.*--allow os",
+    ),
+    "missing scorer": ({"scorers": {"os:sistem": 1.0}}, None, ["--allow", "os"], r"'os:sistem' cannot be imported"),
+    "data outside": ({"task__data": "../far/toy.csv"}, None, [], r"expected a path in the campaign's folder"),
+    "founders outside": ({"founders": ["../far/f.jsonl"]}, None, [], r"expected a path in the campaign's folder"),
+    "founders missing": ({"founders": ["f.jsonl"]}, None, [], r"f.jsonl: expected a file of founders"),
+    "founders no JSON": ({}, file("founders.jsonl", b"{'a'}\n"), [], r"founders.jsonl:1: expected a JSON object"),
+    "founders no object": ({}, file("founders.jsonl", b"\n[1]\n"), [], r"founders.jsonl:2: .* found list"),
+    "founders unknown key": ({}, file("founders.jsonl", b'{"instructoin": "x"}'), [], r"did you mean 'instruction'"),
+    "founders empty": ({}, file("founders.jsonl", b"\n"), [], r"founders.jsonl: expected founders, found an empty"),
+    "founder too long": (
+        {"space__prompt__max_tokens": 5},
+        None,
+        [],
+        r"founders.jsonl:1: \d+ tokens, expected at most 5",
+    ),
+    "demonstrations no list": ({}, file("founders.jsonl", b'{"demonstrations": "x"}'), [], r"founders.jsonl:1"),
+    "verbalizers no table": ({}, file("founders.jsonl", b'{"verbalizers": ["x"]}'), [], r"founders.jsonl:1"),
+    "unknown strategy": ({"strategy__name": "genetics"}, None, [], r"'genetics' is unknown.*did you mean 'genetic'"),
+    "unknown operator": ({"operators": {"instruction_drop": 1.0}}, None, [], r"operators: 'instruction_drop'"),
+    "negative operator": (
+        {"operators": {"instruction_swap": -1.0}},
+        None,
+        [],
+        r"instruction_swap: expected a weight",
+    ),
+    "unknown scorer": ({"scorers": {"likelihood": 1.0}}, None, [], r"'likelihood' is unknown.*'label_likelihood'"),
+    "no scorer": ({"scorers": {}}, None, [], r"scorers: expected at least one"),
+    "unknown metric": ({"task__metric": "acuracy"}, None, [], r"found 'acuracy'; did you mean 'accuracy'"),
+    "unknown verbalizer": ({"space__prompt__verbalizers": {"hm": ["x"]}}, None, [], r"'hm' is no label"),
+    "demonstrations": (
+        {"space__prompt__demonstrations": [3, 1]},
+        None,
+        [],
+        r"expected \[fewest, most\], found \[3, 1",
+    ),
+    "no workers": ({}, None, ["--n-jobs", "0"], r"n_jobs: expected at least 1 or 'auto', found 0"),
+    "workers in words": ({}, None, ["--n-jobs", "two"], r"--n-jobs: expected a number or 'auto', found 'two'"),
+    "set without value": (
+        {},
+        None,
+        ["--set", "budget.evaluations"],
+        r"--set 'budget.evaluations': expected key=value",
+    ),
+    "set of nothing": ({}, None, ["--set", "=3"], r"--set '=3': expected key=value"),
+    "set of an unknown key": ({}, None, ["--set", "buget.items=3"], r"unknown key 'buget'; did you mean 'budget'"),
+    "set below a value": ({}, None, ["--set", "seed.deep=3"], r"'seed' is \{'deep': 3\}"),
+    "set against itself": ({}, None, ["--set", "seed=1", "--set", "seed.deep=3"], r"seed"),
+    "set a table": ({}, None, ["--set", "task=3"], r"'task' is 3"),
+    "set a strategy": ({}, None, ["--set", "strategy=genetic"], r"strategy"),
+    "set the data's table": ({}, None, ["--set", "task.data.dev=toy.csv", "--set", "task.data.x=1"], r"task.data"),
+}
+
+
+@pytest.mark.parametrize(("changes", "change", "options", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_one_sentence_and_leaves_nothing(
+    toy: Callable[..., ToyCampaign],
+    tmp_path: Path,
+    changes: dict[str, Any],
+    change: Change | None,
+    options: list[str],
+    message: str,
+) -> None:
+    folder = toy(**changes).folder
+    if change:
+        change(folder)
+    (tmp_path / "far").mkdir()
+    write_rows(tmp_path / "far" / "toy.csv", toy_rows())
+    refused(evolm("run", folder, "--out", "out", *options), message)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_label_whose_answer_has_no_tokens_is_refused(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:
+    toy(template={"answer": "{% if label == 'spam' %}{{ label }}{% endif %}"})
+    refused(evolm("run", "toy", "--out", "out"), r"answer '': expected at least one token, found none")
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_outside_the_folder_is_read_where_the_user_says_so(
+    toy: Callable[..., ToyCampaign], tmp_path: Path
+) -> None:
+    toy(task__data="../far/toy.csv")
+    (tmp_path / "far").mkdir()
+    write_rows(tmp_path / "far" / "toy.csv", toy_rows())
+    assert evolm("run", "toy", "--dry-run", "--data-root", "far").exit_code == 0
+    assert evolm("run", "toy", "--dry-run", "--set", "task.data=../far/toy.csv").exit_code == 0
+
+
+def test_an_admitted_package_s_function_scores(
+    toy: Callable[..., ToyCampaign], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_scorers.py").write_text("def short(item, label, p):\n    return p[item.gold]\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    toy(scorers={"my_scorers:short": 1.0})
+    said = evolm("run", "toy", "--out", "out", *QUICK, "--allow", "my_scorers")
+    assert said.exit_code == 0, said.output
+    refused(evolm("resume", "out"), "admit it with --allow my_scorers")
+    assert evolm("resume", "out", "--allow", "my_scorers").exit_code == 0
+
+
+def test_an_admitted_package_s_strategy_is_imported_or_the_advice_to_admit_it_is_not_given(
+    toy: Callable[..., ToyCampaign],
+) -> None:
+    toy(strategy={"name": "evolm.strategies.genetic:Genetic", "population_size": 5})
+    said = evolm("run", "toy", "--dry-run", "--allow", "evolm")
+    assert said.exit_code == 0 or "--allow" not in said.stderr, said.stderr
+
+
+def test_an_output_directory_that_holds_another_run_or_files_is_left_alone(
+    toy: Callable[..., ToyCampaign], finished: Path, tmp_path: Path
+) -> None:
+    toy()
+    out = Path(shutil.copytree(finished, tmp_path / "out"))
+    before = bytes_of(out)
+    refused(evolm("run", "toy", "--out", "out"), r"found another run; continue it with 'evolm resume out'")
+    assert bytes_of(out) == before
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    refused(evolm("run", "toy", "--out", "mine"), r"expected a new or empty directory, found 'thesis.txt' in it")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_a_place_that_cannot_be_written_is_refused(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:
+    toy()
+    (tmp_path / "file").write_text("")
+    refused(evolm("run", "toy", "--out", "file/run"), r"file/run: expected a place to write the run to")
+    refused(evolm("run", "toy", "--out", "file"), r"file: expected a place to write the run to")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("sms-spa", r"population 'sms-spa': expected .*; did you mean 'sms-spam'"),
+        ("empty", r"empty: expected a campaign.toml in this folder, found none"),
+    ],
+)
+def test_a_population_that_is_not_there_is_refused(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "empty").mkdir()
+    refused(evolm("run", name), message)
+    assert not (tmp_path / "runs").exists()
