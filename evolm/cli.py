@@ -30,7 +30,7 @@ app = typer.Typer(
 OutOption = Annotated[Path | None, typer.Option("--out", help="Directory of the run; runs/NAME-TIME by default.")]
 JobsOption = Annotated[str | None, typer.Option("--n-jobs", help="Worker processes; no result depends on it.")]
 AllowOption = Annotated[list[str], typer.Option("--allow", help="Package whose code the campaign may name.")]
-RunArgument = Annotated[Path, typer.Argument(help="Directory of a run.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a run.")]
 
 
 @contextmanager
@@ -44,14 +44,14 @@ def one_sentence(resume: Path | None = None) -> Iterator[None]:
         raise typer.Exit(2) from None
     except (Interrupted, KeyboardInterrupt):
         # Before a run's directory exists there is nothing to go on with.
-        how = f"go on with: evolm resume {resume}" if resume and (resume / "journal.jsonl").exists() else ""
+        how = f"Go on with: evolm resume {resume}" if resume and (resume / "journal.jsonl").exists() else ""
         error_console.print(Text(f"Stopped. {how}".rstrip()), soft_wrap=True)
         raise typer.Exit(130) from None
 
 
 @app.command()
 def run(
-    population: Annotated[str, typer.Argument(help="Folder with a campaign.toml, or the name of a shipped one.")],
+    population: Annotated[str, typer.Argument(metavar="POPULATION", help="Folder with a campaign.toml, or the name of a shipped one.")],
     out: OutOption = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the search.")] = None,
     n_jobs: JobsOption = None,

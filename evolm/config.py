@@ -124,6 +124,10 @@ class BaselinesSection(Section):
     prior_corrected: bool = Field(True, description="best founder with contextual calibration")
 
 
+def _default_scorers() -> dict[str, float | dict[str, Any]]:
+    return {"label_likelihood": 1.0}
+
+
 class Campaign(Section):
     """A whole campaign file, every default filled in."""
 

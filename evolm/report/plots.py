@@ -15,11 +15,11 @@ from matplotlib.ticker import MaxNLocator
 
 from evolm.report.reading import RunRecord
 from evolm.report.svg import EVOLUTION, FOUNDER, INK, QUIET, RANDOM, SEQUENTIAL, label_right, wide_figure
-from evolm.report.tables import score_rows, signed
+from evolm.report.tables import percent, score_rows, signed
 
 
 def curves(record: RunRecord) -> Figure | None:
-    """Every individual, the generations' mean and the best so far, over the evaluations spent."""
+    """Every individual, the mean of each generation and the best so far, over the evaluations spent."""
     people = record.individuals("main")
     if not people["score"].notna().any():
         return None
@@ -87,7 +87,7 @@ def confusion(record: RunRecord) -> Figure | None:
     if len(counts) <= 12:
         for (i, j), count in np.ndenumerate(counts):
             ink = "white" if shares[i, j] > 0.6 else INK
-            text = f"{count:.0f}" if len(counts) > 5 else f"{count:.0f}\n{shares[i, j]:.0%}"
+            text = f"{count:.0f}" if len(counts) > 5 else f"{count:.0f}\n{percent(shares[i, j])}"
             axes.text(j, i, text, ha="center", va="center", color=ink)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
@@ -135,7 +135,7 @@ def _mean_line(axes: Axes, generations: pd.DataFrame) -> list[tuple[float, str, 
     if known.empty:
         return []
     axes.plot(known["evaluations"], known["mean"], color=EVOLUTION, linewidth=1.3, alpha=0.65)
-    return [(float(known["mean"].iloc[-1]), "population mean", EVOLUTION)]
+    return [(float(known["mean"].iloc[-1]), "generation mean", EVOLUTION)]
 
 
 def _best_line(
@@ -181,7 +181,7 @@ def _gain_band(axes: Axes, record: RunRecord, y: float) -> None:
     ends = " to ".join(signed(end) for end in strongest.interval)
     name = strongest.name.split(" (")[0].removesuffix(", same budget")
     axes.set_title(
-        f"{signed(strongest.gain)} over {name}; 95% interval {ends}",
+        f"{signed(strongest.gain)} over {name}; 95 % interval {ends}",
         loc="left",
         fontsize=10.5,
         color=INK,

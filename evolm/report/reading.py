@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,12 @@ class RunRecord:
         return (self.result or {}).get("test")
 
     @property
+    def model(self) -> str:
+        """The model's name without the folders before it; "" when not yet written."""
+        name = str((self.run.get("model") or {}).get("name") or "")
+        return re.split(r"[/\\]", name.rstrip("/\\"))[-1]
+
+    @property
     def metric(self) -> str:
         """The task's metric in words."""
         task = self.run.get("task") or (self.result or {}).get("task") or {}
@@ -156,23 +163,24 @@ class RunRecord:
         return places
 
     def best(self, search: str = "main") -> Entry | None:
-        """The verdict's best individual, else the validation's winner, else the best on dev so far."""
+        """The verdict's best, else the validation's winner, else the archive's best, else the fittest."""
         individuals = self._by_id(search)
-        if search == "main":
-            named = ((self.result or {}).get("best") or {}).get("id")
-            winner = (self.last("validation") or {}).get("winner")
-            for candidate in (named, winner):
-                if candidate in individuals:
-                    return individuals[candidate]
-        return _best_of(list(individuals.values()))
+        named = [
+            ((self.result or {}).get("best") or {}).get("id") if search == "main" else None,
+            (self.last("validation", search) or {}).get("winner"),
+            (self.last("generation", search) or {}).get("best_id"),
+        ]
+        known = (individuals[id] for id in named if id in individuals)
+        return next(known, None) or _fittest(list(individuals.values()))
 
     def founder(self) -> Entry | None:
-        """The verdict's founder, else the best on dev among the individuals without parents."""
-        named = ((self.result or {}).get("founder") or {}).get("id")
+        """The verdict's founder, else the fittest individual that was given, neither born nor drawn."""
         individuals = self._by_id("main")
+        named = ((self.result or {}).get("founder") or {}).get("id")
         if named in individuals:
             return individuals[named]
-        return _best_of([e for e in individuals.values() if not e.get("parents")])
+        given = [e for e in individuals.values() if not e.get("parents") and e.get("operators") != ["random"]]
+        return _fittest(given)
 
     def lineage(self, search: str, id: int) -> list[Ancestor]:
         """The individual and all its ancestors, each once, oldest first, itself last."""
@@ -217,9 +225,10 @@ def _rank(score: float | None) -> float:
     return -math.inf if score is None or math.isnan(score) else score
 
 
-def _best_of(entries: list[Entry]) -> Entry | None:
+def _fittest(entries: list[Entry]) -> Entry | None:
+    """The greatest fitness, compared component by component as the search does; the first of equals."""
     scored = [e for e in entries if _rank(e.get("score")) > -math.inf]
-    return max(scored, key=lambda e: e["score"], default=None)  # max keeps the first of equals
+    return max(scored, key=lambda e: tuple(e.get("fitness") or [e["score"]]), default=None)
 
 
 def _last(entries: list[Entry], kind: str, search: str | None) -> Entry | None:

@@ -25,9 +25,10 @@ def render_summary(directory: Path) -> RenderableType:
 
 
 def _title(record: RunRecord) -> Text:
-    model = (record.run.get("model") or {}).get("name", "unknown model")
     name = record.run.get("name") or record.directory.name
-    return Text(f"{name} · {model} · seed {record.run.get('seed', '?')} · {record.status}", style="dim")
+    return Text(
+        f"{name} · {record.model} · seed {record.run.get('seed', '?')} · {record.status}", style="dim"
+    )
 
 
 def _verdict(record: RunRecord) -> Table:
@@ -36,7 +37,7 @@ def _verdict(record: RunRecord) -> Table:
     table.add_column(f"{record.metric}, {items} test items")
     table.add_column("test", justify="right")
     table.add_column("gain of the best", justify="right")
-    table.add_column("95% interval", justify="right")
+    table.add_column("95 % interval", justify="right")
     for row in score_rows(record):
         ends = " to ".join(signed(end) for end in row.interval) if row.interval else ""
         table.add_row(

@@ -58,7 +58,7 @@ class BudgetRow:
 
 
 def wilson(successes: int, trials: int, z: float = 1.959963984540054) -> tuple[float, float]:
-    """Wilson's score interval for a proportion (95% by default); (0, 1) when nothing was tried."""
+    """Wilson's score interval for a proportion (95 % by default); (0, 1) when nothing was tried."""
     if trials <= 0:
         return 0.0, 1.0
     p = successes / trials
@@ -73,7 +73,7 @@ def wilson(successes: int, trials: int, z: float = 1.959963984540054) -> tuple[f
 def score_rows(record: RunRecord) -> list[ScoreRow]:
     """The best first, then the baselines that were run, the better ones first; empty without a test."""
     test = record.test
-    if not test or test.get("best") is None:
+    if not test or not _known(test.get("best")):
         return []
     best, strongest = test["best"], test.get("strongest_baseline")
     intervals = {"founder": test.get("interval_over_founder"), strongest: test.get("interval")}
@@ -87,7 +87,7 @@ def score_rows(record: RunRecord) -> list[ScoreRow]:
             strongest=key == strongest,
         )
         for key in BASELINES
-        if test.get(key) is not None
+        if _known(test.get(key))
     ]
     rows.sort(key=lambda row: -row.score)
     return [ScoreRow("best", "best of evolution", best), *rows]
@@ -167,6 +167,11 @@ def signed(value: float) -> str:
     return ("+" if value > 0 else "\N{MINUS SIGN}") + text
 
 
+def percent(share: float) -> str:
+    """A share in whole percent, its sign held by a space that does not break."""
+    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
+
+
 def _clock(record: RunRecord) -> dict[str, Any]:
     """Each count as last written: an event need not repeat all of them."""
     latest: dict[str, Any] = {}
@@ -178,6 +183,11 @@ def _clock(record: RunRecord) -> dict[str, Any]:
 def _baseline_name(key: str, test: dict[str, Any]) -> str:
     draws = test.get("few_shot_draws") if key == "few_shot" else None
     return BASELINES[key] + (f" (mean of {len(draws)} draws)" if draws else "")
+
+
+def _known(score: Any) -> bool:
+    """False for a baseline that was switched off (null) or could not be scored (NaN)."""
+    return isinstance(score, int | float) and math.isfinite(score)
 
 
 def _pair(interval: Any) -> tuple[float, float] | None:

@@ -55,6 +55,11 @@ class RunLayout:
         return self.directory / "best"
 
     @property
+    def baselines(self) -> Path:
+        """Prompts of the baselines that have one, so that a verdict against the best can be followed."""
+        return self.directory / "baselines"
+
+    @property
     def result(self) -> Path:
         return self.directory / "result.json"
 

@@ -14,7 +14,7 @@ from evolm.models.profile import best_dtype
 from evolm.storage import AnswerStore
 
 DTYPES = ["float32", "bfloat16"]
-WORDS = "claim your prize now or see me at lunch then call back".split()
+WORDS = ["claim", "your", "prize", "now", "or", "see", "me", "at", "lunch", "then", "call", "back"]
 
 
 def asked(genomes: int, items: int, seed: int = 0) -> list[LogLikelihood]:

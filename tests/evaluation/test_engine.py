@@ -42,7 +42,8 @@ def same(a: Any, b: Any) -> bool:
 def test_answers_come_in_the_order_asked_with_an_array_per_continuation(engine: Engine) -> None:
     answers = engine.answer(REQUESTS)
     single = [engine.answer([request])[0] for request in REQUESTS]
-    assert same(answers, single) and len({float(a[0][0]) for a in answers}) == 6
+    assert same(answers, single)
+    assert len({float(a[0][0]) for a in answers}) == 6
     tokens = engine.tokenize(REQUESTS)
     assert [[len(c) for c in a] for a in answers] == [[len(c) for c in t.continuations] for t in tokens]
 
@@ -59,7 +60,8 @@ def test_known_answers_are_not_computed_again(engine: Engine) -> None:
     engine.answer(REQUESTS[:4])
     assert (engine.usage.cache_hits, engine.usage.tokens_forwarded) == (4, forwarded)
     engine.answer(REQUESTS)
-    assert engine.usage.cache_hits == 8 and engine.usage.tokens_forwarded > forwarded
+    assert engine.usage.cache_hits == 8
+    assert engine.usage.tokens_forwarded > forwarded
 
 
 def test_tokens_are_charged_before_cache_and_sharing(engine: Engine) -> None:
@@ -75,7 +77,8 @@ def test_tokens_are_charged_before_cache_and_sharing(engine: Engine) -> None:
 
 def test_another_cut_of_the_same_text_is_another_answer(engine: Engine) -> None:
     engine.answer([LogLikelihood("Spam? ", "Text: a", (" ham",)), LogLikelihood("Spam? Text:", " a", (" ham",))])
-    assert engine.usage.cache_hits == 0 and len(engine.answers) == 2
+    assert engine.usage.cache_hits == 0
+    assert len(engine.answers) == 2
 
 
 def test_progress_counts_up_to_all_requests(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +110,8 @@ def test_a_requested_stop_keeps_what_is_finished(
 
 
 def test_nothing_asked_is_nothing_answered(engine: Engine) -> None:
-    assert engine.answer([]) == [] and engine.usage.requests == 0
+    assert engine.answer([]) == []
+    assert engine.usage.requests == 0
 
 
 # -- evaluator -----------------------------------------------------------------------------------------------
@@ -123,9 +127,12 @@ def test_equal_requests_of_two_scorers_are_asked_and_charged_once(engine: Engine
     (two,) = individuals("Spam?")
     (alone,) = Evaluator(engine, {"a": (scorer, 1.0)}).evaluate([one], toy_task.dev)
     (both,) = Evaluator(engine, {"a": (scorer, 1.0), "b": (scorer, 2.0)}).evaluate([two], toy_task.dev)
-    assert alone == both and alone.items == 36 and alone.tokens > 0
+    assert alone == both
+    assert alone.items == 36
+    assert alone.tokens > 0
     assert two.fitness.values[0] == pytest.approx(3 * one.fitness.values[0])
-    assert np.allclose(two.cases, 3 * one.cases) and two.score == one.score
+    assert np.allclose(two.cases, 3 * one.cases)
+    assert two.score == one.score
 
 
 def test_a_prompt_that_does_not_fit_fails_alone(engine: Engine, toy_task: Task) -> None:
@@ -134,22 +141,28 @@ def test_a_prompt_that_does_not_fit_fails_alone(engine: Engine, toy_task: Task) 
     with pytest.raises(ContextExceeded):
         engine.tokenize(scorer.requests(long.genome, toy_task.dev))
     charges = Evaluator(engine, {"a": (scorer, 1.0)}).evaluate([long, good], toy_task.dev)
-    assert (long.status, good.status) == ("failed", "evaluated") and "longer than the context" in long.reason
+    assert (long.status, good.status) == ("failed", "evaluated")
+    assert "longer than the context" in long.reason
     assert charges[0].tokens == 0 < charges[1].tokens
 
 
 def test_a_failed_item_fails_the_individual_with_its_digest(
-    engine: Engine, toy_task: Task, TableScorer: Any  # noqa: N803
+    engine: Engine,
+    toy_task: Task,
+    TableScorer: Any,
 ) -> None:
     good, bad = individuals("good", "bad")
     table = TableScorer({bad.digest: float("nan"), good.digest: 0.5})
     Evaluator(engine, {"table": (table, 1.0)}).evaluate([good, bad], toy_task.dev)
-    assert good.fitness.values == (0.5, 0.0) and not bad.fitness.valid
+    assert good.fitness.values == (0.5, 0.0)
+    assert not bad.fitness.valid
     assert bad.reason == f"18 of 36 items failed; item {toy_task.dev[0].digest}: the table says NaN"
 
 
 def test_when_every_item_of_all_fails_the_scorer_is_to_blame(
-    engine: Engine, toy_task: Task, TableScorer: Any  # noqa: N803
+    engine: Engine,
+    toy_task: Task,
+    TableScorer: Any,
 ) -> None:
     class Broken(TableScorer):  # type: ignore[misc, valid-type]
         def score(self, genome: Any, answers: Any, items: Any) -> Evaluation:

@@ -77,7 +77,9 @@ def test_every_target_follows_exactly_its_own_text(asked: list[TokenizedRequest]
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(requests(), min_size=1, max_size=5), requests())
-def test_a_requests_cuts_do_not_depend_on_its_company(company: list[TokenizedRequest], mine: TokenizedRequest) -> None:
+def test_a_requests_cuts_do_not_depend_on_its_company(
+    company: list[TokenizedRequest], mine: TokenizedRequest
+) -> None:
     def cuts(asked: list[TokenizedRequest]) -> list[list[int]]:
         made = plan(asked, SLAB, BLOCK)
         found = []

@@ -121,8 +121,11 @@ def test_continuations_are_split_as_the_harness_does(context: str, continuation:
 
 def test_a_label_behind_a_trailing_space_is_the_same_token(tiny_model: Model) -> None:
     model = tiny_model("float32", "off")
-    spaced, joined = model.tokenize([LogLikelihood("", "Label: ", ("spam",)), LogLikelihood("", "Label:", (" spam",))])
-    assert spaced == joined and len(spaced.continuations[0]) == 1
+    spaced, joined = model.tokenize(
+        [LogLikelihood("", "Label: ", ("spam",)), LogLikelihood("", "Label:", (" spam",))]
+    )
+    assert spaced == joined
+    assert len(spaced.continuations[0]) == 1
 
 
 def test_labels_may_have_any_number_of_tokens(tiny_model: Model) -> None:
@@ -135,7 +138,9 @@ def test_the_shared_prefix_is_the_common_token_prefix(tiny_model: Model) -> None
     model = tiny_model("float32", "off")
     whole, torn = model.tokenize([LogLikelihood("Spam?\n", "Text", ("x",)), LogLikelihood("Spam?\nTe", "xt", ("x",))])
     assert whole.context == torn.context  # the joined string is the same ...
-    assert whole.prefix_length == torn.prefix_length == 6  # ... and "Te" alone is another token than "Text" starts with
+    assert (
+        whole.prefix_length == torn.prefix_length == 6
+    )  # ... and "Te" alone is another token than "Text" starts with
 
 
 def test_requests_are_tokenised_in_order_and_alone_as_in_company(tiny_model: Model) -> None:
@@ -165,7 +170,9 @@ def test_a_prompt_that_is_too_long_says_by_how_many_tokens(tiny_model: Model) ->
     model = tiny_model("float32", "off")
     fits = LogLikelihood("", "x" * 508, (" spam", " ham"))
     assert model.tokenize([fits])[0].tokens == 508 + 5
-    with pytest.raises(ContextExceeded, match=r"a prompt of 519 tokens is 7 longer than the context .*\(512 tokens\)"):
+    with pytest.raises(
+        ContextExceeded, match=r"a prompt of 519 tokens is 7 longer than the context .*\(512 tokens\)"
+    ):
         model.tokenize([LogLikelihood("", "x" * 515, (" spam", " ham"))])
 
 
@@ -186,8 +193,10 @@ def test_a_beginning_of_text_token_stands_in_front_and_only_once(
     tokenizer.save_pretrained(tmp_path)
     model = LanguageModel(prepare(str(tmp_path), dtype="float32", device="cpu"))
     tokens = model.tokenize([LogLikelihood("Spam?\n", "Text:", (" ham",))])[0]
-    assert tokens.context[0] == bos and tokens.context.count(bos) == 1
-    assert bos not in tokens.continuations[0] and tokens.prefix_length == 7
+    assert tokens.context[0] == bos
+    assert tokens.context.count(bos) == 1
+    assert bos not in tokens.continuations[0]
+    assert tokens.prefix_length == 7
 
 
 def test_people_can_read_what_is_scored(tiny_model: Model) -> None:

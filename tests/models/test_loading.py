@@ -39,7 +39,8 @@ def refusal(name: str | Path, **settings: Any) -> str:
         prepare(str(name), device="cpu", **{"dtype": "float32", **settings})
     message = str(caught.value)
     assert isinstance(caught.value, ModelError), f"{type(caught.value).__name__}: {message}"
-    assert "\n" not in message and Path(name).name in message
+    assert "\n" not in message
+    assert Path(name).name in message
     return message
 
 
@@ -124,7 +125,8 @@ def test_a_hub_id_asks_for_nothing_that_could_run(folder: Path, monkeypatch: pyt
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     prepared = prepare("someone/model", revision="v1", dtype="float32", device="cpu")
-    assert prepared.folder == str(folder) and prepared.name == "someone/model"
+    assert prepared.folder == str(folder)
+    assert prepared.name == "someone/model"
     ((name, settings),) = calls
     assert (name, settings["revision"]) == ("someone/model", "v1")
     assert "*.safetensors" in settings["allow_patterns"]
@@ -156,11 +158,14 @@ def test_conversion_happens_once_and_loads(tiny_model_folder: Path, own_cache: P
     assert prepare(str(tiny_model_folder), dtype="bfloat16", device="cpu") == first
     assert {path.name: path.stat().st_mtime_ns for path in Path(first.folder).iterdir()} == stamps
     model = LanguageModel(first)
-    assert model.chat and next(model.forward.model.parameters()).dtype == torch.bfloat16
+    assert model.chat
+    assert next(model.forward.model.parameters()).dtype == torch.bfloat16
     assert model.tokenize([LogLikelihood("a", "b", (" spam",))])
 
 
-def test_fingerprint_follows_weights_config_and_tokenizer_but_not_the_place(folder: Path, tiny_prepared: Prepared) -> None:
+def test_fingerprint_follows_weights_config_and_tokenizer_but_not_the_place(
+    folder: Path, tiny_prepared: Prepared
+) -> None:
     before = tiny_prepared("float32").fingerprint
     assert prepare(str(folder), dtype="float32", device="cpu").fingerprint == before
     assert tiny_prepared("bfloat16").fingerprint == before

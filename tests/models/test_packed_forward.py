@@ -103,7 +103,9 @@ def test_bfloat16_answers_are_near_those_of_float32(tiny_model: Callable[..., La
     requests = list(REQUESTS.values())
     ours, exact = packed(model, requests), [plain(weights, model, r) for r in requests]
     assert 0 < furthest(ours, exact) < 1.5
-    gaps = np.concatenate([np.abs(x - y) for a, b in zip(ours, exact, strict=True) for x, y in zip(a, b, strict=True)])
+    gaps = np.concatenate(
+        [np.abs(x - y) for a, b in zip(ours, exact, strict=True) for x, y in zip(a, b, strict=True)]
+    )
     assert gaps.mean() < 0.15
 
 

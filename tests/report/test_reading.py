@@ -90,6 +90,30 @@ def test_a_failed_individual_has_no_score_and_is_never_the_best(tmp_path: Path) 
     assert best["id"] == 3
 
 
+def test_individuals_drawn_at_random_are_no_founders(tmp_path: Path) -> None:
+    record = write_journal(tmp_path, born(1, 0, [], 0.5), born(2, 0, [], 0.9, "random"), born(3, 1, [1], 0.8))
+    founder, best = record.founder(), record.best()
+    assert founder is not None
+    assert best is not None
+    assert (founder["id"], best["id"]) == (1, 2)
+
+
+def test_equal_scores_are_decided_by_the_rest_of_the_fitness(tmp_path: Path) -> None:
+    lucky, sure = born(1, 0, [], 0.8), born(2, 0, [], 0.8)
+    record = write_journal(tmp_path, lucky | {"fitness": [0.8, -0.9]}, sure | {"fitness": [0.8, -0.2]})
+    best = record.best()
+    assert best is not None
+    assert best["id"] == 2
+
+
+def test_the_archives_best_stands_until_there_is_a_verdict(tmp_path: Path) -> None:
+    archived = {"type": "generation", "search": "main", "generation": 0, "best_id": 1}
+    record = write_journal(tmp_path, born(1, 0, [], 0.7), born(2, 0, [], 0.8), archived)
+    best = record.best()
+    assert best is not None
+    assert best["id"] == 1
+
+
 def test_individuals_are_spread_between_the_evaluations_that_generations_recorded(tmp_path: Path) -> None:
     record = write_journal(
         tmp_path,
@@ -158,3 +182,10 @@ def test_an_interrupted_run_says_so(run_factory: Callable[..., Path]) -> None:
     with (run / "timing.jsonl").open("a") as file:
         file.write('{"event": "interrupt", "time": "2026-03-02T09:21:00Z"}\n')
     assert RunRecord.read(run).status == "interrupted"
+
+
+@pytest.mark.parametrize(
+    "name", ["tiny-llama", "models/tiny-llama", "C:\\models\\tiny-llama", "org/tiny-llama/"]
+)
+def test_the_model_is_named_without_its_folders(tmp_path: Path, name: str) -> None:
+    assert write_journal(tmp_path, {"type": "run", "model": {"name": name}}).model == "tiny-llama"

@@ -72,13 +72,18 @@ def test_the_best_comes_first_and_intervals_stand_only_where_they_were_computed(
     assert rows[1].gain == pytest.approx(0.042)
 
 
-def test_baselines_that_were_switched_off_are_left_out(run: Path) -> None:
+def test_baselines_that_were_switched_off_or_have_no_score_are_left_out(run: Path) -> None:
     result = json.loads((run / "result.json").read_text())
-    result["test"] |= {"random_search": None, "strongest_baseline": "founder", "interval": [0.2, 0.3]}
+    result["test"] |= {
+        "majority": float("nan"),
+        "random_search": None,
+        "strongest_baseline": "founder",
+        "interval": [0.2, 0.3],
+    }
     del result["test"]["few_shot"], result["test"]["few_shot_draws"], result["test"]["prior_corrected"]
     (run / "result.json").write_text(json.dumps(result))
     rows = score_rows(RunRecord.read(run))
-    assert [(r.key, r.strongest) for r in rows] == [("best", False), ("founder", True), ("majority", False)]
+    assert [(r.key, r.strongest) for r in rows] == [("best", False), ("founder", True)]
     assert rows[1].interval == (0.2, 0.3)
 
 

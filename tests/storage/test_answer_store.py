@@ -22,7 +22,8 @@ def test_a_reopened_store_has_the_same_bits(tmp_path: Path) -> None:
     store.put({key(1): values})
     store.close()
     again = AnswerStore(tmp_path / "a.sqlite")
-    assert again.get([key(1)])[key(1)].tobytes() == values.tobytes() and len(again) == 1
+    assert again.get([key(1)])[key(1)].tobytes() == values.tobytes()
+    assert len(again) == 1
     again.close()
 
 
@@ -41,7 +42,8 @@ def test_an_unknown_key_is_left_out_and_a_known_one_replaced() -> None:
     store = AnswerStore(":memory:")
     store.put({key(1): np.array([1.0])})
     store.put({key(1): np.array([2.0])})
-    assert list(store.get([key(2), key(1)])) == [key(1)] and store.get([key(1)])[key(1)][0] == 2
+    assert list(store.get([key(2), key(1)])) == [key(1)]
+    assert store.get([key(1)])[key(1)][0] == 2
     assert store.get([]) == {}
     store.close()
 
@@ -67,5 +69,6 @@ def test_every_part_of_a_request_is_in_its_key() -> None:
         answer_key(b"scope", [1, 2, 3], 1, [[5], [4]]),
         answer_key(b"scope", [1, 2, 3, 4], 1, [[5]]),
     ]
-    assert len(set(keys)) == len(keys) and all(len(k) == 20 for k in keys)
+    assert len(set(keys)) == len(keys)
+    assert all(len(k) == 20 for k in keys)
     assert keys[0] == answer_key(b"scope", (1, 2, 3), 1, ((4,), (5,)))

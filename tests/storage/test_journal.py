@@ -80,7 +80,7 @@ def test_a_full_disk_is_one_sentence_when_appending_and_when_closing() -> None:
     try:
         journal.close()
     except RunError as error:
-        assert "No space left" in str(error)  # noqa: PT017
+        assert "No space left" in str(error)
 
 
 def test_a_disk_that_refuses_to_flush_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

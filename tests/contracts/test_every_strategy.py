@@ -1,0 +1,224 @@
+"""What every strategy in ``STRATEGIES`` keeps to, with a table in the model's place."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evolm.archives import BestFound
+from evolm.genomes import PromptGenome, PromptSpace
+from evolm.operators import OPERATORS
+from evolm.population import Individual
+from evolm.storage import read_checkpoint, write_checkpoint
+from evolm.strategies import STRATEGIES, SearchSpace, Strategy
+
+SMALL = {"population_size": 6, "neighbours": 4, "patience": 2}
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    **{name: (name, {}) for name in STRATEGIES},
+    "genetic lexicase": ("genetic", {"selection": "lexicase"}),
+    "genetic generational": ("genetic", {"survival": "generational", "elites": 1, "offspring": 5}),
+}
+Make = Callable[..., Strategy]
+
+
+@pytest.fixture(params=VARIANTS)
+def make(request: pytest.FixtureRequest, toy_space: Callable[..., PromptSpace]) -> Make:
+    """Return ``make(seed=0, **space)``: a new strategy of this variant."""
+    name, settings = VARIANTS[request.param]
+    kind = STRATEGIES[name]
+    small = {key: value for key, value in SMALL.items() if key in kind.Params.model_fields}
+
+    def made(seed: int = 0, **changes: Any) -> Strategy:
+        space = toy_space(**changes)
+        founders = [PromptGenome(text) for text in space.instructions]
+        operators = [(operator, operator.weight) for operator in OPERATORS.values()]
+        return kind(kind.Params(**small, **settings), SearchSpace(space, founders, operators, seed))
+
+    return made
+
+
+@pytest.fixture
+def table(TableScorer: Any) -> Any:
+    return TableScorer()
+
+
+def generations(strategy: Strategy, table: Any, count: int) -> Iterator[list[Individual]]:
+    for _ in range(count):
+        asked = strategy.ask()
+        yield asked
+        table.fill(asked)
+        strategy.tell(asked)
+
+
+def described(individuals: list[Individual]) -> list[Any]:
+    return [(i.id, i.generation, i.parents, i.operators, i.parent_fitness, i.digest) for i in individuals]
+
+
+def history(strategy: Strategy, table: Any, count: int = 5) -> list[Any]:
+    return [described(asked) for asked in generations(strategy, table, count)]
+
+
+def reloaded(strategy: Strategy, make: Make, folder: Path) -> Strategy:
+    """The same strategy after a visit to the disk; it was made with another seed."""
+    write_checkpoint(folder, strategy.state_dict())
+    state = read_checkpoint(folder)
+    assert state is not None
+    again = make(seed=99)
+    again.load_state_dict(state)
+    return again
+
+
+def test_asked_individuals_are_new_inside_the_space_and_numbered_in_order(make: Make, table: Any) -> None:
+    strategy = make()
+    everyone = [i for asked in generations(strategy, table, 5) for i in asked if i.status == "new" or pytest.fail()]
+    assert [individual.id for individual in everyone] == list(range(len(everyone)))
+    assert len(everyone) > 10
+    assert all(not strategy.search.space.outside(individual.genome) for individual in everyone)
+    assert all(parent < individual.id for individual in everyone for parent in individual.parents)
+
+
+def test_founders_are_asked_first(make: Make) -> None:
+    strategy = make()
+    founders = strategy.search.founders
+    assert [i.genome for i in strategy.ask(len(founders))] == list(founders)
+
+
+def test_no_genome_is_ever_asked_twice(make: Make, table: Any) -> None:
+    digests = [i.digest for asked in generations(make(), table, 8) for i in asked]
+    assert len(set(digests)) == len(digests) > 20
+
+
+def test_the_same_seed_asks_the_same_and_another_seed_something_else(make: Make, table: Any) -> None:
+    assert history(make(seed=3), table) == history(make(seed=3), table)
+    assert history(make(seed=3), table) != history(make(seed=4), table)
+
+
+def test_telling_in_any_order_and_in_parts_changes_nothing(make: Make, table: Any) -> None:
+    expected = history(make(), table)
+    strategy, rng = make(), np.random.default_rng(0)
+    for whole in expected:
+        asked = []
+        while part := strategy.ask(2):
+            asked += part
+        assert described(asked) == whole
+        table.fill(asked)
+        order = rng.permutation(len(asked))
+        for begin in range(0, len(asked), 3):
+            assert strategy.ask() == []
+            strategy.tell([asked[i] for i in order[begin : begin + 3]])
+
+
+def test_telling_twice_or_unasked_or_unevaluated_is_refused(make: Make, table: Any) -> None:
+    strategy = make()
+    first, *others = strategy.ask()
+    with pytest.raises(ValueError, match="neither a fitness nor a failure"):
+        strategy.tell([first])
+    table.fill([first, *others])
+    strategy.tell([first])
+    with pytest.raises(ValueError, match="not pending"):
+        strategy.tell([first])
+    stranger = Individual(10_000, PromptGenome("x"))
+    table.fill([stranger])
+    with pytest.raises(ValueError, match="not pending"):
+        strategy.tell([stranger])
+
+
+def test_nan_never_wins(make: Make, TableScorer: Any) -> None:
+    def worth(genome: PromptGenome) -> float:
+        return float("nan") if int(genome.digest, 16) % 3 == 0 else int(genome.digest, 16) % 1000
+
+    strategy, table, best = make(), TableScorer(worth), BestFound(4)
+    failed, everyone = set(), []
+    for asked in generations(strategy, table, 6):
+        assert not failed & {parent for individual in asked for parent in individual.parents}
+        table.fill(asked)
+        failed |= {individual.id for individual in asked if individual.status == "failed"}
+        everyone += asked
+        best.update(asked)
+    assert failed
+    assert best.best is not None
+    assert best.best.fitness.values[0] == max(i.fitness.values[0] for i in everyone if i.fitness.valid)
+    assert all(individual.fitness.valid for individual in best)
+
+
+def test_when_everything_fails_the_search_goes_on(make: Make, TableScorer: Any) -> None:
+    asked = list(generations(make(), TableScorer(lambda genome: float("nan")), 3))
+    assert all(asked)
+    assert len({i.digest for part in asked for i in part}) == sum(map(len, asked))
+
+
+def test_a_resumed_search_goes_on_identically_from_every_generation(make: Make, table: Any, tmp_path: Path) -> None:
+    expected = history(make(), table, 6)
+    for stop in range(6):
+        strategy = make()
+        assert history(strategy, table, stop) == expected[:stop]
+        again = reloaded(strategy, make, tmp_path)
+        assert history(again, table, 6 - stop) == expected[stop:]
+
+
+def test_a_search_resumed_in_mid_generation_goes_on_identically(make: Make, table: Any, tmp_path: Path) -> None:
+    expected = history(make(), table, 5)
+    strategy = make()
+    history(strategy, table, 2)
+    asked = strategy.ask(3)
+    table.fill(asked[:2])
+    strategy.tell(asked[1:2])
+    again = reloaded(strategy, make, tmp_path)
+    rest = again.ask()
+    assert described(asked + rest) == expected[2]
+    pending = [again._pending[individual.id] for individual in (asked[0], *asked[2:])]
+    table.fill(pending + rest)
+    again.tell(rest + pending)
+    assert history(again, table, 2) == expected[3:]
+
+
+def test_state_is_plain_and_saving_it_changes_nothing(make: Make, table: Any) -> None:
+    strategy = make()
+    history(strategy, table, 2)
+    before = strategy.state_dict()
+    plain = json.dumps(before, default=lambda array: array.tolist() if isinstance(array, np.ndarray) else 1 / 0)
+    again = strategy.state_dict()
+    assert json.dumps(again, default=lambda array: array.tolist()) == plain
+    assert strategy.variation.rates
+    assert "rates" in before
+
+
+def test_global_random_numbers_are_neither_used_nor_changed(make: Make, table: Any) -> None:
+    random.seed(1)
+    np.random.seed(1)
+    before = random.getstate(), str(np.random.get_state())
+    first = history(make(), table)
+    assert (random.getstate(), str(np.random.get_state())) == before
+    random.seed(2)
+    np.random.seed(2)
+    assert history(make(), table) == first
+
+
+def test_a_space_with_nothing_new_left_ends_with_an_empty_ask(make: Make, table: Any) -> None:
+    tiny = {"instruction": False, "demonstrations": (0, 0), "instructions": ("a", "b")}
+    strategy = make(**tiny)
+    asked = []
+    for _ in range(30):
+        part = strategy.ask()
+        asked += part
+        if not part:
+            break
+        table.fill(part)
+        strategy.tell(part)
+    assert strategy.ask() == []
+    assert len({i.digest for i in asked}) == len(asked) == 2 * 3 * 2  # instructions x words for ham x words for spam
+
+
+def test_operators_rates_add_up(make: Make, table: Any) -> None:
+    strategy = make()
+    history(strategy, table, 6)
+    for rates in strategy.variation.rates.values():
+        assert rates.tried >= rates.accepted >= rates.evaluated >= rates.better >= 0
+    made_by_operators = sum(rates.tried for rates in strategy.variation.rates.values())
+    assert made_by_operators > 0 or "random" in type(strategy).__name__.lower()
