@@ -51,7 +51,9 @@ def one_sentence(resume: Path | None = None) -> Iterator[None]:
 
 @app.command()
 def run(
-    population: Annotated[str, typer.Argument(metavar="POPULATION", help="Folder with a campaign.toml, or the name of a shipped one.")],
+    population: Annotated[
+        str, typer.Argument(metavar="POPULATION", help="Folder with a campaign.toml, or the name of a shipped one.")
+    ],
     out: OutOption = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the search.")] = None,
     n_jobs: JobsOption = None,
@@ -144,7 +146,8 @@ def predict(
     with one_sentence():
         if out.exists():
             raise RunError(f"{out}: expected a new file, found an existing one")
-        with predictor(directory, int(_jobs(n_jobs or "1"))) as opened:
+        jobs = _jobs(n_jobs or "1")
+        with predictor(directory, jobs) as opened:
             frame = opened.predict(rows)
         write_atomically(out, frame.to_csv(index=False))
         Console().print(Text(f"{len(frame)} rows written to {out}"), soft_wrap=True)
@@ -171,10 +174,9 @@ def _limit(text: str) -> tuple[str, float]:
 def _jobs(text: str) -> int | str:
     if text == "auto":
         return text
-    try:
-        return int(text)
-    except ValueError:
-        raise ConfigError(f"--n-jobs: expected a number or 'auto', found {text!r}") from None
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"--n-jobs: expected a number of at least 1 or 'auto', found {text!r}")
+    return int(text)
 
 
 def _file_name(name: str) -> str:

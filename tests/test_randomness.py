@@ -27,8 +27,7 @@ def test_lending_gives_the_users_numbers_back() -> None:
     draws(Randomness(0))
     assert users_state() == before
     with pytest.raises(ZeroDivisionError), Randomness(0).lend():
-        random.random()
-        raise ZeroDivisionError
+        random.seed(1 // int(random.random()))
     assert users_state() == before
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from evolm import config as configuration
-from evolm.campaign.build import Parts, Permissions, build
+from evolm.campaign.build import Parts, Permissions, build, jobs
 from evolm.campaign.loop import Campaign
 from evolm.campaign.observers import Observer
 from evolm.config import BudgetSection
@@ -194,7 +194,7 @@ class Predictor:
         ModelError: if the model is missing or another one.
     """
 
-    def __init__(self, directory: Path, n_jobs: int = 1) -> None:
+    def __init__(self, directory: Path, n_jobs: int | str = 1) -> None:
         layout = RunLayout(directory)
         layout.require_run()
         path = layout.best / "prompt.json"
@@ -232,7 +232,7 @@ class Predictor:
         words = {label: (self.genome.word(label),) for label in self.task.labels}
         params = LabelLikelihood.Params(normalization=record["normalization"])
         self.likelihood = LabelLikelihood(self.task, self.model, params, words)
-        self.engine = Engine(self.model, AnswerStore(":memory:"), n_jobs)
+        self.engine = Engine(self.model, AnswerStore(":memory:"), jobs(n_jobs, self.model))
 
     def predict(self, source: str | pd.DataFrame, root: Path = Path()) -> pd.DataFrame:
         """Return the rows with ``label`` and one ``p_LABEL`` column per label; rows with empty cells get none.
@@ -266,7 +266,7 @@ class Predictor:
 
 
 @contextmanager
-def predictor(directory: Path, n_jobs: int = 1) -> Iterator[Predictor]:
+def predictor(directory: Path, n_jobs: int | str = 1) -> Iterator[Predictor]:
     """Open a :class:`Predictor` and close it afterwards."""
     opened = Predictor(directory, n_jobs)
     try:

@@ -169,7 +169,7 @@ def claim(test: dict[str, Any] | None, metric: str) -> str:
         return "No gold labels on a test split, so no claim is made."
     rival = test["strongest_baseline"]
     low, high = test["interval"]
-    figures = f"{test['best']:.3f} against {test[rival]:.3f} {metric} on {test['items']} test items"
+    figures = f"{test['best']:.3f} against {test[rival]:.3f} {metric.replace('_', ' ')} on {test['items']} test items"
     gain = f"gain {test['gain']:+.3f}, 95 % interval [{low:+.3f}, {high:+.3f}]"
     if low > 0:
         return f"Better than {NAMES[rival]}: {figures}; {gain}."

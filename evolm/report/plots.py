@@ -79,9 +79,7 @@ def confusion(record: RunRecord) -> Figure | None:
     axes = figure.add_subplot()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     places = np.arange(len(counts) + 1) - 0.5
-    axes.pcolormesh(
-        places, places, shares, cmap=SEQUENTIAL, vmin=0, vmax=1
-    )  # vectors, where imshow has pixels
+    axes.pcolormesh(places, places, shares, cmap=SEQUENTIAL, vmin=0, vmax=1)  # vectors, where imshow has pixels
     axes.set_aspect("equal")
     axes.invert_yaxis()
     if len(counts) <= 12:
@@ -120,9 +118,7 @@ def descent(record: RunRecord) -> Figure | None:
     xs, ys = [a.generation for a in line], [float(a.score or 0) for a in line]
     axes.plot(xs, ys, color=EVOLUTION, linewidth=2.2, marker="o", markersize=6, zorder=3)
     for a in line if len(line) <= 12 else (line[0], line[-1]):
-        axes.annotate(
-            f"#{a.id}", (a.generation, a.score or 0), (0, 8), textcoords="offset points", ha="center"
-        )
+        axes.annotate(f"#{a.id}", (a.generation, a.score or 0), (0, 8), textcoords="offset points", ha="center")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.05, y=0.2)
     axes.set_xlabel("generation")
@@ -138,9 +134,7 @@ def _mean_line(axes: Axes, generations: pd.DataFrame) -> list[tuple[float, str, 
     return [(float(known["mean"].iloc[-1]), "generation mean", EVOLUTION)]
 
 
-def _best_line(
-    axes: Axes, people: pd.DataFrame, color: str, name: str, width: float
-) -> list[tuple[float, str, str]]:
+def _best_line(axes: Axes, people: pd.DataFrame, color: str, name: str, width: float) -> list[tuple[float, str, str]]:
     """The best score so far as steps; a failed individual leaves the line where it was."""
     best = people["score"].cummax().ffill()
     if not best.notna().any():

@@ -26,9 +26,7 @@ def render_summary(directory: Path) -> RenderableType:
 
 def _title(record: RunRecord) -> Text:
     name = record.run.get("name") or record.directory.name
-    return Text(
-        f"{name} · {record.model} · seed {record.run.get('seed', '?')} · {record.status}", style="dim"
-    )
+    return Text(f"{name} · {record.model} · seed {record.run.get('seed', '?')} · {record.status}", style="dim")
 
 
 def _verdict(record: RunRecord) -> Table:

@@ -76,7 +76,10 @@ def reloaded(strategy: Strategy, make: Make, folder: Path) -> Strategy:
 
 def test_asked_individuals_are_new_inside_the_space_and_numbered_in_order(make: Make, table: Any) -> None:
     strategy = make()
-    everyone = [i for asked in generations(strategy, table, 5) for i in asked if i.status == "new" or pytest.fail()]
+    everyone = []
+    for asked in generations(strategy, table, 5):
+        assert all(individual.status == "new" and not individual.fitness.valid for individual in asked)
+        everyone += asked
     assert [individual.id for individual in everyone] == list(range(len(everyone)))
     assert len(everyone) > 10
     assert all(not strategy.search.space.outside(individual.genome) for individual in everyone)

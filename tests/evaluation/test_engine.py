@@ -169,5 +169,5 @@ def test_when_every_item_of_all_fails_the_scorer_is_to_blame(
             whole = super().score(genome, answers, items)
             return replace(whole, failures=dict.fromkeys(range(len(items)), "no file"))
 
-    with pytest.raises(ScorerError, match="every item of every individual failed.*no file"):
+    with pytest.raises(ScorerError, match=r"every item of every individual failed.*no file"):
         Evaluator(engine, {"table": (Broken(), 1.0)}).evaluate(individuals("a", "b"), toy_task.dev)

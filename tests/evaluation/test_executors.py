@@ -157,7 +157,7 @@ def test_the_users_number_of_threads_is_given_back(tiny_model: Callable[..., Lan
 
 def test_a_worker_on_another_kind_of_machine_refuses_to_compute(tiny_model: Callable[..., LanguageModel]) -> None:
     spec = ModelSpec(tiny_model().prepared, "on", "0123456789abcdef")
-    with pytest.raises(ModelError, match="numeric profile .* expected 0123456789abcdef"):
+    with pytest.raises(ModelError, match=r"numeric profile .* expected 0123456789abcdef"):
         answer_batch(spec, [])
 
 

@@ -163,9 +163,7 @@ def _write_result(
     (directory / "best" / "prompt.txt").write_text(best["genome"]["instruction"] + "\n\nText: {{ text }}")
 
 
-def _search(
-    rng: random.Random, search: str, generations: int, size: int, hostile: bool
-) -> list[dict[str, Any]]:
+def _search(rng: random.Random, search: str, generations: int, size: int, hostile: bool) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = []
     parents: list[dict[str, Any]] = []
     everyone: list[dict[str, Any]] = []

@@ -18,9 +18,7 @@ def write_journal(directory: Path, *entries: dict[str, Any]) -> RunRecord:
     return RunRecord.read(directory)
 
 
-def born(
-    id: int, generation: int, parents: list[int], score: float | None, *operators: str
-) -> dict[str, Any]:
+def born(id: int, generation: int, parents: list[int], score: float | None, *operators: str) -> dict[str, Any]:
     return {
         "type": "individual",
         "search": "main",
@@ -184,8 +182,6 @@ def test_an_interrupted_run_says_so(run_factory: Callable[..., Path]) -> None:
     assert RunRecord.read(run).status == "interrupted"
 
 
-@pytest.mark.parametrize(
-    "name", ["tiny-llama", "models/tiny-llama", "C:\\models\\tiny-llama", "org/tiny-llama/"]
-)
+@pytest.mark.parametrize("name", ["tiny-llama", "models/tiny-llama", "C:\\models\\tiny-llama", "org/tiny-llama/"])
 def test_the_model_is_named_without_its_folders(tmp_path: Path, name: str) -> None:
     assert write_journal(tmp_path, {"type": "run", "model": {"name": name}}).model == "tiny-llama"

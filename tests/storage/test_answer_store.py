@@ -50,7 +50,7 @@ def test_an_unknown_key_is_left_out_and_a_known_one_replaced() -> None:
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.sqlite").write_bytes(b"this is no database at all, but long enough" * 50)
-    with pytest.raises(RunError, match="a.sqlite: the answers cannot be opened"):
+    with pytest.raises(RunError, match=r"a\.sqlite: the answers cannot be opened"):
         AnswerStore(tmp_path / "a.sqlite")
 
 
