@@ -30,6 +30,9 @@ app = typer.Typer(
 OutOption = Annotated[Path | None, typer.Option("--out", help="Directory of the run; runs/NAME-TIME by default.")]
 JobsOption = Annotated[str | None, typer.Option("--n-jobs", help="Worker processes; no result depends on it.")]
 AllowOption = Annotated[list[str], typer.Option("--allow", help="Package whose code the campaign may name.")]
+PopulationArgument = Annotated[
+    str, typer.Argument(metavar="POPULATION", help="Folder with a campaign.toml, or the name of a shipped one.")
+]
 RunArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a run.")]
 
 

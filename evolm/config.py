@@ -140,7 +140,7 @@ class Campaign(Section):
     template: TemplateSection = TemplateSection()
     space: SpaceSection = SpaceSection()
     scorers: dict[str, float | dict[str, Any]] = Field(
-        default_factory=lambda: {"label_likelihood": 1.0},
+        default_factory=_default_scorers,
         description="name = weight, or a table with `weight`",
     )
     fitness: FitnessSection = FitnessSection()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import doctest
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from campaign.toy_campaign import entries, toy_rows
+from campaign.toy_campaign import entries, quick, toy_rows
 
 import evolm
 from evolm.api import Result, evolve, load_result
@@ -18,6 +19,13 @@ from evolm.errors import ConfigError, DataError, EvolmError, RunError
 
 SPLIT = {"train": 10, "dev": 10, "test": 14, "validation": 0}
 OPTIONS = {"baselines": {"random_search": False, "few_shot": False}}
+
+
+@pytest.fixture(autouse=True)
+def no_figures(result: Result) -> Iterator[None]:
+    """Draw figures for the shared result alone."""
+    with quick():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +119,7 @@ def test_out_keeps_the_run_which_can_be_loaded_and_continued(
 
 
 def test_load_result_wants_a_finished_run(tmp_path: Path, result: Result) -> None:
-    with pytest.raises(RunError, match="no campaign.toml"):
+    with pytest.raises(RunError, match=r"no campaign\.toml"):
         load_result(tmp_path)
     import shutil
 

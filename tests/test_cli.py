@@ -19,6 +19,7 @@ from campaign.toy_campaign import (
     ToyCampaign,
     bytes_of,
     entries,
+    quick,
     result_of,
     toy_rows,
     write_campaign,
@@ -37,10 +38,11 @@ QUICK = ("--set", "baselines.random_search=false", "--set", "baselines.few_shot=
 
 @pytest.fixture(autouse=True)
 def logger_as_it_was() -> Iterator[None]:
-    """Give the package's logger back as it was."""
+    """Give the package's logger back as it was; draw no figures."""
     logger = logging.getLogger("evolm")
     before = list(logger.handlers), logger.level, logger.propagate
-    yield
+    with quick():
+        yield
     logger.handlers[:], logger.level, logger.propagate = before
 
 
@@ -65,7 +67,8 @@ def toy(tmp_path: Path, tiny_model_folder: Path) -> Callable[..., ToyCampaign]:
 def finished(tmp_path_factory: pytest.TempPathFactory, tiny_model_folder: Path) -> Path:
     """A finished run, changed by no test."""
     folder = tmp_path_factory.mktemp("cli")
-    return write_campaign(folder / "toy", tiny_model_folder).run(folder / "run").directory
+    with quick():
+        return write_campaign(folder / "toy", tiny_model_folder).run(folder / "run").directory
 
 
 def evolm(*arguments: object) -> Result:
@@ -80,7 +83,7 @@ def refused(result: Result, message: str) -> str:
     """Check that a command refused with one sentence, and return it."""
     assert result.exit_code == 2, result.output
     lines = [line for line in result.stderr.splitlines() if line]
-    assert len(lines) == 1 and lines[0].startswith("error: "), result.output
+    assert len(lines) == 1 and lines[0].startswith("error: "), result.output  # noqa: PT018
     assert re.search(message, lines[0]), lines[0]
     return lines[0]
 
@@ -190,7 +193,7 @@ def test_report_is_written_anew(finished: Path, tmp_path: Path) -> None:
         (["predict", "nowhere", "OUT/campaign.toml", "--out", "p.csv"], r"nowhere: expected a run's directory"),
         (["predict", "OUT", "missing.csv", "--out", "p.csv"], r"missing.csv: expected a file, found none"),
         (["predict", "OUT", "OUT/timing.jsonl", "--out", "p.csv"], r"expected one column 'text'"),
-        (["predict", "OUT", "missing.csv", "--out", "p.csv", "--n-jobs", "0"], r"n.jobs: expected at least 1"),
+        (["predict", "OUT", "NEW", "--out", "p.csv", "--n-jobs", "0"], r"n.jobs: expected at least 1"),
     ],
 )
 def test_what_cannot_work_on_a_run_is_refused_and_changes_nothing(
@@ -198,7 +201,9 @@ def test_what_cannot_work_on_a_run_is_refused_and_changes_nothing(
 ) -> None:
     out = Path(shutil.copytree(finished, tmp_path / "out"))
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    refused(evolm(*[argument.replace("OUT", "out") for argument in arguments]), message)
+    write_rows(tmp_path / "new.csv", toy_rows(4))
+    named = {"OUT": "out", "NEW": "new.csv"}
+    refused(evolm(*[re.sub("OUT|NEW", lambda found: named[found[0]], text) for text in arguments]), message)
     kept = {path: path.read_bytes() for path in before if path.suffix not in (".sqlite", ".sqlite-shm")}
     assert all(before[path] == content for path, content in kept.items())
     assert not (tmp_path / "p.csv").exists()
@@ -287,7 +292,12 @@ BAD: dict[str, tuple[dict[str, Any], Change | None, list[str], str]] = {
     "missing column": ({}, rows(toy_rows(), ("texts", "label")), [], r"expected one column 'text'.*'texts'"),
     "a label seen once": ({}, rows([*toy_rows(), ("odd one", "eggs")]), [], r"label 'eggs': expected .*, found 1"),
     "fewer rows than splits need": ({}, rows(toy_rows(20)), [], r"expected 42 usable rows for the splits, found 20"),
-    "rows longer than the context": ({}, rows(LONG), [], r"prompt of \d+ tokens is \d+ longer than the context"),
+    "rows longer than the context": (
+        {"founders": []},
+        rows(LONG),
+        [],
+        r"prompt of \d+ tokens is \d+ longer than the context",
+    ),
     "missing model": ({"model__name": "no/such/model"}, None, [], r"model 'no/such/model': expected a folder"),
     "missing gguf": ({"model__name": "tiny.gguf"}, None, [], r"tiny.gguf"),
     "truncated gguf": (
@@ -379,9 +389,9 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_label_whose_answer_has_no_tokens_is_refused(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:
+def test_a_label_whose_answer_is_empty_is_refused(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:
     toy(template={"answer": "{% if label == 'spam' %}{{ label }}{% endif %}"})
-    refused(evolm("run", "toy", "--out", "out"), r"answer '': expected at least one token, found none")
+    refused(evolm("run", "toy", "--out", "out"), r"found '' for 'ham'")
     assert not (tmp_path / "out").exists()
 
 

@@ -29,7 +29,7 @@ def test_a_shipped_population_reads_only_packages_and_its_own_folder(name: str) 
     for source in config.founders:
         records = [json.loads(line) for line in (folder / source).read_text().splitlines()]
         assert records
-        assert all(record["instruction"].strip() for record in records)
+        assert all(isinstance(record["instruction"], str) for record in records)
 
 
 def test_a_folder_or_its_campaign_file_is_taken_before_a_shipped_name(

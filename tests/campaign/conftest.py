@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_campaign import ToyCampaign, write_campaign
+from toy_campaign import ToyCampaign, quick, write_campaign
 
 import evolm as package
 
@@ -22,10 +22,11 @@ PACKAGE = Path(package.__file__).parents[1]  # where workers, too, find it if it
 
 @pytest.fixture(autouse=True)
 def logger_as_it_was() -> Iterator[None]:
-    """Give the package's logger back as it was: the command line points it at its own console."""
+    """Give the package's logger back as it was (the command line points it elsewhere); draw no figures."""
     logger = logging.getLogger("evolm")
     before = list(logger.handlers), logger.level, logger.propagate
-    yield
+    with quick():
+        yield
     logger.handlers[:], logger.level, logger.propagate = before
 
 
@@ -48,7 +49,8 @@ def founding(tmp_path_factory: pytest.TempPathFactory, tiny_model_folder: Path) 
 @pytest.fixture(scope="session")
 def finished(founding: ToyCampaign, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a finished run of it, changed by no test."""
-    return founding.run(tmp_path_factory.mktemp("runs") / "finished").directory
+    with quick():
+        return founding.run(tmp_path_factory.mktemp("runs") / "finished").directory
 
 
 class WarmProcess:

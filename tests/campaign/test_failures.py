@@ -93,7 +93,7 @@ def test_a_disk_that_refuses_is_one_sentence_and_the_run_can_be_resumed(
 def test_rows_too_long_for_the_context_are_refused_before_anything_is_written(
     toy: Callable[..., ToyCampaign], tmp_path: Path
 ) -> None:
-    long = toy()
+    long = toy(founders=[])
     write_rows(long.folder / "toy.csv", [(f"{text} {'so ' * 250}", label) for text, label in toy_rows()])
     with pytest.raises(ContextExceeded, match=r"prompt of \d+ tokens is \d+ longer than the context"):
         long.run(tmp_path / "run")

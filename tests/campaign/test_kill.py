@@ -42,12 +42,7 @@ def check(told: dict[str, Any], out: Path, undisturbed: dict[str, Any]) -> None:
 
 
 def test_a_process_of_its_own_gives_what_this_process_gives(undisturbed: dict[str, Any], finished: Path) -> None:
-    ours = [line for line in bytes_of(finished)["journal.jsonl"].splitlines() if b'"type":"verdict"' not in line]
-    theirs = bytes_of(undisturbed["out"])["journal.jsonl"].splitlines()
-    assert ours == [line for line in theirs if b'"type":"verdict"' not in line]  # fewer resamples there
-    assert (finished / "best" / "prompt.json").read_bytes() == (
-        undisturbed["out"] / "best" / "prompt.json"
-    ).read_bytes()
+    assert bytes_of(undisturbed["out"]) == bytes_of(finished)
 
 
 def test_killed_at_random_instants_and_resumed_it_equals_the_undisturbed_run(
@@ -64,7 +59,7 @@ def test_killed_at_random_instants_and_resumed_it_equals_the_undisturbed_run(
 
 
 @pytest.mark.parametrize(
-    ("call", "strikes"), [("fsync", 3), ("replace", 5), ("unlink", 2), ("append", 2), ("put", 2)]
+    ("call", "strikes"), [("fsync", 3), ("replace", 4), ("unlink", 2), ("append", 2), ("put", 2)]
 )
 def test_killed_inside_a_write_and_resumed_it_equals_the_undisturbed_run(
     evolm: Any, founding: ToyCampaign, undisturbed: dict[str, Any], tmp_path: Path, call: str, strikes: int
@@ -174,7 +169,8 @@ def test_workers_end_with_their_killed_parent_and_the_resumed_run_is_that_of_one
     assert len(told["workers"]) >= 2
     try:
         check(finish(evolm, founding, out, "--n-jobs", n_jobs), out, undisturbed)
-        assert gone(told["workers"]), [psutil.Process(pid).cmdline() for pid in told["workers"] if _lives(pid)]
+        ended = gone(told["workers"])
+        assert ended, [psutil.Process(pid).cmdline() for pid in told["workers"] if _lives(pid)]
     finally:
         for pid in filter(_lives, told["workers"]):
             psutil.Process(pid).kill()

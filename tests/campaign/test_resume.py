@@ -72,7 +72,7 @@ def test_changed_data_is_refused(toy: Callable[..., ToyCampaign], tmp_path: Path
     small = toy(baselines__random_search=False)
     out = small.run(tmp_path / "run").directory
     before = bytes_of(out)
-    write_rows(small.folder / "toy.csv", toy_rows(61))
+    write_rows(small.folder / "toy.csv", [(f"{text}!", label) for text, label in toy_rows()])
     with pytest.raises(RunError, match=r"the data changed since the run began: expected \w+, found \w+"):
         continue_run(out, add={"evaluations": 3})
     assert bytes_of(out) == before

@@ -28,6 +28,12 @@ from evolm.tasks import CLASSIFICATION_METRICS, Task
 GOLD = np.tile([0, 1], 50)
 
 
+@pytest.fixture(autouse=True)
+def all_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as a campaign takes."""
+    monkeypatch.setattr("evolm.campaign.statistics.RESAMPLES", 2000)
+
+
 def accuracy(predicted: np.ndarray, gold: np.ndarray) -> float:
     return CLASSIFICATION_METRICS["accuracy"](predicted, gold, 2)
 

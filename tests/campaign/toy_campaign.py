@@ -5,15 +5,18 @@ from __future__ import annotations
 import copy
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import tomli_w
 
 from evolm import config as configuration
-from evolm.campaign import Run, start_run
+from evolm.campaign import Run, start_run, statistics
+from evolm.report import plots
 
 EVALUATIONS, DEV, TEST = 14, 10, 14
 TABLES: dict[str, Any] = {
@@ -51,6 +54,15 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
             table = table.setdefault(part, {})
         table[last] = value
     return tables
+
+
+@contextmanager
+def quick() -> Iterator[None]:
+    """Cut short what takes long and writes nothing: figures and resampling. Every file is still written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statistics, "RESAMPLES", 20)
+        patch.setattr(plots, "render", lambda *arguments: "<svg/>")
+        yield
 
 
 @dataclass(frozen=True)

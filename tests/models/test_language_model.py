@@ -95,7 +95,7 @@ def test_chat_template_on_needs_one(tiny_model_folder: Path, tmp_path: Path) -> 
     prepared = prepare(str(tmp_path), dtype="float32", device="cpu")
     assert not LanguageModel(prepared, "auto").chat
     with pytest.raises(ModelError, match="its tokenizer has none"):
-        LanguageModel(prepared, "on")
+        LanguageModel(prepared, "on").tokenize([LogLikelihood("a", "b", ("c",))])
 
 
 # -- splitting -----------------------------------------------------------------------------------------------

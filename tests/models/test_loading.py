@@ -71,7 +71,7 @@ def test_truncated_safetensors_are_refused_with_the_files_name(keep: int, folder
 def test_a_folder_whose_config_is_no_json_is_refused(folder: Path) -> None:
     (folder / "config.json").write_text("{")
     with pytest.raises(ModelError, match=re.escape(str(folder))):
-        LanguageModel(prepare(str(folder), dtype="float32", device="cpu"))
+        LanguageModel(prepare(str(folder), dtype="float32", device="cpu")).tokenize([LogLikelihood("a", "b", ("c",))])
 
 
 def test_a_folder_whose_config_is_no_json_is_refused_when_it_is_converted(folder: Path, own_cache: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_folder_without_tokenizer_is_refused(folder: Path) -> None:
     for path in folder.glob("tokenizer*"):
         path.unlink()
     with pytest.raises(ModelError, match="tokenizer"):
-        LanguageModel(prepare(str(folder), dtype="float32", device="cpu"))
+        LanguageModel(prepare(str(folder), dtype="float32", device="cpu")).tokenize([LogLikelihood("a", "b", ("c",))])
 
 
 def tiny_gguf(path: Path) -> Path:

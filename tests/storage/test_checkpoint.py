@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolm.errors import RunError
@@ -23,6 +23,7 @@ PLAIN = st.recursive(
 )
 
 
+@settings(max_examples=30, deadline=None)
 @given(state=st.dictionaries(st.text(), PLAIN))
 def test_plain_state_comes_back_as_it_was(tmp_path_factory: pytest.TempPathFactory, state: dict[str, Any]) -> None:
     folder = tmp_path_factory.mktemp("checkpoint")
@@ -35,7 +36,7 @@ def test_arrays_come_back_bit_for_bit_wherever_they_are(tmp_path: Path) -> None:
         np.array([0.1, np.nan, -np.inf], dtype=np.float32),
         np.arange(6, dtype=np.int64).reshape(2, 3).T,
         np.zeros((0, 3)),
-        np.float64(2.5).reshape(()),
+        np.array(2.5),
     ]
     write_checkpoint(tmp_path, {"a": {"b": [arrays[0], {"c": arrays[1]}]}, "d": arrays[2], "e": arrays[3]})
     found = read_checkpoint(tmp_path)

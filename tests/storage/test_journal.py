@@ -69,7 +69,7 @@ def test_what_json_cannot_say_is_refused_and_nothing_is_written(tmp_path: Path, 
 
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RunError, match="journal.jsonl: cannot be written: Not a directory"):
+    with pytest.raises(RunError, match=r"journal\.jsonl: cannot be written: Not a directory"):
         Journal(tmp_path / "file" / "journal.jsonl")
 
 

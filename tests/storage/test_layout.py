@@ -47,10 +47,8 @@ def test_a_run_has_a_campaign_and_a_journal(tmp_path: Path) -> None:
 
 
 def test_a_lock_keeps_every_other_process_out_and_ends_with_its_own(tmp_path: Path) -> None:
-    hold = (
-        "import sys, filelock; filelock.FileLock(sys.argv[1]).acquire(); print('held', flush=True); sys.stdin.read()"
-    )
-    command = [sys.executable, "-c", hold, str(tmp_path / "lock")]
+    hold = "import sys, filelock; a = filelock.FileLock(sys.argv[1]); a.acquire(); print('held', flush=True)"
+    command = [sys.executable, "-c", hold + "; sys.stdin.read()", str(tmp_path / "lock")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
