@@ -141,6 +141,7 @@ def predict(
     rows: Annotated[str, typer.Argument(metavar="INPUT", help="File with the task's columns; no label needed.")],
     out: Annotated[Path, typer.Option("--out", help="CSV to write.")],
     n_jobs: JobsOption = None,
+    use: Annotated[str, typer.Option("--use", help="best, or a baseline: founder, random_search ...")] = "best",
 ) -> None:
     """Apply a run's best prompt to new rows: their labels, with probabilities."""
     from evolm.campaign.runs import predictor
@@ -150,7 +151,7 @@ def predict(
         if out.exists():
             raise RunError(f"{out}: expected a new file, found an existing one")
         jobs = _jobs(n_jobs or "1")
-        with predictor(directory, jobs) as opened:
+        with predictor(directory, jobs, use) as opened:
             frame = opened.predict(rows)
         write_atomically(out, frame.to_csv(index=False))
         Console().print(Text(f"{len(frame)} rows written to {out}"), soft_wrap=True)

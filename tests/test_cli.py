@@ -83,7 +83,7 @@ def refused(result: Result, message: str) -> str:
     """Check that a command refused with one sentence, and return it."""
     assert result.exit_code == 2, result.output
     lines = [line for line in result.stderr.splitlines() if line]
-    assert len(lines) == 1 and lines[0].startswith("error: "), result.output  # noqa: PT018
+    assert len(lines) == 1 and lines[0].startswith("error: "), result.output
     assert re.search(message, lines[0]), lines[0]
     return lines[0]
 
@@ -186,14 +186,14 @@ def test_report_is_written_anew(finished: Path, tmp_path: Path) -> None:
         (["resume", "OUT", "--add", "evaluatons=5"], r"'evaluatons' is no limit.*did you mean 'evaluations'"),
         (["resume", "OUT", "--add", "tokens=5"], r"no limit on tokens"),
         (["resume", "OUT", "--add", "evaluations=inf"], r"evaluations"),
-        (["resume", "OUT", "--n-jobs", "0"], r"n_jobs: expected at least 1 or 'auto', found 0"),
-        (["resume", "OUT", "--n-jobs", "two"], r"--n-jobs: expected a number or 'auto', found 'two'"),
+        (["resume", "OUT", "--n-jobs", "0"], r"n.jobs: expected .*'auto', found '?0"),
+        (["resume", "OUT", "--n-jobs", "two"], r"n.jobs: expected .*'auto', found '?two"),
         (["resume", "nowhere"], r"nowhere: expected a run's directory"),
         (["report", "nowhere"], r"nowhere is not a run directory"),
         (["predict", "nowhere", "OUT/campaign.toml", "--out", "p.csv"], r"nowhere: expected a run's directory"),
         (["predict", "OUT", "missing.csv", "--out", "p.csv"], r"missing.csv: expected a file, found none"),
         (["predict", "OUT", "OUT/timing.jsonl", "--out", "p.csv"], r"expected one column 'text'"),
-        (["predict", "OUT", "NEW", "--out", "p.csv", "--n-jobs", "0"], r"n.jobs: expected at least 1"),
+        (["predict", "OUT", "NEW", "--out", "p.csv", "--n-jobs", "0"], r"n.jobs: expected .*at least 1"),
     ],
 )
 def test_what_cannot_work_on_a_run_is_refused_and_changes_nothing(
@@ -353,8 +353,8 @@ BAD: dict[str, tuple[dict[str, Any], Change | None, list[str], str]] = {
         [],
         r"expected \[fewest, most\], found \[3, 1",
     ),
-    "no workers": ({}, None, ["--n-jobs", "0"], r"n_jobs: expected at least 1 or 'auto', found 0"),
-    "workers in words": ({}, None, ["--n-jobs", "two"], r"--n-jobs: expected a number or 'auto', found 'two'"),
+    "no workers": ({}, None, ["--n-jobs", "0"], r"n.jobs: expected .*'auto', found '?0"),
+    "workers in words": ({}, None, ["--n-jobs", "two"], r"n.jobs: expected .*'auto', found '?two"),
     "set without value": (
         {},
         None,

@@ -18,7 +18,7 @@ import joblib
 import pandas as pd
 
 from evolm.config import Campaign, validate
-from evolm.errors import ConfigError, GenomeError, PermissionNeeded, nearest
+from evolm.errors import ConfigError, ContextExceeded, GenomeError, PermissionNeeded, nearest
 from evolm.evaluation.engine import Engine
 from evolm.evaluation.evaluator import Evaluator
 from evolm.genomes import PromptSpace
@@ -132,6 +132,7 @@ def build(
     space = prompt_space(config, task, model, words)
     founders, names = load_founders(config, space, root, permissions, instructions)
     space = with_instructions(space, founders)
+    check_context(model, likelihood, task, founders, names)
     engine = Engine(model, AnswerStore(answers), jobs(config.evaluation.n_jobs, model))
     return Parts(config, task, model, engine, Evaluator(engine, scorers), likelihood, space, founders, names)
 
@@ -242,6 +243,23 @@ def with_instructions(space: PromptSpace, founders: Sequence[Any]) -> PromptSpac
     """Return the space with the founders' instructions as the pool of random prompts."""
     pool = tuple(dict.fromkeys(founder.instruction for founder in founders))
     return replace(space, instructions=pool or ("",))
+
+
+def check_context(
+    model: LanguageModel, likelihood: LabelLikelihood, task: Task, founders: Sequence[Any], names: Mapping[str, str]
+) -> None:
+    """Refuse a founder that does not fit the model's context with the longest item it will meet.
+
+    Raises:
+        ContextExceeded: naming the founder, and by how many tokens it is too long.
+    """
+    items = (*task.dev, *task.validation, *task.test)
+    longest = max(items, key=lambda item: sum(map(len, item.fields.values())))
+    for founder in founders:
+        try:
+            model.tokenize(likelihood.requests(founder, [longest]))
+        except ContextExceeded as error:
+            raise ContextExceeded(f"founder {names[founder.digest]}: {error}") from None
 
 
 def load_founders(

@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from evolm.campaign.build import Parts
 from evolm.campaign.observers import Observer, Progress
 from evolm.campaign.search import Search
@@ -27,7 +29,6 @@ from evolm.config import BudgetSection
 from evolm.errors import EvolmError, Interrupted, RunError, ScorerError
 from evolm.evaluation.engine import Usage
 from evolm.export import best_files
-from evolm.population import Individual
 from evolm.randomness import derive_seed
 from evolm.report import write_report
 from evolm.storage import (
@@ -220,7 +221,8 @@ class Campaign:
     def _run_search(self, search: Search) -> None:
         while True:
             budget = self.budget_of(search)
-            reason = search.over(budget, self.seconds)
+            # Whatever the clock says, a search has a first generation: without one there is nothing to judge.
+            reason = search.over(budget, self.seconds if search.ledger.evaluations else 0.0)
             if reason:
                 logger.info("%s: %s", search.name, reason)
                 return
@@ -229,7 +231,7 @@ class Campaign:
             self._clock("generation", search)
             self._checkpoint()
             if improved and search is self.main and search.archive.best:
-                self._write_prompt(search.archive.best, self.layout.best)
+                self._write_prompt(search.archive.best.genome, self.layout.best)
             write_report(self.layout.directory)
             self._tell("on_generation", self._progress(search, improved))
 
@@ -260,16 +262,14 @@ class Campaign:
             if search.name in finals and finals[search.name].entry:
                 self.journal.append(finals[search.name].entry or {})
         openings = self.openings + 1
-        test = run_verdict(self.parts, self.main, finals[MAIN], finals.get(RANDOM), openings)
+        test, applied = run_verdict(self.parts, self.main, finals[MAIN], finals.get(RANDOM), openings)
         result = self._result(finals[MAIN], test)
         self.journal.append({"type": "verdict", **result})
         result["budget"]["seconds"] = round(self.seconds, 3)
-        self._write_prompt(finals[MAIN].winner, self.layout.best)
-        # A verdict may say "keep the founder" or "keep random search": both can be taken home too.
-        if self.main.founder:
-            self._write_prompt(self.main.founder, self.layout.baselines / "founder")
-        if RANDOM in finals:
-            self._write_prompt(finals[RANDOM].winner, self.layout.baselines / RANDOM)
+        self._write_prompt(finals[MAIN].winner.genome, self.layout.best)
+        # A verdict may say "keep the founder" or "keep random search": what it names can be taken home too.
+        for name, baseline in applied.items():
+            self._write_prompt(baseline.genome, self.layout.baselines / name, baseline.prior)
         write_atomically(self.layout.result, json.dumps(result, ensure_ascii=False, indent=2) + "\n")
         self.openings, self.finished = openings, True
         self._clock("finish")
@@ -312,9 +312,9 @@ class Campaign:
         }
         write_checkpoint(self.layout.checkpoint, state)
 
-    def _write_prompt(self, individual: Individual, folder: Path) -> None:
+    def _write_prompt(self, genome: Any, folder: Path, prior: np.ndarray | None = None) -> None:
         parts = self.parts
-        files = best_files(individual.genome, parts.task, parts.model, parts.likelihood.normalization)
+        files = best_files(genome, parts.task, parts.model, parts.likelihood.normalization, prior)
         for name, content in files.items():
             write_atomically(folder / name, content)
 

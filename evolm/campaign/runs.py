@@ -20,10 +20,13 @@ from evolm.config import BudgetSection
 from evolm.errors import ConfigError, DataError, RunError, nearest
 from evolm.evaluation.engine import Engine
 from evolm.genomes import from_record
+from evolm.location import locate
 from evolm.models import LanguageModel, prepare
 from evolm.scorers import LabelLikelihood
 from evolm.storage import AnswerStore, RunLayout, write_atomically
-from evolm.tasks import Task, Template, locate, read_items
+from evolm.tasks import Task, Template, read_items
+from evolm.tasks.sources import cell_text
+from evolm.wording import listed
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,14 @@ class Run:
     result: dict[str, Any]
 
 
-def absolute(config: configuration.Campaign, root: Path, permissions: Permissions) -> configuration.Campaign:
-    """Return the campaign with every relative path made absolute, so that it means the same from anywhere."""
+def absolute(
+    config: configuration.Campaign, root: Path, permissions: Permissions, framed: bool
+) -> configuration.Campaign:
+    """Return the campaign with every relative path made absolute, so that it means the same from anywhere.
+
+    Args:
+        framed: whether the rows came from Python, so that ``task.data`` is no file.
+    """
 
     def place(source: str) -> str:
         if not source or source.startswith("package:"):
@@ -48,7 +57,10 @@ def absolute(config: configuration.Campaign, root: Path, permissions: Permission
         return str(locate(source, root, permissions.data_roots, permissions.trusted_data))
 
     data = config.task.data
-    files = place(data) if isinstance(data, str) else {k: place(v) for k, v in data.model_dump().items()}
+    if not isinstance(data, str):
+        files: Any = {name: place(source) for name, source in data.model_dump().items()}
+    else:
+        files = data if framed else place(data)
     model = config.model.name
     if not model.startswith("package:") and ((root / model).exists() or model.endswith(".gguf")):
         model = str((root / model).expanduser().resolve())
@@ -82,16 +94,14 @@ def start_run(
     if layout.journal.exists():
         layout.create()  # refuses, before anything slow happens
     parts = build(config, root, permissions=permissions, frame=frame, functions=functions, instructions=instructions)
-    resolved = config
-    if frame is None:
-        resolved = absolute(config, root, permissions)
+    resolved = absolute(config, root, permissions, frame is not None)
     layout.create()
     with layout.lock():
         founders = [founder.to_record() for founder in parts.founders]
         lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in founders)
         write_atomically(layout.directory / "founders.jsonl", lines)
         if frame is not None:
-            frame.to_parquet(layout.data)
+            write_atomically(layout.data, _as_text(frame, config).to_parquet())
         local = {"founders": ["founders.jsonl"]}
         tables = configuration.overlay(resolved.model_dump(by_alias=True, mode="json"), local)
         write_atomically(
@@ -100,6 +110,12 @@ def start_run(
         parts.engine.answers.close()
         parts.engine.answers = AnswerStore(layout.answers)
         return _drive(parts, layout, observers)
+
+
+def _as_text(frame: pd.DataFrame, config: configuration.Campaign) -> pd.DataFrame:
+    """Return the mapped columns as the text that tasks are made of, which any file can hold."""
+    mapped = list(dict.fromkeys(config.task.columns.values()))
+    return frame[mapped].map(cell_text).reset_index(drop=True)
 
 
 def _drive(parts: Parts, layout: RunLayout, observers: Sequence[Observer]) -> Run:
@@ -184,22 +200,26 @@ def _with_budget(config: configuration.Campaign, add: Mapping[str, float]) -> co
 
 
 class Predictor:
-    """Applies a run's best prompt to rows.
+    """Applies a run's best prompt, or one of its baselines, to rows.
 
     Args:
         directory: of the run.
+        n_jobs: workers.
+        use: ``"best"``, or a folder's name in ``baselines/``.
 
     Raises:
         RunError: if there is no best prompt yet.
         ModelError: if the model is missing or another one.
     """
 
-    def __init__(self, directory: Path, n_jobs: int | str = 1) -> None:
+    def __init__(self, directory: Path, n_jobs: int | str = 1, use: str = "best") -> None:
         layout = RunLayout(directory)
         layout.require_run()
-        path = layout.best / "prompt.json"
+        path = (layout.best if use == "best" else layout.baselines / use) / "prompt.json"
         if not path.exists():
-            raise RunError(f"{directory}: expected best/prompt.json, found none: the run has no best yet")
+            folders = layout.baselines.iterdir() if layout.baselines.exists() else ()
+            known = ["best"] * layout.best.exists() + sorted(folder.name for folder in folders)
+            raise RunError(f"{directory}: expected a prompt {use!r}, found {listed(known)}{nearest(use, known)}")
         record = json.loads(path.read_text())
         self.config = configuration.load(layout.campaign)
         section = self.config.model
@@ -232,6 +252,7 @@ class Predictor:
         words = {label: (self.genome.word(label),) for label in self.task.labels}
         params = LabelLikelihood.Params(normalization=record["normalization"])
         self.likelihood = LabelLikelihood(self.task, self.model, params, words)
+        self.prior = np.array([(record.get("prior") or {}).get(label, 0.0) for label in labels])
         self.engine = Engine(self.model, AnswerStore(":memory:"), jobs(n_jobs, self.model))
 
     def predict(self, source: str | pd.DataFrame, root: Path = Path()) -> pd.DataFrame:
@@ -258,7 +279,9 @@ class Predictor:
     def _logprobs(self, items: Sequence[Any]) -> np.ndarray:
         if not items:
             raise DataError("expected at least one row without empty cells to predict, found none")
-        return self.likelihood.label_logprobs(self.engine.answer(self.likelihood.requests(self.genome, items)))
+        requests = self.likelihood.requests(self.genome, items)
+        shifted = self.likelihood.label_logprobs(self.engine.answer(requests)) - self.prior
+        return shifted - np.logaddexp.reduce(shifted, axis=1, keepdims=True)
 
     def close(self) -> None:
         """End the workers."""
@@ -266,9 +289,9 @@ class Predictor:
 
 
 @contextmanager
-def predictor(directory: Path, n_jobs: int | str = 1) -> Iterator[Predictor]:
+def predictor(directory: Path, n_jobs: int | str = 1, use: str = "best") -> Iterator[Predictor]:
     """Open a :class:`Predictor` and close it afterwards."""
-    opened = Predictor(directory, n_jobs)
+    opened = Predictor(directory, n_jobs, use)
     try:
         yield opened
     finally:

@@ -78,10 +78,22 @@ def _evaluation(outcome: Evaluation | str) -> Evaluation:
     return outcome
 
 
+@dataclass(frozen=True)
+class Applied:
+    """A prompt as it was tested: its genome, and what prior correction takes from its label log-probabilities."""
+
+    genome: Any
+    prior: np.ndarray | None = None
+
+
 def run_verdict(
     parts: Parts, main: Search, final: Final, rival: Final | None, openings: int
-) -> dict[str, Any] | None:
-    """Open the test split: the ``test`` record of the result, or None where there is nothing to test on.
+) -> tuple[dict[str, Any] | None, dict[str, Applied]]:
+    """Open the test split.
+
+    Returns:
+        The ``test`` record of the result, or None where there is nothing to test on; and the baselines that can
+        be taken home instead of the winner (of few-shot, the first draw).
 
     Args:
         parts: the campaign's objects.
@@ -92,8 +104,8 @@ def run_verdict(
     """
     items = parts.task.test
     if not items or not parts.task.has_gold:
-        return None
-    predictions = _predictions(parts, main, final, rival)
+        return None, {}
+    predictions, applied = _predictions(parts, main, final, rival)
     task = parts.task
     gold = task.gold_indices(items)
 
@@ -108,7 +120,7 @@ def run_verdict(
     def interval(name: str) -> list[float]:
         return list(paired_bootstrap(metric, gold, best, predictions[name]))
 
-    return {
+    record = {
         "openings": openings,
         "items": len(items),
         **{
@@ -124,10 +136,13 @@ def run_verdict(
         "confusion": confusion_matrix(best, gold, len(task.labels))[:, : len(task.labels)].tolist(),
         "per_class": per_class(best, gold, task.labels),
     }
+    return record, applied
 
 
-def _predictions(parts: Parts, main: Search, final: Final, rival: Final | None) -> dict[str, list[np.ndarray]]:
-    """Return name -> one ``(n,)`` array of test predictions, or several whose scores are averaged."""
+def _predictions(
+    parts: Parts, main: Search, final: Final, rival: Final | None
+) -> tuple[dict[str, list[np.ndarray]], dict[str, Applied]]:
+    """Return name -> one ``(n,)`` array of test predictions, or several whose scores are averaged; and baselines."""
     settings, items = parts.config.baselines, parts.task.test
     founder = (main.founder or final.winner).genome
     genomes = {"best": [final.winner.genome], "founder": [founder]}
@@ -138,15 +153,17 @@ def _predictions(parts: Parts, main: Search, final: Final, rival: Final | None) 
         genomes["random_search"] = [rival.winner.genome]
     names = [name for name, each in genomes.items() for _ in each]
     outcomes = parts.evaluator.assess([genome for each in genomes.values() for genome in each], items)
+    applied = {name: Applied(each[0]) for name, each in genomes.items() if name != "best"}
     found: dict[str, list[np.ndarray]] = {}
     for name, (outcome, _) in zip(names, outcomes, strict=True):
         found.setdefault(name, []).append(_predicted(outcome, len(items)))
         if name == "founder" and settings.prior_corrected and not isinstance(outcome, str):
-            shift = baselines.prior_correction(founder, parts.likelihood, parts.engine)
-            found["prior_corrected"] = [(outcome.label_logprobs - shift).argmax(axis=1)]
+            prior = baselines.prior_correction(founder, parts.likelihood, parts.engine)
+            found["prior_corrected"] = [(outcome.label_logprobs - prior).argmax(axis=1)]
+            applied["prior_corrected"] = Applied(founder, prior)
     gold_dev = parts.task.gold_indices(parts.task.dev)
     found["majority"] = [baselines.majority_predictions(gold_dev, len(items))]
-    return found
+    return found, applied
 
 
 def _predicted(outcome: Evaluation | str, n: int) -> np.ndarray:

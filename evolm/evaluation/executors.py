@@ -106,12 +106,11 @@ class JoblibExecutor:
 
 @contextmanager
 def interrupts_kept_from_children() -> Iterator[None]:
-    """Block Ctrl-C while processes start: they inherit the block, the parent sees the signal afterwards."""
+    """Block Ctrl-C in this thread while it starts processes: they inherit the block and never see the signal."""
     blockable = hasattr(signal, "pthread_sigmask") and threading.current_thread() is threading.main_thread()
-    if blockable:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blockable else None
     try:
         yield
     finally:
-        if blockable:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
+
 from evolm.models import LanguageModel
 from evolm.tasks import Task
 
@@ -16,20 +18,24 @@ def rendered_prompt(genome: Any, task: Task) -> str:
     return genome.prefix(task.template) + task.template.item_source
 
 
-def best_files(genome: Any, task: Task, model: LanguageModel, normalization: str) -> dict[str, str]:
-    """Return the files of ``best/``: name -> content.
+def best_files(
+    genome: Any, task: Task, model: LanguageModel, normalization: str, prior: np.ndarray | None = None
+) -> dict[str, str]:
+    """Return the files of a prompt's folder: name -> content.
 
     ``prompt.txt`` for people, ``prompt.json`` for programs (genome, answers, how they are compared),
     ``messages.json`` too where the model's chat template wraps the prompt.
     """
     text = rendered_prompt(genome, task)
     answers = dict(zip(task.labels, genome.answers(task.template, task.labels), strict=True))
+    shifts = None if prior is None else dict(zip(task.labels, map(float, prior), strict=True))
     record: dict[str, Any] = {
         "schema": 1,
         "genome": genome.to_record(),
         "item": task.template.item_source,
         "answers": {label: answer.lstrip() if model.chat else answer for label, answer in answers.items()},
         "normalization": normalization,
+        "prior": shifts,  # nats to take from each label's normalised log-probability, where it is calibrated
         "chat_template": model.chat,
         "model": {
             "name": model.prepared.name,

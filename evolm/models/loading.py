@@ -186,12 +186,19 @@ def _convert(source: Path, dtype: str, target: Path) -> None:
         logger.info("This writes about %.0f MB", size / 1e6)
         # The GGUF reader draws a progress bar on stderr that no setting turns off.
         with _quiet_transformers(), redirect_stderr(io.StringIO()):
-            model = AutoModelForCausalLM.from_pretrained(
-                folder, **place, dtype=getattr(torch, dtype), trust_remote_code=False, use_safetensors=True
+            model: Any
+            model, loaded = AutoModelForCausalLM.from_pretrained(
+                folder,
+                **place,
+                dtype=getattr(torch, dtype),
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
             )
+            _require_all_weights(source.name, loaded)
             tokenizer = AutoTokenizer.from_pretrained(folder, **place, trust_remote_code=False)
             # A model that came from GGUF calls itself quantised and refuses to be saved as what it is now.
-            model.hf_quantizer = None  # type: ignore[assignment]
+            model.hf_quantizer = None
             if hasattr(model.config, "quantization_config"):
                 del model.config.quantization_config
             model.save_pretrained(scratch)
@@ -224,6 +231,9 @@ def _check_gguf(path: Path) -> None:
 
     try:
         reader = GGUFReader(path)
+        architecture = str(reader.fields["general.architecture"].contents())
+        for key in ("embedding_length", "block_count"):
+            reader.fields[f"{architecture}.{key}"]
         end = max((int(t.data_offset) + int(t.n_bytes) for t in reader.tensors), default=0)
     except UNREADABLE as error:
         raise ModelError(
@@ -270,6 +280,14 @@ def load_config(prepared: PreparedModel) -> Any:
         raise ModelError(f"model {prepared.name!r}: its config.json cannot be read: {error}") from None
 
 
+def _require_all_weights(name: str, loaded: dict[str, Any]) -> None:
+    """Refuse a model of which some weights were not in its files: transformers fills them at random."""
+    for problem in ("missing_keys", "mismatched_keys"):
+        keys = sorted(str(key) for key in loaded.get(problem) or ())
+        if keys:
+            raise ModelError(f"model {name!r}: expected all its weights, found {len(keys)} {problem[:-5]}: {keys[0]}")
+
+
 def load_weights(prepared: PreparedModel, attention: str) -> Any:
     """Load a prepared model for inference, its weights mapped from the folder where they can be.
 
@@ -279,16 +297,19 @@ def load_weights(prepared: PreparedModel, attention: str) -> Any:
     """
     try:
         with _quiet_transformers():
-            model = AutoModelForCausalLM.from_pretrained(
+            model: Any
+            model, loaded = AutoModelForCausalLM.from_pretrained(
                 prepared.folder,
                 dtype=getattr(torch, prepared.dtype),
                 attn_implementation=attention,
                 trust_remote_code=False,
                 use_safetensors=True,
                 local_files_only=True,
+                output_loading_info=True,
             )
+            _require_all_weights(prepared.name, loaded)
     except UNREADABLE as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"model {prepared.name!r}: cannot be loaded: {reason}") from None
-    model.to(torch.device(prepared.device))  # type: ignore[arg-type]
+    model.to(torch.device(prepared.device))
     return model.eval().requires_grad_(False)

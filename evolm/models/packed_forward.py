@@ -26,6 +26,8 @@ import torch
 import torch.nn.functional as F
 from transformers import AttentionInterface, PreTrainedModel
 
+from evolm.errors import ModelError
+
 ATTENTION = "evolm_segments"
 
 
@@ -95,6 +97,7 @@ def attend_segments(
     slab: _Slab,
     scaling: float | None = None,
     sliding_window: int | None = None,
+    softcap: float | None = None,
     **_unused: object,
 ) -> tuple[torch.Tensor, None]:
     """Attention of every segment of a slab to its ancestors and itself.
@@ -106,7 +109,12 @@ def attend_segments(
 
     Returns:
         ``(1, N, H, d)``; rows without a segment are zero.
+
+    Raises:
+        ModelError: if the model caps its attention scores.
     """
+    if softcap is not None:
+        raise ModelError("attention with capped scores is not supported")
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     heads, tokens, width = query.shape[1:]
     kv_heads = key.shape[1]

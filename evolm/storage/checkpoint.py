@@ -26,7 +26,7 @@ def _split(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     """Replace arrays by names, collecting them; numpy scalars become Python's."""
     if isinstance(value, np.ndarray):
         name = f"{len(arrays):06d}"
-        arrays[name] = np.ascontiguousarray(value)
+        arrays[name] = np.asarray(value, order="C")
         return {ARRAY: name}
     if isinstance(value, np.generic):
         return value.item()

@@ -16,7 +16,7 @@ import tomli_w
 
 from evolm import config as configuration
 from evolm.campaign import Run, start_run, statistics
-from evolm.report import plots
+from evolm.report import page
 
 EVALUATIONS, DEV, TEST = 14, 10, 14
 TABLES: dict[str, Any] = {
@@ -61,7 +61,7 @@ def quick() -> Iterator[None]:
     """Cut short what takes long and writes nothing: figures and resampling. Every file is still written."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(statistics, "RESAMPLES", 20)
-        patch.setattr(plots, "render", lambda *arguments: "<svg/>")
+        patch.setattr(page, "render", lambda *arguments: "<svg/>")
         yield
 
 
