@@ -110,7 +110,7 @@ class BudgetSection(Section):
     evaluations: int = Field(200, ge=0, description="individuals scored; 0 = no limit")
     items: int = Field(0, ge=0, description="items scored; 0 = no limit")
     tokens: int = Field(0, ge=0, description="tokens, before caching and sharing; 0 = no limit")
-    seconds: float = Field(0, ge=0, description="checked between generations; 0 = no limit")
+    seconds: float = Field(0.0, ge=0, description="checked between generations; 0 = no limit")
     plateau: int = Field(0, ge=0, description="generations without a better best; 0 = no limit")
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import joblib
 import pandas as pd
 
-from evolm.config import Campaign, validate
+from evolm.config import BudgetSection, Campaign, validate
 from evolm.errors import ConfigError, ContextExceeded, GenomeError, PermissionNeeded, nearest
 from evolm.evaluation.engine import Engine
 from evolm.evaluation.evaluator import Evaluator
@@ -68,10 +68,11 @@ class Parts:
     space: PromptSpace
     founders: list[Any]
     founder_names: dict[str, str] = field(default_factory=dict)
+    permissions: Permissions = Permissions()
 
     def strategy(self, settings: Mapping[str, Any], seed: int) -> Strategy:
         """Build a strategy from its table, for one search."""
-        kind, params = strategy_of(settings)
+        kind, params = strategy_of(settings, self.permissions)
         operators = chosen_operators(self.config.operators, self.space.genome)
         search = SearchSpace(self.space, self.founders, operators, seed, self.founder_names)
         return kind(params, search)
@@ -101,7 +102,8 @@ def build(
     Raises:
         EvolmError: if anything named does not exist, does not fit or is not admitted.
     """
-    strategy_of(config.strategy)
+    strategy_of(config.strategy, permissions)
+    check_budget(config.budget)
     chosen_operators(config.operators, PromptSpace.genome)
     task = load_task(
         config.task,
@@ -134,7 +136,9 @@ def build(
     space = with_instructions(space, founders)
     check_context(model, likelihood, task, founders, names)
     engine = Engine(model, AnswerStore(answers), jobs(config.evaluation.n_jobs, model))
-    return Parts(config, task, model, engine, Evaluator(engine, scorers), likelihood, space, founders, names)
+    return Parts(
+        config, task, model, engine, Evaluator(engine, scorers), likelihood, space, founders, names, permissions
+    )
 
 
 def jobs(wanted: int | str, model: LanguageModel) -> int:
@@ -169,10 +173,17 @@ def lookup(name: str, catalogue: Mapping[str, Any], permissions: Permissions, wh
         raise ConfigError(f"{where}: {name!r} cannot be imported: {error}") from None
 
 
-def strategy_of(settings: Mapping[str, Any]) -> tuple[type[Strategy], Any]:
+def check_budget(budget: BudgetSection) -> None:
+    """Refuse a search that would never end."""
+    if not any(budget.model_dump().values()):
+        limits = ", ".join(BudgetSection.model_fields)
+        raise ConfigError(f"budget: expected a limit above 0 on at least one of {limits}, found none")
+
+
+def strategy_of(settings: Mapping[str, Any], permissions: Permissions) -> tuple[type[Strategy], Any]:
     """Return a strategy's class and its checked parameters."""
     name = str(settings.get("name", "genetic"))
-    kind = lookup(name, STRATEGIES, Permissions(), "strategy.name")
+    kind = lookup(name, STRATEGIES, permissions, "strategy.name")
     values = {key: value for key, value in settings.items() if key != "name"}
     return kind, validate(kind.Params, values, f"[strategy] {name}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,13 +96,16 @@ def start_run(
         layout.create()  # refuses, before anything slow happens
     parts = build(config, root, permissions=permissions, frame=frame, functions=functions, instructions=instructions)
     resolved = absolute(config, root, permissions, frame is not None)
+    rows = None if frame is None else _as_text(frame, config).to_parquet()
     layout.create()
     with layout.lock():
+        layout.begin()
+        layout.clear_scratch()
         founders = [founder.to_record() for founder in parts.founders]
         lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in founders)
         write_atomically(layout.directory / "founders.jsonl", lines)
-        if frame is not None:
-            write_atomically(layout.data, _as_text(frame, config).to_parquet())
+        if rows is not None:
+            write_atomically(layout.data, rows)
         local = {"founders": ["founders.jsonl"]}
         tables = configuration.overlay(resolved.model_dump(by_alias=True, mode="json"), local)
         write_atomically(
@@ -150,6 +154,7 @@ def continue_run(
     layout = RunLayout(directory)
     layout.require_run()
     with layout.lock():
+        layout.clear_scratch()
         config = configuration.load(layout.campaign)
         config = _with_budget(config, add or {})
         if n_jobs is not None:
@@ -193,8 +198,9 @@ def _with_budget(config: configuration.Campaign, add: Mapping[str, float]) -> co
         before = getattr(config.budget, name)
         if not before:
             raise ConfigError(f"--add {name}: the run has no limit on {name} that could be raised")
-        if more <= 0:
-            raise ConfigError(f"--add {name}: expected more than 0, found {more}")
+        if not math.isfinite(more) or more <= 0 or (name != "seconds" and more != int(more)):
+            kind = "number above 0" if name == "seconds" else "whole number above 0"
+            raise ConfigError(f"--add {name}: expected a {kind}, found {more:g}")
         limits[name] = before + (more if name == "seconds" else int(more))
     return _changed(config, {"budget": limits}) if limits else config
 

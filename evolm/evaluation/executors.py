@@ -14,10 +14,12 @@ from contextlib import contextmanager
 from typing import Protocol
 
 import joblib
+from joblib._parallel_backends import LokyBackend
 from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
+from joblib.parallel import get_active_backend
 
 from evolm.errors import WorkerError
-from evolm.evaluation.worker import BatchResult, ModelSpec, answer_batch, answer_in_worker
+from evolm.evaluation.worker import BatchResult, ModelSpec, answer_batch, answer_in_worker, start_local_worker
 from evolm.models import LanguageModel, TokenizedRequest
 
 ATTEMPTS = 3
@@ -85,13 +87,19 @@ class JoblibExecutor:
 
     def _dispatch(self, batches: Sequence[Sequence[TokenizedRequest]]) -> Iterator[BatchResult]:
         # max_nbytes=None: requests are small, and joblib's memory maps would outlive a killed parent.
+        backend, _ = get_active_backend()
+        local = {"initializer": start_local_worker, "initargs": (os.getpid(),)}
         parallel = joblib.Parallel(
-            n_jobs=self.n_jobs, return_as="generator", max_nbytes=None, pre_dispatch="2*n_jobs", batch_size=1
+            n_jobs=self.n_jobs,
+            return_as="generator",
+            max_nbytes=None,
+            pre_dispatch="2*n_jobs",
+            batch_size=1,
+            **(local if isinstance(backend, LokyBackend) else {}),
         )
         job = joblib.delayed(answer_in_worker)
-        parent = os.getpid()
         with interrupts_kept_from_children():
-            results = parallel(job(self._spec, batch, parent) for batch in batches)
+            results = parallel(job(self._spec, batch) for batch in batches)
         yield from results
 
     def close(self) -> None:

@@ -90,24 +90,21 @@ def answer_batch(
     return BatchResult(logprobs, forward_plan.tokens, len(forward_plan.slabs) * profile.slab_tokens)
 
 
-def answer_in_worker(spec: ModelSpec, requests: Sequence[TokenizedRequest], parent: int) -> BatchResult:
+def answer_in_worker(spec: ModelSpec, requests: Sequence[TokenizedRequest]) -> BatchResult:
     """Entry point of joblib's workers."""
-    _end_with(parent)
     return answer_batch(spec, requests)
 
 
-@lru_cache(maxsize=1)
+def start_local_worker(parent: int) -> None:
+    """Initialise a worker process on this machine: ignore Ctrl-C, end as soon as ``parent`` is gone.
+
+    The parent may be gone already: a worker takes seconds to import what it needs.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
 def _end_with(parent: int) -> None:
-    """Once per worker: ignore Ctrl-C, and end as soon as the process ``parent`` is gone."""
-    if os.getpid() == parent:
-        return  # a host's thread backend runs workers inside the parent
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if psutil.pid_exists(parent):  # not so where workers run on another machine; their cluster ends them
-        threading.Thread(target=_watch, args=(psutil.Process(parent),), daemon=True).start()
-
-
-def _watch(parent: psutil.Process) -> None:
-    while parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE:
+    while os.getppid() == parent and psutil.pid_exists(parent):
         time.sleep(PARENT_POLL_SECONDS)
     os._exit(1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from evolm.models import LanguageModel
+from evolm.models import LanguageModel, LogLikelihood
 from evolm.tasks import Task
 
 Messages = list[dict[str, str]]
@@ -24,9 +24,12 @@ def best_files(
     """Return the files of a prompt's folder: name -> content.
 
     ``prompt.txt`` for people, ``prompt.json`` for programs (genome, answers, how they are compared),
-    ``messages.json`` too where the model's chat template wraps the prompt.
+    ``messages.json`` too where the model's chat template makes exactly that prompt of them (not so where it
+    would add a system message of its own).
     """
     text = rendered_prompt(genome, task)
+    request = LogLikelihood(genome.prefix(task.template), task.template.item_source, (), task.template.system)
+    exact = "".join(model.framed(request)[:2])
     answers = dict(zip(task.labels, genome.answers(task.template, task.labels), strict=True))
     shifts = None if prior is None else dict(zip(task.labels, map(float, prior), strict=True))
     record: dict[str, Any] = {
@@ -43,10 +46,11 @@ def best_files(
             "dtype": model.prepared.dtype,
         },
     }
-    files = {"prompt.txt": text, "prompt.json": _pretty(record)}
-    if model.chat:
-        system: Messages = [{"role": "system", "content": task.template.system}] if task.template.system else []
-        files["messages.json"] = _pretty([*system, {"role": "user", "content": text}])
+    files = {"prompt.txt": exact, "prompt.json": _pretty(record)}
+    system: Messages = [{"role": "system", "content": task.template.system}] if task.template.system else []
+    messages = [*system, {"role": "user", "content": text}]
+    if model.chat and model.rendered(messages) == exact:
+        files["messages.json"] = _pretty(messages)
     return files
 
 

@@ -230,19 +230,25 @@ class PromptSpace:
                 raise GenomeError(f"{where}: unknown key {key!r}{nearest(key, known)}")
         if not isinstance(record.get("instruction", ""), str):
             raise GenomeError(f"{where}: 'instruction' must be text, found {record['instruction']!r}")
-        wanted = record.get("demonstrations", [])
+        wanted, words = record.get("demonstrations", []), record.get("verbalizers", {})
+        if not isinstance(wanted, int) and not (
+            isinstance(wanted, list) and all(isinstance(d, dict) for d in wanted)
+        ):
+            raise GenomeError(f"{where}: 'demonstrations' must be a number or a list of objects, found {wanted!r}")
+        if not isinstance(words, dict) or not all(isinstance(word, str) for word in words.values()):
+            raise GenomeError(f"{where}: 'verbalizers' must map labels to words, found {words!r}")
         if isinstance(wanted, int):
             shown = self.draw_demonstrations(rng, wanted)
         else:
             shown = tuple(self._demonstration(entry, where) for entry in wanted)
-        pairs = tuple(sorted((k, v) for k, v in record.get("verbalizers", {}).items() if k != v))
+        pairs = tuple(sorted((k, v) for k, v in words.items() if k != v))
         genome = PromptGenome(record.get("instruction", "").strip(), shown, pairs)
         if reason := self.outside(genome):
             raise GenomeError(f"{where}: {reason}")
         return genome
 
     def _demonstration(self, entry: Mapping[str, Any], where: str) -> Demonstration:
-        if "fields" in entry and "label" in entry:
+        if isinstance(entry.get("fields"), dict) and "label" in entry:
             if entry["label"] not in self.labels:
                 raise GenomeError(
                     f"{where}: a demonstration's label is {entry['label']!r}, expected one of {list(self.labels)}"

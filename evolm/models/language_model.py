@@ -141,6 +141,10 @@ class LanguageModel:
     def _apply(self, messages: list[dict[str, str]], generate: bool) -> str:
         return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generate)
 
+    def rendered(self, messages: list[dict[str, str]]) -> str:
+        """Return messages as the chat template renders them, up to where the answer begins."""
+        return self._apply(messages, generate=True)
+
     def _without_default_system(self, user: dict[str, str]) -> str:
         """Render one user message without the system message that some templates add by themselves."""
         alone = self._apply([user], generate=True)

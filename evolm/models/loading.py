@@ -186,8 +186,8 @@ def _convert(source: Path, dtype: str, target: Path) -> None:
         logger.info("This writes about %.0f MB", size / 1e6)
         # The GGUF reader draws a progress bar on stderr that no setting turns off.
         with _quiet_transformers(), redirect_stderr(io.StringIO()):
-            model: Any
-            model, loaded = AutoModelForCausalLM.from_pretrained(
+            from_pretrained: Any = AutoModelForCausalLM.from_pretrained
+            model, loaded = from_pretrained(
                 folder,
                 **place,
                 dtype=getattr(torch, dtype),
@@ -297,8 +297,8 @@ def load_weights(prepared: PreparedModel, attention: str) -> Any:
     """
     try:
         with _quiet_transformers():
-            model: Any
-            model, loaded = AutoModelForCausalLM.from_pretrained(
+            from_pretrained: Any = AutoModelForCausalLM.from_pretrained
+            model, loaded = from_pretrained(
                 prepared.folder,
                 dtype=getattr(torch, prepared.dtype),
                 attn_implementation=attention,

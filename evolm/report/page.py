@@ -7,7 +7,6 @@ which this package draws itself, pass as markup.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -31,6 +30,7 @@ from evolm.report.tables import (
     score_rows,
     signed,
 )
+from evolm.storage import write_atomically
 
 FIGURES = {
     "curves": (plots.curves, "Scores of all individuals and the best so far, over evaluations"),
@@ -48,9 +48,7 @@ def write_report(directory: Path) -> Path:
     """
     html = render_page(RunRecord.read(directory))
     path = Path(directory) / "report.html"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(html, encoding="utf-8")
-    os.replace(temporary, path)  # a browser never sees half a page
+    write_atomically(path, html)  # a browser never sees half a page
     return path
 
 

@@ -53,7 +53,8 @@ class Journal:
 
     def close(self) -> None:
         """Close the file."""
-        self._stream.close()
+        with disk_errors(self.path):
+            self._stream.close()
 
 
 def read_entries(path: Path) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,14 @@ from filelock import FileLock, Timeout
 
 from evolm.errors import RunError
 
+SCRATCH = ".part"  # ending of files that are being written
+# What a run may have written when it was killed before its journal's first entry.
+BEFORE_FIRST_ENTRY = {"journal.jsonl", "timing.jsonl", "founders.jsonl", "campaign.toml", "data.parquet"} | {
+    "answers.sqlite",
+    "answers.sqlite-wal",
+    "answers.sqlite-shm",
+}
+
 
 @dataclass(frozen=True)
 class RunLayout:
@@ -68,7 +76,7 @@ class RunLayout:
         return self.directory / "report.html"
 
     def create(self) -> None:
-        """Make the directory.
+        """Make the directory; one in which a run was killed before its first entry is taken over.
 
         Raises:
             RunError: if it holds anything already, or cannot be made.
@@ -76,10 +84,13 @@ class RunLayout:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             found = sorted(path.name for path in self.directory.iterdir() if path.name != "lock")
+            never_began = self.journal.exists() and not self.journal.stat().st_size
         except OSError as error:
             raise RunError(
                 f"{self.directory}: expected a place to write the run to: {error.strerror or error}"
             ) from None
+        if never_began and all(name in BEFORE_FIRST_ENTRY or name.endswith(SCRATCH) for name in found):
+            return
         if self.journal.exists():
             raise RunError(
                 f"{self.directory}: expected a new or empty directory, found another run; "
@@ -87,6 +98,17 @@ class RunLayout:
             )
         if found:
             raise RunError(f"{self.directory}: expected a new or empty directory, found {found[0]!r} in it")
+
+    def begin(self) -> None:
+        """Make the empty journal that marks the directory as a run's, before anything else is written."""
+        with disk_errors(self.journal):
+            self.journal.touch()
+
+    def clear_scratch(self) -> None:
+        """Remove what a killed process was still writing."""
+        with disk_errors(self.directory):
+            for path in self.directory.rglob(f".*{SCRATCH}"):
+                path.unlink(missing_ok=True)
 
     def require_run(self) -> None:
         """Refuse a directory that holds no run.
@@ -136,7 +158,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     data = content.encode() if isinstance(content, str) else content
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=SCRATCH, dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(data)

@@ -20,7 +20,7 @@ import torch
 from evolm.errors import ModelError, WorkerError
 from evolm.evaluation import executors
 from evolm.evaluation.executors import JoblibExecutor, SerialExecutor, interrupts_kept_from_children
-from evolm.evaluation.worker import ModelSpec, answer_batch, answer_in_worker
+from evolm.evaluation.worker import ModelSpec, answer_batch, answer_in_worker, start_local_worker
 from evolm.models import LanguageModel, LogLikelihood
 
 BATCHES: list[Any] = [[number] for number in range(12)]
@@ -38,7 +38,7 @@ def test_a_killed_worker_is_replaced_and_results_stay_the_same(
 ) -> None:
     mark = str(tmp_path / "died")
 
-    def work(spec: None, batch: list[int], parent: int) -> int:
+    def work(spec: None, batch: list[int]) -> int:
         import os
         import signal
 
@@ -57,7 +57,7 @@ def test_a_batch_that_kills_every_worker_is_given_up_after_three(
 ) -> None:
     folder = str(tmp_path)
 
-    def work(spec: None, batch: list[int], parent: int) -> int:
+    def work(spec: None, batch: list[int]) -> int:
         import os
         import tempfile
 
@@ -73,7 +73,7 @@ def test_a_batch_that_kills_every_worker_is_given_up_after_three(
 def test_an_error_inside_a_worker_reaches_the_caller(
     executor: JoblibExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def work(spec: None, batch: list[int], parent: int) -> int:
+    def work(spec: None, batch: list[int]) -> int:
         raise ZeroDivisionError(f"batch {batch}")
 
     monkeypatch.setattr(executors, "answer_in_worker", work)
@@ -82,7 +82,7 @@ def test_an_error_inside_a_worker_reaches_the_caller(
 
 
 def test_closing_ends_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    def work(spec: None, batch: list[int], parent: int) -> int:
+    def work(spec: None, batch: list[int]) -> int:
         import os
 
         return os.getpid()
@@ -110,7 +110,8 @@ def test_a_worker_ends_when_its_parent_is_killed(tiny_model: Callable[..., Langu
         try:
             me = os.getpid()
             if not os.fork():  # its worker
-                answer_in_worker(spec, request, me)
+                start_local_worker(me)
+                answer_in_worker(spec, request)
                 mark.with_suffix(".part").write_text(str(os.getpid()))
                 mark.with_suffix(".part").rename(mark)
             time.sleep(300)

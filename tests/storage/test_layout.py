@@ -25,7 +25,7 @@ def test_a_directory_with_anything_in_it_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(RunError, match=r"expected a new or empty directory, found 'notes.txt' in it"):
         RunLayout(tmp_path).create()
-    (tmp_path / "journal.jsonl").touch()
+    (tmp_path / "journal.jsonl").write_text("{}\n")
     with pytest.raises(RunError, match=r"found another run; continue it with 'evolm resume"):
         RunLayout(tmp_path).create()
 
