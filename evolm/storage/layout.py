@@ -116,6 +116,8 @@ class RunLayout:
         Raises:
             RunError: if ``campaign.toml`` or ``journal.jsonl`` is missing.
         """
+        if self.journal.exists() and not self.journal.stat().st_size and not self.campaign.exists():
+            raise RunError(f"{self.directory}: the run was stopped before it began; start it again with 'evolm run'")
         for path in (self.campaign, self.journal):
             if not path.exists():
                 raise RunError(f"{self.directory}: expected a run's directory, found no {path.name} in it")

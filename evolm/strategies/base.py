@@ -134,10 +134,12 @@ class Strategy(ABC):
         for genome in self.search.founders:
             if genome.digest not in self.seen:
                 made.append(self.make(genome, operators=(self.search.labels.get(genome.digest, "founder"),)))
-        while len(made) < size:
-            genome = self.variation.random(self.seen)
-            if genome is None:
-                break
+        return made + self.randoms(size - len(made))
+
+    def randoms(self, count: int) -> list[Individual]:
+        """Return ``count`` random genomes that were not seen before; fewer where chance finds no more."""
+        made: list[Individual] = []
+        while len(made) < count and (genome := self.variation.random(self.seen)) is not None:
             made.append(self.make(genome, operators=("random",)))
         return made
 

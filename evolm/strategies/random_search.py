@@ -32,13 +32,7 @@ class RandomSearch(Strategy):
 
     def next(self, told: list[Individual]) -> list[Individual]:
         """Random genomes that were not drawn before."""
-        made = []
-        for _ in range(self.params.population_size):
-            genome = self.variation.random(self.seen)
-            if genome is None:
-                break
-            made.append(self.make(genome, operators=("random",)))
-        return made
+        return self.randoms(self.params.population_size)
 
     def extra_state(self) -> dict[str, Any]:
         """Nothing."""

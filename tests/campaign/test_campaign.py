@@ -117,8 +117,12 @@ def test_with_a_chat_template_the_messages_are_written_too(toy: Callable[..., To
     messages = json.loads((out / "best" / "messages.json").read_text())
     assert messages == [
         {"role": "system", "content": "You sort mail."},
-        {"role": "user", "content": (out / "best" / "prompt.txt").read_text()},
+        {"role": "user", "content": messages[1]["content"]},
     ]
+    exact = (out / "best" / "prompt.txt").read_text()
+    assert messages[1]["content"] in exact
+    assert exact.startswith("<|im_start|>system\nYou sort mail.")
+    assert exact.endswith("<|im_start|>assistant\n")
     assert json.loads((out / "best" / "prompt.json").read_text())["chat_template"] is True
 
 

@@ -28,7 +28,7 @@ def finish(
     evolm: Any, founding: ToyCampaign, out: Path, *options: object, strike: dict[str, Any] | None = None
 ) -> Any:
     """Go on, as a user would: resume, or begin again where the run had not begun."""
-    if not (out / "journal.jsonl").exists():
+    if not (out / "campaign.toml").exists():
         shutil.rmtree(out, ignore_errors=True)
         return evolm("run", founding.folder, "--out", out, *options, **(strike or {}))
     return evolm("resume", out, *options, **(strike or {}))
@@ -89,11 +89,11 @@ def test_killed_before_its_first_checkpoint_it_begins_again(
 def test_killed_before_its_journal_exists_it_can_be_started_or_resumed(
     evolm: Any, founding: ToyCampaign, tmp_path: Path
 ) -> None:
-    """Files were written, but no journal: one of the two commands that a user has must work."""
+    """Files were written, but no entry: one of the two commands that a user has must work."""
     out = tmp_path / "run"
     assert evolm("run", founding.folder, "--out", out, call="replace", at=2)["exit"] == KILLED
     assert (out / "founders.jsonl").exists()
-    assert not (out / "journal.jsonl").exists()
+    assert not (out / "journal.jsonl").read_bytes()
     resumed = evolm("resume", out)
     if resumed["exit"]:
         again = evolm("run", founding.folder, "--out", out)

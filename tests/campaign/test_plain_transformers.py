@@ -25,7 +25,9 @@ def task_of(run: Path) -> Task:
 
 def render(record: dict[str, Any], prompt: str, fields: dict[str, str]) -> str:
     """Put an item where the prompt shows its template."""
-    return prompt.removesuffix(record["item"]) + jinja2.Template(record["item"]).render(fields)
+    before, found, after = prompt.rpartition(record["item"])  # what a chat template adds follows the item
+    assert found
+    return before + jinja2.Template(record["item"]).render(fields) + after
 
 
 def plain_predictions(run: Path, folder: Path, contexts: list[str], bos: bool) -> np.ndarray:
@@ -66,11 +68,21 @@ def test_plain_transformers_gives_the_recorded_scores(finished: Path, tiny_model
     check(finished, tiny_model_folder, lambda fields: render(record, prompt, fields), bos=True)
 
 
-@pytest.mark.parametrize("system", ["You sort mail.", ""], ids=["a system message", "no system message"])
-def test_messages_json_in_plain_transformers_gives_the_recorded_scores(
-    toy: Callable[..., ToyCampaign], tiny_model_folder: Path, tmp_path: Path, system: str
+def test_without_a_system_message_the_exact_prompt_gives_the_recorded_scores(
+    toy: Callable[..., ToyCampaign], tiny_model_folder: Path, tmp_path: Path
 ) -> None:
-    out = toy(model__chat_template="on", template__system=system).run(tmp_path / "run").directory
+    out = toy(model__chat_template="on").run(tmp_path / "run").directory
+    record = json.loads((out / "best" / "prompt.json").read_text())
+    prompt = (out / "best" / "prompt.txt").read_text()
+    assert "system" not in prompt  # the template's own default would have been added
+    assert not (out / "best" / "messages.json").exists()  # they would not make this prompt
+    check(out, tiny_model_folder, lambda fields: render(record, prompt, fields), bos=False)
+
+
+def test_messages_json_in_plain_transformers_gives_the_recorded_scores(
+    toy: Callable[..., ToyCampaign], tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    out = toy(model__chat_template="on", template__system="You sort mail.").run(tmp_path / "run").directory
     record = json.loads((out / "best" / "prompt.json").read_text())
     messages = json.loads((out / "best" / "messages.json").read_text())
     tokenizer = AutoTokenizer.from_pretrained(tiny_model_folder)

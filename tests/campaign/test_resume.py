@@ -52,8 +52,8 @@ def test_more_budget_goes_on_with_both_searches_and_opens_the_test_split_again(r
     [
         ({"evaluation": 5}, "did you mean 'evaluations'"),
         ({"items": 5}, "no limit on items"),
-        ({"evaluations": 0}, "more than 0"),
-        ({"evaluations": -3}, "more than 0"),
+        ({"evaluations": 0}, "whole number above 0"),
+        ({"evaluations": -3}, "whole number above 0"),
         ({"evaluations": float("nan")}, "evaluations"),
         ({"evaluations": float("inf")}, "evaluations"),
         ({"evaluations": 0.4}, "evaluations"),
