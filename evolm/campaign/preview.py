@@ -79,9 +79,7 @@ def _estimate(parts: Parts) -> Table:
     began = time.perf_counter()
     engine.answer_tokenized(requests)
     rate = (engine.usage.tokens_padded - before) / (time.perf_counter() - began)
-    per_item = float(
-        np.mean([len(r.context) - r.prefix_length + sum(len(c) - 1 for c in r.continuations) for r in requests])
-    )
+    per_item = float(np.mean([request.own_tokens for request in requests]))
     prefix = float(np.mean([parts.space.tokens(founder) for founder in parts.founders]))
     workers = parts.engine.executor.n_jobs
     table = Table("phase", "evaluations", "tokens through the model", "minutes")

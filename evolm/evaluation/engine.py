@@ -10,7 +10,7 @@ import numpy as np
 
 from evolm.errors import Interrupted
 from evolm.evaluation.executors import Executor, JoblibExecutor, SerialExecutor
-from evolm.evaluation.plan import batches, split_answers
+from evolm.evaluation.plan import batch_target, batches, split_answers
 from evolm.evaluation.worker import ModelSpec
 from evolm.models import Answer, LanguageModel, LogLikelihood, TokenizedRequest
 from evolm.storage.answers import AnswerStore, answer_key
@@ -92,7 +92,7 @@ class Engine:
     def _compute(self, missing: dict[bytes, TokenizedRequest], known: dict[bytes, np.ndarray], total: int) -> None:
         """Fill ``known`` with what is missing, batch by batch, storing each as it comes."""
         keys, requests = list(missing), list(missing.values())
-        jobs = list(batches(requests))
+        jobs = list(batches(requests, batch_target(requests, self.executor.n_jobs)))
         done = total - len(missing)
         self.progress(done, total)
         results = self.executor.run([[requests[i] for i in job.indices] for job in jobs])

@@ -113,6 +113,18 @@ class Batch:
     indices: tuple[int, ...]
 
 
+def batch_target(requests: Sequence[TokenizedRequest], workers: int) -> int:
+    """Return a batch size near ``BATCH_TOKENS`` that gives every worker as many batches as the others."""
+    last: tuple[int, ...] | None = None
+    tokens = 0
+    for request in requests:
+        prefix = request.context[: request.prefix_length]
+        tokens += request.own_tokens + (len(prefix) if prefix != last else 0)
+        last = prefix
+    rounds = max(round(tokens / BATCH_TOKENS / workers), 1)
+    return -(-tokens // (rounds * workers))
+
+
 def batches(requests: Sequence[TokenizedRequest], target: int = BATCH_TOKENS) -> Iterator[Batch]:
     """Cut requests into batches of about ``target`` tokens that pass the model, in the order asked.
 
@@ -123,10 +135,10 @@ def batches(requests: Sequence[TokenizedRequest], target: int = BATCH_TOKENS) ->
     last: tuple[int, ...] | None = None
     for index, request in enumerate(requests):
         prefix = request.context[: request.prefix_length]
-        cost = len(request.context) - request.prefix_length + sum(len(c) - 1 for c in request.continuations)
+        cost = request.own_tokens
         if prefix != last:
             cost += len(prefix)
-            if tokens > 0.8 * target:  # a new prefix is a good place to cut: it shares little with the last
+            if tokens > 0.9 * target:  # a new prefix is a good place to cut: it shares little with the last
                 yield Batch(tuple(indices))
                 indices, tokens = [], 0
         if indices and tokens + cost > 1.25 * target:

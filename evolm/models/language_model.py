@@ -57,6 +57,11 @@ class TokenizedRequest:
     continuations: tuple[tuple[int, ...], ...]
 
     @property
+    def own_tokens(self) -> int:
+        """Tokens that pass the model for this request alone, once its prefix has."""
+        return len(self.context) - self.prefix_length + sum(len(c) - 1 for c in self.continuations)
+
+    @property
     def tokens(self) -> int:
         """Tokens charged for this request: context and continuations, each once, before any sharing."""
         return len(self.context) + sum(map(len, self.continuations))
