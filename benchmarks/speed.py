@@ -1,6 +1,6 @@
 """How much faster sharing makes scoring, and what workers cost in memory.
 
-    python -m benchmarks.speed [--quick] [--dtype float32]
+    python -m benchmarks.speed [--quick] [--dtype float32] [--part sharing|memory]
 
 One prompt of 200 tokens, 64 items of 25 tokens, labels of one token and of several; SmolLM2-135M-Instruct, one
 thread. evolm's engine (cache off) against plain transformers in two forms that people write: one full pass per
@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import AutoModelForCausalLM
 
-from benchmarks.setting import MODEL, setting, write_result
+from benchmarks.setting import MODEL, read_result, setting, write_result
 from evolm.evaluation.executors import JoblibExecutor
 from evolm.evaluation.plan import split_answers
 from evolm.evaluation.worker import ModelSpec, answer_batch
@@ -128,23 +128,27 @@ def sharing(dtype: str, rounds: int, items: int = ITEMS) -> dict[str, Any]:
 
 
 def worker_memory(dtype: str) -> dict[str, Any]:
-    """Measure one and two workers' memory after a batch each (Linux: smaps; MB = 10^6 bytes)."""
+    """Measure the memory of one and of two workers that have worked (Linux: smaps; MB = 10^6 bytes).
+
+    The weights' proportional set size shows whether two workers hold one copy. Private memory is what a worker
+    has written (``Private_Dirty``): pages of a mapped file that only one process happens to read are not its own.
+    """
     prepared = prepare(MODEL, dtype=dtype)
     model = LanguageModel(prepared, "off")
     spec = ModelSpec(prepared, "off", model.profile.digest)
     requests = requests_of(LABELS["two and three tokens"], len(model.tokenizer))
     record: dict[str, Any] = {"dtype": prepared.dtype}
     for workers in (1, 2):
-        executor = JoblibExecutor(spec, 2)
-        for _ in range(6 if workers == 2 else 1):
-            list(executor.run([requests] * (4 if workers == 2 else 1)))
+        executor = JoblibExecutor(spec, workers)
+        for _ in range(4):
+            list(executor.run([requests] * workers))
         found = [_memory(child, prepared.folder) for child in psutil.Process(os.getpid()).children(recursive=True)]
         found = [memory for memory in found if memory["weights_pss_mb"] > 0]
         record[f"{workers} worker{'s' * (workers > 1)}"] = found
         executor.close()
-    one = record["1 worker"][0]["file_pss_mb"]
-    both = sum(memory["file_pss_mb"] for memory in record["2 workers"])
-    record["file_pss_of_two_over_one"] = round(both / one, 3)
+    one = record["1 worker"][0]["weights_pss_mb"]
+    both = sum(memory["weights_pss_mb"] for memory in record["2 workers"])
+    record["weights_pss_of_two_over_one"] = round(both / one, 3)
     return record
 
 
@@ -154,7 +158,7 @@ def _memory(process: psutil.Process, folder: str) -> dict[str, float]:
     return {
         "file_pss_mb": round(sum(m.pss for m in files) / 1e6, 1),
         "weights_pss_mb": round(sum(m.pss for m in files if m.path.startswith(folder)) / 1e6, 1),
-        "private_mb": round(sum(m.private_clean + m.private_dirty for m in maps) / 1e6, 1),
+        "private_mb": round(sum(m.private_dirty for m in maps) / 1e6, 1),
     }
 
 
@@ -163,20 +167,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer rounds; writes speed-quick.json")
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16"])
+    parser.add_argument("--part", choices=["sharing", "memory"], help="measure one part, keep the other's figures")
     arguments = parser.parse_args()
     rounds = 3 if arguments.quick else 5
-    record = {
-        "command": "python -m benchmarks.speed" + (" --quick" if arguments.quick else ""),
-        **setting(),
-        "shape": {"prefix": PREFIX, "items": ITEMS, "item_tokens": ITEM_TOKENS, "threads": 1},
-        "memory": worker_memory(arguments.dtype),
-        "sharing": [sharing(arguments.dtype, rounds)],
-    }
-    if record["sharing"][0]["dtype"] != "float32":  # where both ways can be compared digit by digit
-        record["sharing"].append(sharing("float32", 1, items=16))
-    path = write_result("speed-quick" if arguments.quick else "speed", record)
+    name = "speed-quick" if arguments.quick else "speed"
+    record = read_result(name)
+    if arguments.part != "sharing":
+        record["memory"] = {**setting("python -m benchmarks.speed --part memory"), **worker_memory(arguments.dtype)}
+    if arguments.part != "memory":
+        measured = [sharing(arguments.dtype, rounds)]
+        if measured[0]["dtype"] != "float32":  # where both ways can be compared digit by digit
+            measured.append(sharing("float32", 1, items=16))
+        shape = {"prefix": PREFIX, "items": ITEMS, "item_tokens": ITEM_TOKENS, "threads": 1}
+        record["sharing"] = {**setting("python -m benchmarks.speed --part sharing"), **shape, "measured": measured}
+    path = write_result(name, record)
     console = Console()
-    for measured in record["sharing"]:
+    for measured in record.get("sharing", {}).get("measured", []):
         table = Table(
             "labels", "way", "seconds", "ratio", "lowest", "largest difference (nats)", title=measured["dtype"]
         )
@@ -191,7 +197,7 @@ def main() -> None:
                     f"{row['largest_difference_nats']:.1e}",
                 )
         console.print(table)
-    console.print(record["memory"])
+    console.print(record.get("memory"))
     console.print(f"Written to {path.name}")
 
 
