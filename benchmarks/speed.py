@@ -139,9 +139,9 @@ def worker_memory(dtype: str) -> dict[str, Any]:
     requests = requests_of(LABELS["two and three tokens"], len(model.tokenizer))
     record: dict[str, Any] = {"dtype": prepared.dtype}
     for workers in (1, 2):
-        executor = JoblibExecutor(spec, workers)
-        for _ in range(4):
-            list(executor.run([requests] * workers))
+        executor = JoblibExecutor(spec, 2)  # the pool holds two; a single batch loads the model in one of them
+        for _ in range(1 if workers == 1 else 6):
+            list(executor.run([requests] * (1 if workers == 1 else 4)))
         found = [_memory(child, prepared.folder) for child in psutil.Process(os.getpid()).children(recursive=True)]
         found = [memory for memory in found if memory["weights_pss_mb"] > 0]
         record[f"{workers} worker{'s' * (workers > 1)}"] = found
