@@ -113,40 +113,44 @@ class Batch:
     indices: tuple[int, ...]
 
 
-def batch_target(requests: Sequence[TokenizedRequest], workers: int) -> int:
-    """Return a batch size near ``BATCH_TOKENS`` that gives every worker as many batches as the others."""
+def _costs(requests: Sequence[TokenizedRequest]) -> list[tuple[int, bool]]:
+    """Return each request's tokens that pass the model, and whether a new prefix begins with it.
+
+    A prefix counts once while its requests follow each other.
+    """
+    costs = []
     last: tuple[int, ...] | None = None
-    tokens = 0
     for request in requests:
         prefix = request.context[: request.prefix_length]
-        tokens += request.own_tokens + (len(prefix) if prefix != last else 0)
+        costs.append((request.own_tokens + (len(prefix) if prefix != last else 0), prefix != last))
         last = prefix
+    return costs
+
+
+def batch_target(requests: Sequence[TokenizedRequest], workers: int) -> int:
+    """Return a batch size near ``BATCH_TOKENS`` that gives every worker as many batches as the others."""
+    tokens = sum(cost for cost, _ in _costs(requests))
     rounds = max(round(tokens / BATCH_TOKENS / workers), 1)
-    return -(-tokens // (rounds * workers))
+    return max(-(-tokens // (rounds * workers)), 1)
 
 
 def batches(requests: Sequence[TokenizedRequest], target: int = BATCH_TOKENS) -> Iterator[Batch]:
     """Cut requests into batches of about ``target`` tokens that pass the model, in the order asked.
 
-    A prefix counts once while its requests follow each other. Batches decide no bit of any answer.
+    Cuts lie near the multiples of ``target``, where a new prefix begins if one does nearby: two batches share
+    nothing. Batches decide no bit of any answer.
     """
+    costs = _costs(requests)
+    count = max(round(sum(cost for cost, _ in costs) / target), 1)
     indices: list[int] = []
-    tokens = 0
-    last: tuple[int, ...] | None = None
-    for index, request in enumerate(requests):
-        prefix = request.context[: request.prefix_length]
-        cost = request.own_tokens
-        if prefix != last:
-            cost += len(prefix)
-            if tokens > 0.9 * target:  # a new prefix is a good place to cut: it shares little with the last
-                yield Batch(tuple(indices))
-                indices, tokens = [], 0
-        if indices and tokens + cost > 1.25 * target:
+    tokens, emitted = 0, 0
+    for index, (cost, new_prefix) in enumerate(costs):
+        goal = (emitted + 1) * target
+        near = tokens > goal - 0.1 * target if new_prefix else tokens + cost > goal + 0.25 * target
+        if near and indices and emitted < count - 1:
             yield Batch(tuple(indices))
-            indices, tokens = [], 0
-            cost += len(prefix) if prefix == last else 0
+            indices, emitted = [], emitted + 1
         indices.append(index)
         tokens += cost
-        last = prefix
     if indices:
         yield Batch(tuple(indices))

@@ -96,7 +96,7 @@ def test_batch_size_changes_no_bit(
 ) -> None:
     from evolm.evaluation import engine, plan
 
-    monkeypatch.setattr(engine, "batches", lambda requests: plan.batches(requests, target=100))
+    monkeypatch.setattr(engine, "batches", lambda requests, target: plan.batches(requests, target=100))
     assert same_bits(answers(model, REQUESTS), reference)
 
 
@@ -114,7 +114,7 @@ def test_workers_change_no_bit(tiny_model: Callable[..., LanguageModel], monkeyp
     from evolm.evaluation import plan
 
     expected = {dtype: answers(tiny_model(dtype), REQUESTS) for dtype in DTYPES}
-    monkeypatch.setattr(engines, "batches", lambda requests: plan.batches(requests, target=600))
+    monkeypatch.setattr(engines, "batches", lambda requests, target: plan.batches(requests, target=600))
     started = [fresh(tiny_model(dtype), n_jobs=2) for dtype in DTYPES]  # one pool of workers serves both
     try:
         for dtype, engine in zip(DTYPES, started, strict=True):

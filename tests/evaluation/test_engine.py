@@ -32,7 +32,7 @@ def engine(tiny_model: Callable[..., LanguageModel]) -> Any:
 
 
 def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "batches", lambda requests: [Batch((i,)) for i in range(len(requests))])
+    monkeypatch.setattr(engines, "batches", lambda requests, target: [Batch((i,)) for i in range(len(requests))])
 
 
 def same(a: Any, b: Any) -> bool:

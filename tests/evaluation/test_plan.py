@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolm.evaluation.plan import batches, fill_slabs, plan, split_answers
+from evolm.evaluation.plan import batch_target, batches, fill_slabs, plan, split_answers
 from evolm.models import TokenizedRequest
 from evolm.models.packed_forward import Segment
 
@@ -123,3 +124,19 @@ def test_batches_hold_every_request_once_in_the_order_asked(asked: list[Tokenize
     cut = list(batches(asked, target))
     assert [i for batch in cut for i in batch.indices] == list(range(len(asked)))
     assert all(batch.indices for batch in cut)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_every_worker_gets_as_many_batches_of_like_size(workers: int) -> None:
+    rng = np.random.default_rng(0)
+    requests = []
+    for length in rng.integers(10, 300, 12):
+        prefix = tuple(rng.integers(0, 100, length).tolist())
+        for own in rng.integers(15, 60, 80):
+            item = tuple(rng.integers(0, 9, own).tolist())
+            requests.append(TokenizedRequest(prefix + item, len(prefix), ((1,), (2,))))
+    made = list(batches(requests, batch_target(requests, workers)))
+    sizes = [sum(requests[i].own_tokens for i in batch.indices) for batch in made]
+    assert len(made) % workers == 0
+    assert [i for batch in made for i in batch.indices] == list(range(len(requests)))
+    assert min(sizes) > 0.5 * max(sizes)
