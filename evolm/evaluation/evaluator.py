@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from evolm.errors import ContextExceeded, DataError, ScorerError
 from evolm.evaluation.engine import Engine
 from evolm.models import Answer, LogLikelihood, TokenizedRequest
@@ -122,8 +120,3 @@ class Evaluator:
                 failures={**other.failures, **combined.failures},
             )
         return combined
-
-
-def metric_only(evaluation: Evaluation | str) -> float:
-    """Return the task's metric, NaN where there is no evaluation."""
-    return float(np.nan) if isinstance(evaluation, str) else evaluation.score

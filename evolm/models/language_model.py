@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jinja2 import TemplateError
 
 from evolm.errors import ContextExceeded, ModelError
 from evolm.models.loading import PreparedModel, load_config, load_tokenizer, load_weights
@@ -156,7 +157,7 @@ class LanguageModel:
         system = {"role": "system", "content": PLACEHOLDER + "system"}
         try:
             both, only = self._apply([system, user], generate=True), self._apply([system], generate=False)
-        except (ValueError, TypeError, RuntimeError, self._template_errors):
+        except (ValueError, TypeError, RuntimeError, TemplateError):
             return alone  # the template knows no system messages, so it adds none
         if not both.startswith(only):
             return alone
@@ -165,12 +166,6 @@ class LanguageModel:
         if bos and alone.startswith(bos) and not turn.startswith(bos):
             turn = bos + turn
         return turn
-
-    @cached_property
-    def _template_errors(self) -> type[Exception]:
-        from jinja2 import TemplateError
-
-        return TemplateError
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the tokens of each text, with the tokens that open a text where there is no chat template."""
