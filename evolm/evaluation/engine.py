@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +14,15 @@ from evolm.errors import Interrupted
 from evolm.evaluation.executors import Executor, JoblibExecutor, SerialExecutor
 from evolm.evaluation.plan import batch_target, batches, split_answers
 from evolm.evaluation.worker import ModelSpec
-from evolm.models import Answer, LanguageModel, LogLikelihood, TokenizedRequest
+from evolm.models import (
+    Answer,
+    LanguageModel,
+    Request,
+    Tokenized,
+    TokenizedGeneration,
+    TokenizedRequest,
+    charge,
+)
 from evolm.storage.answers import AnswerStore, answer_key
 
 
@@ -65,11 +75,11 @@ class Engine:
         self.executor: Executor = SerialExecutor(spec, model) if n_jobs == 1 else JoblibExecutor(spec, n_jobs)
         self._scope = hashlib.sha256(f"{model.prepared.fingerprint} {model.profile.digest}".encode()).digest()
 
-    def tokenize(self, requests: Sequence[LogLikelihood]) -> list[TokenizedRequest]:
+    def tokenize(self, requests: Sequence[Request]) -> list[Tokenized]:
         """Return the tokens of every request; see :meth:`LanguageModel.tokenize` for errors."""
         return self.model.tokenize(requests)
 
-    def answer(self, requests: Sequence[LogLikelihood]) -> list[Answer]:
+    def answer(self, requests: Sequence[Request]) -> list[Any]:
         """Answer every request, in order.
 
         Raises:
@@ -78,29 +88,40 @@ class Engine:
         """
         return self.answer_tokenized(self.tokenize(requests))
 
-    def answer_tokenized(self, requests: Sequence[TokenizedRequest]) -> list[Answer]:
+    def answer_tokenized(self, requests: Sequence[Tokenized]) -> list[Answer]:
         """Answer requests that are tokens already."""
-        keys = [answer_key(self._scope, r.context, r.prefix_length, r.continuations) for r in requests]
+        keys = [self._key(request) for request in requests]
         known = self.answers.get(list(dict.fromkeys(keys)))
         missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in known}
         self.usage.requests += len(requests)
         self.usage.cache_hits += len(requests) - len(missing)
-        self.usage.tokens_charged += sum(request.tokens for request in requests)
         self._compute(missing, known, len(requests))
-        return [split_answers([r], known[k])[0] for r, k in zip(requests, keys, strict=True)]
+        answers = [self._read(request, known[key]) for request, key in zip(requests, keys, strict=True)]
+        self.usage.tokens_charged += sum(charge(r, a) for r, a in zip(requests, answers, strict=True))
+        return answers
 
-    def _compute(self, missing: dict[bytes, TokenizedRequest], known: dict[bytes, np.ndarray], total: int) -> None:
+    def _key(self, request: Tokenized) -> bytes:
+        if isinstance(request, TokenizedRequest):
+            return answer_key(self._scope, request.context, request.prefix_length, request.continuations)
+        decoding = json.dumps(asdict(request.decoding), sort_keys=True)
+        return answer_key(self._scope, request.context, request.prefix_length, (), decoding)
+
+    def _read(self, request: Tokenized, stored: bytes) -> Answer:
+        if isinstance(request, TokenizedRequest):
+            return split_answers([request], np.frombuffer(stored, dtype="<f4"))[0]
+        return self.model.written(np.frombuffer(stored, dtype="<i4").tolist(), request.decoding)
+
+    def _compute(self, missing: dict[bytes, Tokenized], known: dict[bytes, bytes], total: int) -> None:
         """Fill ``known`` with what is missing, batch by batch, storing each as it comes."""
-        keys, requests = list(missing), list(missing.values())
-        jobs = list(batches(requests, batch_target(requests, self.executor.n_jobs)))
+        keys = list(missing)
+        jobs = list(self._jobs(list(missing.values())))
         done = total - len(missing)
         self.progress(done, total)
-        results = self.executor.run([[requests[i] for i in job.indices] for job in jobs])
+        results = self.executor.run([[missing[keys[i]] for i in job] for job in jobs])
         for job in jobs:
             self._stop_if_asked()
             result = next(results)
-            answers = split_answers([requests[i] for i in job.indices], result.logprobs)
-            fresh = {keys[i]: np.concatenate(a) for i, a in zip(job.indices, answers, strict=True)}
+            fresh = {keys[i]: answer.tobytes() for i, answer in zip(job, result.answers, strict=True)}
             self.answers.put(fresh)
             known.update(fresh)
             self.usage.tokens_forwarded += result.tokens
@@ -108,6 +129,14 @@ class Engine:
             done += len(fresh)
             self.progress(done, total)
         self._stop_if_asked()
+
+    def _jobs(self, requests: Sequence[Tokenized]) -> Iterator[list[int]]:
+        """Yield the indices of each batch; a batch holds one kind of request."""
+        for kind in (TokenizedRequest, TokenizedGeneration):
+            mine = [index for index, request in enumerate(requests) if isinstance(request, kind)]
+            asked = [requests[i] for i in mine]
+            for batch in batches(asked, batch_target(asked, self.executor.n_jobs)):
+                yield [mine[i] for i in batch.indices]
 
     def _stop_if_asked(self) -> None:
         if self.stop_requested:

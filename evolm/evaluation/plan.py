@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evolm.models.language_model import Answer, TokenizedRequest
+from evolm.models import LogProbs, Tokenized, TokenizedGeneration, TokenizedRequest
 from evolm.models.packed_forward import ForwardPlan, Segment
 
 BATCH_TOKENS = 8192  # about what a worker computes between two reports; decides no bit of any answer
@@ -49,10 +49,13 @@ class _Builder:
             self.positions.append(place)
         return self._places[place]
 
-    def add(self, request: TokenizedRequest) -> None:
+    def context(self, request: Tokenized) -> int:
+        """Add prefix and item; return the last segment."""
         cut = request.prefix_length
-        parent = self.extend(request.context[:cut], 0, -1)
-        parent = self.extend(request.context[cut:], cut, parent)
+        return self.extend(request.context[cut:], cut, self.extend(request.context[:cut], 0, -1))
+
+    def add(self, request: TokenizedRequest) -> None:
+        parent = self.context(request)
         first = self.position(parent, len(self.segments[parent].tokens) - 1)
         for continuation in request.continuations:
             self.targets.append((first, continuation[0]))
@@ -74,6 +77,15 @@ def plan(requests: Sequence[TokenizedRequest], slab_tokens: int, block_tokens: i
     return ForwardPlan(builder.segments, slabs, builder.positions, builder.targets)
 
 
+def plan_generation(
+    requests: Sequence[TokenizedGeneration], slab_tokens: int, block_tokens: int
+) -> tuple[ForwardPlan, list[int]]:
+    """Return the pass of all contexts, and the segment that each request's context ends with."""
+    builder = _Builder(block_tokens)
+    ends = [builder.context(request) for request in requests]
+    return ForwardPlan(builder.segments, fill_slabs(builder.segments, slab_tokens), (), ()), ends
+
+
 def fill_slabs(segments: Sequence[Segment], slab_tokens: int) -> list[list[int]]:
     """Fill slabs first-fit, parents before children (in one slab or an earlier one)."""
     waiting = list(range(len(segments)))
@@ -93,7 +105,7 @@ def fill_slabs(segments: Sequence[Segment], slab_tokens: int) -> list[list[int]]
     return slabs
 
 
-def split_answers(requests: Sequence[TokenizedRequest], logprobs: np.ndarray) -> list[Answer]:
+def split_answers(requests: Sequence[TokenizedRequest], logprobs: np.ndarray) -> list[LogProbs]:
     """Cut a plan's ``(n_targets,)`` log-probabilities into one answer per request."""
     answers = []
     begin = 0
@@ -113,7 +125,7 @@ class Batch:
     indices: tuple[int, ...]
 
 
-def _costs(requests: Sequence[TokenizedRequest]) -> list[tuple[int, bool]]:
+def _costs(requests: Sequence[Tokenized]) -> list[tuple[int, bool]]:
     """Return each request's tokens that pass the model, and whether a new prefix begins with it.
 
     A prefix counts once while its requests follow each other.
@@ -127,14 +139,14 @@ def _costs(requests: Sequence[TokenizedRequest]) -> list[tuple[int, bool]]:
     return costs
 
 
-def batch_target(requests: Sequence[TokenizedRequest], workers: int) -> int:
+def batch_target(requests: Sequence[Tokenized], workers: int) -> int:
     """Return a batch size near ``BATCH_TOKENS`` that gives every worker as many batches as the others."""
     tokens = sum(cost for cost, _ in _costs(requests))
     rounds = max(round(tokens / BATCH_TOKENS / workers), 1)
     return max(-(-tokens // (rounds * workers)), 1)
 
 
-def batches(requests: Sequence[TokenizedRequest], target: int = BATCH_TOKENS) -> Iterator[Batch]:
+def batches(requests: Sequence[Tokenized], target: int = BATCH_TOKENS) -> Iterator[Batch]:
     """Cut requests into batches of about ``target`` tokens that pass the model, in the order asked.
 
     Cuts lie near the multiples of ``target``, where a new prefix begins if one does nearby: two batches share

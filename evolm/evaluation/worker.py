@@ -22,8 +22,9 @@ import psutil
 import torch
 
 from evolm.errors import ModelError
-from evolm.evaluation.plan import plan
-from evolm.models import LanguageModel, PreparedModel, TokenizedRequest
+from evolm.evaluation.plan import plan, plan_generation, split_answers
+from evolm.models import LanguageModel, PreparedModel, Tokenized, TokenizedGeneration, TokenizedRequest
+from evolm.models.decoding import TextWriter
 
 PARENT_POLL_SECONDS = 0.5
 
@@ -48,12 +49,13 @@ class BatchResult:
     """A batch's answers and what they took.
 
     Attributes:
-        logprobs: ``(n_targets,)`` float32 in the order of the requests' continuations' tokens.
+        answers: one array per request: float32 log-probabilities of its continuations' tokens, one after another,
+            or the int32 tokens that were written.
         tokens: tokens that passed the linear layers, padding excluded.
         slab_tokens: the same, padding included.
     """
 
-    logprobs: np.ndarray
+    answers: list[np.ndarray]
     tokens: int
     slab_tokens: int
 
@@ -80,19 +82,33 @@ def canonical_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def answer_batch(
-    spec: ModelSpec, requests: Sequence[TokenizedRequest], model: LanguageModel | None = None
-) -> BatchResult:
-    """Answer a batch in this process, with ``model`` or the worker's own copy of it."""
+def answer_batch(spec: ModelSpec, requests: Sequence[Tokenized], model: LanguageModel | None = None) -> BatchResult:
+    """Answer a batch of requests of one kind in this process, with ``model`` or the worker's own copy of it."""
     model = model or _model(spec)
+    with canonical_threads(model.profile.threads):
+        if isinstance(requests[0], TokenizedGeneration):
+            return _written(model, [request for request in requests if isinstance(request, TokenizedGeneration)])
+        return _scored(model, [request for request in requests if isinstance(request, TokenizedRequest)])
+
+
+def _scored(model: LanguageModel, requests: Sequence[TokenizedRequest]) -> BatchResult:
     profile = model.profile
-    with canonical_threads(profile.threads):
-        forward_plan = plan(requests, profile.slab_tokens, profile.block_tokens)
-        logprobs = model.forward.logprobs(forward_plan)
-    return BatchResult(logprobs, forward_plan.tokens, len(forward_plan.slabs) * profile.slab_tokens)
+    forward_plan = plan(requests, profile.slab_tokens, profile.block_tokens)
+    answers = split_answers(requests, model.forward.logprobs(forward_plan))
+    padded = len(forward_plan.slabs) * profile.slab_tokens
+    return BatchResult([np.concatenate(answer) for answer in answers], forward_plan.tokens, padded)
 
 
-def answer_in_worker(spec: ModelSpec, requests: Sequence[TokenizedRequest]) -> BatchResult:
+def _written(model: LanguageModel, requests: Sequence[TokenizedGeneration]) -> BatchResult:
+    profile = model.profile
+    forward_plan, ends = plan_generation(requests, profile.slab_tokens, profile.block_tokens)
+    writer = TextWriter(model.forward, profile.decode_rows, lambda tokens, d: model.written(tokens, d).finished)
+    answers = writer.write(forward_plan, ends, requests)
+    padded = len(forward_plan.slabs) * profile.slab_tokens + writer.passes * profile.decode_rows
+    return BatchResult(answers, forward_plan.tokens + writer.passed, padded)
+
+
+def answer_in_worker(spec: ModelSpec, requests: Sequence[Tokenized]) -> BatchResult:
     """Entry point of joblib's workers."""
     try:
         return answer_batch(spec, requests)

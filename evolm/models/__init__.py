@@ -1,15 +1,36 @@
 """Language models: where they come from, how text becomes tokens, how many prompts pass in one forward."""
 
-from evolm.models.language_model import Answer, LanguageModel, LogLikelihood, TokenizedRequest
+from evolm.models.language_model import LanguageModel
 from evolm.models.loading import PreparedModel, prepare
 from evolm.models.profile import NumericProfile
+from evolm.models.requests import (
+    Answer,
+    Decoding,
+    Generate,
+    Generated,
+    LogLikelihood,
+    LogProbs,
+    Request,
+    Tokenized,
+    TokenizedGeneration,
+    TokenizedRequest,
+    charge,
+)
 
 __all__ = [
     "Answer",
+    "Decoding",
+    "Generate",
+    "Generated",
     "LanguageModel",
     "LogLikelihood",
+    "LogProbs",
     "NumericProfile",
     "PreparedModel",
+    "Request",
+    "Tokenized",
+    "TokenizedGeneration",
     "TokenizedRequest",
+    "charge",
     "prepare",
 ]

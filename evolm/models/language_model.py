@@ -1,6 +1,6 @@
 """A language model that answers batched requests.
 
-A request holds text: a prefix that many requests share, an item, and continuations to be scored. The joined
+A request holds text: a prefix that many requests share, an item, perhaps continuations to be scored. The joined
 string is tokenised at once, since parts encoded separately give other tokens; continuations are split off as
 lm-evaluation-harness does (``_encode_pair``: trailing white space of the context moves to the continuation). The
 shared prefix is the common token prefix of the joined string and the prefix alone, so that a request's cut,
@@ -10,7 +10,6 @@ and with it its arithmetic, depends on the request alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -22,54 +21,18 @@ from evolm.errors import ContextExceeded, ModelError
 from evolm.models.loading import PreparedModel, load_config, load_tokenizer, load_weights
 from evolm.models.packed_forward import ATTENTION, ForwardPlan, PackedForward, Segment
 from evolm.models.profile import NumericProfile
+from evolm.models.requests import (
+    Decoding,
+    Generate,
+    Generated,
+    LogLikelihood,
+    Request,
+    Tokenized,
+    TokenizedGeneration,
+    TokenizedRequest,
+)
 
 PLACEHOLDER = "\u2060evolm\u2060"  # stands for content while a chat template is rendered; occurs in no text
-
-
-@dataclass(frozen=True)
-class LogLikelihood:
-    """A request: the log-probabilities of some continuations of one context.
-
-    Attributes:
-        prefix: instruction and demonstrations, shared by many requests.
-        item: what follows the prefix.
-        continuations: texts that may follow, scored one by one.
-        system: system message where the model's chat template is used; empty = none.
-    """
-
-    prefix: str
-    item: str
-    continuations: tuple[str, ...]
-    system: str = ""
-
-
-@dataclass(frozen=True)
-class TokenizedRequest:
-    """A request as tokens; what workers receive and what the cache is keyed by.
-
-    Attributes:
-        context: tokens of prefix and item.
-        prefix_length: how many of them belong to the prefix.
-        continuations: tokens of each continuation, at least one each.
-    """
-
-    context: tuple[int, ...]
-    prefix_length: int
-    continuations: tuple[tuple[int, ...], ...]
-
-    @property
-    def own_tokens(self) -> int:
-        """Tokens that pass the model for this request alone, once its prefix has."""
-        return len(self.context) - self.prefix_length + sum(len(c) - 1 for c in self.continuations)
-
-    @property
-    def tokens(self) -> int:
-        """Tokens charged for this request: context and continuations, each once, before any sharing."""
-        return len(self.context) + sum(map(len, self.continuations))
-
-
-# One float32 array per continuation: the log-probability (nats) of each of its tokens.
-Answer = tuple[np.ndarray, ...]
 
 
 class LanguageModel:
@@ -120,15 +83,19 @@ class LanguageModel:
         plain = self.tokenizer("a", add_special_tokens=False).input_ids
         return with_special[: with_special.index(plain[0])] if plain and plain[0] in with_special else []
 
-    def framed(self, request: LogLikelihood) -> tuple[str, str, tuple[str, ...]]:
+    def uses_chat(self, request: Request) -> bool:
+        """Return whether a request is wrapped in the chat template."""
+        return self.chat if request.chat is None else request.chat and bool(self.tokenizer.chat_template)
+
+    def framed(self, request: Request) -> tuple[str, str, tuple[str, ...]]:
         """Return prefix, item and continuations as they reach the tokenizer, chat template applied."""
-        if not self.chat:
+        answers = request.continuations if isinstance(request, LogLikelihood) else ()
+        if not self.uses_chat(request):
             head = f"{request.system}\n\n" if request.system else ""
-            return head + request.prefix, request.item, request.continuations
+            return head + request.prefix, request.item, answers
         before, after = self._frame(request.system)
         # The assistant's turn starts a new line of its own: the answer's leading space belongs to the template.
-        answers = tuple(text.lstrip() for text in request.continuations)
-        return before + request.prefix, request.item + after, answers
+        return before + request.prefix, request.item + after, tuple(text.lstrip() for text in answers)
 
     def _frame(self, system: str) -> tuple[str, str]:
         """Return what the chat template puts before and after the user's message."""
@@ -167,11 +134,11 @@ class LanguageModel:
             turn = bos + turn
         return turn
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+    def encode(self, texts: Sequence[str], chat: bool) -> list[list[int]]:
         """Return the tokens of each text, with the tokens that open a text where there is no chat template."""
         if not texts:
             return []
-        lead = [] if self.chat else self._bos
+        lead = [] if chat else self._bos
         encoded = self.tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False)
         return [lead + ids for ids in encoded.input_ids]
 
@@ -179,13 +146,20 @@ class LanguageModel:
         """Return how many tokens a text has by itself."""
         return len(self.tokenizer(text, add_special_tokens=False).input_ids)
 
-    def tokenize(self, requests: Sequence[LogLikelihood]) -> list[TokenizedRequest]:
-        """Return the tokens of every request, in order.
+    def tokenize(self, requests: Sequence[Request]) -> list[Any]:
+        """Return the tokens of every request, in order: a ``Tokenized...`` of its own kind each.
 
         Raises:
             ModelError: if a continuation has no tokens of its own.
             ContextExceeded: if a context and its longest continuation do not fit the model.
         """
+        done: dict[int, Tokenized] = {}
+        for chat in (False, True):
+            mine = [index for index, request in enumerate(requests) if self.uses_chat(request) == chat]
+            done.update(zip(mine, self._tokenize([requests[i] for i in mine], chat), strict=True))
+        return [done[index] for index in range(len(requests))]
+
+    def _tokenize(self, requests: Sequence[Request], chat: bool) -> list[Tokenized]:
         texts: dict[str, None] = {}
         parts = []
         for request in requests:
@@ -193,29 +167,17 @@ class LanguageModel:
             context = prefix + item
             # White space at the end of a context belongs to the continuation's first token (lm-eval,
             # _encode_pair); not so a chat template's own last line, which no answer begins with.
-            bare = context if self.chat else context.rstrip()
+            bare = context if chat else context.rstrip()
             wholes = [bare + context[len(bare) :] + text for text in continuations]
             parts.append((prefix, bare, wholes))
             texts.update(dict.fromkeys((prefix, bare, *wholes)))
-        tokens = dict(zip(texts, self.encode(list(texts)), strict=True))
+        tokens = dict(zip(texts, self.encode(list(texts), chat), strict=True))
         return [
             self._split(tokens[prefix], tokens[bare], [tokens[whole] for whole in wholes], request)
             for (prefix, bare, wholes), request in zip(parts, requests, strict=True)
         ]
 
-    def _split(
-        self, prefix: list[int], context: list[int], wholes: list[list[int]], request: LogLikelihood
-    ) -> TokenizedRequest:
-        continuations = tuple(tuple(whole[len(context) :]) for whole in wholes)
-        for text, ids in zip(request.continuations, continuations, strict=True):
-            if not ids:
-                raise ModelError(f"answer {text!r}: expected at least one token, found none")
-        longest = len(context) + max(map(len, continuations))
-        if longest > self.context_length:
-            raise ContextExceeded(
-                f"a prompt of {longest} tokens is {longest - self.context_length} longer than the context "
-                f"of {self.prepared.name!r} ({self.context_length} tokens)"
-            )
+    def _split(self, prefix: list[int], context: list[int], wholes: list[list[int]], request: Request) -> Tokenized:
         if not context:
             raise ModelError("a prompt needs at least one token before the answer, found none")
         shared = 0
@@ -223,7 +185,37 @@ class LanguageModel:
             if ours != theirs:
                 break
             shared += 1
+        if isinstance(request, Generate):
+            self._require_room(len(context) + request.decoding.max_new_tokens)
+            return TokenizedGeneration(tuple(context), shared, request.decoding)
+        continuations = tuple(tuple(whole[len(context) :]) for whole in wholes)
+        for text, ids in zip(request.continuations, continuations, strict=True):
+            if not ids:
+                raise ModelError(f"answer {text!r}: expected at least one token, found none")
+        self._require_room(len(context) + max(map(len, continuations)))
         return TokenizedRequest(tuple(context), shared, continuations)
+
+    def _require_room(self, tokens: int) -> None:
+        if tokens > self.context_length:
+            raise ContextExceeded(
+                f"a prompt of {tokens} tokens is {tokens - self.context_length} longer than the context "
+                f"of {self.prepared.name!r} ({self.context_length} tokens)"
+            )
+
+    @cached_property
+    def end_tokens(self) -> frozenset[int]:
+        """Tokens that end a text: those of tokenizer, configuration and chat template."""
+        ends = getattr(self.config, "eos_token_id", None)
+        found = {self.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
+        return frozenset(token for token in found if token is not None)
+
+    def written(self, tokens: Sequence[int], decoding: Decoding) -> Generated:
+        """Return generated tokens as the answer they are."""
+        raw = self.tokenizer.decode([t for t in tokens if t not in self.end_tokens], skip_special_tokens=True)
+        cuts = [at for stop in decoding.stop_strings if (at := raw.find(stop)) >= 0]
+        ended = bool(cuts) or any(token in self.end_tokens for token in tokens)
+        text = raw[: min(cuts)] if cuts else raw
+        return Generated(text.strip(), tuple(map(int, tokens)), ended)
 
     @cached_property
     def forward(self) -> PackedForward:
@@ -273,11 +265,11 @@ class LanguageModel:
             )
 
 
-def describe_tokens(model: LanguageModel, request: LogLikelihood) -> list[tuple[str, bool]]:
+def describe_tokens(model: LanguageModel, request: Request) -> list[tuple[str, bool]]:
     """Return the pieces of a rendered prompt with a mark on those that are scored, for people to read."""
     tokens: Any = model.tokenize([request])[0]
     pieces = [(model.tokenizer.decode([token]), False) for token in tokens.context]
-    for index, continuation in enumerate(tokens.continuations):
+    for index, continuation in enumerate(getattr(tokens, "continuations", ())):
         if index:
             pieces.append((" | ", False))
         pieces += [(model.tokenizer.decode([token]), True) for token in continuation]

@@ -18,7 +18,7 @@ The model is any transformers causal LM that accepts an attention backend; ours 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -72,19 +72,55 @@ KeyValues = dict[int, tuple[torch.Tensor, torch.Tensor]]  # layer -> (Hkv, S, d)
 
 
 @dataclass
-class _Row:
-    """A segment's place in the slab at hand."""
+class Row:
+    """Some tokens' place in a pass.
 
-    begin: int
-    end: int
+    Attributes:
+        tokens: the tokens.
+        start: position of the first one in its text.
+        past: keys and values of everything before them; None at the start of a text.
+        kept: filled with keys and values up to their end, where something will continue them. May be ``past``.
+        begin: their first row in the pass.
+    """
+
+    tokens: Sequence[int]
+    start: int
     past: KeyValues | None
-    kept: KeyValues | None  # filled where another segment continues this one
+    kept: KeyValues | None
+    begin: int = 0
     masks: dict[int | None, torch.Tensor] = field(default_factory=dict)  # sliding window -> mask
 
+    @property
+    def end(self) -> int:
+        """The row behind the last one."""
+        return self.begin + len(self.tokens)
 
-@dataclass
-class _Slab:
-    rows: list[_Row]
+
+class _Cache:
+    """Keys and values of segments, kept as long as something waits for them.
+
+    Args:
+        plan: its segments wait for their parents.
+        ends: segments that something else waits for, one entry a wait; see :meth:`release`.
+    """
+
+    def __init__(self, plan: ForwardPlan, ends: Sequence[int]) -> None:
+        awaited = [segment.parent for segment in plan.segments if segment.parent >= 0]
+        self.waiting = np.bincount([*awaited, *ends], minlength=len(plan.segments))
+        self.known: dict[int, KeyValues] = {}
+
+    def room(self, index: int) -> KeyValues | None:
+        """Return an empty place for a segment's keys and values; None where nobody waits for them."""
+        if not self.waiting[index]:
+            return None
+        self.known[index] = {}
+        return self.known[index]
+
+    def release(self, index: int) -> None:
+        """One wait for a segment is over; with the last one, forget it."""
+        self.waiting[index] -= 1
+        if not self.waiting[index]:
+            self.known.pop(index, None)
 
 
 def attend_segments(
@@ -94,18 +130,18 @@ def attend_segments(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     *,
-    slab: _Slab,
+    rows: Sequence[Row],
     scaling: float | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
     **_unused: object,
 ) -> tuple[torch.Tensor, None]:
-    """Attention of every segment of a slab to its ancestors and itself.
+    """Attention of every row to its past and itself.
 
     Args:
         query: ``(1, H, N, d)``.
         key, value: ``(1, Hkv, N, d)``.
-        slab: which rows hold which segment.
+        rows: which rows of the pass belong together.
 
     Returns:
         ``(1, N, H, d)``; rows without a segment are zero.
@@ -121,7 +157,7 @@ def attend_segments(
     group = heads // kv_heads
     queries = query[0].unflatten(0, (kv_heads, group))  # (Hkv, G, N, d)
     out = query.new_zeros(tokens, kv_heads, group, width)
-    for row in slab.rows:
+    for row in rows:
         keys, values = key[0, :, row.begin : row.end], value[0, :, row.begin : row.end]  # (Hkv, t, d)
         if row.past is not None:
             past_keys, past_values = row.past[layer]
@@ -137,7 +173,7 @@ def attend_segments(
     return out.view(1, tokens, heads, width), None
 
 
-def _mask(row: _Row, seen: int, group: int, window: int | None, like: torch.Tensor) -> torch.Tensor:
+def _mask(row: Row, seen: int, group: int, window: int | None, like: torch.Tensor) -> torch.Tensor:
     """Additive causal mask ``(G * t, S)``, aligned at the last token; built once per segment, not per layer."""
     mask = row.masks.get(window)
     if mask is None:
@@ -178,7 +214,7 @@ class PackedForward:
         result = np.empty(len(plan.targets), dtype=np.float32)
         for begin in range(0, len(plan.positions), self.head_rows):
             rows = hidden[begin : begin + self.head_rows]
-            logits = self.head(rows).float()  # (head_rows, vocabulary)
+            logits = self.logits(rows)
             normalizer = torch.logsumexp(logits, dim=-1)
             for row in range(min(self.head_rows, len(plan.positions) - begin)):
                 wanted = by_position.get(begin + row, [])
@@ -186,63 +222,67 @@ class PackedForward:
                 result[wanted] = (logits[row, tokens] - normalizer[row]).cpu().numpy()
         return result
 
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """Return ``(head_rows, vocabulary)`` float32 of ``(head_rows, d)`` final states."""
+        return self.head(states).float()
+
     def _hidden(self, plan: ForwardPlan) -> torch.Tensor:
         """Return the final hidden states ``(positions, d)``, rounded up to whole blocks of the head."""
-        blocks = -(-len(plan.positions) // self.head_rows)
-        weight = next(self.trunk.parameters())
-        hidden = torch.zeros(
-            blocks * self.head_rows, self.head.weight.shape[1], dtype=weight.dtype, device=weight.device
-        )
+        hidden = self.empty_states(-(-len(plan.positions) // self.head_rows) * self.head_rows)
         wanted: dict[int, list[tuple[int, int]]] = {}  # segment -> [(offset, position)]
         for position, (segment, offset) in enumerate(plan.positions):
             wanted.setdefault(segment, []).append((offset, position))
-        waiting = np.bincount(
-            [segment.parent for segment in plan.segments if segment.parent >= 0], minlength=len(plan.segments)
-        )
-        cache: dict[int, KeyValues] = {}
-        for slab in plan.slabs:
-            states, begins = self._pass(plan, slab, cache, waiting)
-            for index in slab:
+        for placed, states, _ in self.passes(plan):
+            for index, begin in placed.items():
                 for offset, position in wanted.get(index, ()):
-                    hidden[position] = states[begins[index] + offset]
+                    hidden[position] = states[begin + offset]
         return hidden
 
-    def _pass(
-        self, plan: ForwardPlan, slab: Sequence[int], cache: dict[int, KeyValues], waiting: np.ndarray
-    ) -> tuple[torch.Tensor, dict[int, int]]:
-        """Pass one slab through the trunk: states ``(slab_tokens, d)`` and where each segment begins."""
-        tokens = np.zeros(self.slab_tokens, dtype=np.int64)
-        places = np.zeros(self.slab_tokens, dtype=np.int64)
-        rows: list[_Row] = []
-        begins: dict[int, int] = {}
+    def empty_states(self, rows: int) -> torch.Tensor:
+        """Return ``(rows, d)`` zeros of the trunk's type."""
+        weight = next(self.trunk.parameters())
+        return torch.zeros(rows, self.head.weight.shape[1], dtype=weight.dtype, device=weight.device)
+
+    def passes(
+        self, plan: ForwardPlan, ends: Sequence[int] = ()
+    ) -> Iterator[tuple[dict[int, int], torch.Tensor, _Cache]]:
+        """Pass a plan's slabs through the trunk, one after the other.
+
+        Args:
+            plan: what to pass.
+            ends: segments whose keys and values are wanted; whoever wants them calls the cache's ``release``.
+
+        Yields:
+            Per slab: the first row of each of its segments; the states ``(slab_tokens, d)``; the cache.
+        """
+        cache = _Cache(plan, ends)
+        for slab in plan.slabs:
+            segments = {index: plan.segments[index] for index in slab}
+            # A parent may lie in the same slab: in each layer its keys and values are there before the child's turn.
+            room = {index: cache.room(index) for index in slab}
+            rows = [
+                Row(segment.tokens, segment.start, cache.known.get(segment.parent), room[index])
+                for index, segment in segments.items()
+            ]
+            states = self.trunk_pass(rows, self.slab_tokens)
+            for segment in segments.values():
+                if segment.parent >= 0:
+                    cache.release(segment.parent)
+            yield {index: row.begin for index, row in zip(slab, rows, strict=True)}, states, cache
+
+    def trunk_pass(self, rows: Sequence[Row], size: int) -> torch.Tensor:
+        """Pass rows side by side through the trunk: states ``(size, d)``, behind the last row meaningless."""
+        tokens, places = np.zeros((2, size), dtype=np.int64)
         begin = 0
-        for index in slab:
-            segment = plan.segments[index]
-            end = begin + len(segment.tokens)
-            tokens[begin:end] = segment.tokens
-            places[begin:end] = np.arange(segment.start, segment.start + len(segment.tokens))
-            kept: KeyValues | None = {} if waiting[index] else None
-            if kept is not None:
-                cache[index] = kept
-            rows.append(_Row(begin, end, cache.get(segment.parent), kept))
-            begins[index] = begin
-            begin = end
+        for row in rows:
+            row.begin = begin
+            begin = row.end
+            tokens[row.begin : row.end] = row.tokens
+            places[row.begin : row.end] = np.arange(row.start, row.start + len(row.tokens))
         device = self.head.weight.device
-        states = self.trunk(
+        return self.trunk(
             input_ids=torch.from_numpy(tokens).to(device)[None],
             position_ids=torch.from_numpy(places).to(device)[None],
             use_cache=False,
-            slab=_Slab(rows),
+            rows=rows,
         ).last_hidden_state[0]
-        self._release(plan, slab, cache, waiting)
-        return states, begins
-
-    @staticmethod
-    def _release(plan: ForwardPlan, slab: Sequence[int], cache: dict[int, KeyValues], waiting: np.ndarray) -> None:
-        """Forget keys and values that no later segment continues."""
-        for index in slab:
-            parent = plan.segments[index].parent
-            if parent >= 0:
-                waiting[parent] -= 1
-                if not waiting[parent]:
-                    cache.pop(parent, None)

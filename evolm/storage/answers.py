@@ -1,7 +1,8 @@
 """The answer cache: what the model said, never what a scorer made of it (SQLite, write-ahead log).
 
 A key covers everything an answer depends on: the model's fingerprint, the numeric profile, the tokens and
-where they are cut. A value is the float32 log-probabilities of all continuations' tokens, one after another.
+where they are cut, how text is decoded. A value is an array's bytes: the float32 log-probabilities of all
+continuations' tokens, one after another, or the int32 tokens that were written.
 """
 
 from __future__ import annotations
@@ -34,32 +35,31 @@ class AnswerStore:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, logprobs BLOB NOT NULL) WITHOUT ROWID"
+                "CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, answer BLOB NOT NULL) WITHOUT ROWID"
             )
         except sqlite3.Error as error:
             raise RunError(f"{path}: the answers cannot be opened: {error}") from None
 
-    def get(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
-        """Return the stored answers among ``keys``: key -> ``(n_tokens,)`` float32."""
-        found: dict[bytes, np.ndarray] = {}
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the stored answers among ``keys``: key -> the array's bytes."""
+        found: dict[bytes, bytes] = {}
         for begin in range(0, len(keys), VARIABLES):
             part = keys[begin : begin + VARIABLES]
             marks = ",".join("?" * len(part))
-            rows = self._connection.execute(f"SELECT key, logprobs FROM answers WHERE key IN ({marks})", part)
-            found.update((bytes(key), np.frombuffer(blob, dtype="<f4")) for key, blob in rows)
+            rows = self._connection.execute(f"SELECT key, answer FROM answers WHERE key IN ({marks})", part)
+            found.update((bytes(key), bytes(answer)) for key, answer in rows)
         return found
 
-    def put(self, answers: Mapping[bytes, np.ndarray]) -> None:
+    def put(self, answers: Mapping[bytes, bytes]) -> None:
         """Store answers in one transaction.
 
         Raises:
             RunError: if the disk refuses.
         """
-        rows = [(key, np.asarray(values, dtype="<f4").tobytes()) for key, values in answers.items()]
         try:
             with self._connection:
                 self._connection.execute("BEGIN")
-                self._connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", rows)
+                self._connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", answers.items())
         except sqlite3.Error as error:
             raise RunError(f"the answers cannot be stored: {error}") from None
 
@@ -71,7 +71,9 @@ class AnswerStore:
         self._connection.close()
 
 
-def answer_key(scope: bytes, context: Sequence[int], cut: int, continuations: Sequence[Sequence[int]]) -> bytes:
+def answer_key(
+    scope: bytes, context: Sequence[int], cut: int, continuations: Sequence[Sequence[int]], decoding: str = ""
+) -> bytes:
     """Return 20 bytes that identify an answer.
 
     Args:
@@ -79,7 +81,8 @@ def answer_key(scope: bytes, context: Sequence[int], cut: int, continuations: Se
         context: tokens of prefix and item.
         cut: length of the prefix; another cut is other arithmetic.
         continuations: tokens of each continuation.
+        decoding: how text is written, where it is; as JSON.
     """
     lengths = [len(context), cut, *map(len, continuations)]
     flat = np.array([len(lengths), *lengths, *context, *(t for c in continuations for t in c)], dtype="<i8")
-    return hashlib.sha256(scope + flat.tobytes()).digest()[:20]
+    return hashlib.sha256(scope + flat.tobytes() + decoding.encode()).digest()[:20]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from evolm.evaluation import Engine
-from evolm.models import Answer, LanguageModel, LogLikelihood
+from evolm.models import Answer, Decoding, Generate, Generated, LanguageModel, LogLikelihood, Request
 from evolm.models.profile import best_dtype
 from evolm.storage import AnswerStore
 
@@ -41,7 +42,16 @@ def fresh(model: LanguageModel, n_jobs: int = 1) -> Engine:
     return Engine(model, AnswerStore(":memory:"), n_jobs)
 
 
-def answers(model: LanguageModel, requests: Sequence[LogLikelihood]) -> list[Answer]:
+def texts_asked(requests: Sequence[LogLikelihood]) -> list[Generate]:
+    """The same contexts to be continued, every third greedily, the others drawn; answers of many lengths."""
+    decodings = [
+        Decoding(max_new_tokens=3 + index % 11, temperature=(0.0, 0.7, 1.3)[index % 3], top_p=0.9, sample=index % 4)
+        for index in range(len(requests))
+    ]
+    return [Generate(r.prefix, r.item, decoding) for r, decoding in zip(requests, decodings, strict=True)]
+
+
+def answers(model: LanguageModel, requests: Sequence[Request]) -> list[Any]:
     """Answers that no cache has seen before."""
     engine = fresh(model)
     try:
@@ -132,6 +142,48 @@ def test_the_two_dtypes_answer_under_different_keys(tiny_model: Callable[..., La
         engine.close()
 
 
+# -- generated text ------------------------------------------------------------------------------------------
+
+
+def test_texts_are_the_same_in_any_company(model: LanguageModel) -> None:
+    requests = texts_asked(asked(5, 9, seed=6))  # more texts than grow at a time
+    assert len(requests) > model.profile.decode_rows
+    reference = answers(model, requests)
+    assert len({len(answer.tokens) for answer in reference}) > 3
+    order = np.random.default_rng(7).permutation(len(requests))
+    mixed = answers(model, [r for i in order for r in (requests[i], STRANGERS[i % len(STRANGERS)])])[::2]
+    assert [mixed[place] for place in np.argsort(order)] == reference
+    assert [answers(model, [request])[0] for request in requests[:12]] == reference[:12]
+
+
+def test_workers_write_the_same_texts(
+    tiny_model: Callable[..., LanguageModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evolm.evaluation import engine as engines
+    from evolm.evaluation import plan
+
+    requests = texts_asked(REQUESTS)
+    expected = answers(tiny_model("bfloat16"), requests)
+    monkeypatch.setattr(engines, "batches", lambda requests, target: plan.batches(requests, target=300))
+    engine = fresh(tiny_model("bfloat16"), n_jobs=2)
+    try:
+        assert engine.answer(requests) == expected
+    finally:
+        engine.close()
+
+
+def test_cached_texts_are_the_fresh_ones(model: LanguageModel, tmp_path: Path) -> None:
+    requests = texts_asked(REQUESTS)
+    found = []
+    for known in (0, len(requests)):
+        engine = Engine(model, AnswerStore(tmp_path / "answers.sqlite"))
+        found.append(engine.answer(requests))
+        assert engine.usage.cache_hits == known
+        engine.close()
+    assert found[0] == found[1]
+    assert all(isinstance(answer, Generated) for answer in found[0])
+
+
 # -- the real model ------------------------------------------------------------------------------------------
 
 
@@ -150,3 +202,12 @@ def test_a_real_model_gives_the_same_bits_in_any_company(real: LanguageModel) ->
     mixed = answers(real, [(requests + strangers)[i] for i in order])
     assert same_bits([mixed[place] for place in np.argsort(order)][:12], reference)
     assert same_bits(answers(real, requests[5:6]) + answers(real, requests[9:11]), [reference[i] for i in (5, 9, 10)])
+
+
+@pytest.mark.real_model
+def test_a_real_model_writes_the_same_texts_in_any_company(real: LanguageModel) -> None:
+    requests = texts_asked(asked(3, 4, seed=3))
+    reference = answers(real, requests)
+    mixed = answers(real, [*asked(2, 3, seed=4), *requests[::-1]])
+    assert mixed[6:][::-1] == reference
+    assert answers(real, requests[4:6]) == reference[4:6]

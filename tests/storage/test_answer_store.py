@@ -19,10 +19,10 @@ def key(number: int) -> bytes:
 def test_a_reopened_store_has_the_same_bits(tmp_path: Path) -> None:
     values = np.array([-0.1, -1e-30, -np.inf, np.nan], dtype=np.float32)
     store = AnswerStore(tmp_path / "a.sqlite")
-    store.put({key(1): values})
+    store.put({key(1): values.tobytes()})
     store.close()
     again = AnswerStore(tmp_path / "a.sqlite")
-    assert again.get([key(1)])[key(1)].tobytes() == values.tobytes()
+    assert again.get([key(1)])[key(1)] == values.tobytes()
     assert len(again) == 1
     again.close()
 
@@ -31,19 +31,19 @@ def test_more_keys_than_sqlite_takes_in_one_statement() -> None:
     store = AnswerStore(":memory:")
     limit = sqlite3.connect(":memory:").getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
     count = min(limit, 40_000) + 7
-    store.put({key(i): np.array([i], dtype=np.float32) for i in range(0, count, 2)})
+    store.put({key(i): str(i).encode() for i in range(0, count, 2)})
     found = store.get([key(i) for i in range(count)])
     assert len(found) == len(store) == -(-count // 2)
-    assert all(found[key(i)][0] == i for i in range(0, count, 1000))
+    assert all(found[key(i)] == str(i).encode() for i in range(0, count, 1000))
     store.close()
 
 
 def test_an_unknown_key_is_left_out_and_a_known_one_replaced() -> None:
     store = AnswerStore(":memory:")
-    store.put({key(1): np.array([1.0])})
-    store.put({key(1): np.array([2.0])})
+    store.put({key(1): b"one"})
+    store.put({key(1): b"two"})
     assert list(store.get([key(2), key(1)])) == [key(1)]
-    assert store.get([key(1)])[key(1)][0] == 2
+    assert store.get([key(1)])[key(1)] == b"two"
     assert store.get([]) == {}
     store.close()
 

@@ -1,0 +1,126 @@
+"""Written text: what transformers writes greedily, distributions when drawn, ends where it should."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from evolm.errors import ContextExceeded
+from evolm.evaluation import Engine
+from evolm.models import Decoding, Generate, Generated, LanguageModel
+from evolm.models.decoding import choose_token
+from evolm.storage import AnswerStore
+
+
+def write(model: LanguageModel, *requests: Generate) -> list[Generated]:
+    engine = Engine(model, AnswerStore(":memory:"))
+    try:
+        return engine.answer(requests)
+    finally:
+        engine.close()
+
+
+def plain_greedy(model: LanguageModel, request: Generate) -> list[int]:
+    """Greedy decoding with transformers' own attention and one full pass a token."""
+    weights = model.forward.model
+    tokens = list(model.tokenize([request])[0].context)
+    written: list[int] = []
+    weights.set_attn_implementation("eager")
+    try:
+        with torch.inference_mode():
+            for _ in range(request.decoding.max_new_tokens):
+                logits = weights(input_ids=torch.tensor([tokens + written]), use_cache=False).logits[0, -1]
+                written.append(int(logits.argmax()))
+                if written[-1] in model.end_tokens:
+                    break
+    finally:
+        weights.set_attn_implementation("evolm_segments")
+    return written
+
+
+PROMPTS = ["Spam?\n\nText: win a prize\nLabel:", "hello", "Text: " + "so long " * 30 + "\nLabel:", "A"]
+
+
+@pytest.mark.parametrize("chat", [True, False])
+def test_greedy_text_is_what_transformers_writes(chat: bool, tiny_model: Callable[..., LanguageModel]) -> None:
+    model = tiny_model()
+    requests = [Generate("", prompt, Decoding(max_new_tokens=20), chat=chat) for prompt in PROMPTS]
+    answers = write(model, *requests)
+    assert [list(answer.tokens) for answer in answers] == [plain_greedy(model, request) for request in requests]
+    assert len({answer.tokens for answer in answers}) == len(PROMPTS)
+
+
+@pytest.mark.real_model
+def test_a_real_model_writes_what_transformers_writes(smollm2: Callable[[str], LanguageModel]) -> None:
+    model = smollm2("float32")
+    request = Generate("", "What is the capital of France? Answer in one sentence.", Decoding(max_new_tokens=16))
+    (answer,) = write(model, request)
+    assert list(answer.tokens) == plain_greedy(model, request)
+    assert "Paris" in answer.text
+
+
+def test_text_ends_before_a_stop_string_and_says_so(tiny_model: Callable[..., LanguageModel]) -> None:
+    model = tiny_model("float32", "off")
+    (whole,) = write(model, Generate("", "hello", Decoding(max_new_tokens=12)))
+    assert not whole.finished
+    raw = model.tokenizer.decode(whole.tokens)
+    stop = raw[5]
+    (cut,) = write(model, Generate("", "hello", Decoding(max_new_tokens=12, stop_strings=(stop, "never"))))
+    assert cut.text == raw[: raw.index(stop)].strip()
+    assert cut.finished
+    assert whole.tokens[: len(cut.tokens)] == cut.tokens
+    assert len(cut.tokens) < len(whole.tokens)
+
+
+def test_the_end_of_text_token_ends_the_text(tiny_model: Callable[..., LanguageModel]) -> None:
+    model = tiny_model("float32", "off")
+    (end,) = model.end_tokens
+    answer = model.written([72, 73, end], Decoding())
+    assert answer == Generated(model.tokenizer.decode([72, 73]).strip(), (72, 73, end), True)
+
+
+def test_the_longest_answer_must_fit_the_context(tiny_model: Callable[..., LanguageModel]) -> None:
+    model = tiny_model("float32", "off")
+    room = 512 - len(model.tokenize([Generate("", "hello", Decoding(1))])[0].context)
+    assert model.tokenize([Generate("", "hello", Decoding(room))])
+    with pytest.raises(ContextExceeded, match="1 longer than the context"):
+        model.tokenize([Generate("", "hello", Decoding(room + 1))])
+
+
+def test_draws_differ_by_their_number_and_by_nothing_else(tiny_model: Callable[..., LanguageModel]) -> None:
+    model = tiny_model("float32", "off")
+    drawn = Decoding(max_new_tokens=10, temperature=1.0)
+    requests = [Generate("", "hello", replace(drawn, sample=sample)) for sample in (0, 1, 2, 0)]
+    first, second, third, again = write(model, *requests)
+    assert first == again
+    assert len({first.tokens, second.tokens, third.tokens}) == 3
+    assert write(model, requests[1]) == [second]
+
+
+LOGITS = np.log(np.array([0.1, 0.4, 0.05, 0.3, 0.15], dtype=np.float32))
+
+
+def frequencies(decoding: Decoding, draws: int = 4000) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    counts = Counter(choose_token(LOGITS, decoding, rng) for _ in range(draws))
+    return np.array([counts[token] / draws for token in range(len(LOGITS))])
+
+
+@pytest.mark.parametrize(
+    ("decoding", "expected"),
+    [
+        (Decoding(temperature=1.0), [0.1, 0.4, 0.05, 0.3, 0.15]),
+        (Decoding(temperature=1.0, top_k=2), [0, 4 / 7, 0, 3 / 7, 0]),
+        (Decoding(temperature=1.0, top_p=0.6), [0, 4 / 7, 0, 3 / 7, 0]),
+        (Decoding(temperature=1.0, top_p=0.39), [0, 1, 0, 0, 0]),
+        (Decoding(temperature=0.5), np.array([0.01, 0.16, 0.0025, 0.09, 0.0225]) / 0.285),
+        (Decoding(temperature=0.0), [0, 1, 0, 0, 0]),
+    ],
+)
+def test_tokens_are_drawn_from_the_filtered_distribution(decoding: Decoding, expected: list[float]) -> None:
+    assert np.allclose(frequencies(decoding), expected, atol=0.03)
