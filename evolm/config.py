@@ -60,14 +60,33 @@ class DataFiles(Section):
 
 class TaskSection(Section):
     name: str = Field("", description="shown in reports; empty = the name of the data file")
-    kind: str = Field("classification", description="kind of task")
-    data: str | DataFiles = Field(description="file beside campaign.toml, package:DIST/FILE, or one file per split")
-    columns: dict[str, str] = Field(description="template field -> column; the field `label` is the gold answer")
+    kind: str = Field("classification", description="classification | choice | generation")
+    data: str | DataFiles = Field(
+        description="file beside campaign.toml, package:DIST/FILE, datasets:OWNER/NAME[/CONFIG][#SPLIT], "
+        "or one of these per split"
+    )
+    columns: dict[str, str | list[str]] = Field(
+        description="template field -> column; `label` is the gold answer; "
+        "`options` of a choice task is one column or a list of them"
+    )
     labels: dict[str, str] | list[str] = Field(
         default_factory=dict,
         description="raw value -> word; a list = the words of a task without gold; empty = the values themselves",
     )
-    metric: str = Field("balanced_accuracy", description="accuracy | balanced_accuracy | macro_f1")
+    gold: Literal["use", "audit"] = Field(
+        "use", description="audit = gold labels are hidden from the search and only judge what it found"
+    )
+    answer_key: Literal["auto", "text", "letter", "index", "number"] = Field(
+        "auto", description="what `label` names an option by; index counts from 0, number from 1; auto = what fits"
+    )
+    metric: str = Field(
+        "",
+        description="accuracy | balanced_accuracy | macro_f1 | exact_match | chrf | perplexity; "
+        "empty = the kind's own: balanced_accuracy, accuracy for choice, chrf for generation",
+    )
+    normalization: Literal["auto", "sum", "tokens", "characters"] = Field(
+        "auto", description="of answers' log-probabilities; auto = sum where all have as many tokens, else tokens"
+    )
     pattern: str = Field("", description="regular expression with named groups that cuts text lines into columns")
     exclude: str = Field("", description="regular expression; rows with a matching field are dropped")
     max_chars: int = Field(0, ge=0, description="rows with a longer field are dropped; 0 = no limit")
@@ -81,10 +100,24 @@ class TaskSection(Section):
             return {str(key): value for key, value in labels.items()}
         return labels
 
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Columns of the data that the task reads, each once."""
+        groups = [[column] if isinstance(column, str) else column for column in self.columns.values()]
+        return tuple(dict.fromkeys(column for group in groups for column in group))
+
 
 class TemplateSection(Section):
-    item: str = Field("", description="sandboxed Jinja2; empty = a line per field, then `Label:`")
-    answer: str = Field(" {{ label }}", description="what follows the item; `label` is the label's word")
+    item: str = Field(
+        "",
+        description="sandboxed Jinja2; a choice task's may use `options`, a list; "
+        "empty = a line per field, then `Label:` (`Answer:` for choice and generation)",
+    )
+    answer: str = Field(
+        " {{ label }}",
+        description="what follows the item; `label` is the label's word, the option or the target text; "
+        "a choice task's may use `letter`",
+    )
     separator: str = Field("\n\n", description="between instruction, demonstrations and item")
     system: str = Field("", description="system message; empty = none, not the tokenizer's silent default")
 
@@ -95,6 +128,10 @@ class PromptSpaceSection(Section):
     verbalizers: dict[str, list[str]] = Field(
         default_factory=dict, description="label -> words that may stand for it"
     )
+    calibration: bool = Field(
+        True,
+        description="whether label probabilities may be divided by those of a content-free input (a gene)",
+    )
     max_tokens: int = Field(600, gt=0, description="longest prompt, item excluded")
 
 
@@ -102,8 +139,33 @@ class SpaceSection(Section):
     prompt: PromptSpaceSection = PromptSpaceSection()
 
 
+class GenerationSection(Section):
+    max_new_tokens: int = Field(64, gt=0, description="longest answer")
+    stop_strings: list[str] = Field(["\n"], description="an answer ends before the first of these")
+    temperature: float = Field(
+        0.0, ge=0, description="0 = greedy; else tokens are drawn, with the request's own seed"
+    )
+    top_p: float = Field(1.0, gt=0, le=1, description="draw from the likeliest tokens that reach this probability")
+    top_k: int = Field(0, ge=0, description="draw from so many likeliest tokens; 0 = all")
+
+    @field_validator("stop_strings")
+    @classmethod
+    def _no_empty_stop(cls, stops: list[str]) -> list[str]:
+        """An empty text stands in every answer, before its first character."""
+        if "" in stops:
+            raise ValueError("expected texts, found an empty one")
+        return stops
+
+
 class FitnessSection(Section):
-    combine: Literal["sum"] = Field("sum", description="weighted sum of the scorers")
+    combine: Literal["sum", "pareto"] = Field(
+        "sum", description="sum = weighted sum of the scorers; pareto = an objective each, with strategy nsga2"
+    )
+    pick: Literal["first", "knee"] = Field(
+        "first",
+        description="best of a front: first = highest in the scorer named first; knee = largest sum of objectives, "
+        "each scaled to the front's range",
+    )
 
 
 class BudgetSection(Section):
@@ -124,24 +186,24 @@ class BaselinesSection(Section):
     prior_corrected: bool = Field(True, description="best founder with contextual calibration")
 
 
-def _default_scorers() -> dict[str, float | dict[str, Any]]:
-    return {"label_likelihood": 1.0}
-
-
 class Campaign(Section):
     """A whole campaign file, every default filled in."""
 
     schema_version: Literal[1] = Field(SCHEMA, alias="schema", description="version of this format")
     name: str = Field("", description="shown in reports; empty = the folder's name")
     seed: int = Field(0, description="of the search, never of the split")
-    founders: list[str] = Field(default_factory=list, description="JSONL files; [] = written from the labels")
+    founders: list[str] = Field(
+        default_factory=list, description="JSONL files, runs or founding populations; [] = written from the task"
+    )
     model: ModelSection
     task: TaskSection
     template: TemplateSection = TemplateSection()
+    generation: GenerationSection = GenerationSection()
     space: SpaceSection = SpaceSection()
     scorers: dict[str, float | dict[str, Any]] = Field(
-        default_factory=_default_scorers,
-        description="name = weight, or a table with `weight`",
+        default_factory=dict,
+        description="name = weight, or a table with `weight`; "
+        "empty = label_likelihood, or the metric of a generation task",
     )
     fitness: FitnessSection = FitnessSection()
     strategy: dict[str, Any] = Field(default_factory=lambda: {"name": "genetic"}, description="name and its own keys")

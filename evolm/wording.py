@@ -15,3 +15,8 @@ def listed(names: Iterable[object], most: int = 12) -> str:
     known = [repr(str(name)) for name in names]
     shown = ", ".join(known[:most]) or "none"
     return shown if len(known) <= most else f"{shown} and {len(known) - most} more"
+
+
+def headline(docstring: str | None) -> str:
+    """Return the first line of a docstring."""
+    return (docstring or "").strip().partition("\n")[0]

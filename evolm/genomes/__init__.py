@@ -7,7 +7,8 @@ from typing import Any
 
 from evolm.errors import GenomeError, nearest
 from evolm.genomes.base import Genome, diversity
-from evolm.genomes.prompt import Demonstration, PromptGenome, PromptSpace
+from evolm.genomes.prompt import Demonstration, PromptGenome
+from evolm.genomes.prompt_space import PromptSpace
 
 GENOMES: dict[str, Any] = {
     PromptGenome.kind: PromptGenome,

@@ -1,4 +1,4 @@
-"""Model-free operators on prompts: instruction, demonstrations, verbalizers.
+"""Model-free operators on prompts: instruction, demonstrations, verbalizers, calibration.
 
 Edits of an instruction follow GrIPS (Prasad 2022, https://arxiv.org/abs/2203.07281): delete, swap and
 duplicate its pieces. GrIPS finds phrases with a parser; here a piece is a sentence, or a phrase between commas
@@ -144,14 +144,15 @@ def _with_demonstrations(
 def uniform_crossover(
     rng: np.random.Generator, space: PromptSpace, first: PromptGenome, second: PromptGenome
 ) -> PromptGenome | None:
-    """Take instruction, demonstrations and each label's word from either parent."""
-    theirs = rng.random(2 + len(space.labels)) < 0.5
-    words = {label: (second if theirs[2 + index] else first).word(label) for index, label in enumerate(space.labels)}
+    """Take instruction, demonstrations, calibration and each label's word from either parent."""
+    theirs = rng.random(3 + len(space.labels)) < 0.5
+    words = {label: (second if theirs[3 + index] else first).word(label) for index, label in enumerate(space.labels)}
     return replace(
         first,
         instruction=second.instruction if theirs[0] and space.instruction else first.instruction,
         demonstrations=second.demonstrations if theirs[1] else first.demonstrations,
         verbalizers=tuple(sorted((label, word) for label, word in words.items() if word != label)),
+        calibrated=(second if theirs[2] else first).calibrated,
     )
 
 
@@ -166,6 +167,11 @@ def verbalizer_replace(rng: np.random.Generator, space: PromptSpace, genome: Pro
     return replace(genome, verbalizers=tuple(sorted((k, v) for k, v in words.items() if k != v)))
 
 
+def calibration_toggle(rng: np.random.Generator, space: PromptSpace, genome: PromptGenome) -> PromptGenome | None:
+    """Switch contextual calibration on or off."""
+    return replace(genome, calibrated=not genome.calibrated) if space.calibration else None
+
+
 MUTATIONS = {
     instruction_delete: 1.0,
     instruction_swap: 0.5,
@@ -175,6 +181,7 @@ MUTATIONS = {
     demonstrations_replace: 2.0,
     demonstrations_shuffle: 1.0,
     verbalizer_replace: 1.0,
+    calibration_toggle: 0.5,
 }
 CROSSOVERS = {
     uniform_crossover: 1.0,

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from evolm.location import locate
-from evolm.tasks.checks import KINDS
-from evolm.tasks.metrics import CLASSIFICATION_METRICS
-from evolm.tasks.rows import Item
+from evolm.tasks.items import Item
+from evolm.tasks.kinds import KINDS, Kind
+from evolm.tasks.loading import load_task, read_items
+from evolm.tasks.metrics import METRICS, Metric
 from evolm.tasks.sources import READERS, read_table
 from evolm.tasks.splitting import SPLITS
-from evolm.tasks.task import Task, load_task, read_items
+from evolm.tasks.task import Task
 from evolm.tasks.template import Template
 
 __all__ = [
-    "CLASSIFICATION_METRICS",
     "KINDS",
+    "METRICS",
     "READERS",
     "SPLITS",
     "Item",
+    "Kind",
+    "Metric",
     "Task",
     "Template",
     "load_task",

@@ -1,34 +1,68 @@
-"""What must hold before a task is used: settings that agree, labels that differ, templates that render."""
+"""What must hold before a task is used: settings that agree, and templates that render."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from evolm.config import TaskSection
-from evolm.errors import ConfigError, DataError, nearest
-from evolm.tasks.metrics import CLASSIFICATION_METRICS
-from evolm.tasks.rows import Item
-from evolm.tasks.template import LABEL, Template
+from evolm.errors import ConfigError, nearest
+from evolm.tasks.items import LABEL, OPTIONS, Item
+from evolm.tasks.kinds import KINDS, Kind
+from evolm.tasks.metrics import METRICS
+from evolm.tasks.template import Template
 from evolm.wording import listed
-
-KINDS = {"classification": "the answer is one of a fixed set of labels"}
 
 
 def check_settings(section: TaskSection) -> None:
     """Check ``[task]`` for what its types alone don't say.
 
     Raises:
-        ConfigError: for an unknown kind or metric, no field, or columns and labels that disagree about gold.
+        ConfigError: for an unknown kind or metric, no field, or settings that contradict each other or the kind.
     """
     if section.kind not in KINDS:
         raise ConfigError(
             f"task.kind: expected {listed(KINDS)}, found {section.kind!r}{nearest(section.kind, KINDS)}"
         )
-    if section.metric not in CLASSIFICATION_METRICS:
-        near = nearest(section.metric, CLASSIFICATION_METRICS)
-        raise ConfigError(f"task.metric: expected {listed(CLASSIFICATION_METRICS)}, found {section.metric!r}{near}")
-    if not set(section.columns) - {LABEL}:
-        raise ConfigError("task.columns: expected a field besides `label`, found none")
+    kind = KINDS[section.kind]
+    _check_metric(section.metric, kind)
+    _check_columns(section, kind)
+    if kind.labels:
+        _check_where_labels_come_from(section)
+    elif section.labels:
+        raise ConfigError(f"task.labels: expected none for {kind.name}, found {listed(section.labels)}")
+    if section.gold == "audit" and LABEL not in section.columns:
+        raise ConfigError("task.gold: 'audit' needs gold, but task.columns maps no `label`")
+    if section.answer_key != "auto" and not kind.options:
+        raise ConfigError(
+            f"task.answer_key: expected 'auto' where rows bring no options, found {section.answer_key!r}"
+        )
+
+
+def _check_metric(name: str, kind: Kind) -> None:
+    known = [metric.name for metric in METRICS.values() if kind.name in metric.kinds]
+    if name and name not in known:
+        raise ConfigError(
+            f"task.metric: expected {listed(known)} for {kind.name}, found {name!r}{nearest(name, known)}"
+        )
+
+
+def _check_columns(section: TaskSection, kind: Kind) -> None:
+    special = {LABEL, OPTIONS} if kind.options else {LABEL}
+    if not set(section.columns) - special:
+        raise ConfigError(f"task.columns: expected a field besides `{'`, `'.join(sorted(special))}`, found none")
+    if kind.options and OPTIONS not in section.columns:
+        raise ConfigError("task.columns: expected a column, or a list of columns, for `options`, found none")
+    for name, column in section.columns.items():
+        if isinstance(column, list) and not (kind.options and name == OPTIONS):
+            raise ConfigError(
+                f"task.columns.{name}: expected one column, found {listed(column)}; "
+                "only `options` of a choice task may be a list"
+            )
+        if isinstance(column, list) and len(column) < 2:
+            raise ConfigError(f"task.columns.{name}: expected several columns in a list, found {listed(column)}")
+
+
+def _check_where_labels_come_from(section: TaskSection) -> None:
     if LABEL in section.columns and isinstance(section.labels, list):
         raise ConfigError(
             "task.labels: a list means a task without gold, but task.columns maps `label`; "
@@ -41,41 +75,27 @@ def check_settings(section: TaskSection) -> None:
         )
 
 
-def distinct_labels(section: TaskSection, words: Mapping[str, str] | None) -> tuple[str, ...]:
-    """Return the labels' words in order, each once.
-
-    Args:
-        section: its ``labels`` count where ``words`` is None (a task without gold).
-        words: raw value -> word; several values may share a word.
+def check_rendering(template: Template, labels: Sequence[str], items: Sequence[Item]) -> None:
+    """Render every item and answer once, so that what fails does so before a model is loaded.
 
     Raises:
-        ConfigError: for an empty word, or a word given twice to a task without gold.
-        DataError: if there are fewer than two labels.
+        ConfigError: if two labels, or two options of an item, have the same answer, or one has none.
+        DataError: if a template fails on a row.
     """
-    given = list(section.labels) if words is None else list(words.values())
-    if any(not word.strip() for word in given):
-        raise ConfigError("task.labels: expected words, found an empty one")
-    labels = tuple(dict.fromkeys(given))
-    if words is None and len(labels) < len(given):
-        raise ConfigError(f"task.labels: expected each word once, found {listed(given)}")
-    if len(labels) < 2:
-        raise DataError(f"task.labels: expected at least two labels, found {listed(labels)}")
-    return labels
+    if labels:
+        _check_answers(template, labels, "label")
+    for item in items:
+        template.item(item.fields, item.options)
+        if item.options:
+            _check_answers(template, item.options, "option")
+        elif not labels and item.gold is not None:
+            _check_answers(template, [item.gold], "target")
 
 
-def check_rendering(template: Template, labels: Sequence[str], splits: Mapping[str, Sequence[Item]]) -> None:
-    """Render every answer and item once, so that what fails does so before a model is loaded.
-
-    Raises:
-        ConfigError: if two labels have the same answer, or one has none.
-        DataError: if the item template fails on a row.
-    """
-    answers = [template.answer(label) for label in labels]
-    for label, answer in zip(labels, answers, strict=True):
+def _check_answers(template: Template, words: Sequence[str], noun: str) -> None:
+    answers = [template.answer(word, index) for index, word in enumerate(words)]
+    for word, answer in zip(words, answers, strict=True):
         if not answer.strip() or answers.count(answer) > 1:
             raise ConfigError(
-                f"template.answer: expected a different text for each label, found {answer!r} for {label!r}"
+                f"template.answer: expected a different text for each {noun}, found {answer!r} for {word!r}"
             )
-    for items in splits.values():
-        for item in items:
-            template.item(item.fields)

@@ -1,19 +1,46 @@
-"""What a classifier's predictions are worth: pure functions of predicted and gold label indices.
+"""What a model's answers are worth: pure functions of outcomes and gold.
 
-Every metric lies in [0, 1] and higher is better. A prediction of -1 means "no prediction": it is wrong for
-its row and belongs to no class, so it lowers recall but no class's precision.
+Every metric lies in [0, 1] and higher is better. An *outcome* is what came of an item: for classification and
+choice the index of the predicted label or option, for generation a number that says how good the text was.
+A prediction of -1 means "no prediction": it is wrong for its row and belongs to no class, so it lowers recall
+but no class's precision.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypedDict
+from dataclasses import dataclass
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from evolm.tasks.text_metrics import chrf, exact_match
+
 Indices = NDArray[np.integer]
-Metric = Callable[[Indices, Indices, int], float]
+Outcomes = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a task may be judged by.
+
+    Attributes:
+        name: what ``task.metric`` says.
+        kinds: names of the kinds of tasks that it fits.
+        summary: what it is, for people.
+        function: from ``(n,)`` outcomes, ``(n,)`` gold indices (zeros for generation) and the number of labels to
+            a number in [0, 1].
+        compare: from a written text and its target to that item's outcome, where outcomes come from texts.
+        worst: outcome of an item that could not be answered.
+    """
+
+    name: str
+    kinds: tuple[str, ...]
+    summary: str
+    function: Callable[[Outcomes, Indices, int], float]
+    compare: Callable[[str, str], float] | None = None
+    worst: float = -1
 
 
 class ClassScores(TypedDict):
@@ -113,8 +140,46 @@ def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.floa
     return np.where(whole > 0, part / np.maximum(whole, 1), 0.0)
 
 
-CLASSIFICATION_METRICS: dict[str, Metric] = {
-    "accuracy": accuracy,
-    "balanced_accuracy": balanced_accuracy,
-    "macro_f1": macro_f1,
+def mean_outcome(outcomes: Outcomes, gold: Indices, n_labels: int) -> float:
+    """Return the mean of the ``(n,)`` outcomes; gold is already in them."""
+    _check_numbers(outcomes)
+    return float(np.mean(outcomes))
+
+
+def inverse_perplexity(outcomes: Outcomes, gold: Indices, n_labels: int) -> float:
+    """Return exp of the mean of ``(n,)`` log-probabilities (nats) per target token: 1 / perplexity."""
+    _check_numbers(outcomes)
+    return float(np.exp(np.mean(outcomes)))
+
+
+def _check_numbers(outcomes: Outcomes) -> None:
+    if np.ndim(outcomes) != 1 or not len(outcomes):
+        raise ValueError(f"outcomes: expected an array (n,) with n > 0, found {np.shape(outcomes)}")
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("balanced_accuracy", ("classification",), "Mean recall of the labels.", balanced_accuracy),
+        Metric("accuracy", ("classification", "choice"), "Share of right answers.", accuracy),
+        Metric("macro_f1", ("classification",), "Mean F1 of the labels.", macro_f1),
+        Metric(
+            "chrf", ("generation",), "Mean chrF of the texts, by sacrebleu, from 0 to 1.", mean_outcome, chrf, 0.0
+        ),
+        Metric(
+            "exact_match",
+            ("generation",),
+            "Share of texts that equal their target but for case and white space.",
+            mean_outcome,
+            exact_match,
+            0.0,
+        ),
+        Metric(
+            "perplexity",
+            ("generation",),
+            "Inverse perplexity of the targets, the geometric mean probability of their tokens: higher is better.",
+            inverse_perplexity,
+            worst=-12.0,
+        ),
+    )
 }

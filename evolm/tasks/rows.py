@@ -5,103 +5,122 @@ Pure functions on small records; each that drops something also says so in sente
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from evolm.errors import ConfigError, DataError, nearest
+from evolm.tasks.items import LABEL, OPTIONS, Item, Options, Row
+from evolm.tasks.kinds import Kind
+from evolm.tasks.options import read_options
 from evolm.tasks.sources import cell_text
-from evolm.tasks.template import LABEL
 from evolm.wording import counted, listed
 
 
-@dataclass(frozen=True)
-class Item:
-    """A row that a model is asked about.
-
-    Attributes:
-        digest: 16 hexadecimal digits of the SHA-256 over kind, fields and gold.
-        fields: the template's fields, in the order of ``task.columns``.
-        gold: the label's word, or None where it isn't known.
-    """
-
-    digest: str
-    fields: Mapping[str, str] = field(hash=False)
-    gold: str | None
-
-    @classmethod
-    def of(cls, kind: str, fields: Mapping[str, str], gold: str | None) -> Item:
-        """Make the item with its digest; the order of the fields doesn't count."""
-        content = json.dumps([kind, dict(sorted(fields.items())), gold])
-        return cls(hashlib.sha256(content.encode()).hexdigest()[:16], dict(fields), gold)
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row as mapped: ``number`` counts from 1 below the header, ``label`` is the raw value."""
-
-    number: int
-    fields: dict[str, str]
-    label: str | None
-
-
-def mapped_rows(frame: pd.DataFrame, columns: Mapping[str, str], where: str) -> list[Row | None]:
+def mapped_rows(
+    frame: pd.DataFrame, columns: Mapping[str, str | list[str]], kind: Kind, where: str
+) -> list[Row | None]:
     """Return a row per row of ``frame``, in order; None where a mapped cell is missing or blank.
 
-    Surrounding white space is stripped from every cell.
+    Surrounding white space is stripped from every cell. A blank label of an open task is kept for its reader to
+    refuse: an empty target is more often a mistake than a row to leave out.
 
     Raises:
         DataError: if a column is missing, occurs twice or holds values that are no text or number.
     """
-    cells = {name: _cells(frame, column, name, where) for name, column in columns.items()}
+    texts = {
+        name: _texts(frame, column, name, where)
+        for name, column in columns.items()
+        if isinstance(column, str) and not (kind.options and name == OPTIONS)
+    }
+    labels = texts.pop(LABEL, None)
+    options = _options(frame, columns[OPTIONS], where) if kind.options else None
     rows: list[Row | None] = []
-    for number, values in enumerate(zip(*cells.values(), strict=True), start=1):
-        if not all(values):
-            rows.append(None)
-            continue
-        fields = {name: value for name, value in zip(cells, values, strict=True) if value is not None}
-        label = fields.pop(LABEL, None)
-        rows.append(Row(number, fields, label))
+    for index in range(len(frame)):
+        fields = {name: cell for name, cells in texts.items() if (cell := cells[index])}
+        label = None if labels is None else labels[index] or ""
+        shown = None if options is None else options[index]
+        blank = label == "" and not kind.open
+        whole = len(fields) == len(texts) and not blank and (options is None or shown is not None)
+        rows.append(Row(where, index + 1, fields, label, shown) if whole else None)
     return rows
 
 
-def _cells(frame: pd.DataFrame, column: str, name: str, where: str) -> list[str | None]:
-    known = [str(existing) for existing in frame.columns]
-    if known.count(column) != 1:
-        found = "it twice" if column in known else listed(known) + nearest(column, known)
-        raise DataError(f"{where}: expected one column {column!r} (task.columns.{name}), found {found}")
-    cells: list[str | None] = []
-    for number, value in enumerate(frame.iloc[:, known.index(column)].tolist(), start=1):
+def _texts(frame: pd.DataFrame, column: str, name: str, where: str) -> list[str | None]:
+    texts: list[str | None] = []
+    for number, value in enumerate(_cells(frame, column, name, where), start=1):
         try:
             text = cell_text(value)
         except TypeError as error:
             raise DataError(f"{where}: column {column!r}, row {number}: {error}") from None
-        cells.append(text.strip() if text is not None else None)
-    return cells
+        texts.append(text.strip() if text is not None else None)
+    return texts
+
+
+def _options(frame: pd.DataFrame, column: str | list[str], where: str) -> list[Options | None]:
+    """Read the options of each row from one column or, one of them in each, from several."""
+    names = [column] if isinstance(column, str) else column
+    columns = [_cells(frame, name, OPTIONS, where) for name in names]
+    cells = columns[0] if isinstance(column, str) else list(zip(*columns, strict=True))
+    options: list[Options | None] = []
+    for number, cell in enumerate(cells, start=1):
+        try:
+            options.append(read_options(cell))
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{where}: options in {listed(names)}, row {number}: {error}") from None
+    return options
+
+
+def _cells(frame: pd.DataFrame, column: str, name: str, where: str) -> list[Any]:
+    known = [str(existing) for existing in frame.columns]
+    if known.count(column) != 1:
+        found = "it twice" if column in known else listed(known) + nearest(column, known)
+        raise DataError(f"{where}: expected one column {column!r} (task.columns.{name}), found {found}")
+    return frame.iloc[:, known.index(column)].tolist()
 
 
 def usable_rows(rows: Sequence[Row | None], exclude: str, max_chars: int) -> tuple[list[Row], list[str]]:
-    """Drop rows with missing cells, that match ``exclude``, or that have a field above ``max_chars``.
+    """Drop rows with missing cells, without a choice, that match ``exclude``, or with a text above ``max_chars``.
 
-    ``exclude`` is searched in every mapped field, the raw label included; an empty one matches nothing.
+    ``exclude`` is searched in every mapped field, options and the raw label included; an empty one matches
+    nothing.
 
     Raises:
         ConfigError: if ``exclude`` is not a regular expression.
     """
     whole = [row for row in rows if row is not None]
+    several = [row for row in whole if not _too_few(row)]
+    distinct = [row for row in several if not _repeating(row)]
     expression = _expression(exclude)
-    wanted = [row for row in whole if not (exclude and _matches(row, expression))]
-    short = [row for row in wanted if not max_chars or max(map(len, row.fields.values())) <= max_chars]
+    wanted = [row for row in distinct if not (exclude and _matches(row, expression))]
+    short = [row for row in wanted if not max_chars or max(map(len, _shown(row))) <= max_chars]
     notes = [
         *_dropped(len(rows) - len(whole), "a mapped cell is missing"),
-        *_dropped(len(whole) - len(wanted), "match `exclude`"),
+        *_dropped(len(whole) - len(several), "fewer than two options"),
+        *_dropped(len(several) - len(distinct), "an option occurs twice"),
+        *_dropped(len(distinct) - len(wanted), "match `exclude`"),
         *_dropped(len(wanted) - len(short), f"a field is longer than {max_chars} characters"),
     ]
     return short, notes
+
+
+def answerable(row: Row) -> bool:
+    """Return whether a row can be asked about: one with options has several, all different."""
+    return not _too_few(row) and not _repeating(row)
+
+
+def _too_few(row: Row) -> bool:
+    return row.options is not None and len(row.options.texts) < 2
+
+
+def _repeating(row: Row) -> bool:
+    return row.options is not None and len(set(row.options.texts)) < len(row.options.texts)
+
+
+def _shown(row: Row) -> list[str]:
+    return [*row.fields.values(), *(row.options.texts if row.options is not None else ())]
 
 
 def _expression(exclude: str) -> re.Pattern[str]:
@@ -112,7 +131,7 @@ def _expression(exclude: str) -> re.Pattern[str]:
 
 
 def _matches(row: Row, expression: re.Pattern[str]) -> bool:
-    mapped = [*row.fields.values(), *([] if row.label is None else [row.label])]
+    mapped = [*_shown(row), *([] if row.label is None else [row.label])]
     return any(expression.search(text) for text in mapped)
 
 
@@ -120,44 +139,26 @@ def _dropped(number: int, why: str) -> list[str]:
     return [f"{counted(number, 'row')} dropped: {why}"] if number else []
 
 
-def label_words(labels: Mapping[str, str], rows: Iterable[Row]) -> dict[str, str]:
-    """Return raw value -> word; where ``labels`` is empty, the raw values are the words, sorted."""
-    if labels:
-        return dict(labels)
-    return {raw: raw for raw in sorted({row.label for row in rows if row.label is not None})}
+def to_items(rows: Sequence[Row], kind: Kind, gold: Callable[[Row], str | None]) -> list[Item]:
+    """Return an item per row, with what ``gold`` says of it; errors are those of ``gold``."""
+    return [
+        Item.of(kind.name, row.fields, gold(row), row.options.texts if row.options is not None else ())
+        for row in rows
+    ]
 
 
-def to_items(rows: Iterable[Row], kind: str, words: Mapping[str, str] | None, where: str) -> list[Item]:
-    """Return an item per row, with the label's word, or without gold where ``words`` is None.
+def without_duplicates(items: Sequence[Item], kind: Kind) -> tuple[list[Item], list[str]]:
+    """Keep the first item of each text.
 
-    Raises:
-        DataError: for a raw label that ``words`` doesn't have.
+    A text that occurs with several gold answers is dropped altogether, unless the task is open: several answers
+    may be right then.
     """
-    return [Item.of(kind, row.fields, None if words is None else _word(row, words, where)) for row in rows]
-
-
-def _word(row: Row, words: Mapping[str, str], where: str) -> str:
-    if row.label is None or row.label not in words:
-        raise DataError(
-            f"{where}: expected a label among {listed(words)}, found {row.label!r} in row {row.number} "
-            "(labels are compared as text: '1' is not '1.0')"
-        )
-    return words[row.label]
-
-
-def text_key(item: Item) -> str:
-    """Return what two items share when they say the same: case and white space don't count."""
-    return "\n".join(" ".join(text.casefold().split()) for _, text in sorted(item.fields.items()))
-
-
-def without_duplicates(items: Sequence[Item]) -> tuple[list[Item], list[str]]:
-    """Keep the first item of each text; a text that occurs with several gold labels is dropped altogether."""
     groups: dict[str, list[Item]] = {}
     for item in items:
-        groups.setdefault(text_key(item), []).append(item)
+        groups.setdefault(item.text_key, []).append(item)
     kept, repeated, contradicting = [], 0, 0
     for group in groups.values():
-        if len({item.gold for item in group}) > 1:
+        if len({item.gold for item in group}) > 1 and not kind.open:
             contradicting += len(group)
         else:
             kept.append(group[0])
@@ -174,8 +175,8 @@ def without_leaks(splits: Mapping[str, Sequence[Item]]) -> tuple[dict[str, list[
     notes: list[str] = []
     seen: set[str] = set()
     for split in reversed(list(splits)):
-        kept[split] = [item for item in splits[split] if text_key(item) not in seen]
+        kept[split] = [item for item in splits[split] if item.text_key not in seen]
         removed = len(splits[split]) - len(kept[split])
         notes += [f"{split}: {note}" for note in _dropped(removed, "same text as a row of a later split")]
-        seen.update(text_key(item) for item in splits[split])
+        seen.update(item.text_key for item in splits[split])
     return {split: kept[split] for split in splits}, notes

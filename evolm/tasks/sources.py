@@ -1,4 +1,4 @@
-"""Rows from files: CSV, TSV, JSONL, Parquet, and lines of text cut by a regular expression.
+"""Rows from files: CSV, TSV, JSONL, Parquet, lines of text cut by a regular expression, and data sets of the hub.
 
 Every cell becomes the text that stands in the file: ``1`` is never ``1.0`` and ``NA`` is a word. Missing
 cells stay missing; :mod:`evolm.tasks.rows` decides what happens to their rows.
@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from evolm.errors import ConfigError, DataError, nearest
 from evolm.location import locate
+from evolm.tasks.hub import DATASETS, read_dataset
 from evolm.wording import counted, listed
 
 __all__ = ["cell_text", "locate", "read_table"]
@@ -36,10 +37,11 @@ def read_table(
     trusted: bool = False,
     keep_unmatched: bool = False,
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Read a file as a table of text.
+    """Read a file, or a data set of the hub, as a table of text.
 
     Args:
-        source, root, admitted, trusted: as for :func:`evolm.location.locate`.
+        source, root, admitted, trusted: as for :func:`evolm.location.locate`, or for
+            :func:`evolm.tasks.hub.read_dataset` if ``source`` begins with ``datasets:``.
         pattern: regular expression with named groups; each must match a whole line of a file whose ending is
             not that of a table. Blank lines are no rows.
         keep_unmatched: keep a line that does not match as a row of missing cells.
@@ -50,21 +52,31 @@ def read_table(
 
     Raises:
         DataError: if the file is missing, empty, without rows or unreadable.
-        ConfigError: if the pattern is wrong; also whatever ``locate`` raises.
+        ConfigError: if the pattern is wrong; also whatever ``locate`` or ``read_dataset`` raises.
     """
-    path = locate(source, root, admitted, trusted)
+    if source.startswith(DATASETS):
+        columns = read_dataset(source, trusted)
+        frame, notes = _frame(columns, max(map(len, columns.values()), default=0)), _unused(pattern, "data sets")
+    else:
+        frame, notes = _read_file(source, locate(source, root, admitted, trusted), pattern, keep_unmatched)
+    if not len(frame):
+        raise DataError(f"{source}: expected rows, found none")
+    return frame, notes
+
+
+def _read_file(source: str, path: Path, pattern: str, keep_unmatched: bool) -> tuple[pd.DataFrame, list[str]]:
     ending = PurePosixPath(source).suffix.lower()
     if ending not in READERS and not pattern:
         raise DataError(f"{source}: expected {listed(READERS)}, or task.pattern for lines of text, found {ending!r}")
     data = _bytes(source, path)
-    if ending in READERS:
-        frame, notes = READERS[ending](source, data)
-        notes += [f"`pattern` not used: {ending} files are read as tables"] if pattern else []
-    else:
-        frame, notes = _read_lines(source, data, pattern, keep_unmatched)
-    if not len(frame):
-        raise DataError(f"{source}: expected rows, found none")
-    return frame, notes
+    if ending not in READERS:
+        return _read_lines(source, data, pattern, keep_unmatched)
+    frame, notes = READERS[ending](source, data)
+    return frame, [*notes, *_unused(pattern, f"{ending} files")]
+
+
+def _unused(pattern: str, what: str) -> list[str]:
+    return [f"`pattern` not used: {what} are read as tables"] if pattern else []
 
 
 def _bytes(source: str, path: Path) -> bytes:

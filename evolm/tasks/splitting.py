@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from evolm.config import SplitSection
 from evolm.errors import ConfigError, DataError
-from evolm.tasks.rows import Item
+from evolm.tasks.items import Item
 from evolm.wording import counted
 
 SPLITS = ("train", "dev", "validation", "test")
@@ -23,13 +23,16 @@ _FILLED_IN_ORDER = ("test", "dev", "train", "validation")
 _FEWEST_LEFT = 20
 
 
-def split_items(items: Sequence[Item], labels: Sequence[str], section: SplitSection) -> dict[str, tuple[Item, ...]]:
+def split_items(
+    items: Sequence[Item], labels: Sequence[str], section: SplitSection, *, gold: bool
+) -> dict[str, tuple[Item, ...]]:
     """Split unique items; within a split they stand in random order, so a prefix is itself a sample.
 
     Args:
-        items: usable items, all with gold or all without.
-        labels: words of the gold labels; empty for items without gold (no strata then).
+        items: usable items.
+        labels: words of the gold labels; empty for items that share none (no strata then).
         section: ``[task.split]``: fractions of the items if no value is above 1, else counts.
+        gold: whether the search sees the items' gold; ``validation = "auto"`` is empty otherwise.
 
     Returns:
         Every name of ``SPLITS``; each label's share of a split is as near to its share of the rows (or, where
@@ -40,7 +43,7 @@ def split_items(items: Sequence[Item], labels: Sequence[str], section: SplitSect
         ConfigError: if fractions and counts are mixed, or fractions exceed 1.
         DataError: if there are fewer rows, or fewer of a label, than the splits need.
     """
-    sizes = split_sizes(section, len(items), gold=bool(labels))
+    sizes = split_sizes(section, len(items), gold)
     firm = [name for name in _FILLED_IN_ORDER if sizes[name] and _is_firm(name, section)]
     strata = _strata(items, labels, section.seed)
     if labels:

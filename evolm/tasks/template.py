@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from string import ascii_uppercase as LETTERS
+from typing import Any
 
 import jinja2
 from jinja2 import meta
@@ -16,9 +18,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 
 from evolm.config import TemplateSection
 from evolm.errors import ConfigError, DataError, nearest
+from evolm.tasks.items import LABEL, OPTIONS
+from evolm.tasks.kinds import KINDS
 from evolm.wording import listed
 
-LABEL = "label"
+LETTER = "letter"
 
 # What a template may raise on a row: Jinja2's own errors and those of the expressions in it.
 _FAILURES = (
@@ -56,8 +60,9 @@ class Template:
 
     Attributes:
         fields: names that the item template may use.
-        item_source: Jinja2 source of the item.
-        answer_source: Jinja2 source of the answer; ``label`` is the label's word.
+        item_source: Jinja2 source of the item; in a choice task it may use ``options``, a list of texts.
+        answer_source: Jinja2 source of the answer; ``label`` is the label's word, the option or the target text,
+            and in a choice task ``letter`` is the option's letter.
         separator: literal text between instruction, demonstrations and item.
         system: literal system message; empty = none.
     """
@@ -69,36 +74,48 @@ class Template:
     system: str
 
     @classmethod
-    def from_section(cls, section: TemplateSection, fields: Sequence[str]) -> Template:
-        """Check and compile ``[template]`` for rows that have ``fields`` (``label`` among them is ignored).
+    def from_section(cls, section: TemplateSection, fields: Sequence[str], kind: str = "classification") -> Template:
+        """Check and compile ``[template]`` for a task of some kind.
+
+        Args:
+            section: the table of campaign.toml.
+            fields: names in ``task.columns``; those that stand for gold or options are no fields of the template.
+            kind: a name in ``KINDS``.
 
         Raises:
             ConfigError: for a field name that Jinja2 cannot use, a syntax error, an unknown name, an item
                 that uses no field or uses the label, or an answer without the label.
         """
-        known = tuple(field for field in fields if field != LABEL)
+        extra = (OPTIONS,) if KINDS[kind].options else ()
+        known = tuple(field for field in fields if field not in (LABEL, *extra))
         for field in known:
             _check_field_name(field)
-        source = section.item or _default_item(known)
-        _check_item(source, known)
-        _check_answer(section.answer)
+        source = section.item or _default_item(known, KINDS[kind].ending)
+        _check_item(source, known, extra)
+        _check_answer(section.answer, (LABEL, LETTER) if KINDS[kind].options else (LABEL,))
         return cls(known, source, section.answer, section.separator, section.system)
 
-    def item(self, fields: Mapping[str, str]) -> str:
-        """Return the text of a row.
+    def item(self, fields: Mapping[str, str], options: Sequence[str] = ()) -> str:
+        """Return the text of a row, whose ``options`` are those of an item of a choice task.
 
         Raises:
             DataError: if the template fails on this row.
             ConfigError: if the template tries what the sandbox forbids.
         """
-        return _render("template.item", self.item_source, fields)
+        return _render("template.item", self.item_source, {**fields, OPTIONS: list(options)} if options else fields)
 
-    def answer(self, word: str) -> str:
-        """Return what follows the item when ``word`` is the label; errors as for :meth:`item`."""
-        return _render("template.answer", self.answer_source, {LABEL: word})
+    def answer(self, word: str, index: int | None = None) -> str:
+        """Return what follows the item when ``word`` is the answer; errors as for :meth:`item`.
+
+        Args:
+            word: the label's word, the option or the target text.
+            index: the answer's place among labels or options; its letter is ``A`` for 0.
+        """
+        letter = {} if index is None or index >= len(LETTERS) else {LETTER: LETTERS[index]}
+        return _render("template.answer", self.answer_source, {LABEL: word, **letter})
 
 
-def _render(where: str, source: str, values: Mapping[str, str]) -> str:
+def _render(where: str, source: str, values: Mapping[str, Any]) -> str:
     try:
         return _compiled(source).render(values)
     except SecurityError as error:
@@ -108,9 +125,9 @@ def _render(where: str, source: str, values: Mapping[str, str]) -> str:
         raise DataError(f"{where}: fails on the row {shown}: {error}") from None
 
 
-def _default_item(fields: Sequence[str]) -> str:
+def _default_item(fields: Sequence[str], ending: str) -> str:
     lines = [f"{_title(field)}: {{{{ {field} }}}}\n" for field in fields]
-    return "".join(lines) + "Label:"
+    return "".join(lines) + ending
 
 
 def _title(field: str) -> str:
@@ -139,20 +156,21 @@ def _check_field_name(field: str) -> None:
         raise ConfigError(f"task.columns: expected a field name that a template can use, found {field!r}")
 
 
-def _check_item(source: str, fields: Sequence[str]) -> None:
+def _check_item(source: str, fields: Sequence[str], extra: Sequence[str]) -> None:
     used = _names("template.item", source)
     if LABEL in used:
         raise ConfigError("template.item: expected no `label` (the answer is template.answer), found it used")
-    _refuse_unknown("template.item", used, fields)
+    _refuse_unknown("template.item", used, [*fields, *extra])
     if used.isdisjoint(fields):
         raise ConfigError(f"template.item: expected at least one of the fields {listed(fields)}, found none used")
 
 
-def _check_answer(source: str) -> None:
+def _check_answer(source: str, known: Sequence[str]) -> None:
     used = _names("template.answer", source)
-    if LABEL not in used:
-        raise ConfigError("template.answer: expected `{{ label }}` in it, found " + repr(source))
-    _refuse_unknown("template.answer", used, [LABEL])
+    if used.isdisjoint(known):
+        wanted = " or ".join(f"`{{{{ {name} }}}}`" for name in known)
+        raise ConfigError(f"template.answer: expected {wanted} in it, found {source!r}")
+    _refuse_unknown("template.answer", used, known)
 
 
 def _refuse_unknown(where: str, used: set[str], known: Sequence[str]) -> None:

@@ -9,21 +9,30 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from evolm.config import TemplateSection
 from evolm.errors import DataError, GenomeError
 from evolm.genomes import Demonstration, PromptGenome, PromptSpace, diversity, from_record
-from evolm.tasks import Item, Task
+from evolm.tasks import Item, Task, Template
 
 Space = Callable[..., PromptSpace]
 A = Demonstration("a" * 16, (("text", "win"),), "spam")
 B = Demonstration("b" * 16, (("text", "hello"),), "ham")
+C = Demonstration("c" * 16, (("question", "Who?"),), "Jerry", ("Tom", "Jerry"))
 FULL = PromptGenome("Spam?", (A, B), (("ham", "fine"),))
 
 
-def test_a_genome_survives_its_record() -> None:
-    again = from_record(json.loads(json.dumps(FULL.to_record())))
-    assert again == FULL
-    assert again.digest == FULL.digest
-    assert hash(again) == hash(FULL)
+@pytest.mark.parametrize("genome", [FULL, replace(FULL, calibrated=True), PromptGenome("Choose.", (C,))])
+def test_a_genome_survives_its_record(genome: PromptGenome) -> None:
+    again = from_record(json.loads(json.dumps(genome.to_record())))
+    assert again == genome
+    assert again.digest == genome.digest
+    assert hash(again) == hash(genome)
+
+
+def test_records_of_older_versions_are_read() -> None:
+    demonstration = {"item": "a" * 16, "fields": {"text": "win"}, "label": "spam"}
+    record = {"kind": "prompt", "instruction": "Spam?", "demonstrations": [demonstration], "verbalizers": {}}
+    assert from_record({**record, "template": "default"}) == PromptGenome("Spam?", (A,))
 
 
 def test_the_digest_never_changes_from_version_to_version() -> None:
@@ -42,6 +51,8 @@ def test_whatever_the_model_sees_is_in_the_digest() -> None:
         replace(FULL, verbalizers=()),
         replace(FULL, verbalizers=(("spam", "fine"),)),
         replace(FULL, template="other"),
+        replace(FULL, calibrated=True),
+        replace(FULL, demonstrations=(replace(A, options=("ham", "spam")), B)),
     ]
     assert len({genome.digest for genome in others}) == len(others) == len(set(others))
 
@@ -66,6 +77,19 @@ def test_a_prefix_is_instruction_then_demonstrations_each_with_its_separator(toy
     assert FULL.answers(toy_task.template, ("ham", "spam")) == (" fine", " spam")
 
 
+def test_a_demonstration_of_a_choice_task_shows_its_options_and_its_letter() -> None:
+    item = "{{ question }} {{ options|join(' or ') }}:"
+    section = TemplateSection(item=item, answer=" {{ letter }}. {{ label }}", separator="\n")
+    template = Template.from_section(section, ("question", "options", "label"), "choice")
+    genome = PromptGenome("Choose.", (C,))
+    assert genome.prefix(template) == "Choose.\nWho? Tom or Jerry: B. Jerry\n"
+    assert genome.answers(template, ("x", "y", "z")) == (" A. x", " B. y", " C. z")
+    assert Demonstration.from_item(Item.of("choice", {"question": "Who?"}, "Jerry", ("Tom", "Jerry"))).options == (
+        "Tom",
+        "Jerry",
+    )
+
+
 def test_a_demonstration_needs_a_gold_label() -> None:
     with pytest.raises(DataError, match="needs a gold label"):
         Demonstration.from_item(Item.of("classification", {"text": "x"}, None))
@@ -75,6 +99,7 @@ def test_diversity_is_0_for_copies_and_1_for_strangers() -> None:
     assert diversity([FULL, FULL]) == diversity([FULL]) == diversity([]) == 0
     assert diversity([PromptGenome("one two"), PromptGenome("three")]) == 1
     assert diversity([PromptGenome("one two"), PromptGenome("one three")]) == pytest.approx(2 / 3)
+    assert diversity([PromptGenome("one"), PromptGenome("one", calibrated=True)]) == pytest.approx(1 / 2)
 
 
 # -- space ---------------------------------------------------------------------------------------------------
@@ -102,9 +127,42 @@ def test_two_labels_never_share_a_word(toy_space: Space) -> None:
     assert space.outside(PromptGenome("", (), (("ham", "x"), ("spam", "x")))) == "two labels share one word"
 
 
+def test_a_space_may_refuse_calibration(toy_space: Space) -> None:
+    calibrated = PromptGenome("Spam?", calibrated=True)
+    assert toy_space().outside(calibrated) == ""
+    assert (
+        toy_space(calibration=False).outside(calibrated)
+        == "calibrated, expected not to be (space.prompt.calibration)"
+    )
+
+
+def test_half_of_the_random_genomes_are_calibrated_where_they_may_be(toy_space: Space) -> None:
+    rng = np.random.default_rng(0)
+    assert 30 < sum(toy_space().random(rng).calibrated for _ in range(100)) < 70
+    assert not any(toy_space(calibration=False).random(rng).calibrated for _ in range(20))
+
+
+def test_items_that_share_no_labels_are_drawn_as_one_group(toy_space: Space) -> None:
+    train = tuple(Item.of("generation", {"text": str(row)}, f"target {row}") for row in range(5))
+    unknown = Item.of("generation", {"text": "5"}, None)
+    space = toy_space(train=(*train, unknown), labels=(), verbalizers={}, max_tokens=500)
+    assert space.groups == {"": list(train)} and space.most_demonstrations == 4
+    rng = np.random.default_rng(0)
+    drawn = [space.draw_demonstrations(rng, 9) for _ in range(20)]
+    assert {demo.item for demo in drawn[0]} == {item.digest for item in train} and len(set(drawn)) > 10
+    assert {space.outside(space.random(rng)) for _ in range(20)} == {""}
+    assert space.draw_item(rng, {item.digest for item in train}) is None
+
+
 def test_random_genomes_are_always_inside(toy_space: Space) -> None:
     rng = np.random.default_rng(0)
-    for changes in ({}, {"max_tokens": 40}, {"demonstrations": (2, 3)}, {"demonstrations": (0, 500)}):
+    for changes in (
+        {},
+        {"calibration": False},
+        {"max_tokens": 40},
+        {"demonstrations": (2, 3)},
+        {"demonstrations": (0, 500)},
+    ):
         space = toy_space(**changes)
         drawn = [space.random(rng) for _ in range(100)]
         assert {space.outside(genome) for genome in drawn} == {""}
@@ -141,12 +199,14 @@ def test_founders_are_read_in_every_form(toy_space: Space) -> None:
             "instruction": "  Spam? ",
             "demonstrations": [{"item": item.digest}, {"fields": {"text": "new"}, "label": "ham"}],
             "verbalizers": {"ham": "ham", "spam": "junk"},
+            "calibrated": True,
         },
         rng,
         "f:1",
     )
     assert founder.instruction == "Spam?"
     assert founder.verbalizers == (("spam", "junk"),)
+    assert founder.calibrated
     assert founder.demonstrations[0] == Demonstration.from_item(item)
     assert founder.demonstrations[1].fields == (("text", "new"),)
     assert len(space.founder({"instruction": "", "demonstrations": 3}, rng, "f:2").demonstrations) == 3
@@ -163,8 +223,27 @@ def test_founders_are_read_in_every_form(toy_space: Space) -> None:
         ({"demonstrations": 9}, "f:1: 9 demonstrations, expected 0 to 4"),
         ({"instruction": "word " * 500}, "500 tokens, expected at most 120"),
         ({"verbalizers": {"ham": "egg"}}, "verbalizer 'egg' for 'ham'"),
+        ({"calibrated": "yes"}, "f:1: 'calibrated' must be true or false, found 'yes'"),
+        (
+            {"demonstrations": [{"fields": {"text": "x"}, "label": "ham", "options": "ham"}]},
+            "must be a list of texts",
+        ),
     ],
 )
 def test_a_founder_that_does_not_fit_is_refused(record: dict, message: str, toy_space: Space) -> None:
     with pytest.raises(GenomeError, match=message.replace("(", r"\(")):
         toy_space().founder(record, np.random.default_rng(0), "f:1")
+
+
+def test_a_founder_of_another_kind_of_task_brings_options_or_a_target(toy_space: Space) -> None:
+    rng = np.random.default_rng(0)
+    space = toy_space(labels=(), verbalizers={}, train=())
+    shown = {"fields": {"text": "Who?"}, "label": "Jerry"}
+    free = space.founder({"demonstrations": [shown]}, rng, "f:1").demonstrations[0]
+    assert (free.label, free.options) == ("Jerry", ())
+    either = space.founder({"demonstrations": [{**shown, "options": ["Tom", "Jerry"]}]}, rng, "f:1")
+    assert either.demonstrations[0].options == ("Tom", "Jerry")
+    with pytest.raises(GenomeError, match=r"label is 'Jerry', expected one of \['Tom', 'Spike'\]"):
+        space.founder({"demonstrations": [{**shown, "options": ["Tom", "Spike"]}]}, rng, "f:1")
+    with pytest.raises(GenomeError, match="label is ' ', expected a text"):
+        space.founder({"demonstrations": [{**shown, "label": " "}]}, rng, "f:1")

@@ -3,10 +3,20 @@
 import numpy as np
 import pytest
 
-from evolm.tasks.metrics import CLASSIFICATION_METRICS, confusion_matrix, macro_f1, per_class
+from evolm.tasks import KINDS, METRICS
+from evolm.tasks.metrics import confusion_matrix, macro_f1, per_class
 
 GOLD = np.array([0, 0, 0, 0, 1, 1])
 PREDICTED = np.array([0, 0, 0, 1, 1, -1])
+CLASSIFICATION = [name for name, metric in METRICS.items() if "classification" in metric.kinds]
+COMPARING = [name for name, metric in METRICS.items() if metric.compare]
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_is_listed_under_its_name_with_a_sentence_and_known_kinds(name: str) -> None:
+    metric = METRICS[name]
+    assert metric.name == name and metric.summary.endswith(".")
+    assert metric.kinds and set(metric.kinds) <= set(KINDS)
 
 
 @pytest.mark.parametrize(
@@ -18,22 +28,22 @@ PREDICTED = np.array([0, 0, 0, 1, 1, -1])
     ],
 )
 def test_metrics_agree_with_values_by_hand(name: str, expected: float) -> None:
-    assert CLASSIFICATION_METRICS[name](PREDICTED, GOLD, 2) == pytest.approx(expected)
+    assert METRICS[name].function(PREDICTED, GOLD, 2) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("name", CLASSIFICATION_METRICS)
+@pytest.mark.parametrize("name", CLASSIFICATION)
 def test_a_perfect_prediction_is_one_even_when_a_label_never_occurs(name: str) -> None:
-    assert CLASSIFICATION_METRICS[name](GOLD, GOLD, 5) == 1.0
+    assert METRICS[name].function(GOLD, GOLD, 5) == 1.0
 
 
-@pytest.mark.parametrize("name", CLASSIFICATION_METRICS)
+@pytest.mark.parametrize("name", CLASSIFICATION)
 def test_no_prediction_at_all_is_zero(name: str) -> None:
-    assert CLASSIFICATION_METRICS[name](np.full(6, -1), GOLD, 2) == 0.0
+    assert METRICS[name].function(np.full(6, -1), GOLD, 2) == 0.0
 
 
 def test_balanced_accuracy_ignores_predicted_labels_that_are_never_gold() -> None:
     predicted = np.array([0, 2, 1, 1])
-    assert CLASSIFICATION_METRICS["balanced_accuracy"](predicted, np.array([0, 0, 1, 1]), 3) == 0.75
+    assert METRICS["balanced_accuracy"].function(predicted, np.array([0, 0, 1, 1]), 3) == 0.75
 
 
 def test_macro_f1_counts_predicted_labels_that_are_never_gold_as_zero() -> None:
@@ -66,3 +76,48 @@ def test_wrong_indices_are_refused(predicted: list, gold: list, named: str) -> N
     with pytest.raises(ValueError) as caught:
         confusion_matrix(np.array(predicted), np.array(gold), 2)
     assert named in str(caught.value)
+
+
+# -- texts ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", COMPARING)
+def test_a_text_that_equals_its_target_is_one_and_nothing_written_is_zero(name: str) -> None:
+    compare = METRICS[name].compare
+    assert compare is not None
+    assert compare("Ein Hund bellt.", "Ein Hund bellt.") == 1.0
+    assert compare("", "Ein Hund bellt.") == 0.0
+
+
+def test_an_exact_match_ignores_case_and_white_space_only() -> None:
+    compare = METRICS["exact_match"].compare
+    assert compare is not None
+    assert compare(" nine  APPLES\n", "Nine apples") == 1.0
+    assert compare("nine apples.", "nine apples") == compare("nineapples", "nine apples") == 0.0
+
+
+def test_chrf_is_sacrebleus_between_0_and_1() -> None:
+    sacrebleu = pytest.importorskip("sacrebleu")
+    compare = METRICS["chrf"].compare
+    assert compare is not None
+    texts = ("The cat sat on the mat", "The cat is on a mat")
+    assert compare(*texts) == pytest.approx(sacrebleu.sentence_chrf(texts[0], [texts[1]]).score / 100)
+    assert 0.3 < compare(*texts) < 1
+
+
+@pytest.mark.parametrize("name", ["chrf", "exact_match"])
+def test_a_text_metric_is_the_mean_of_its_outcomes(name: str) -> None:
+    assert METRICS[name].function(np.array([0.0, 1.0, 0.5, 0.5]), np.zeros(4, dtype=int), 0) == 0.5
+
+
+def test_perplexity_is_inverted_so_that_higher_is_better() -> None:
+    outcomes = np.log([0.5, 0.125])
+    assert METRICS["perplexity"].function(outcomes, np.zeros(2, dtype=int), 0) == pytest.approx(0.25)
+    assert METRICS["perplexity"].compare is None
+
+
+@pytest.mark.parametrize("name", ["chrf", "exact_match", "perplexity"])
+@pytest.mark.parametrize("outcomes", [np.array([]), np.ones((2, 2))])
+def test_outcomes_of_a_wrong_shape_are_refused(name: str, outcomes: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="expected an array"):
+        METRICS[name].function(outcomes, np.zeros(len(outcomes), dtype=int), 0)

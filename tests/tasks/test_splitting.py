@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from evolm.config import SplitSection
 from evolm.errors import ConfigError, DataError
-from evolm.tasks.rows import Item
+from evolm.tasks import Item
 from evolm.tasks.splitting import SPLITS, apportion, split_items, split_sizes
 
 LABELS = ("a", "b", "c")
@@ -42,7 +42,7 @@ def test_splits_are_disjoint_exact_stratified_and_blind_to_row_order(case, shuff
     supports, section = case
     items = items_of(*supports)
     labels = LABELS[: len(supports)]
-    splits = split_items(items, labels, section)
+    splits = split_items(items, labels, section, gold=True)
 
     assert [len(splits[name]) for name in ("train", "dev", "test")] == [
         section.train,
@@ -56,12 +56,12 @@ def test_splits_are_disjoint_exact_stratified_and_blind_to_row_order(case, shuff
 
     shuffled = items.copy()
     shuffler.shuffle(shuffled)
-    assert split_items(shuffled, labels, section) == splits
+    assert split_items(shuffled, labels, section, gold=True) == splits
 
 
 @pytest.mark.parametrize("supports", [(700, 300), (60, 25, 15), (997, 13)])
 def test_shares_of_labels_follow_the_data(supports: tuple[int, ...]) -> None:
-    splits = split_items(items_of(*supports), LABELS[: len(supports)], SplitSection())
+    splits = split_items(items_of(*supports), LABELS[: len(supports)], SplitSection(), gold=True)
     for name in ("train", "dev", "test"):
         for label, support in zip(LABELS, supports, strict=False):
             share = sum(item.gold == label for item in splits[name])
@@ -70,25 +70,27 @@ def test_shares_of_labels_follow_the_data(supports: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize(("train", "dev", "test"), [(10, 10, 100), (10, 10, 183), (183, 10, 10)])
 def test_a_rare_label_reaches_every_split(train: int, dev: int, test: int) -> None:
-    splits = split_items(items_of(200, 3), LABELS[:2], SplitSection(train=train, dev=dev, test=test))
+    splits = split_items(items_of(200, 3), LABELS[:2], SplitSection(train=train, dev=dev, test=test), gold=True)
     assert [sum(item.gold == "b" for item in splits[name]) for name in ("train", "dev", "test")] == [1, 1, 1]
 
 
 def test_another_seed_gives_other_splits() -> None:
     items = items_of(50, 50)
-    first, second = (split_items(items, LABELS[:2], SplitSection(seed=seed)) for seed in (0, 1))
+    first, second = (split_items(items, LABELS[:2], SplitSection(seed=seed), gold=True) for seed in (0, 1))
     assert set(first["test"]) != set(second["test"])
 
 
 def test_growing_train_leaves_test_and_dev_as_they_are() -> None:
     items = items_of(60, 40)
-    small, large = (split_items(items, LABELS[:2], SplitSection(train=train, dev=20, test=30)) for train in (10, 40))
+    small, large = (
+        split_items(items, LABELS[:2], SplitSection(train=train, dev=20, test=30), gold=True) for train in (10, 40)
+    )
     assert small["test"] == large["test"] and small["dev"] == large["dev"]
     assert set(small["train"]) < set(large["train"])
 
 
 def test_a_prefix_of_a_split_is_a_sample_of_it() -> None:
-    dev = split_items(items_of(500, 500), LABELS[:2], SplitSection(train=100, dev=800, test=100))["dev"]
+    dev = split_items(items_of(500, 500), LABELS[:2], SplitSection(train=100, dev=800, test=100), gold=True)["dev"]
     first = sum(item.gold == "a" for item in dev[:200])
     assert 70 <= first <= 130  # 100 expected, 4 standard deviations of a random sample are 28
     assert first != 200 and [item.gold for item in dev] != sorted(item.gold or "" for item in dev)
@@ -96,7 +98,7 @@ def test_a_prefix_of_a_split_is_a_sample_of_it() -> None:
 
 def test_items_without_gold_are_split_without_strata() -> None:
     items = [Item.of("classification", {"text": str(number)}, None) for number in range(10)]
-    splits = split_items(items, (), SplitSection(train=0, dev=4, test=6))
+    splits = split_items(items, (), SplitSection(train=0, dev=4, test=6), gold=False)
     assert [len(splits[name]) for name in SPLITS] == [0, 4, 0, 6]
 
 
@@ -185,7 +187,7 @@ def test_sizes_are_fractions_or_counts(section: dict, n: int, gold: bool, expect
 )
 def test_impossible_splits_are_refused(section: dict, supports: tuple, error: type[Exception], named: str) -> None:
     with pytest.raises(error) as caught:
-        split_items(items_of(*supports), LABELS[:2], SplitSection(**section))
+        split_items(items_of(*supports), LABELS[:2], SplitSection(**section), gold=True)
     assert named in str(caught.value)
 
 
@@ -203,12 +205,14 @@ def test_apportioned_shares_keep_their_sum_and_bounds(available: list[int], data
 
 def test_balanced_splits_show_labels_alike_but_the_test_split_keeps_proportions() -> None:
     section = SplitSection(train=40, dev=20, validation=10, test=100, balanced=True)
-    splits = split_items(items_of(900, 100), LABELS[:2], section)
+    splits = split_items(items_of(900, 100), LABELS[:2], section, gold=True)
     rare = {name: sum(item.gold == "b" for item in splits[name]) for name in SPLITS}
     assert rare == {"train": 20, "dev": 10, "validation": 5, "test": 10}
 
 
 def test_a_balanced_split_takes_others_where_a_label_runs_out() -> None:
-    splits = split_items(items_of(100, 8), LABELS[:2], SplitSection(train=20, dev=10, test=10, balanced=True))
+    splits = split_items(
+        items_of(100, 8), LABELS[:2], SplitSection(train=20, dev=10, test=10, balanced=True), gold=True
+    )
     assert len(splits["train"]) == 20 and len(splits["dev"]) == 10
     assert sum(item.gold == "b" for split in splits.values() for item in split) <= 8

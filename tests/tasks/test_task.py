@@ -13,7 +13,6 @@ import pytest
 from evolm.config import DataFiles, SplitSection, TaskSection, TemplateSection
 from evolm.errors import ConfigError, DataError, EvolmError, PermissionNeeded
 from evolm.tasks import SPLITS, Item, Task, load_task, read_items
-from evolm.tasks.rows import text_key
 
 COLUMNS = {"text": "text", "label": "y"}
 
@@ -38,7 +37,7 @@ def test_a_task_knows_its_labels_fields_and_splits() -> None:
     assert task.splits() == {"train": 6, "dev": 6, "validation": 0, "test": 8} and task.notes == ()
     golds = {item.fields["text"]: item.gold for item in everything(task)}
     assert golds == {f"row {i}": ["no", "yes"][i % 2] for i in range(20)}
-    assert task.gold_indices(task.dev).tolist() == [task.label_index[item.gold] for item in task.dev]
+    assert task.gold_indices(task.dev).tolist() == [task.labels.index(item.gold) for item in task.dev]
 
 
 def test_a_task_survives_pickling() -> None:
@@ -146,7 +145,7 @@ def test_a_list_of_labels_means_no_gold() -> None:
         (
             {"kind": "clasification"},
             ConfigError,
-            "task.kind: expected 'classification', found 'clasification'; did",
+            "task.kind: expected 'classification', 'choice', 'generation', found 'clasification'; did",
         ),
         ({"metric": "acuracy"}, ConfigError, "did you mean 'accuracy'?"),
         ({"columns": {"label": "y"}}, ConfigError, "a field besides `label`"),
@@ -228,7 +227,7 @@ def test_exclude_sees_no_empty_label_where_there_is_none() -> None:
 def test_duplicate_texts_never_cross_splits() -> None:
     frame = pd.concat([table(40), table(40).assign(text=lambda rows: rows["text"].str.upper() + "  ")])
     task = load(frame)
-    keys = [text_key(item) for item in everything(task)]
+    keys = [item.text_key for item in everything(task)]
     assert len(keys) == len(set(keys)) == 40
 
 

@@ -9,8 +9,10 @@ from evolm.errors import ConfigError, DataError
 from evolm.tasks.template import Template
 
 
-def template(item: str = "", answer: str = " {{ label }}", fields: tuple[str, ...] = ("text",)) -> Template:
-    return Template.from_section(TemplateSection(item=item, answer=answer), fields)
+def template(
+    item: str = "", answer: str = " {{ label }}", fields: tuple[str, ...] = ("text",), kind: str = "classification"
+) -> Template:
+    return Template.from_section(TemplateSection(item=item, answer=answer), fields, kind)
 
 
 def test_the_default_item_has_a_line_per_field_and_ends_with_label() -> None:
@@ -110,3 +112,49 @@ def test_a_template_that_fails_on_a_row_names_the_row() -> None:
 def test_a_missing_field_is_an_error_not_an_empty_text() -> None:
     with pytest.raises(DataError, match="text"):
         template().item({})
+
+
+# -- options -------------------------------------------------------------------------------------------------
+
+QUESTION = "{{ text }}\n{% for option in options %}- {{ option }}\n{% endfor %}Answer:"
+
+
+def test_a_choice_template_may_show_options_and_answer_by_letter() -> None:
+    built = template(QUESTION, " {{ letter }}", ("text", "options", "label"), "choice")
+    assert built.fields == ("text",)
+    assert built.item({"text": "Who?"}, ("Tom", "{{ 7*7 }}")) == "Who?\n- Tom\n- {{ 7*7 }}\nAnswer:"
+    assert [built.answer("Tom", 0), built.answer("Jerry", 25)] == [" A", " Z"]
+    assert template("", " {{ letter }}. {{ label }}", kind="choice").answer("Tom", 1) == " B. Tom"
+
+
+def test_an_answer_by_letter_needs_the_options_place() -> None:
+    with pytest.raises(DataError, match="letter"):
+        template("", " {{ letter }}", kind="choice").answer("Tom")
+
+
+@pytest.mark.parametrize("kind", ["choice", "generation"])
+def test_the_default_item_of_other_kinds_ends_with_answer(kind: str) -> None:
+    assert template(kind=kind).item({"text": "Who?"}) == "Text: Who?\nAnswer:"
+
+
+@pytest.mark.parametrize(
+    ("item", "answer", "kind", "named"),
+    [
+        (QUESTION, " {{ label }}", "classification", "unknown field 'options', expected 'text'"),
+        (QUESTION, " {{ label }}", "generation", "unknown field 'options'"),
+        ("{{ options }}", " {{ label }}", "choice", "at least one of the fields 'text'"),
+        ("", " {{ letter }}", "classification", "expected `{{ label }}` in it, found ' {{ letter }}'"),
+        ("", " {{ letter }} {{ label }}", "generation", "unknown field 'letter'"),
+        ("", " x", "choice", "expected `{{ label }}` or `{{ letter }}` in it, found ' x'"),
+    ],
+)
+def test_options_and_letters_are_for_choice_tasks_only(item: str, answer: str, kind: str, named: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        template(item, answer, kind=kind)
+    assert named in str(caught.value)
+
+
+def test_a_template_cannot_change_the_options_of_an_item() -> None:
+    built = template("{{ text }}{{ options.append('x') }}", kind="choice")
+    with pytest.raises(ConfigError, match="template.item"):
+        built.item({"text": "Who?"}, ("Tom", "Jerry"))

@@ -1,0 +1,188 @@
+"""Where prompts live: which ones may be tried, how they are drawn, and how founders come in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from evolm.errors import GenomeError, nearest
+from evolm.genomes.base import content_digest
+from evolm.genomes.prompt import Demonstration, PromptGenome
+from evolm.tasks import Item, Template
+
+
+@dataclass(frozen=True)
+class PromptSpace:
+    """Which prompts may be tried.
+
+    Attributes:
+        template: the campaign's template.
+        labels: words of the task's labels; empty unless all items share them.
+        train: items that demonstrations may be taken from.
+        instruction: whether the instruction may change.
+        demonstrations: fewest and most demonstrations.
+        verbalizers: label -> words that may stand for it, the label's own name among them.
+        max_tokens: longest prompt without its item.
+        count_tokens: text -> number of tokens.
+        instructions: pool that random prompts draw their instruction from.
+        calibration: whether prompts may be calibrated.
+    """
+
+    template: Template
+    labels: tuple[str, ...]
+    train: tuple[Item, ...]
+    instruction: bool
+    demonstrations: tuple[int, int]
+    verbalizers: Mapping[str, tuple[str, ...]]
+    max_tokens: int
+    count_tokens: Callable[[str], int]
+    instructions: tuple[str, ...] = ("",)
+    calibration: bool = True
+    _tokens: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
+
+    genome: ClassVar[str] = PromptGenome.kind
+
+    @cached_property
+    def groups(self) -> dict[str, list[Item]]:
+        """Train items with gold of each label that has any; one group, ``""``, where items share no labels."""
+        groups: dict[str, list[Item]] = {}
+        for item in self.train:
+            if item.gold is not None:
+                groups.setdefault(item.gold if self.labels else "", []).append(item)
+        return groups
+
+    @property
+    def most_demonstrations(self) -> int:
+        """Most demonstrations that the train split can give."""
+        return min(self.demonstrations[1], sum(map(len, self.groups.values())))
+
+    def tokens(self, genome: PromptGenome) -> int:
+        """Return the prompt's length in tokens, item excluded."""
+        if genome.digest not in self._tokens:
+            self._tokens[genome.digest] = self.count_tokens(genome.prefix(self.template))
+        return self._tokens[genome.digest]
+
+    def outside(self, genome: PromptGenome) -> str:
+        """Return why a genome is not in this space, or ``""``."""
+        fewest, most = self.demonstrations
+        if not fewest <= len(genome.demonstrations) <= most:
+            return f"{len(genome.demonstrations)} demonstrations, expected {fewest} to {most}"
+        for label, word in genome.verbalizers:
+            if word not in self.verbalizers.get(label, ()):
+                return f"verbalizer {word!r} for {label!r}, expected one of {list(self.verbalizers.get(label, ()))}"
+        if len({genome.word(label) for label in self.labels}) < len(self.labels):
+            return "two labels share one word"
+        if genome.calibrated and not self.calibration:
+            return "calibrated, expected not to be (space.prompt.calibration)"
+        tokens = self.tokens(genome)
+        if tokens > self.max_tokens:
+            return f"{tokens} tokens, expected at most {self.max_tokens} (space.prompt.max_tokens)"
+        return ""
+
+    def draw_item(self, rng: np.random.Generator, taken: set[str]) -> Item | None:
+        """Draw a train item whose digest is not taken, each group equally likely; None if there is none."""
+        groups = [[i for i in items if i.digest not in taken] for items in self.groups.values()]
+        groups = [items for items in groups if items]
+        if not groups:
+            return None
+        items = groups[rng.integers(len(groups))]
+        return items[rng.integers(len(items))]
+
+    def draw_demonstrations(self, rng: np.random.Generator, count: int) -> tuple[Demonstration, ...]:
+        """Draw up to ``count`` different demonstrations, their labels as even as possible, in random order."""
+        groups = {label: list(rng.permutation(len(items))) for label, items in self.groups.items()}
+        order = list(rng.permutation(sorted(groups)))
+        drawn: list[Demonstration] = []
+        while len(drawn) < count and any(groups.values()):
+            for label in order:
+                if groups[label] and len(drawn) < count:
+                    drawn.append(Demonstration.from_item(self.groups[label][groups[label].pop()]))
+        return tuple(drawn[i] for i in rng.permutation(len(drawn)))
+
+    def draw_verbalizers(self, rng: np.random.Generator) -> tuple[tuple[str, str], ...]:
+        """Draw a word for each label that has a choice."""
+        pairs = [(label, words[rng.integers(len(words))]) for label, words in sorted(self.verbalizers.items())]
+        return tuple((label, word) for label, word in pairs if word != label)
+
+    def random(self, rng: np.random.Generator) -> PromptGenome:
+        """Draw a prompt: instruction from the pool, any demonstrations and verbalizers, calibrated or not."""
+        instruction = self.instructions[rng.integers(len(self.instructions))]
+        fewest, most = self.demonstrations[0], max(self.most_demonstrations, self.demonstrations[0])
+        count = int(rng.integers(fewest, most + 1))
+        genome = PromptGenome(
+            instruction,
+            self.draw_demonstrations(rng, count),
+            self.draw_verbalizers(rng),
+            calibrated=self.calibration and bool(rng.random() < 0.5),
+        )
+        while self.outside(genome) and len(genome.demonstrations) > fewest:
+            genome = replace(genome, demonstrations=genome.demonstrations[:-1])
+        return genome
+
+    def founder(self, record: Mapping[str, Any], rng: np.random.Generator, where: str) -> PromptGenome:
+        """Read a founder, written by hand or taken from a run.
+
+        Args:
+            record: ``instruction``; ``demonstrations`` as a number to draw, or a list of ``{"item": digest}``
+                (a train item) or ``{"fields": {...}, "label": ...}``, with ``options`` where items have their own;
+                ``verbalizers``; ``calibrated``.
+            rng: for demonstrations to draw.
+            where: what messages call this founder.
+
+        Raises:
+            GenomeError: if a key is unknown or the founder lies outside this space.
+        """
+        _check_founder(record, where)
+        wanted, words = record.get("demonstrations", []), record.get("verbalizers", {})
+        if isinstance(wanted, int):
+            shown = self.draw_demonstrations(rng, wanted)
+        else:
+            shown = tuple(self._demonstration(entry, where) for entry in wanted)
+        pairs = tuple(sorted((k, v) for k, v in words.items() if k != v))
+        calibrated = record.get("calibrated", False)
+        genome = PromptGenome(record.get("instruction", "").strip(), shown, pairs, calibrated=calibrated)
+        if reason := self.outside(genome):
+            raise GenomeError(f"{where}: {reason}")
+        return genome
+
+    def _demonstration(self, entry: Mapping[str, Any], where: str) -> Demonstration:
+        if isinstance(entry.get("fields"), dict) and "label" in entry:
+            return self._written_demonstration(entry, where)
+        match = next((item for item in self.train if item.digest == entry.get("item")), None)
+        if match is None:
+            raise GenomeError(
+                f"{where}: a demonstration names item {entry.get('item')!r}, which is not in the train split"
+            )
+        return Demonstration.from_item(match)
+
+    def _written_demonstration(self, entry: Mapping[str, Any], where: str) -> Demonstration:
+        label, options = entry["label"], entry.get("options", [])
+        if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
+            raise GenomeError(f"{where}: a demonstration's options must be a list of texts, found {options!r}")
+        known = self.labels or options
+        if not isinstance(label, str) or not label.strip() or (known and label not in known):
+            expected = f"one of {list(known)}" if known else "a text"
+            raise GenomeError(f"{where}: a demonstration's label is {label!r}, expected {expected}")
+        fields = tuple(sorted((str(k), str(v)) for k, v in entry["fields"].items()))
+        return Demonstration(str(entry.get("item") or content_digest(fields)), fields, label, tuple(options))
+
+
+def _check_founder(record: Mapping[str, Any], where: str) -> None:
+    """Refuse unknown keys and values of a wrong type."""
+    known = ("kind", "instruction", "demonstrations", "verbalizers", "template", "calibrated")
+    for key in record:
+        if key not in known:
+            raise GenomeError(f"{where}: unknown key {key!r}{nearest(key, known)}")
+    if not isinstance(record.get("instruction", ""), str):
+        raise GenomeError(f"{where}: 'instruction' must be text, found {record['instruction']!r}")
+    wanted, words = record.get("demonstrations", []), record.get("verbalizers", {})
+    if not isinstance(wanted, int) and not (isinstance(wanted, list) and all(isinstance(d, dict) for d in wanted)):
+        raise GenomeError(f"{where}: 'demonstrations' must be a number or a list of objects, found {wanted!r}")
+    if not isinstance(words, dict) or not all(isinstance(word, str) for word in words.values()):
+        raise GenomeError(f"{where}: 'verbalizers' must map labels to words, found {words!r}")
+    if not isinstance(record.get("calibrated", False), bool):
+        raise GenomeError(f"{where}: 'calibrated' must be true or false, found {record['calibrated']!r}")

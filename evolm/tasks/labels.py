@@ -1,0 +1,48 @@
+"""Classification: every row is answered with one of the same few words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from evolm.config import TaskSection
+from evolm.errors import ConfigError, DataError
+from evolm.tasks.items import LABEL, Answers, Row, no_gold
+from evolm.wording import listed
+
+
+def classification_answers(section: TaskSection, rows: Sequence[Row]) -> Answers:
+    """Return the labels' words, in the order of ``task.labels``, and how a row's label becomes its word.
+
+    Where ``task.labels`` is empty, the raw values of ``rows`` are the words, sorted; several values may share a
+    word. A task without a label column lists its words.
+    """
+    if LABEL not in section.columns:
+        return Answers(tuple(section.labels), no_gold)
+    words = dict(section.labels) if isinstance(section.labels, dict) else {}
+    words = words or {raw: raw for raw in sorted({row.label for row in rows if row.label is not None})}
+    return Answers(tuple(dict.fromkeys(words.values())), partial(_word, words))
+
+
+def _word(words: Mapping[str, str], row: Row) -> str:
+    if row.label is None or row.label not in words:
+        raise DataError(
+            f"{row.source}: expected a label among {listed(words)}, found {row.label!r} in row {row.number} "
+            "(labels are compared as text: '1' is not '1.0')"
+        )
+    return words[row.label]
+
+
+def check_labels(labels: Sequence[str]) -> None:
+    """Check the words that a campaign or its data gave.
+
+    Raises:
+        ConfigError: for an empty word, or a word given twice to a task without gold.
+        DataError: if there are fewer than two labels.
+    """
+    if any(not word.strip() for word in labels):
+        raise ConfigError("task.labels: expected words, found an empty one")
+    if len(set(labels)) < len(labels):
+        raise ConfigError(f"task.labels: expected each word once, found {listed(labels)}")
+    if len(labels) < 2:
+        raise DataError(f"task.labels: expected at least two labels, found {listed(labels)}")

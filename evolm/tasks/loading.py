@@ -1,0 +1,204 @@
+"""From ``[task]`` and ``[template]`` to a task, and from new rows to items that are asked in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Final, TypeAlias
+
+import pandas as pd
+
+from evolm.config import DataFiles, TaskSection, TemplateSection
+from evolm.errors import ConfigError, DataError, nearest
+from evolm.tasks.checks import check_rendering, check_settings
+from evolm.tasks.hub import DATASETS, DatasetName
+from evolm.tasks.items import LABEL, Item, Row, no_gold
+from evolm.tasks.kinds import KINDS, Kind
+from evolm.tasks.labels import check_labels
+from evolm.tasks.rows import (
+    answerable,
+    mapped_rows,
+    to_items,
+    usable_rows,
+    without_duplicates,
+    without_leaks,
+)
+from evolm.tasks.sources import read_table
+from evolm.tasks.splitting import SPLITS, split_items
+from evolm.tasks.task import Task
+from evolm.tasks.template import Template
+from evolm.wording import listed
+
+_WHOLE: Final = ""  # the name of a table that is still to be split
+
+Frames: TypeAlias = pd.DataFrame | Mapping[str, pd.DataFrame]
+
+
+def load_task(
+    section: TaskSection,
+    template: TemplateSection,
+    *,
+    root: Path,
+    admitted: Sequence[Path] = (),
+    trusted: bool = False,
+    frame: Frames | None = None,
+) -> Task:
+    """Read, clean and split the rows of ``[task]``.
+
+    Args:
+        section, template: the two tables of campaign.toml.
+        root, admitted, trusted: what may be read, see :func:`~evolm.tasks.sources.read_table`.
+        frame: rows that stand for ``task.data``: one frame to split, or a frame per split.
+
+    Raises:
+        ConfigError: if settings are wrong or contradict each other.
+        DataError: if the rows cannot be used as the settings ask.
+        PermissionNeeded: if the data lies where the campaign may not read.
+    """
+    check_settings(section)
+    kind, known, seen = KINDS[section.kind], LABEL in section.columns, section.gold == "use"
+    rendering = Template.from_section(template, list(section.columns), kind.name)
+    tables, notes = _tables(section, root, admitted, trusted, frame)
+    rows, dropped = _rows(section, kind, tables)
+    notes += dropped
+    answers = kind.answers(section, [row for split in rows.values() for row in split])
+    if kind.labels:
+        check_labels(answers.labels)
+    items: dict[str, list[Item]] = {}
+    for split in tables:
+        items[split], dropped = without_duplicates(to_items(rows[split], kind, answers.gold), kind)
+        notes += _prefixed(split, dropped)
+    strata = answers.labels if known and seen else ()
+    if _WHOLE in items:
+        splits = split_items(items[_WHOLE], strata, section.split, gold=known and seen)
+    else:
+        splits, dropped = _given_splits(items, strata)
+        notes += dropped
+    check_rendering(rendering, answers.labels, [item for split in splits.values() for item in split])
+    return Task(
+        name=section.name or _name(section),
+        kind=kind.name,
+        metric=section.metric or kind.metric,
+        labels=answers.labels,
+        template=rendering,
+        notes=tuple(notes),
+        has_gold=known and seen,
+        audited=known and not seen,
+        **splits,
+    )
+
+
+def _rows(
+    section: TaskSection, kind: Kind, tables: Mapping[str, tuple[str, pd.DataFrame]]
+) -> tuple[dict[str, list[Row]], list[str]]:
+    """Usable rows of each table, and sentences about the others."""
+    rows: dict[str, list[Row]] = {}
+    notes: list[str] = []
+    for split, (source, table) in tables.items():
+        mapped = mapped_rows(table, section.columns, kind, source)
+        rows[split], dropped = usable_rows(mapped, section.exclude, section.max_chars)
+        if not rows[split]:
+            raise DataError(f"{source}: expected usable rows, found none ({'; '.join(dropped)})")
+        notes += _prefixed(split, dropped)
+    return rows, notes
+
+
+def read_items(
+    source: str | pd.DataFrame,
+    section: TaskSection,
+    *,
+    root: Path,
+    admitted: Sequence[Path] = (),
+    trusted: bool = False,
+    gold: bool = False,
+) -> tuple[pd.DataFrame, list[Item | None]]:
+    """Read rows to be answered, dropping none of them.
+
+    Args:
+        source: a frame, or what :func:`~evolm.tasks.sources.read_table` reads, admitted in the same way.
+        section: the task whose columns and labels apply; ``exclude``, ``max_chars`` and ``split`` don't.
+        gold: whether the label column is needed and read.
+
+    Returns:
+        The rows as read, all columns kept, and an item for each: None where a mapped cell is missing, or where
+        options are fewer than two or repeated.
+
+    Raises:
+        ConfigError: if settings are wrong, or gold is wanted of a task without a label column.
+        DataError, PermissionNeeded: as for :func:`load_task`.
+    """
+    check_settings(section)
+    kind = KINDS[section.kind]
+    if gold and LABEL not in section.columns:
+        raise ConfigError("task.columns: expected a column for `label` to read gold labels, found none")
+    columns = {name: column for name, column in section.columns.items() if gold or name != LABEL}
+    where = "frame"
+    if isinstance(source, pd.DataFrame):
+        table = source
+    else:
+        where = source
+        table, _ = read_table(
+            source,
+            pattern=section.pattern,
+            root=root,
+            admitted=admitted,
+            trusted=trusted,
+            keep_unmatched=True,
+        )
+    rows = [row if row and answerable(row) else None for row in mapped_rows(table, columns, kind, where)]
+    present = [row for row in rows if row is not None]
+    items = iter(to_items(present, kind, kind.answers(section, present).gold if gold else no_gold))
+    return table, [None if row is None else next(items) for row in rows]
+
+
+def _tables(
+    section: TaskSection, root: Path, admitted: Sequence[Path], trusted: bool, frame: Frames | None
+) -> tuple[dict[str, tuple[str, pd.DataFrame]], list[str]]:
+    """Source and rows of each split in the order of ``SPLITS``, or of the whole."""
+    if isinstance(frame, pd.DataFrame):
+        return {_WHOLE: ("frame", frame)}, []
+    if frame is not None:
+        for name in frame:
+            if name not in SPLITS:
+                raise ConfigError(
+                    f"frame: expected splits among {listed(SPLITS)}, found {name!r}{nearest(name, SPLITS)}"
+                )
+        return {name: (f"frame[{name!r}]", frame[name]) for name in SPLITS if name in frame}, []
+    tables, notes = {}, []
+    for split, source in _sources(section).items():
+        table, left_out = read_table(source, pattern=section.pattern, root=root, admitted=admitted, trusted=trusted)
+        tables[split] = source, table
+        notes += _prefixed(split, left_out)
+    return tables, notes
+
+
+def _sources(section: TaskSection) -> dict[str, str]:
+    if isinstance(section.data, DataFiles):
+        return {name: source for name in SPLITS if (source := getattr(section.data, name, ""))}
+    return {_WHOLE: section.data}
+
+
+def _prefixed(split: str, notes: Sequence[str]) -> list[str]:
+    return [f"{split}: {note}" if split else note for note in notes]
+
+
+def _given_splits(
+    items: Mapping[str, Sequence[Item]], labels: Sequence[str]
+) -> tuple[dict[str, tuple[Item, ...]], list[str]]:
+    """Splits as the user made them, in file order, without texts that a later split has too."""
+    kept, notes = without_leaks(items)
+    if not kept.get("dev"):
+        raise DataError("dev: expected usable rows, found none")
+    for split, members in kept.items():
+        found = {item.gold for item in members}
+        missing = [label for label in labels if label not in found]
+        if missing and split == "dev":
+            raise DataError(f"dev: expected rows of every label, found 0 of {listed(missing)}")
+        if missing:
+            notes.append(f"{split}: no row has the label {listed(missing)}")
+    return {name: tuple(kept.get(name, ())) for name in SPLITS}, notes
+
+
+def _name(section: TaskSection) -> str:
+    source = section.data.dev if isinstance(section.data, DataFiles) else section.data
+    return DatasetName.parse(source).name if source.startswith(DATASETS) else PurePosixPath(source).stem

@@ -1,0 +1,32 @@
+"""How near a written text is to the one that was wanted, as a number in [0, 1]."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from evolm.tasks.items import normalised
+
+if TYPE_CHECKING:
+    from sacrebleu.metrics.chrf import CHRF
+
+
+def exact_match(prediction: str, target: str) -> float:
+    """Return 1.0 where the texts are the same but for case and white space, else 0.0."""
+    return float(normalised(prediction) == normalised(target))
+
+
+def chrf(prediction: str, target: str) -> float:
+    """Return the sentence's chrF2: the F-score, recall counted double, of character n-grams up to six letters.
+
+    Popović 2015 (https://aclanthology.org/W15-3049/), with the settings of sacrebleu (its signature
+    ``nc:6|nw:0|space:no|eff:yes``): white space doesn't count, case does.
+    """
+    return float(_sentence_chrf().sentence_score(prediction, [target]).score) / 100
+
+
+@cache
+def _sentence_chrf() -> CHRF:
+    from sacrebleu.metrics.chrf import CHRF  # a fifth of a second that other metrics don't wait for
+
+    return CHRF()
