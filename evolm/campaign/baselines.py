@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from evolm.evaluation.engine import Engine
 from evolm.genomes import PromptGenome, PromptSpace
-from evolm.models import LogLikelihood
 from evolm.randomness import Randomness, derive_seed
-from evolm.scorers import LabelLikelihood
 
-CONTENT_FREE = ("N/A", "[MASK]", "")  # Zhao 2021, section 5
 FEW_SHOT_DRAWS = 3
 FEW_SHOT_DEMONSTRATIONS = 4
-
-
-def prior_correction(genome: Any, likelihood: LabelLikelihood, engine: Engine) -> np.ndarray:
-    """Return ``(n_labels,)`` what to take from every label's log-probability: contextual calibration.
-
-    The model's label log-probabilities for content-free inputs, averaged as probabilities (Zhao 2021,
-    https://arxiv.org/abs/2102.09690; dividing by them is eq. 3 with a diagonal W and no bias).
-    """
-    task = likelihood.task
-    template = task.template
-    prefix, answers = genome.prefix(template), genome.answers(template, task.labels)
-    requests = [
-        LogLikelihood(prefix, template.item(dict.fromkeys(task.fields, text)), answers, template.system)
-        for text in CONTENT_FREE
-    ]
-    logprobs = likelihood.label_logprobs(engine.answer(requests))
-    return np.logaddexp.reduce(logprobs, axis=0) - np.log(len(requests))
 
 
 def few_shot_genomes(

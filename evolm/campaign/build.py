@@ -8,36 +8,27 @@ Python, or with ``--allow PACKAGE``): a campaign file can never run code on its 
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import joblib
 import pandas as pd
 
+from evolm.campaign.founding import Founders, load_founders
 from evolm.config import BudgetSection, Campaign, validate
-from evolm.errors import ConfigError, ContextExceeded, GenomeError, PermissionNeeded, nearest
+from evolm.errors import ConfigError, ContextExceeded, PermissionNeeded, nearest
 from evolm.evaluation.engine import Engine
 from evolm.evaluation.evaluator import Evaluator
 from evolm.genomes import PromptSpace
-from evolm.models import LanguageModel, prepare
-from evolm.operators import OPERATORS, Operator
-from evolm.randomness import Randomness, derive_seed
-from evolm.scorers import SCORERS, FunctionScorer, LabelLikelihood, Scorer
+from evolm.models import Decoding, LanguageModel, prepare
+from evolm.operators import OPERATORS, Operator, Voice
+from evolm.scorers import DEFAULT_SCORERS, SCORERS, FunctionScorer, LabelProbabilities, Scorer, Scoring, Weighted
 from evolm.storage import AnswerStore
 from evolm.strategies import STRATEGIES, SearchSpace, Strategy
-from evolm.tasks import Task, load_task, locate
-
-WRITTEN_FOUNDERS = (
-    "",
-    "Classify the {thing} as {labels}.",
-    "Read the {thing} and decide which label fits it: {labels}.",
-    "Each {thing} below belongs to one of these classes: {labels}. Name the class.",
-    "You label {thing}s. Answer with one of {labels}, and nothing else.",
-    "Decide: {labels}?",
-)
+from evolm.tasks import Task, load_task
+from evolm.wording import listed
 
 
 @dataclass(frozen=True)
@@ -64,17 +55,17 @@ class Parts:
     model: LanguageModel
     engine: Engine
     evaluator: Evaluator
-    likelihood: LabelLikelihood
+    scoring: Scoring
     space: PromptSpace
-    founders: list[Any]
-    founder_names: dict[str, str] = field(default_factory=dict)
+    founders: Founders
     permissions: Permissions = Permissions()
 
     def strategy(self, settings: Mapping[str, Any], seed: int) -> Strategy:
         """Build a strategy from its table, for one search."""
         kind, params = strategy_of(settings, self.permissions)
-        operators = chosen_operators(self.config.operators, self.space.genome)
-        search = SearchSpace(self.space, self.founders, operators, seed, self.founder_names)
+        operators = chosen_operators(self.config.operators, self.space.genome, self.task)
+        voice = Voice(self.engine, self.scoring, self.task.demonstrable)
+        search = SearchSpace(self.space, self.founders.genomes, operators, seed, self.founders.names, voice)
         return kind(params, search)
 
 
@@ -87,6 +78,7 @@ def build(
     functions: Mapping[str, Callable[..., float]] | None = None,
     answers: Path | str = ":memory:",
     instructions: Sequence[str] = (),
+    warm_starts: Sequence[Path] = (),
 ) -> Parts:
     """Build a campaign's objects.
 
@@ -98,13 +90,13 @@ def build(
         functions: scorers given from Python, by the name they have in ``[scorers]``.
         answers: the answer cache's file.
         instructions: founders given on the command line.
+        warm_starts: runs or founding populations given on the command line.
 
     Raises:
         EvolmError: if anything named does not exist, does not fit or is not admitted.
     """
-    strategy_of(config.strategy, permissions)
     check_budget(config.budget)
-    chosen_operators(config.operators, PromptSpace.genome)
+    check_objectives(config, strategy_of(config.strategy, permissions)[0])
     task = load_task(
         config.task,
         config.template,
@@ -113,32 +105,75 @@ def build(
         trusted=permissions.trusted_data,
         frame=frame,
     )
-    words = allowed_words(config, task)
-    plans = [_scorer_plan(name, value, permissions, functions or {}) for name, value in config.scorers.items()]
-    if not plans:
-        raise ConfigError(f"scorers: expected at least one of {sorted(SCORERS)}, found none")
-    needs_gold = [name for name, kind, *_ in plans if getattr(kind, "needs_gold", False)]
-    if needs_gold and not task.has_gold:
-        raise ConfigError(f"scorers: {needs_gold[0]!r} needs gold labels, but task.columns maps no 'label'")
+    chosen_operators(config.operators, PromptSpace.genome, task)
+    plans = scorer_plans(config, task, permissions, functions or {})
     section = config.model
     model = LanguageModel(
         prepare(section.name, revision=section.revision, dtype=section.dtype, device=section.device, root=root),
         section.chat_template,
     )
-    settings = next((params for _, kind, params, _ in plans if kind is LabelLikelihood), LabelLikelihood.Params())
-    likelihood = LabelLikelihood(task, model, settings, words)
-    scorers: dict[str, tuple[Scorer, float]] = {}
-    for name, kind, _, weight in plans:
-        scorer = likelihood if kind is LabelLikelihood else FunctionScorer(kind, likelihood)
-        scorers[name] = (scorer, weight)
+    words = allowed_words(config, task)
     space = prompt_space(config, task, model, words)
-    founders, names = load_founders(config, space, root, permissions, instructions)
-    space = with_instructions(space, founders)
-    check_context(model, likelihood, task, founders, names)
+    scoring = scoring_of(config, task, model, words, space.tokens)
+    scorers = {name: (make_scorer(kind, params, scoring), weight) for name, kind, params, weight in plans}
+    check_gold(scorers, task)
+    founders = load_founders(config, task, space, root, permissions.data_roots, instructions, warm_starts)
+    space = with_instructions(space, founders.genomes)
+    judge = make_scorer(SCORERS[task_scorer(task)], Weighted(), scoring)
     engine = Engine(model, AnswerStore(answers), jobs(config.evaluation.n_jobs, model))
-    return Parts(
-        config, task, model, engine, Evaluator(engine, scorers), likelihood, space, founders, names, permissions
+    evaluator = Evaluator(engine, task, scorers, judge, space.tokens, config.fitness.combine)
+    check_context(evaluator, founders)
+    return Parts(config, task, model, engine, evaluator, scoring, space, founders, permissions)
+
+
+def scoring_of(
+    config: Campaign,
+    task: Task,
+    model: LanguageModel,
+    words: Mapping[str, Sequence[str]],
+    prompt_tokens: Callable[[Any], int],
+) -> Scoring:
+    """Return what all scorers of a campaign are made from."""
+    closed = bool(task.labels) or task.kind == "choice"
+    labels = LabelProbabilities(task, model, config.task.normalization, words) if closed else None
+    section = config.generation
+    decoding = Decoding(
+        section.max_new_tokens, tuple(section.stop_strings), section.temperature, section.top_p, section.top_k
     )
+    return Scoring(task, model, labels, decoding, prompt_tokens)
+
+
+def task_scorer(task: Task) -> str:
+    """Return the name of the scorer whose score is the task's metric."""
+    return DEFAULT_SCORERS.get(task.kind, task.metric)
+
+
+def make_scorer(kind: Any, params: Any, scoring: Scoring) -> Scorer:
+    """Return a scorer of the catalogue, or a user's function as one."""
+    scorer: Scorer = kind(scoring, params) if hasattr(kind, "evaluate") else FunctionScorer(kind, scoring)
+    return scorer
+
+
+def check_gold(scorers: Mapping[str, tuple[Scorer, float]], task: Task) -> None:
+    """Refuse a scorer that reads gold labels where the search has none."""
+    for name, (scorer, _) in scorers.items():
+        if scorer.needs_gold and not task.has_gold:
+            why = "task.gold = 'audit' hides them" if task.audited else "task.columns maps no 'label'"
+            raise ConfigError(f"scorers: {name!r} needs gold labels, but {why}")
+
+
+def check_objectives(config: Campaign, strategy: type[Strategy]) -> None:
+    """Refuse a strategy for one objective where there are several, and the other way round."""
+    name = config.strategy.get("name", "genetic")
+    if strategy.many_objectives and config.fitness.combine != "pareto":
+        raise ConfigError(f"strategy {name!r} searches a front: expected fitness.combine = 'pareto', found 'sum'")
+    if config.fitness.combine == "pareto":
+        if not strategy.many_objectives and name != "random_search":
+            raise ConfigError(f"fitness.combine = 'pareto': expected strategy 'nsga2', found {name!r}")
+        if len(config.scorers) < 2:
+            raise ConfigError(
+                f"fitness.combine = 'pareto': expected at least two scorers, found {len(config.scorers)}"
+            )
 
 
 def jobs(wanted: int | str, model: LanguageModel) -> int:
@@ -188,13 +223,15 @@ def strategy_of(settings: Mapping[str, Any], permissions: Permissions) -> tuple[
     return kind, validate(kind.Params, values, f"[strategy] {name}")
 
 
-def chosen_operators(weights: Mapping[str, float], genome: str) -> list[tuple[Operator, float]]:
+def chosen_operators(weights: Mapping[str, float], genome: str, task: Task) -> list[tuple[Operator, float]]:
     """Return the operators for a kind of genome with their weights, those of weight 0 left out."""
     for name, weight in weights.items():
         if name not in OPERATORS:
             raise ConfigError(f"operators: {name!r} is unknown{nearest(name, OPERATORS)}")
         if weight < 0:
             raise ConfigError(f"operators.{name}: expected a weight of at least 0, found {weight}")
+        if weight and OPERATORS[name].needs_gold and not (task.has_gold and task.train):
+            raise ConfigError(f"operators.{name}: needs labelled train items, but the search has none")
     mine = [(o, weights.get(o.name, o.weight)) for o in OPERATORS.values() if o.genome == genome]
     chosen = [(operator, weight) for operator, weight in mine if weight > 0]
     if not any(operator.role == "mutation" for operator, _ in chosen):
@@ -202,16 +239,31 @@ def chosen_operators(weights: Mapping[str, float], genome: str) -> list[tuple[Op
     return chosen
 
 
-def _scorer_plan(
-    name: str,
-    value: float | Mapping[str, Any],
+def scorer_plans(
+    config: Campaign,
+    task: Task,
     permissions: Permissions,
     functions: Mapping[str, Callable[..., float]],
-) -> tuple[str, Any, Any, float]:
-    kind = functions[name] if name in functions else lookup(name, SCORERS, permissions, "scorers")
-    settings = value if isinstance(value, Mapping) else {"weight": value}
-    params = validate(getattr(kind, "Params", LabelLikelihood.Params), settings, f"[scorers] {name}")
-    return name, kind, params, float(params.weight)
+) -> list[tuple[str, Any, Any, float]]:
+    """Return name, class or function, checked parameters and weight of each of the campaign's scorers.
+
+    Raises:
+        ConfigError: for an unknown name or key, a weight of 0, or a scorer of another kind of task.
+        PermissionNeeded: for code that was not admitted.
+    """
+    plans = []
+    for name, value in (config.scorers or {task_scorer(task): 1.0}).items():
+        kind = functions[name] if name in functions else lookup(name, SCORERS, permissions, "scorers")
+        settings = value if isinstance(value, Mapping) else {"weight": value}
+        params = validate(getattr(kind, "Params", Weighted), settings, f"[scorers] {name}")
+        kinds = getattr(kind, "kinds", (task.kind,))
+        if task.kind not in kinds:
+            known = listed(known for known, scorer in SCORERS.items() if task.kind in scorer.kinds)
+            raise ConfigError(f"scorers: {name!r} scores {listed(kinds)} tasks; for {task.kind!r} there are {known}")
+        if not params.weight:
+            raise ConfigError(f"[scorers] {name}: expected a weight other than 0")
+        plans.append((name, kind, params, float(params.weight)))
+    return plans
 
 
 def allowed_words(config: Campaign, task: Task) -> dict[str, tuple[str, ...]]:
@@ -241,12 +293,13 @@ def prompt_space(
     return PromptSpace(
         template=task.template,
         labels=task.labels,
-        train=task.train,
+        train=task.demonstrable,
         instruction=section.instruction,
         demonstrations=(fewest, most),
         verbalizers={label: choices for label, choices in words.items() if len(choices) > 1},
         max_tokens=section.max_tokens,
         count_tokens=model.count_tokens,
+        calibration=section.calibration and task.kind != "generation",
     )
 
 
@@ -256,72 +309,19 @@ def with_instructions(space: PromptSpace, founders: Sequence[Any]) -> PromptSpac
     return replace(space, instructions=pool or ("",))
 
 
-def check_context(
-    model: LanguageModel, likelihood: LabelLikelihood, task: Task, founders: Sequence[Any], names: Mapping[str, str]
-) -> None:
+def check_context(evaluator: Evaluator, founders: Founders) -> None:
     """Refuse a founder that does not fit the model's context with the longest item it will meet.
 
     Raises:
         ContextExceeded: naming the founder, and by how many tokens it is too long.
     """
+    task = evaluator.task
     items = (*task.dev, *task.validation, *task.test)
     longest = max(items, key=lambda item: sum(map(len, item.fields.values())))
-    for founder in founders:
-        try:
-            model.tokenize(likelihood.requests(founder, [longest]))
-        except ContextExceeded as error:
-            raise ContextExceeded(f"founder {names[founder.digest]}: {error}") from None
-
-
-def load_founders(
-    config: Campaign, space: PromptSpace, root: Path, permissions: Permissions, instructions: Sequence[str]
-) -> tuple[list[Any], dict[str, str]]:
-    """Return the distinct founders in order, and digest -> where each comes from.
-
-    Those of the command line come first, then the files'; where there are none, they are written from the
-    labels.
-    """
-    rng = Randomness(derive_seed("founders", config.seed)).numpy
-    records = [({"instruction": text}, f"--founder {index + 1}") for index, text in enumerate(instructions)]
-    for source in config.founders:
-        path = locate(source, root, permissions.data_roots)
-        records += _founder_records(path)
-    if not records:
-        records = [({"instruction": text}, "written from the labels") for text in written_founders(space)]
-    founders, names = [], {}
-    for record, where in records:
-        founder = space.founder(record, rng, where)
-        if founder.digest not in names:
-            founders.append(founder)
-            names[founder.digest] = where
-    return founders, names
-
-
-def _founder_records(path: Path) -> list[tuple[dict[str, Any], str]]:
-    records = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise GenomeError(f"{path.name}: expected a file of founders: {error}") from None
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        where = f"{path.name}:{number}"
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise GenomeError(f"{where}: expected a JSON object: {error}") from None
-        if not isinstance(record, dict):
-            raise GenomeError(f"{where}: expected a JSON object, found {type(record).__name__}")
-        records.append((record, where))
-    if not records:
-        raise GenomeError(f"{path.name}: expected founders, found an empty file")
-    return records
-
-
-def written_founders(space: PromptSpace) -> list[str]:
-    """Return instructions written from nothing but the labels and the first field's name."""
-    *most, last = space.labels
-    labels = f"{', '.join(most)} or {last}"
-    thing = space.template.fields[0].replace("_", " ")
-    return [text.format(labels=labels, thing=thing) for text in WRITTEN_FOUNDERS]
+    scorers = [evaluator.judge] if task.knows_gold else [scorer for scorer, _ in evaluator.scorers.values()]
+    for founder in founders.genomes:
+        for scorer in scorers:
+            try:
+                evaluator.engine.tokenize(next(scorer.evaluate(founder, [longest])))
+            except ContextExceeded as error:
+                raise ContextExceeded(f"founder {founders.names[founder.digest]}: {error}") from None

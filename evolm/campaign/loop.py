@@ -19,8 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from evolm.archives import Front
 from evolm.campaign.build import Parts
 from evolm.campaign.observers import Observer, Progress
 from evolm.campaign.search import Search
@@ -71,6 +70,7 @@ class Campaign:
                 parts.evaluator,
                 parts.task.dev,
                 self.journal,
+                config.fitness.pick if config.fitness.combine == "pareto" else None,
             )
             for name, table in settings.items()
         ]
@@ -126,7 +126,10 @@ class Campaign:
 
     def _head(self) -> dict[str, Any]:
         parts, config = self.parts, self.parts.config
-        scorers = {n: {"weight": w, **s.describe()} for n, (s, w) in parts.evaluator.scorers.items()}
+        scorers = {
+            name: {"weight": weight, "needs_gold": scorer.needs_gold, **scorer.describe()}
+            for name, (scorer, weight) in parts.evaluator.scorers.items()
+        }
         return {
             "type": "run",
             "schema": 1,
@@ -136,7 +139,6 @@ class Campaign:
             "profile": parts.model.profile.to_record(),
             "task": {
                 **self._task_record(),
-                "kind": parts.task.kind,
                 "fingerprint": parts.task.fingerprint,
                 "notes": list(parts.task.notes),
             },
@@ -145,9 +147,10 @@ class Campaign:
                 **self.main.strategy.params.model_dump(),
             },
             "scorers": scorers,
-            "normalization": parts.likelihood.normalization,
+            "fitness": config.fitness.model_dump(),
+            "normalization": parts.scoring.labels.normalization if parts.scoring.labels else None,
             "chat_template": parts.model.chat,
-            "founders": len(parts.founders),
+            "founders": len(parts.founders.genomes),
             "operators": {operator.name: weight for operator, weight in self.main.strategy.variation.operators},
             "budget": config.budget.model_dump(),
         }
@@ -160,7 +163,9 @@ class Campaign:
         task = self.parts.task
         return {
             "name": task.name,
+            "kind": task.kind,
             "metric": task.metric,
+            "gold": "audit" if task.audited else "use" if task.has_gold else None,
             "labels": list(task.labels),
             "splits": task.splits(),
         }
@@ -262,14 +267,16 @@ class Campaign:
             if search.name in finals and finals[search.name].entry:
                 self.journal.append(finals[search.name].entry or {})
         openings = self.openings + 1
-        test, applied = run_verdict(self.parts, self.main, finals[MAIN], finals.get(RANDOM), openings)
-        result = self._result(finals[MAIN], test)
+        verdict = run_verdict(self.parts, self.main, finals[MAIN], finals.get(RANDOM), openings)
+        result = self._result(finals[MAIN], verdict.record if verdict else None)
         self.journal.append({"type": "verdict", **result})
         result["budget"]["seconds"] = round(self.seconds, 3)
         self._write_prompt(finals[MAIN].winner.genome, self.layout.best)
         # A verdict may say "keep the founder" or "keep random search": what it names can be taken home too.
-        for name, baseline in applied.items():
-            self._write_prompt(baseline.genome, self.layout.baselines / name, baseline.prior)
+        if verdict:
+            for name, genome in verdict.applied.items():
+                self._write_prompt(genome, self.layout.baselines / name)
+            write_atomically(self.layout.test, json.dumps(verdict.outcomes, ensure_ascii=False) + "\n")
         write_atomically(self.layout.result, json.dumps(result, ensure_ascii=False, indent=2) + "\n")
         self.openings, self.finished = openings, True
         self._clock("finish")
@@ -295,8 +302,26 @@ class Campaign:
             "test": test,
             "claim": claim(test, self.parts.task.metric),
             "best": best,
+            "front": self._front(),
             "founder": {"id": founder.id, "digest": founder.digest, "genome": founder.genome.to_record()},
         }
+
+    def _front(self) -> dict[str, Any] | None:
+        """The main search's front and the rule that picked its best; None where there is one objective."""
+        archive = self.main.archive
+        if not isinstance(archive, Front):
+            return None
+        names = list(self.parts.evaluator.scorers)
+        members = [
+            {
+                "id": member.id,
+                "digest": member.digest,
+                "objectives": {name: member.measures[name] for name in names},
+                "genome": member.genome.to_record(),
+            }
+            for member in sorted(archive, key=lambda member: member.id)
+        ]
+        return {"rule": archive.rule, "members": members}
 
     # -- saving and telling --------------------------------------------------------------------------------
 
@@ -312,9 +337,14 @@ class Campaign:
         }
         write_checkpoint(self.layout.checkpoint, state)
 
-    def _write_prompt(self, genome: Any, folder: Path, prior: np.ndarray | None = None) -> None:
+    def _write_prompt(self, genome: Any, folder: Path) -> None:
         parts = self.parts
-        files = best_files(genome, parts.task, parts.model, parts.likelihood.normalization, prior)
+        labels = parts.scoring.labels
+        prior = None
+        if labels is not None and genome.calibrated and parts.task.labels:
+            answers = parts.engine.answer(labels.prior_requests(genome, ()))
+            prior = labels.prior(genome, answers, ())[0]
+        files = best_files(genome, parts.task, parts.model, parts.config, labels, prior)
         for name, content in files.items():
             write_atomically(folder / name, content)
 

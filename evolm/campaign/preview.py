@@ -14,9 +14,10 @@ from evolm.campaign.build import Parts
 from evolm.campaign.search import FINALISTS
 from evolm.campaign.statistics import smallest_visible_gain
 from evolm.evaluation.engine import Engine
-from evolm.models import LogLikelihood
+from evolm.models import Request
 from evolm.models.language_model import describe_tokens
 from evolm.storage import AnswerStore
+from evolm.wording import listed
 
 BATCH_ITEMS = 32
 
@@ -29,7 +30,8 @@ def preview(parts: Parts, console: Console) -> None:
     """
     try:
         task = parts.task
-        console.print(Text(f"Task {task.name}: {task.kind}, metric {task.metric}, labels {', '.join(task.labels)}"))
+        labels = f", labels {', '.join(task.labels)}" if task.labels else ""
+        console.print(Text(f"Task {task.name}: {task.kind}, metric {task.metric}{labels}"))
         console.print(Text("Splits: " + ", ".join(f"{name} {count}" for name, count in task.splits().items())))
         for note in task.notes:
             console.print(Text(f"  {note}"))
@@ -49,8 +51,14 @@ def _print_model(parts: Parts, console: Console) -> None:
             f"{parts.engine.executor.n_jobs} worker(s) of {model.profile.threads} thread"
         )
     )
-    lengths = ", ".join(f"{word!r} {count}" for word, count in parts.likelihood.word_tokens.items())
-    console.print(Text(f"Label likelihood: normalization {parts.likelihood.normalization!r}; tokens: {lengths}"))
+    labels = parts.scoring.labels
+    if labels is None:
+        decoding = parts.scoring.decoding
+        stops = listed(decoding.stop_strings)
+        console.print(Text(f"Answers of at most {decoding.max_new_tokens} tokens, which end before {stops}"))
+        return
+    lengths = ", ".join(f"{word!r} {count}" for word, count in labels.word_tokens.items()) or "each option its own"
+    console.print(Text(f"Normalization of log-probabilities: {labels.normalization!r}; tokens: {lengths}"))
 
 
 def _print_prompt(parts: Parts, console: Console) -> None:
@@ -65,9 +73,10 @@ def _print_prompt(parts: Parts, console: Console) -> None:
     console.print(text)
 
 
-def _requests(parts: Parts) -> list[LogLikelihood]:
-    longest = max(parts.founders, key=parts.space.tokens)
-    return parts.likelihood.requests(longest, parts.task.dev[:BATCH_ITEMS])
+def _requests(parts: Parts) -> list[Request]:
+    """What the task's own scorer asks first about the longest founder."""
+    longest = max(parts.founders.genomes, key=parts.space.tokens)
+    return list(next(parts.evaluator.judge.evaluate(longest, parts.task.dev[:BATCH_ITEMS])))
 
 
 def _estimate(parts: Parts) -> Table:
@@ -80,7 +89,7 @@ def _estimate(parts: Parts) -> Table:
     engine.answer_tokenized(requests)
     rate = (engine.usage.tokens_padded - before) / (time.perf_counter() - began)
     per_item = float(np.mean([request.own_tokens for request in requests]))
-    prefix = float(np.mean([parts.space.tokens(founder) for founder in parts.founders]))
+    prefix = float(np.mean([parts.space.tokens(founder) for founder in parts.founders.genomes]))
     workers = parts.engine.executor.n_jobs
     table = Table("phase", "evaluations", "tokens through the model", "minutes")
     phases = _phases(parts, prefix, per_item)
@@ -104,18 +113,19 @@ def _phases(parts: Parts, prefix: float, per_item: float) -> list[tuple[str, int
     if task.validation:
         phases.append(("finals", searches * FINALISTS, cost(searches * FINALISTS, len(task.validation))))
     prompts = 1 + searches + (FEW_SHOT_DRAWS if config.baselines.few_shot else 0)
-    if task.test and task.has_gold:
+    if task.test and task.knows_gold:
         phases.append(("test split", prompts, cost(prompts, len(task.test))))
     return phases
 
 
 def _print_visible_gain(parts: Parts, console: Console) -> None:
     task = parts.task
-    if not task.test or not task.has_gold:
+    if not task.test or not task.knows_gold:
         console.print(Text("There is no labelled test split, so no gain can be shown."))
         return
-    counts = np.bincount(task.gold_indices(task.test), minlength=len(task.labels))
-    gain = smallest_visible_gain([int(c) for c in counts if c], task.metric != "accuracy")
+    balanced = task.metric in ("balanced_accuracy", "macro_f1")
+    counts = np.bincount(task.gold_indices(task.test)) if balanced else np.array([len(task.test)])
+    gain = smallest_visible_gain([int(c) for c in counts if c], balanced)
     console.print(
         Text(
             f"Smallest gain that {len(task.test)} test items can show: about {gain:.3f} {task.metric} "

@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from evolm import config as configuration
-from evolm.campaign.build import Parts, Permissions, build, jobs
+from evolm.campaign.build import Parts, Permissions, build
+from evolm.campaign.founding import founders_file
 from evolm.campaign.loop import Campaign
 from evolm.campaign.observers import Observer
 from evolm.config import BudgetSection
-from evolm.errors import ConfigError, DataError, RunError, nearest
-from evolm.evaluation.engine import Engine
-from evolm.genomes import from_record
+from evolm.errors import ConfigError, nearest
 from evolm.location import locate
-from evolm.models import LanguageModel, prepare
-from evolm.scorers import LabelLikelihood
 from evolm.storage import AnswerStore, RunLayout, write_atomically
-from evolm.tasks import Task, Template, read_items
+from evolm.tasks import SPLITS
 from evolm.tasks.sources import cell_text
-from evolm.wording import listed
 
 
 @dataclass(frozen=True)
@@ -53,7 +47,7 @@ def absolute(
     """
 
     def place(source: str) -> str:
-        if not source or source.startswith("package:"):
+        if not source or source.startswith(("package:", "datasets:")):
             return source
         return str(locate(source, root, permissions.data_roots, permissions.trusted_data))
 
@@ -80,12 +74,22 @@ def start_run(
     permissions: Permissions = Permissions(),
     observers: Sequence[Observer] = (),
     instructions: Sequence[str] = (),
+    warm_starts: Sequence[Path] = (),
     frame: pd.DataFrame | None = None,
     functions: Mapping[str, Callable[..., float]] | None = None,
+    answers: Path | None = None,
 ) -> Run:
     """Run a campaign in a new directory.
 
     Nothing is written before everything named in ``config`` was found and fits.
+
+    Args:
+        config: the campaign.
+        root: folder that its relative paths start from.
+        out: the new directory.
+        permissions, instructions, warm_starts, frame, functions: see :func:`evolm.campaign.build.build`.
+        observers: told about every event.
+        answers: an answer cache shared with other runs; none = the run's own.
 
     Raises:
         EvolmError: for anything a user can mend.
@@ -94,16 +98,25 @@ def start_run(
     layout = RunLayout(out)
     if layout.journal.exists():
         layout.create()  # refuses, before anything slow happens
-    parts = build(config, root, permissions=permissions, frame=frame, functions=functions, instructions=instructions)
+    parts = build(
+        config,
+        root,
+        permissions=permissions,
+        frame=frame,
+        functions=functions,
+        instructions=instructions,
+        warm_starts=warm_starts,
+    )
     resolved = absolute(config, root, permissions, frame is not None)
     rows = None if frame is None else _as_text(frame, config).to_parquet()
     layout.create()
     with layout.lock():
         layout.begin()
         layout.clear_scratch()
-        founders = [founder.to_record() for founder in parts.founders]
-        lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in founders)
+        lines = founders_file([founder.to_record() for founder in parts.founders.genomes])
         write_atomically(layout.directory / "founders.jsonl", lines)
+        keys = {split: [item.content_key for item in getattr(parts.task, split)] for split in SPLITS}
+        write_atomically(layout.items, json.dumps({**keys, "inherited": sorted(parts.founders.seen)}) + "\n")
         if rows is not None:
             write_atomically(layout.data, rows)
         local = {"founders": ["founders.jsonl"]}
@@ -112,14 +125,14 @@ def start_run(
             layout.campaign, configuration.validate(configuration.Campaign, tables, "campaign").to_toml()
         )
         parts.engine.answers.close()
-        parts.engine.answers = AnswerStore(layout.answers)
+        parts.engine.answers = AnswerStore(answers or layout.answers)
         return _drive(parts, layout, observers)
 
 
 def _as_text(frame: pd.DataFrame, config: configuration.Campaign) -> pd.DataFrame:
     """Return the mapped columns as the text that tasks are made of, which any file can hold."""
-    mapped = list(dict.fromkeys(config.task.columns.values()))
-    return frame[mapped].map(cell_text).reset_index(drop=True)
+    mapped = frame[list(config.task.column_names)].reset_index(drop=True)
+    return mapped.map(lambda cell: cell if isinstance(cell, list | tuple) else cell_text(cell))
 
 
 def _drive(parts: Parts, layout: RunLayout, observers: Sequence[Observer]) -> Run:
@@ -139,6 +152,7 @@ def continue_run(
     permissions: Permissions = Permissions(),
     observers: Sequence[Observer] = (),
     functions: Mapping[str, Callable[..., float]] | None = None,
+    answers: Path | None = None,
 ) -> Run:
     """Go on with a run from its last checkpoint, to the end that an undisturbed run would have reached.
 
@@ -147,6 +161,7 @@ def continue_run(
         add: limits to raise, by the names of ``[budget]``; the searches go on and the test split is opened again.
         n_jobs: workers, if other than before; no result depends on it.
         permissions: packages are admitted anew; data is accepted where it is, since its content is checked.
+        answers: as for :func:`start_run`; no result depends on it.
 
     Raises:
         RunError: if it is no run, another process works on it, or its data or model changed.
@@ -159,7 +174,7 @@ def continue_run(
         config = _with_budget(config, add or {})
         if n_jobs is not None:
             config = _changed(config, {"evaluation": {"n_jobs": n_jobs}})
-        parts = build_from_run(layout, config, permissions, functions)
+        parts = build_from_run(layout, config, permissions, functions, answers)
         if add:
             write_atomically(layout.campaign, config.to_toml())
         return _drive(parts, layout, observers)
@@ -170,6 +185,7 @@ def build_from_run(
     config: configuration.Campaign,
     permissions: Permissions = Permissions(),
     functions: Mapping[str, Callable[..., float]] | None = None,
+    answers: Path | None = None,
 ) -> Parts:
     """Build a run's parts from its directory."""
     trusted = Permissions(permissions.packages, permissions.data_roots, trusted_data=True)
@@ -180,7 +196,7 @@ def build_from_run(
         permissions=trusted,
         frame=frame,
         functions=functions,
-        answers=layout.answers,
+        answers=answers or layout.answers,
     )
 
 
@@ -205,103 +221,4 @@ def _with_budget(config: configuration.Campaign, add: Mapping[str, float]) -> co
     return _changed(config, {"budget": limits}) if limits else config
 
 
-class Predictor:
-    """Applies a run's best prompt, or one of its baselines, to rows.
-
-    Args:
-        directory: of the run.
-        n_jobs: workers.
-        use: ``"best"``, or a folder's name in ``baselines/``.
-
-    Raises:
-        RunError: if there is no best prompt yet.
-        ModelError: if the model is missing or another one.
-    """
-
-    def __init__(self, directory: Path, n_jobs: int | str = 1, use: str = "best") -> None:
-        layout = RunLayout(directory)
-        layout.require_run()
-        path = (layout.best if use == "best" else layout.baselines / use) / "prompt.json"
-        if not path.exists():
-            folders = layout.baselines.iterdir() if layout.baselines.exists() else ()
-            known = ["best"] * layout.best.exists() + sorted(folder.name for folder in folders)
-            raise RunError(f"{directory}: expected a prompt {use!r}, found {listed(known)}{nearest(use, known)}")
-        record = json.loads(path.read_text())
-        self.config = configuration.load(layout.campaign)
-        section = self.config.model
-        prepared = prepare(
-            section.name, revision=section.revision, dtype=record["model"]["dtype"], device=section.device
-        )
-        if prepared.fingerprint != record["model"]["fingerprint"]:
-            raise RunError(
-                f"{directory}: the model changed since the run: expected {record['model']['fingerprint'][:16]}, "
-                f"found {prepared.fingerprint[:16]}"
-            )
-        labels = tuple(record["answers"])
-        template = Template.from_section(self.config.template, list(self.config.task.columns))
-        section_name = self.config.task.name or str(self.config.task.data)
-        self.task = Task(
-            section_name,
-            self.config.task.kind,
-            self.config.task.metric,
-            labels,
-            template,
-            (),
-            (),
-            (),
-            (),
-            (),
-            False,
-        )
-        self.model = LanguageModel(prepared, "on" if record["chat_template"] else "off")
-        self.genome = from_record(record["genome"])
-        words = {label: (self.genome.word(label),) for label in self.task.labels}
-        params = LabelLikelihood.Params(normalization=record["normalization"])
-        self.likelihood = LabelLikelihood(self.task, self.model, params, words)
-        self.prior = np.array([(record.get("prior") or {}).get(label, 0.0) for label in labels])
-        self.engine = Engine(self.model, AnswerStore(":memory:"), jobs(n_jobs, self.model))
-
-    def predict(self, source: str | pd.DataFrame, root: Path = Path()) -> pd.DataFrame:
-        """Return the rows with ``label`` and one ``p_LABEL`` column per label; rows with empty cells get none.
-
-        Args:
-            source: a file with the task's columns (no label needed), or a frame.
-            root: folder that a relative file starts from.
-        """
-        section = self.config.task
-        frame, items = read_items(source, section, root=root, trusted=True)
-        present = [(index, item) for index, item in enumerate(items) if item is not None]
-        logprobs = self._logprobs([item for _, item in present])
-        rows = [index for index, _ in present]
-        labels = np.full(len(frame), None, dtype=object)
-        labels[rows] = [self.task.labels[i] for i in logprobs.argmax(axis=1)]
-        result = frame.assign(label=labels)
-        for column, label in enumerate(self.task.labels):
-            values = np.full(len(frame), np.nan)
-            values[rows] = np.exp(logprobs[:, column])
-            result[f"p_{label}"] = values
-        return result
-
-    def _logprobs(self, items: Sequence[Any]) -> np.ndarray:
-        if not items:
-            raise DataError("expected at least one row without empty cells to predict, found none")
-        requests = self.likelihood.requests(self.genome, items)
-        shifted = self.likelihood.label_logprobs(self.engine.answer(requests)) - self.prior
-        return shifted - np.logaddexp.reduce(shifted, axis=1, keepdims=True)
-
-    def close(self) -> None:
-        """End the workers."""
-        self.engine.close()
-
-
-@contextmanager
-def predictor(directory: Path, n_jobs: int | str = 1, use: str = "best") -> Iterator[Predictor]:
-    """Open a :class:`Predictor` and close it afterwards."""
-    opened = Predictor(directory, n_jobs, use)
-    try:
-        yield opened
-    finally:
-        opened.close()
-
-
-__all__ = ["Predictor", "Run", "build_from_run", "continue_run", "predictor", "start_run"]
+__all__ = ["Run", "build_from_run", "continue_run", "start_run"]

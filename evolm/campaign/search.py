@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from evolm.archives import BestFound
+from evolm.archives import BestFound, Front
 from evolm.campaign.budget import Ledger, allowed, spent
 from evolm.config import BudgetSection
+from evolm.errors import ScorerError
 from evolm.evaluation.evaluator import Evaluator
 from evolm.genomes import diversity
 from evolm.population import Individual
@@ -30,10 +31,17 @@ class Search:
         evaluator: gives fitness.
         items: dev items.
         journal: where individuals and generations are written, in the order of asking.
+        rule: how the best is picked from a front; None where there is one objective.
     """
 
     def __init__(
-        self, name: str, strategy: Strategy, evaluator: Evaluator, items: Sequence[Item], journal: Journal
+        self,
+        name: str,
+        strategy: Strategy,
+        evaluator: Evaluator,
+        items: Sequence[Item],
+        journal: Journal,
+        rule: Literal["first", "knee"] | None = None,
     ) -> None:
         self.name = name
         self.strategy = strategy
@@ -41,7 +49,7 @@ class Search:
         self.items = items
         self.journal = journal
         self.ledger = Ledger()
-        self.archive = BestFound(FINALISTS)
+        self.archive: BestFound | Front = BestFound(FINALISTS) if rule is None else Front(FINALISTS, rule)
         self.founder: Individual | None = None
         self.exhausted = False
         self.last: dict[str, Any] = {}
@@ -59,18 +67,31 @@ class Search:
             Interrupted: if a stop was requested; nothing of the generation is then kept but the answers.
         """
         asked = self.strategy.ask(allowed(budget, self.ledger, len(self.items)))
+        if self.strategy.search.voice is not None:
+            self.ledger.tokens += self.strategy.search.voice.spent()
         if not asked:
             self.exhausted = True
             return False
         self.ledger.charge(self.evaluator.evaluate(asked, self.items))
+        self._refuse_constant_objective(asked)
         self.strategy.tell(asked)
-        before = self.archive.best
-        self.archive.update(asked)
+        improved = self.archive.update(asked)
         self._keep_founder(asked)
-        improved = self.archive.best is not None and (before is None or self.archive.best.fitness > before.fitness)
         self.ledger.idle_generations = 0 if improved else self.ledger.idle_generations + 1
         self._record(asked)
         return improved
+
+    def _refuse_constant_objective(self, asked: Sequence[Individual]) -> None:
+        """Refuse to search a front in which an objective tells nobody of the first generation apart."""
+        fitness = [individual.fitness.values for individual in asked if individual.fitness.valid]
+        if isinstance(self.archive, BestFound) or self.strategy.generation or len(fitness) < 2:
+            return
+        for name, values in zip(self.evaluator.scorers, zip(*fitness, strict=True), strict=True):
+            if len(set(values)) == 1:
+                raise ScorerError(
+                    f"objective {name!r}: expected values that differ, found {values[0]:.6g} for all {len(values)} "
+                    "individuals of the first generation; leave it out of [scorers]"
+                )
 
     def _keep_founder(self, asked: Sequence[Individual]) -> None:
         """Remember the best of the founders: what the search started from."""
@@ -94,6 +115,7 @@ class Search:
             "best_id": best.id if best else None,
             "mean": float(np.mean(scores)) if scores else None,
             "std": float(np.std(scores)) if scores else None,
+            "front": [i.id for i in self.archive] if isinstance(self.archive, Front) else None,
             "diversity": diversity([individual.genome for individual in asked]),
         }
         self.journal.append(self.last)

@@ -9,7 +9,7 @@ budget, which goes through the same finals. The gain claimed is over the stronge
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,10 @@ from evolm.campaign import baselines
 from evolm.campaign.build import Parts
 from evolm.campaign.search import Search
 from evolm.campaign.statistics import paired_bootstrap
+from evolm.evaluation.evaluator import Assessment
 from evolm.population import Individual
 from evolm.scorers import Evaluation
-from evolm.tasks import CLASSIFICATION_METRICS
+from evolm.tasks import METRICS, Task
 from evolm.tasks.metrics import confusion_matrix, per_class
 
 
@@ -45,14 +46,13 @@ def run_final(search: Search, parts: Parts) -> Final | None:
     if search.archive.best is None:
         return None
     rows = parts.task.validation
-    finalists: list[Individual] = sorted(search.archive, key=lambda i: (i.fitness.values, -i.id), reverse=True)
+    finalists = search.archive.finalists
     if not rows or len(finalists) < 2:
         return Final(search.archive.best, None, _validation_score(search.archive.best, parts))
     genomes = [finalist.genome for finalist in finalists]
-    alone = [_evaluation(e) for e, _ in parts.evaluator.assess(genomes, rows)]
-    pooled = [_evaluation(e) for e, _ in parts.evaluator.assess(genomes, (*parts.task.dev, *rows))]
-    order = range(len(finalists))
-    winner = max(order, key=lambda i: (pooled[i].objective, pooled[i].tie_break, -i))
+    alone = [_assessment(a) for a, _ in parts.evaluator.assess(genomes, rows)]
+    pooled = [_assessment(a) for a, _ in parts.evaluator.assess(genomes, (*parts.task.dev, *rows))]
+    winner = search.archive.pick([assessment.fitness for assessment in pooled])
     entry = {
         "type": "validation",
         "search": search.name,
@@ -68,32 +68,33 @@ def run_final(search: Search, parts: Parts) -> Final | None:
 def _validation_score(winner: Individual, parts: Parts) -> float | None:
     if not parts.task.validation:
         return None
-    return _evaluation(parts.evaluator.assess([winner.genome], parts.task.validation)[0][0]).score
+    return _assessment(parts.evaluator.assess([winner.genome], parts.task.validation)[0][0]).score
 
 
-def _evaluation(outcome: Evaluation | str) -> Evaluation:
-    if isinstance(outcome, str):  # a finalist was scored on dev before; longer items may still not fit
-        nothing = np.array([])
-        return Evaluation(nothing, nothing, nothing, -np.inf, float("nan"), -np.inf)
-    return outcome
+def _assessment(result: Assessment | str) -> Assessment:
+    """An assessment that may lose against any other: a finalist scored on dev may not fit longer items."""
+    if isinstance(result, str) or result.failures:
+        return Assessment((-np.inf,) * 8, float("nan"), np.array([]), {}, {})
+    return result
 
 
 @dataclass(frozen=True)
-class Applied:
-    """A prompt as it was tested: its genome, and what prior correction takes from its label log-probabilities."""
+class Verdict:
+    """What opening the test split showed.
 
-    genome: Any
-    prior: np.ndarray | None = None
+    Attributes:
+        record: the ``test`` record of the result.
+        outcomes: the content of ``test.json``: every contestant's answer to every test item.
+        applied: the baselines' genomes, which can be taken home instead of the winner (of few-shot, the first draw).
+    """
+
+    record: dict[str, Any]
+    outcomes: dict[str, Any]
+    applied: dict[str, Any]
 
 
-def run_verdict(
-    parts: Parts, main: Search, final: Final, rival: Final | None, openings: int
-) -> tuple[dict[str, Any] | None, dict[str, Applied]]:
-    """Open the test split.
-
-    Returns:
-        The ``test`` record of the result, or None where there is nothing to test on; and the baselines that can
-        be taken home instead of the winner (of few-shot, the first draw).
+def run_verdict(parts: Parts, main: Search, final: Final, rival: Final | None, openings: int) -> Verdict | None:
+    """Open the test split; return None where there is nothing to test on.
 
     Args:
         parts: the campaign's objects.
@@ -102,73 +103,80 @@ def run_verdict(
         rival: random search's own final, if it ran.
         openings: how often the split has been opened, this time included.
     """
-    items = parts.task.test
-    if not items or not parts.task.has_gold:
-        return None, {}
-    predictions, applied = _predictions(parts, main, final, rival)
     task = parts.task
-    gold = task.gold_indices(items)
+    if not task.test or not task.knows_gold:
+        return None
+    genomes = _contestants(parts, main, final, rival)
+    evaluations = _judged(parts, genomes)
+    outcomes = {name: [_outcomes(e, task) for e in each] for name, each in evaluations.items()}
+    gold = task.gold_indices(task.test)
+    if task.labels:
+        majority = baselines.majority_predictions(task.gold_indices(task.dev), len(task.test))
+        outcomes["majority"] = [majority]
+    record = {"openings": openings, **_record(parts, outcomes, gold)}
+    texts = {name: list(e.texts) for name, (e, *_) in evaluations.items() if isinstance(e, Evaluation) and e.texts}
+    content = {
+        "metric": task.metric,
+        "n_labels": task.n_options,
+        "items": [item.digest for item in task.test],
+        "gold": gold.tolist(),
+        "outcomes": {name: [values.tolist() for values in each] for name, each in outcomes.items()},
+        "predictions": texts,
+    }
+    return Verdict(record, content, {name: each[0] for name, each in genomes.items() if name != "best"})
 
-    def metric(predicted: np.ndarray, truth: np.ndarray) -> float:
-        return CLASSIFICATION_METRICS[task.metric](predicted, truth, len(task.labels))
 
-    scores = {name: float(np.mean([metric(p, gold) for p in each])) for name, each in predictions.items()}
+def _record(parts: Parts, outcomes: dict[str, list[np.ndarray]], gold: np.ndarray) -> dict[str, Any]:
+    task = parts.task
+    metric = task.metric_function
+    scores = {name: float(np.mean([metric(each, gold) for each in several])) for name, several in outcomes.items()}
     rivals = {name: score for name, score in scores.items() if name != "best"}
     strongest = max(rivals, key=lambda name: rivals[name])
-    best = predictions["best"][0]
-
-    def interval(name: str) -> list[float]:
-        return list(paired_bootstrap(metric, gold, best, predictions[name]))
-
-    record = {
-        "openings": openings,
-        "items": len(items),
-        **{
-            name: scores.get(name) for name in ("majority", "founder", "prior_corrected", "few_shot", "random_search")
-        },
+    best = outcomes["best"][0]
+    record: dict[str, Any] = {
+        "items": len(task.test),
+        **{name: scores.get(name) for name in NAMES},
         "best": scores["best"],
-        "few_shot_draws": [metric(p, gold) for p in predictions.get("few_shot", [])],
+        "few_shot_draws": [metric(each, gold) for each in outcomes.get("few_shot", [])],
         "strongest_baseline": strongest,
         "gain": scores["best"] - scores[strongest],
-        "interval": interval(strongest),
+        "interval": list(paired_bootstrap(metric, gold, best, outcomes[strongest])),
         "gain_over_founder": scores["best"] - scores["founder"],
-        "interval_over_founder": interval("founder"),
-        "confusion": confusion_matrix(best, gold, len(task.labels))[:, : len(task.labels)].tolist(),
-        "per_class": per_class(best, gold, task.labels),
+        "interval_over_founder": list(paired_bootstrap(metric, gold, best, outcomes["founder"])),
     }
-    return record, applied
+    if task.labels:
+        record["confusion"] = confusion_matrix(best, gold, len(task.labels))[:, : len(task.labels)].tolist()
+        record["per_class"] = per_class(best, gold, task.labels)
+    return record
 
 
-def _predictions(
-    parts: Parts, main: Search, final: Final, rival: Final | None
-) -> tuple[dict[str, list[np.ndarray]], dict[str, Applied]]:
-    """Return name -> one ``(n,)`` array of test predictions, or several whose scores are averaged; and baselines."""
-    settings, items = parts.config.baselines, parts.task.test
+def _contestants(parts: Parts, main: Search, final: Final, rival: Final | None) -> dict[str, list[Any]]:
+    """Return name -> one genome, or several whose scores are averaged."""
+    settings = parts.config.baselines
     founder = (main.founder or final.winner).genome
     genomes = {"best": [final.winner.genome], "founder": [founder]}
+    if settings.prior_corrected and parts.scoring.labels is not None:
+        genomes["prior_corrected"] = [replace(founder, calibrated=True)]
     count = baselines.few_shot_count(final.winner.genome, parts.space)
     if settings.few_shot and count:
-        genomes["few_shot"] = baselines.few_shot_genomes(founder, parts.space, count, parts.config.seed)
+        like = replace(founder, calibrated=final.winner.genome.calibrated)
+        genomes["few_shot"] = baselines.few_shot_genomes(like, parts.space, count, parts.config.seed)
     if rival is not None:
         genomes["random_search"] = [rival.winner.genome]
-    names = [name for name, each in genomes.items() for _ in each]
-    outcomes = parts.evaluator.assess([genome for each in genomes.values() for genome in each], items)
-    applied = {name: Applied(each[0]) for name, each in genomes.items() if name != "best"}
-    found: dict[str, list[np.ndarray]] = {}
-    for name, (outcome, _) in zip(names, outcomes, strict=True):
-        found.setdefault(name, []).append(_predicted(outcome, len(items)))
-        if name == "founder" and settings.prior_corrected and not isinstance(outcome, str):
-            prior = baselines.prior_correction(founder, parts.likelihood, parts.engine)
-            found["prior_corrected"] = [(outcome.label_logprobs - prior).argmax(axis=1)]
-            applied["prior_corrected"] = Applied(founder, prior)
-    gold_dev = parts.task.gold_indices(parts.task.dev)
-    found["majority"] = [baselines.majority_predictions(gold_dev, len(items))]
-    return found, applied
+    return genomes
 
 
-def _predicted(outcome: Evaluation | str, n: int) -> np.ndarray:
-    """Predictions of an evaluation; none at all where a prompt was too long for some item."""
-    return np.full(n, -1) if isinstance(outcome, str) else outcome.predictions
+def _judged(parts: Parts, genomes: dict[str, list[Any]]) -> dict[str, list[Evaluation | str]]:
+    """Let the task's own scorer judge every contestant on the test split, all in one batch."""
+    flat = iter(parts.evaluator.judged([genome for each in genomes.values() for genome in each], parts.task.test))
+    return {name: [next(flat) for _ in each] for name, each in genomes.items()}
+
+
+def _outcomes(evaluation: Evaluation | str, task: Task) -> np.ndarray:
+    """Outcomes of an evaluation; the worst there are where a prompt was too long for some item."""
+    if isinstance(evaluation, Evaluation) and evaluation.outcomes is not None:
+        return evaluation.outcomes
+    return np.full(len(task.test), METRICS[task.metric].worst)
 
 
 NAMES = {

@@ -1,17 +1,21 @@
-"""From individuals to fitness: every scorer's requests, asked once, charged once, combined."""
+"""From individuals to fitness: every scorer's dialogue, all genomes side by side, equal requests asked once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
 
 from evolm.errors import ContextExceeded, DataError, ScorerError
 from evolm.evaluation.engine import Engine
-from evolm.models import Answer, LogLikelihood, TokenizedRequest
+from evolm.models import Answer, Request, Tokenized, charge
 from evolm.population import Individual
-from evolm.scorers import Evaluation, Scorer
-from evolm.tasks import Item
+from evolm.scorers import Dialogue, Evaluation, Scorer
+from evolm.tasks import Item, Task
+
+JUDGE = ""  # name of the task's own scorer among the campaign's
 
 
 @dataclass(frozen=True)
@@ -22,13 +26,61 @@ class Charge:
     tokens: int
 
 
-@dataclass
-class _Inquiry:
-    """A genome's requests, each asked once, and where each scorer finds its own."""
+@dataclass(frozen=True)
+class Assessment:
+    """What all scorers together say about one genome.
 
-    requests: list[TokenizedRequest]
-    places: list[list[int]]  # per scorer
+    Attributes:
+        fitness: weighted sum and tie-break, or an objective per scorer; NaN if any item failed.
+        score: what people are shown: the task's metric where the search may see gold, else the first of ``fitness``.
+        cases: ``(n,)`` weighted sum of per-item scores.
+        measures: every scorer's objective by its name, ``gold`` where gold is for the audit only, and more.
+        failures: item index -> reason.
+        judged: the task's own evaluation; None without gold labels.
+    """
+
+    fitness: tuple[float, ...]
+    score: float
+    cases: np.ndarray
+    measures: Mapping[str, float]
+    failures: Mapping[int, str]
+    judged: Evaluation | None = None
+
+
+@dataclass
+class _Hearing:
+    """The dialogues about one genome."""
+
+    dialogues: dict[str, Dialogue]
+    asked: dict[str, Sequence[Request]] = field(default_factory=dict)  # of dialogues that wait for answers
+    open: dict[Request, Tokenized] = field(default_factory=dict)
+    known: dict[Request, Answer] = field(default_factory=dict)
+    evaluations: dict[str, Evaluation] = field(default_factory=dict)
+    tokens: int = 0
     reason: str = ""
+
+    def ask(self, tokenize: Callable[[Sequence[Request]], list[Tokenized]]) -> list[Tokenized]:
+        """Return the requests that are new in this round, as tokens."""
+        try:
+            if not self.known and not self.asked:
+                self.asked = {name: next(dialogue) for name, dialogue in self.dialogues.items()}
+            new = [r for requests in self.asked.values() for r in requests if r not in self.known]
+            texts = list(dict.fromkeys(new))
+            self.open = dict(zip(texts, tokenize(texts), strict=True))
+        except (ContextExceeded, DataError) as error:
+            self.asked, self.open, self.reason = {}, {}, str(error)
+        return list(self.open.values())
+
+    def hear(self, answers: Sequence[Answer]) -> None:
+        """Take the answers to what was asked, and go on with every dialogue."""
+        self.tokens += sum(charge(r, a) for r, a in zip(self.open.values(), answers, strict=True))
+        self.known.update(zip(self.open, answers, strict=True))
+        asked, self.asked = self.asked, {}
+        for name, requests in asked.items():
+            try:
+                self.asked[name] = self.dialogues[name].send([self.known[request] for request in requests])
+            except StopIteration as end:
+                self.evaluations[name] = end.value
 
 
 class Evaluator:
@@ -36,30 +88,51 @@ class Evaluator:
 
     Args:
         engine: answers requests.
-        scorers: name -> (scorer, weight); objectives are added up by weight.
+        task: whose items are scored.
+        scorers: name -> (scorer, weight), at least one.
+        judge: the task's own scorer, which reads gold labels.
+        prompt_tokens: genome -> tokens of its prompt.
+        combine: ``"sum"`` = one objective, the weighted sum; ``"pareto"`` = one per scorer.
     """
 
-    def __init__(self, engine: Engine, scorers: Mapping[str, tuple[Scorer, float]]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        task: Task,
+        scorers: Mapping[str, tuple[Scorer, float]],
+        judge: Scorer,
+        prompt_tokens: Callable[[Any], int],
+        combine: Literal["sum", "pareto"] = "sum",
+    ) -> None:
         self.engine = engine
+        self.task = task
         self.scorers = scorers
+        self.judge = judge
+        self.prompt_tokens = prompt_tokens
+        self.combine = combine
 
-    def assess(self, genomes: Sequence[Any], items: Sequence[Item]) -> list[tuple[Evaluation | str, Charge]]:
+    def assess(self, genomes: Sequence[Any], items: Sequence[Item]) -> list[tuple[Assessment | str, Charge]]:
         """Evaluate genomes on the same items.
 
         Returns:
-            Per genome, in order: its evaluation, or the reason why it cannot have one; and what it costs.
+            Per genome, in order: its assessment, or the reason why it cannot have one; and what it costs.
 
         Raises:
             Interrupted: if a stop was requested.
         """
-        inquiries = [self._inquire(genome, items) for genome in genomes]
-        answers = iter(self.engine.answer_tokenized([r for inquiry in inquiries for r in inquiry.requests]))
-        results: list[tuple[Evaluation | str, Charge]] = []
-        for genome, inquiry in zip(genomes, inquiries, strict=True):
-            own = [next(answers) for _ in inquiry.requests]
-            charge = Charge(len(items), sum(request.tokens for request in inquiry.requests))
-            results.append((inquiry.reason or self._combine(genome, own, inquiry, items), charge))
-        return results
+        scorers = {name: scorer for name, (scorer, _) in self.scorers.items()}
+        if self.task.knows_gold:
+            scorers[JUDGE] = self.judge
+        hearings = self._hear(scorers, genomes, items)
+        return [
+            (hearing.reason or self._combined(genome, hearing.evaluations), Charge(len(items), hearing.tokens))
+            for genome, hearing in zip(genomes, hearings, strict=True)
+        ]
+
+    def judged(self, genomes: Sequence[Any], items: Sequence[Item]) -> list[Evaluation | str]:
+        """Return what the task's own scorer alone says about genomes, or the reason why it cannot."""
+        hearings = self._hear({JUDGE: self.judge}, genomes, items)
+        return [hearing.reason or hearing.evaluations[JUDGE] for hearing in hearings]
 
     def evaluate(self, individuals: Sequence[Individual], items: Sequence[Item]) -> list[Charge]:
         """Give every individual its fitness or its failure; return what each costs.
@@ -69,54 +142,52 @@ class Evaluator:
         """
         results = self.assess([individual.genome for individual in individuals], items)
         everything_failed = bool(individuals)
-        for individual, (evaluation, _) in zip(individuals, results, strict=True):
-            if isinstance(evaluation, str):
-                individual.fail(evaluation)
+        for individual, (assessment, _) in zip(individuals, results, strict=True):
+            if isinstance(assessment, str):
+                individual.fail(assessment)
                 everything_failed = False
                 continue
-            if evaluation.failures:
-                index, reason = next(iter(sorted(evaluation.failures.items())))
-                count = len(evaluation.failures)
+            if assessment.failures:
+                index, reason = next(iter(sorted(assessment.failures.items())))
+                count = len(assessment.failures)
                 individual.fail(f"{count} of {len(items)} items failed; item {items[index].digest}: {reason}")
             else:
-                fitness = (evaluation.objective, evaluation.tie_break)
-                individual.accept(fitness, evaluation.score, evaluation.scores, evaluation.measures)
-            everything_failed &= len(evaluation.failures) == len(items)
+                individual.accept(assessment.fitness, assessment.score, assessment.cases, assessment.measures)
+            everything_failed &= len(assessment.failures) == len(items)
         if everything_failed:
             raise ScorerError(f"every item of every individual failed; the first: {individuals[0].reason}")
         return [charge for _, charge in results]
 
-    def _inquire(self, genome: Any, items: Sequence[Item]) -> _Inquiry:
-        asked: dict[LogLikelihood, int] = {}
-        places = []
-        for scorer, _ in self.scorers.values():
-            places.append([asked.setdefault(r, len(asked)) for r in scorer.requests(genome, items)])
-        try:
-            return _Inquiry(self.engine.tokenize(list(asked)), places)
-        except (ContextExceeded, DataError) as error:
-            return _Inquiry([], places, str(error))
+    def _hear(self, scorers: Mapping[str, Scorer], genomes: Sequence[Any], items: Sequence[Item]) -> list[_Hearing]:
+        """Drive all dialogues to their ends, a round of all of them in one call of the engine."""
+        hearings = [_Hearing({name: s.evaluate(genome, items) for name, s in scorers.items()}) for genome in genomes]
+        waiting = hearings
+        while waiting:
+            asked = [hearing.ask(self.engine.tokenize) for hearing in waiting]
+            answers = iter(self.engine.answer_tokenized([request for own in asked for request in own]))
+            for hearing, own in zip(waiting, asked, strict=True):
+                hearing.hear([next(answers) for _ in own])
+            waiting = [hearing for hearing in waiting if hearing.asked]
+        return hearings
 
-    def _combine(
-        self, genome: Any, answers: Sequence[Answer], inquiry: _Inquiry, items: Sequence[Item]
-    ) -> Evaluation:
-        evaluations = [
-            (scorer.score(genome, [answers[i] for i in places], items), weight)
-            for (scorer, weight), places in zip(self.scorers.values(), inquiry.places, strict=True)
-        ]
-        (first, weight), *others = evaluations
-        tokens = inquiry.requests[0].prefix_length if inquiry.requests else 0
-        combined = replace(
-            first,
-            scores=weight * first.scores,
-            objective=weight * first.objective,
-            measures={**first.measures, "prefix_tokens": tokens},
+    def _combined(self, genome: Any, evaluations: Mapping[str, Evaluation]) -> Assessment:
+        judged = evaluations.get(JUDGE)
+        mine = [(name, evaluations[name], weight) for name, (_, weight) in self.scorers.items()]
+        weighted = [weight * evaluation.objective for _, evaluation, weight in mine]
+        fitness = tuple(weighted) if self.combine == "pareto" else (sum(weighted), mine[0][1].tie_break)
+        measures: dict[str, float] = {"prefix_tokens": self.prompt_tokens(genome)}
+        failures: dict[int, str] = {}
+        for name, evaluation, _ in reversed(mine):  # what the first scorer says stands
+            measures.update(evaluation.measures)
+            measures[name] = evaluation.objective
+            failures.update(evaluation.failures)
+        if judged is not None and self.task.audited:
+            measures["gold"] = judged.score
+        return Assessment(
+            fitness=fitness,
+            score=judged.score if judged is not None and self.task.has_gold else fitness[0],
+            cases=np.sum([weight * evaluation.scores for _, evaluation, weight in mine], axis=0),
+            measures=measures,
+            failures=failures,
+            judged=judged,
         )
-        for other, weight in others:
-            combined = replace(
-                combined,
-                scores=combined.scores + weight * other.scores,
-                objective=combined.objective + weight * other.objective,
-                measures={**other.measures, **combined.measures},
-                failures={**other.failures, **combined.failures},
-            )
-        return combined

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from evolm.operators.voice import Voice
 from evolm.population import Individual
 
 Family = tuple[Individual, ...]
@@ -25,10 +26,14 @@ class VariationContext:
     Attributes:
         rng: the search's generator.
         space: where children must lie.
+        voice: how operators ask the model; None where no operator does.
+        population: individuals that the strategy holds at present, the best first.
     """
 
     rng: np.random.Generator
     space: Any
+    voice: Voice | None = None
+    population: Sequence[Individual] = ()
 
 
 class Operator(Protocol):
@@ -39,6 +44,9 @@ class Operator(Protocol):
         role: ``"mutation"`` reads the first parent only, ``"crossover"`` reads two.
         genome: the kind of genome it varies.
         weight: how often it is chosen among those of its role, unless the campaign says otherwise.
+        speaks: whether it asks the model. Where such an operator has nothing to offer, a model-free one of its role
+            stands in, and is credited with the child.
+        needs_gold: whether it reads train items' gold labels.
         summary: what it does, for people.
     """
 
@@ -55,6 +63,12 @@ class Operator(Protocol):
     def weight(self) -> float: ...
 
     @property
+    def speaks(self) -> bool: ...
+
+    @property
+    def needs_gold(self) -> bool: ...
+
+    @property
     def summary(self) -> str: ...
 
     def vary(self, families: Sequence[Family], context: VariationContext) -> list[Any | None]: ...
@@ -69,6 +83,8 @@ class FunctionOperator:
     genome: str
     function: Callable[..., Any]
     weight: float = 1.0
+    speaks: bool = False
+    needs_gold: bool = False
 
     @property
     def summary(self) -> str:
@@ -90,12 +106,14 @@ class Rates:
 
     Attributes:
         tried: children asked of it.
-        accepted: of these, new ones inside the space.
+        fallback: of these, how often another operator had to stand in.
+        accepted: new children inside the space.
         evaluated: accepted children whose fitness is known.
         better: of these, those that beat the best of their parents.
     """
 
     tried: int = 0
+    fallback: int = 0
     accepted: int = 0
     evaluated: int = 0
     better: int = 0

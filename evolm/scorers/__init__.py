@@ -4,12 +4,47 @@ from __future__ import annotations
 
 from typing import Any
 
-from evolm.scorers.base import Evaluation, Scorer
+from evolm.scorers.base import Dialogue, Evaluation, Scorer, Scoring, Weighted
+from evolm.scorers.consistency import SelfConsistency
 from evolm.scorers.function import FunctionScorer
-from evolm.scorers.likelihood import LabelLikelihood
+from evolm.scorers.generation import Chrf, ExactMatch, written
+from evolm.scorers.information import MutualInformation
+from evolm.scorers.judge import PTrue
+from evolm.scorers.labels import LabelProbabilities, calibrated
+from evolm.scorers.likelihood import LabelLikelihood, Margin
+from evolm.scorers.perplexity import Perplexity
+from evolm.scorers.prompt_length import PromptLength
+from evolm.scorers.quality import Diversity, Fluency, Relevance
 
 SCORERS: dict[str, Any] = {
     "label_likelihood": LabelLikelihood,
+    "margin": Margin,
+    "mutual_information": MutualInformation,
+    "self_consistency": SelfConsistency,
+    "p_true": PTrue,
+    "perplexity": Perplexity,
+    "exact_match": ExactMatch,
+    "chrf": Chrf,
+    "fluency": Fluency,
+    "relevance": Relevance,
+    "diversity": Diversity,
+    "prompt_length": PromptLength,
 }
 
-__all__ = ["SCORERS", "Evaluation", "FunctionScorer", "LabelLikelihood", "Scorer"]
+# Task kind -> the scorer that is taken where a campaign names none; a generation task's is its metric.
+DEFAULT_SCORERS = {"classification": "label_likelihood", "choice": "label_likelihood"}
+
+__all__ = [
+    "DEFAULT_SCORERS",
+    "SCORERS",
+    "Dialogue",
+    "Evaluation",
+    "FunctionScorer",
+    "LabelLikelihood",
+    "LabelProbabilities",
+    "Scorer",
+    "Scoring",
+    "Weighted",
+    "calibrated",
+    "written",
+]

@@ -1,11 +1,12 @@
 """The seam between answers and fitness.
 
-A scorer says what to ask the model about a genome and some items, and turns the answers into an
-:class:`Evaluation`. Its contract:
+A scorer holds a *dialogue* with the model about a genome and some items: a generator that yields requests, is
+sent their answers, may ask again, and returns an :class:`Evaluation`. The evaluator drives the dialogues of all
+scorers and genomes side by side, a round of all of them in one batch. The contract:
 
 - higher is better, for per-item scores and objectives alike;
-- ``requests`` returns the same number of requests for every item, items in order; equal requests of several
-  scorers are asked and charged once;
+- what is asked follows from genome, items and earlier answers alone; equal requests of several scorers are asked
+  and charged once;
 - an item that cannot be scored gets NaN and a reason in ``failures``; the individual is then invalid, the
   campaign goes on. What makes every item fail (a missing model, a missing file) raises;
 - neither genome nor items are changed.
@@ -13,14 +14,23 @@ A scorer says what to ask the model about a genome and some items, and turns the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
+from pydantic import Field
 
-from evolm.models import Answer, LogLikelihood
-from evolm.tasks import Item
+from evolm.config import Section
+from evolm.models import Decoding, LanguageModel, Request
+from evolm.tasks import Item, Task
+
+if TYPE_CHECKING:
+    from evolm.scorers.labels import LabelProbabilities
+
+FLOOR = -12.0  # nats; keeps one hopeless item from deciding a mean
+
+CLASSIFICATION, CHOICE, GENERATION = "classification", "choice", "generation"
 
 
 @dataclass(frozen=True)
@@ -29,35 +39,81 @@ class Evaluation:
 
     Attributes:
         scores: ``(n,)`` per-item scores; NaN where the item failed.
-        predictions: ``(n,)`` label indices, -1 where there is none.
-        label_logprobs: ``(n, n_labels)`` normalised log-probabilities (nats).
         objective: what the campaign maximises; NaN if any item failed.
-        score: the task's metric.
+        outcomes: ``(n,)`` what the task's metric is computed from: label indices (-1 = none), or values of generated
+            texts; None from a scorer that predicts nothing.
+        score: the task's metric; NaN without gold labels.
         tie_break: decides between equal objectives.
+        label_logprobs: ``(n, n_options)`` normalised log-probabilities (nats), -inf behind an item's last option.
+        texts: ``n`` generated texts, or none.
         measures: named numbers for people and archives.
         failures: item index -> reason.
     """
 
     scores: np.ndarray
-    predictions: np.ndarray
-    label_logprobs: np.ndarray
     objective: float
-    score: float
+    outcomes: np.ndarray | None = None
+    score: float = float("nan")
     tie_break: float = 0.0
+    label_logprobs: np.ndarray | None = None
+    texts: tuple[str, ...] = ()
     measures: Mapping[str, float] = field(default_factory=dict)
     failures: Mapping[int, str] = field(default_factory=dict)
 
 
-class Scorer(Protocol):
-    """See the module's contract."""
+Dialogue: TypeAlias = Generator[Sequence[Request], list[Any], Evaluation]
 
-    needs_gold: bool
+
+@dataclass(frozen=True)
+class Scoring:
+    """What scorers are made from.
+
+    Attributes:
+        task: items, labels, template and metric.
+        model: for its tokenizer; answers come through the dialogue.
+        labels: the model's probabilities of labels or options; None for a generation task.
+        decoding: how text is written, greedy unless a scorer samples.
+        prompt_tokens: genome -> tokens of its prompt, item excluded.
+    """
+
+    task: Task
+    model: LanguageModel
+    labels: LabelProbabilities | None
+    decoding: Decoding
+    prompt_tokens: Callable[[Any], int]
+
+
+class Weighted(Section):
+    """Parameters that every scorer has."""
+
+    weight: float = Field(1.0, description="factor of the objective in a sum, or of its axis on a Pareto front")
+
+
+class Scorer(Protocol):
+    """See the module's contract.
+
+    Attributes:
+        Params: the scorer's table in ``[scorers]``.
+        kinds: tasks it can score.
+        needs_gold: whether it reads gold labels; those that don't are audited against them where there are any.
+    """
+
+    @property
+    def Params(self) -> Any: ...
+
+    @property
+    def kinds(self) -> tuple[str, ...]: ...
+
+    @property
+    def needs_gold(self) -> bool: ...
 
     def describe(self) -> dict[str, Any]:
         """Return settings for the journal and for people."""
 
-    def requests(self, genome: Any, items: Sequence[Item]) -> list[LogLikelihood]:
-        """Return what to ask the model."""
+    def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+        """Ask, and turn answers into an evaluation."""
 
-    def score(self, genome: Any, answers: Sequence[Answer], items: Sequence[Item]) -> Evaluation:
-        """Turn the answers to :meth:`requests`, in their order, into an evaluation."""
+
+def mean_or_nan(scores: np.ndarray, failures: Mapping[int, str]) -> float:
+    """Return the mean of per-item scores, NaN if an item failed."""
+    return float("nan") if failures else float(np.mean(scores))

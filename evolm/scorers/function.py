@@ -1,67 +1,81 @@
-"""A user's own Python function as a scorer: from an item and the model's prediction to a number."""
+"""A user's own Python function as a scorer: from an item and what the model made of it to a number."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from evolm.models import Answer, LogLikelihood
-from evolm.scorers.base import Evaluation
-from evolm.scorers.likelihood import LabelLikelihood
+from evolm.scorers.base import (
+    CHOICE,
+    CLASSIFICATION,
+    GENERATION,
+    Dialogue,
+    Evaluation,
+    Scoring,
+    Weighted,
+    mean_or_nan,
+)
+from evolm.scorers.generation import written
+from evolm.scorers.likelihood import about_labels
 from evolm.tasks import Item
 
-# (item, predicted label, {label: probability}) -> score, higher is better
+# (item, predicted label or written text, {label: probability}) -> score, higher is better
 ScoreFunction = Callable[[Item, str, dict[str, float]], float]
 
 
 class FunctionScorer:
     """Scores each item by a function of the model's prediction; the objective is the mean.
 
-    The model is asked what :class:`LabelLikelihood` asks, so both read the same answers. Where the function
+    For a generation task the prediction is the written text and there are no probabilities. Where the function
     raises an ``Exception``, the item is NaN with the reason and the individual is recorded as failed.
 
     Args:
         function: see :data:`ScoreFunction`.
-        likelihood: asks the model and predicts.
+        scoring: what the model is asked with.
     """
 
+    kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION, CHOICE, GENERATION)
     needs_gold = False
+    Params = Weighted
 
-    def __init__(self, function: ScoreFunction, likelihood: LabelLikelihood) -> None:
+    def __init__(self, function: ScoreFunction, scoring: Scoring) -> None:
         self.function = function
-        self.likelihood = likelihood
+        self.scoring = scoring
 
     def describe(self) -> dict[str, Any]:
-        """Return the function's name and how labels are normalised."""
-        return {
-            "function": getattr(self.function, "__qualname__", repr(self.function)),
-            **self.likelihood.describe(),
-        }
+        """Return the function's name."""
+        return {"function": getattr(self.function, "__qualname__", repr(self.function))}
 
-    def requests(self, genome: Any, items: Sequence[Item]) -> list[LogLikelihood]:
-        """Return one request per item."""
-        return self.likelihood.requests(genome, items)
-
-    def score(self, genome: Any, answers: Sequence[Answer], items: Sequence[Item]) -> Evaluation:
+    def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """Apply the function to every item."""
-        base = self.likelihood.score(genome, answers, items)
-        labels = self.likelihood.task.labels
-        scores = np.full(len(items), np.nan)
-        failures = dict(base.failures)
+        task = self.scoring.task
+        if self.scoring.labels is None:
+            texts = yield from written(self.scoring, genome, items)
+            about = Evaluation(np.zeros(len(items)), 0.0, texts=texts)
+            shown: list[tuple[str, dict[str, float]]] = [(text, {}) for text in texts]
+        else:
+            logprobs = yield from self.scoring.labels.ask(genome, items)
+            about = about_labels(task, logprobs, items)
+            options = [task.options_of(item) for item in items]
+            shown = [
+                (names[max(best, 0)], dict(zip(names, np.exp(row).tolist(), strict=False)))
+                for names, best, row in zip(options, np.asarray(about.outcomes), logprobs, strict=True)
+            ]
+        scores, failures = np.full(len(items), np.nan), dict(about.failures)
         for index, item in enumerate(items):
-            if index in failures:
-                continue
-            probabilities = dict(zip(labels, np.exp(base.label_logprobs[index]).tolist(), strict=True))
-            try:
-                scores[index] = float(self.function(item, labels[base.predictions[index]], probabilities))
-            except Exception as error:  # a user's function may raise anything; the campaign survives it
-                failures[index] = f"{type(error).__name__}: {error}"
-            else:
-                if not np.isfinite(scores[index]):
-                    failures[index] = f"the function returned {scores[index]}"
-        objective = float("nan") if failures else float(scores.mean())
-        metric = base.score if self.likelihood.task.has_gold else objective
-        return replace(base, scores=scores, objective=objective, score=metric, tie_break=0.0, failures=failures)
+            if index not in failures:
+                scores[index], reason = self._apply(item, *shown[index])
+                failures.update({index: reason} if reason else {})
+        objective = mean_or_nan(scores, failures)
+        return replace(about, scores=scores, objective=objective, tie_break=0.0, failures=failures)
+
+    def _apply(self, item: Item, predicted: str, probabilities: dict[str, float]) -> tuple[float, str]:
+        """Return the function's score, or NaN and the reason why there is none."""
+        try:
+            score = float(self.function(item, predicted, probabilities))
+        except Exception as error:  # a user's function may raise anything; the campaign survives it
+            return float("nan"), f"{type(error).__name__}: {error}"
+        return score, "" if np.isfinite(score) else f"the function returned {score}"

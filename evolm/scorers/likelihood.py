@@ -1,109 +1,113 @@
-"""Label likelihood: the model's own log-probability of each label's word after the item.
-
-Log-probabilities of all tokens of a label count, so labels that share a first token are told apart. A longer
-label collects more negative terms; ``normalization`` says what is done about it, once per campaign:
-
-- ``sum``: nothing (right where all labels have the same number of tokens);
-- ``tokens``: mean per token (as ``acc_norm`` of lm-evaluation-harness does per character);
-- ``auto``: ``sum`` where all words that may stand for labels have the same number of tokens, else ``tokens``.
-"""
+"""Scores read off the probabilities of labels or options: the task's metric, and the margin."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 
-from evolm.config import Section
-from evolm.models import Answer, LanguageModel, LogLikelihood
-from evolm.scorers.base import Evaluation
-from evolm.tasks import CLASSIFICATION_METRICS, Item, Task
-
-FLOOR = -12.0  # nats; keeps one hopeless item from deciding a mean
+from evolm.scorers.base import CHOICE, CLASSIFICATION, FLOOR, Dialogue, Evaluation, Scoring, Weighted, mean_or_nan
+from evolm.tasks import Item, Task
 
 
-class LikelihoodParams(Section):
-    weight: float = 1.0
-    normalization: Literal["auto", "sum", "tokens"] = "auto"
+def predicted(logprobs: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
+    """Return the likeliest option of each of ``(n, n_options)`` rows, -1 and a reason where there is none."""
+    broken = np.isnan(logprobs).any(axis=1) | np.isneginf(logprobs).all(axis=1)
+    failures = {int(i): "the model's log-probabilities are not finite" for i in np.flatnonzero(broken)}
+    return np.where(broken, -1, np.where(np.isnan(logprobs), -np.inf, logprobs).argmax(axis=1)), failures
+
+
+def about_labels(task: Task, logprobs: np.ndarray, items: Sequence[Item]) -> Evaluation:
+    """Return what predictions say by themselves: outcomes, the task's metric, how they spread over the labels.
+
+    ``score`` and ``objective`` are the metric (NaN without gold); the per-item score is the probability of the
+    gold label, or of the predicted one.
+    """
+    outcomes, failures = predicted(logprobs)
+    rows = np.arange(len(items))
+    measures = {}
+    if task.labels:
+        shares = np.bincount(outcomes[outcomes >= 0], minlength=len(task.labels)) / len(items)
+        measures["largest_share"] = float(shares.max())
+    chosen = task.gold_indices(items) if task.knows_gold else np.maximum(outcomes, 0)
+    # Means of recalls that are equal on paper differ in their last bits; rounded, they tie as they should.
+    score = round(task.metric_of(outcomes, items), 12) if task.knows_gold else float("nan")
+    return Evaluation(
+        scores=np.exp(logprobs[rows, chosen]),
+        objective=float("nan") if failures else score,
+        outcomes=outcomes,
+        score=score,
+        label_logprobs=logprobs,
+        measures=measures,
+        failures=failures,
+    )
 
 
 class LabelLikelihood:
-    """Scores a prompt by the labels it makes likely.
+    """The task's metric when the likeliest label or option is predicted.
 
-    Args:
-        task: labels, template and metric.
-        model: counts the tokens of labels.
-        params: weight and normalization.
-        words: label -> all words that may stand for it in this campaign.
+    Equal metrics are told apart by the mean log-probability of the gold label, each class counting alike.
     """
 
-    Params = LikelihoodParams
+    Params = Weighted
+    kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION, CHOICE)
     needs_gold = True
 
-    def __init__(
-        self, task: Task, model: LanguageModel, params: LikelihoodParams, words: Mapping[str, Sequence[str]]
-    ) -> None:
-        self.task = task
-        every = {word for label in task.labels for word in words.get(label, (label,))}
-        self.word_tokens = {word: self._length(task, model, word) for word in sorted(every)}
-        same = len(set(self.word_tokens.values())) == 1
-        self.normalization = ("sum" if same else "tokens") if params.normalization == "auto" else params.normalization
-
-    @staticmethod
-    def _length(task: Task, model: LanguageModel, word: str) -> int:
-        """Tokens of a label's answer behind some item; a word without any is refused by the model."""
-        fields = dict.fromkeys(task.fields, "x")
-        request = LogLikelihood("", task.template.item(fields), (task.template.answer(word),), task.template.system)
-        return len(model.tokenize([request])[0].continuations[0])
+    def __init__(self, scoring: Scoring, params: Weighted) -> None:
+        assert scoring.labels is not None
+        self.task, self.labels = scoring.task, scoring.labels
 
     def describe(self) -> dict[str, Any]:
-        """Return the normalization and the number of tokens of each word."""
-        return {"normalization": self.normalization, "word_tokens": self.word_tokens}
+        """Return how labels are compared."""
+        return self.labels.describe()
 
-    def requests(self, genome: Any, items: Sequence[Item]) -> list[LogLikelihood]:
-        """Return one request per item; its continuations are the answers in the order of the task's labels."""
-        template = self.task.template
-        prefix, answers = genome.prefix(template), genome.answers(template, self.task.labels)
-        return [LogLikelihood(prefix, template.item(item.fields), answers, template.system) for item in items]
+    def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+        """See the class."""
+        logprobs = yield from self.labels.ask(genome, items)
+        return self.judge(logprobs, items)
 
-    def label_logprobs(self, answers: Sequence[Answer]) -> np.ndarray:
-        """Return ``(n, n_labels)`` log-probabilities (nats), normalised over the labels of each item."""
-        reduce = np.mean if self.normalization == "tokens" else np.sum
-        raw = np.array([[reduce(tokens, dtype=np.float64) for tokens in answer] for answer in answers])
-        raw = raw.reshape(len(answers), len(self.task.labels))
-        return raw - np.logaddexp.reduce(raw, axis=1, keepdims=True)
-
-    def score(self, genome: Any, answers: Sequence[Answer], items: Sequence[Item]) -> Evaluation:
-        """Predict the likeliest label; the objective is the task's metric.
-
-        Per-item scores are the probability of the gold label; the tie-break is their mean logarithm, each
-        class counting alike.
-        """
-        return self.evaluate(self.label_logprobs(answers), items)
-
-    def evaluate(self, logprobs: np.ndarray, items: Sequence[Item]) -> Evaluation:
-        """Evaluate ``(n, n_labels)`` log-probabilities against the items' gold labels."""
-        finite = np.isfinite(logprobs).all(axis=1)
-        failures = {int(i): "the model's log-probabilities are not finite" for i in np.flatnonzero(~finite)}
-        predictions = np.where(finite, logprobs.argmax(axis=1), -1)
-        if not self.task.has_gold:
-            nothing = float("nan")
-            return Evaluation(
-                np.exp(logprobs.max(axis=1)), predictions, logprobs, nothing, nothing, failures=failures
-            )
+    def judge(self, logprobs: np.ndarray, items: Sequence[Item]) -> Evaluation:
+        """Evaluate ``(n, n_options)`` log-probabilities against the items' gold labels."""
+        about = about_labels(self.task, logprobs, items)
         gold = self.task.gold_indices(items)
         of_gold = logprobs[np.arange(len(items)), gold]
-        # Means of recalls that are equal on paper differ in their last bits; rounded, they tie as they should.
-        metric = round(CLASSIFICATION_METRICS[self.task.metric](predictions, gold, len(self.task.labels)), 12)
-        means = [np.maximum(of_gold[gold == label], FLOOR).mean() for label in np.unique(gold)]
-        return Evaluation(
-            scores=np.exp(of_gold),
-            predictions=predictions,
-            label_logprobs=logprobs,
-            objective=float("nan") if failures else metric,
-            score=metric,
-            tie_break=float(np.mean(means)),
-            measures={"gold_probability": float(np.exp(of_gold).mean())},
-            failures=failures,
-        )
+        classes = np.unique(gold) if self.task.labels else [slice(None)]
+        groups = [of_gold[gold == c] if self.task.labels else of_gold for c in classes]
+        means = [np.maximum(group, FLOOR).mean() for group in groups]
+        measures = {**about.measures, "gold_probability": float(np.exp(of_gold).mean())}
+        return replace(about, tie_break=float(np.mean(means)), measures=measures)
+
+
+class Margin:
+    """How far the gold label's probability lies above the next one's; without gold, the likeliest one's.
+
+    In [-1, 1] with gold labels, in [0, 1] without: there it is the model's confidence, and a prompt that makes it
+    always say the same can reach 1 (see ``mutual_information``).
+    """
+
+    Params = Weighted
+    kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION, CHOICE)
+
+    def __init__(self, scoring: Scoring, params: Weighted) -> None:
+        assert scoring.labels is not None
+        self.task, self.labels = scoring.task, scoring.labels
+        self.needs_gold = scoring.task.has_gold
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the margin is measured from."""
+        return {"from": "gold" if self.needs_gold else "prediction", **self.labels.describe()}
+
+    def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+        """See the class."""
+        logprobs = yield from self.labels.ask(genome, items)
+        about = about_labels(self.task, logprobs, items)
+        probabilities = np.exp(logprobs)
+        rows = np.arange(len(items))
+        chosen = self.task.gold_indices(items) if self.needs_gold else about.outcomes
+        mine = probabilities[rows, chosen].copy()
+        probabilities[rows, chosen] = 0.0
+        scores = mine - probabilities.max(axis=1)
+        scores[list(about.failures)] = np.nan
+        return replace(about, scores=scores, objective=mean_or_nan(scores, about.failures))

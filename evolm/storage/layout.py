@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +16,13 @@ from evolm.errors import RunError
 
 SCRATCH = ".part"  # ending of files that are being written
 # What a run may have written when it was killed before its journal's first entry.
-BEFORE_FIRST_ENTRY = {"journal.jsonl", "timing.jsonl", "founders.jsonl", "campaign.toml", "data.parquet"} | {
+BEFORE_FIRST_ENTRY = {
+    "journal.jsonl",
+    "timing.jsonl",
+    "founders.jsonl",
+    "items.json",
+    "campaign.toml",
+    "data.parquet",
     "answers.sqlite",
     "answers.sqlite-wal",
     "answers.sqlite-shm",
@@ -41,6 +48,11 @@ class RunLayout:
     def data(self) -> Path:
         """Rows that came from Python and not from a file."""
         return self.directory / "data.parquet"
+
+    @property
+    def founders(self) -> Path:
+        """Records of the founders that the search began with."""
+        return self.directory / "founders.jsonl"
 
     @property
     def journal(self) -> Path:
@@ -70,6 +82,29 @@ class RunLayout:
     @property
     def result(self) -> Path:
         return self.directory / "result.json"
+
+    @property
+    def test(self) -> Path:
+        """What the winner and every baseline answered to each test item, for comparisons between runs."""
+        return self.directory / "test.json"
+
+    @property
+    def items(self) -> Path:
+        """Content keys of the items in each split, and of those that the founders' lineage has seen."""
+        return self.directory / "items.json"
+
+    def read_seen(self) -> set[str]:
+        """Return the content keys of all items that this run's individuals were selected on or learned from.
+
+        Raises:
+            RunError: if the run does not say.
+        """
+        if not self.items.exists():
+            raise RunError(
+                f"{self.directory}: expected items.json, which says what its founders have seen; found none"
+            )
+        splits = json.loads(self.items.read_text())
+        return {key for split, keys in splits.items() if split != "test" for key in keys}
 
     @property
     def report(self) -> Path:

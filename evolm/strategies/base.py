@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from evolm.operators import Operator
+from evolm.operators import Family, Operator, Voice
 from evolm.population import Individual
 from evolm.randomness import Randomness
 from evolm.strategies.variation import Variation
@@ -30,13 +30,16 @@ class SearchSpace:
         founders: the first genomes.
         operators: operators with their weights, none of them 0.
         seed: of this search.
+        labels: digest of a founder -> where it comes from.
+        voice: how operators ask the model; None where no operator does.
     """
 
     space: Any
     founders: Sequence[Any]
     operators: Sequence[tuple[Operator, float]]
     seed: int
-    labels: dict[str, str] = field(default_factory=dict)  # digest of a founder -> where it comes from
+    labels: dict[str, str] = field(default_factory=dict)
+    voice: Voice | None = None
 
 
 class Strategy(ABC):
@@ -49,13 +52,14 @@ class Strategy(ABC):
 
     Params: ClassVar[type[BaseModel]]
     accepts_partial: ClassVar[bool] = False
+    many_objectives: ClassVar[bool] = False
     spaces: ClassVar[tuple[str, ...]] = ("prompt",)
 
     def __init__(self, params: Any, search: SearchSpace) -> None:
         self.params = params
         self.search = search
         self.randomness = Randomness(search.seed)
-        self.variation = Variation(search.space, search.operators, self.randomness)
+        self.variation = Variation(search.space, search.operators, self.randomness, search.voice)
         self.generation = 0
         self.seen: dict[str, None] = {}
         self._next_id = 0
@@ -142,6 +146,15 @@ class Strategy(ABC):
         while len(made) < count and (genome := self.variation.random(self.seen)) is not None:
             made.append(self.make(genome, operators=("random",)))
         return made
+
+    def offspring(self, families: Sequence[Family], crossover_prob: float, mutation_prob: float) -> list[Individual]:
+        """Return a new child per family, as individuals of the coming generation; fewer where nothing new is left."""
+        children = self.variation.children(families, self.seen, crossover_prob, mutation_prob)
+        return [
+            self.make(child[0], () if child[1] == ("random",) else family, child[1])
+            for family, child in zip(families, children, strict=True)
+            if child is not None
+        ]
 
     # -- state ---------------------------------------------------------------------------------------------
 

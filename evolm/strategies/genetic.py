@@ -52,13 +52,8 @@ class Genetic(Strategy):
         count = self.params.offspring or self.params.population_size
         if not self.population:
             return self.founders(count)
-        families = self._families(count)
-        children = self.variation.children(families, self.seen, self.params.crossover_prob, self.params.mutation_prob)
-        return [
-            self.make(child[0], () if child[1] == ("random",) else family, child[1])
-            for family, child in zip(families, children, strict=True)
-            if child is not None
-        ]
+        self.variation.population = tools.selBest(self.population, len(self.population))
+        return self.offspring(self._families(count), self.params.crossover_prob, self.params.mutation_prob)
 
     def _survivors(self, children: list[Individual]) -> list[Individual]:
         size = self.params.population_size

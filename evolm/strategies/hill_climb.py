@@ -41,13 +41,9 @@ class HillClimb(Strategy):
         self._move([individual for individual in told if individual.fitness.valid])
         if self.current is None:
             return self.founders(self.params.neighbours)
+        self.variation.population = [self.current, *self.starts]
         families = [(self.current,)] * self.params.neighbours
-        children = self.variation.children(families, self.seen, crossover_prob=0.0, mutation_prob=1.0)
-        return [
-            self.make(child[0], () if child[1] == ("random",) else families[0], child[1])
-            for child in children
-            if child is not None
-        ]
+        return self.offspring(families, crossover_prob=0.0, mutation_prob=1.0)
 
     def _move(self, told: list[Individual]) -> None:
         ranked = sorted(told, key=lambda individual: individual.fitness.values, reverse=True)

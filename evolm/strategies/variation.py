@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evolm.operators import Family, Operator, Rates, VariationContext
+from evolm.operators import Family, Operator, Rates, VariationContext, Voice
 from evolm.population import Individual
 from evolm.randomness import Randomness
 
@@ -22,18 +22,27 @@ class Variation:
         space: where children must lie.
         operators: operators with positive weights.
         randomness: of the search.
+        voice: how operators ask the model; None where none does.
     """
 
-    def __init__(self, space: Any, operators: Sequence[tuple[Operator, float]], randomness: Randomness) -> None:
+    def __init__(
+        self,
+        space: Any,
+        operators: Sequence[tuple[Operator, float]],
+        randomness: Randomness,
+        voice: Voice | None = None,
+    ) -> None:
         self.space = space
         self.randomness = randomness
         self.operators = operators
+        self.voice = voice
+        self.population: Sequence[Individual] = ()
         self.rates: dict[str, Rates] = {operator.name: Rates() for operator, _ in operators}
 
     @property
     def context(self) -> VariationContext:
         """What operators may use."""
-        return VariationContext(self.randomness.numpy, self.space)
+        return VariationContext(self.randomness.numpy, self.space, self.voice, self.population)
 
     def children(
         self,
@@ -87,20 +96,38 @@ class Variation:
         drafts: list[tuple[Any | None, tuple[str, ...]]],
     ) -> None:
         """Let one operator of ``role`` work on each place's draft, all of one operator's families at once."""
+        open_places = [place for place in places if drafts[place][0] is not None]
         choices = [(operator, weight) for operator, weight in self.operators if operator.role == role]
-        if not choices:
-            return
+        silent = [(operator, weight) for operator, weight in choices if not operator.speaks]
+        left = self._apply(choices, open_places, families, drafts)
+        self._apply(silent, left, families, drafts)
+
+    def _apply(
+        self,
+        choices: Sequence[tuple[Operator, float]],
+        places: Sequence[int],
+        families: Sequence[Family],
+        drafts: list[tuple[Any | None, tuple[str, ...]]],
+    ) -> list[int]:
+        """Let operators, chosen by weight, write their drafts; return the places where one that speaks had none."""
+        if not choices or not places:
+            return []
         weights = [weight / sum(w for _, w in choices) for _, weight in choices]
         picks = self.randomness.numpy.choice(len(choices), size=len(places), p=weights)
+        left = []
         for index, (operator, _) in enumerate(choices):
             mine = [place for place, pick in zip(places, picks, strict=True) if pick == index]
-            mine = [place for place in mine if drafts[place][0] is not None]
             if not mine:
                 continue
             self.rates[operator.name].tried += len(mine)
             stand_ins = [self._with_draft(families[place], drafts[place][0]) for place in mine]
             for place, genome in zip(mine, operator.vary(stand_ins, self.context), strict=True):
-                drafts[place] = (genome, (*drafts[place][1], operator.name))
+                if genome is None and operator.speaks:
+                    self.rates[operator.name].fallback += 1
+                    left.append(place)
+                else:
+                    drafts[place] = (genome, (*drafts[place][1], operator.name))
+        return left
 
     @staticmethod
     def _with_draft(family: Family, draft: Any) -> Family:

@@ -45,7 +45,7 @@ def test_every_operator_is_listed_under_its_own_name(name: str) -> None:
     operator = OPERATORS[name]
     assert operator.name == name
     assert operator.genome in GENOMES
-    assert operator.weight > 0
+    assert operator.weight >= 0
     assert operator.role in ("mutation", "crossover")
 
 
@@ -53,11 +53,3 @@ def test_every_operator_is_listed_under_its_own_name(name: str) -> None:
 def test_every_genome_kind_is_listed_under_its_own_name(name: str) -> None:
     assert GENOMES[name].kind == name
     assert callable(GENOMES[name].from_record)
-
-
-@pytest.mark.parametrize("name", SCORERS)
-def test_every_scorer_keeps_to_the_protocol(name: str) -> None:
-    scorer = SCORERS[name]
-    assert isinstance(scorer.needs_gold, bool)
-    assert issubclass(scorer.Params, BaseModel)
-    assert all(callable(getattr(scorer, verb)) for verb in ("describe", "requests", "score"))

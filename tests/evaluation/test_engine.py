@@ -17,7 +17,7 @@ from evolm.evaluation.plan import Batch
 from evolm.genomes import PromptGenome
 from evolm.models import LanguageModel, LogLikelihood
 from evolm.population import Individual
-from evolm.scorers import Evaluation, LabelLikelihood
+from evolm.scorers import Evaluation, LabelLikelihood, Weighted
 from evolm.storage import AnswerStore
 from evolm.tasks import Task
 
@@ -121,53 +121,96 @@ def individuals(*texts: str) -> list[Individual]:
     return [Individual(i, PromptGenome(text)) for i, text in enumerate(texts)]
 
 
-def test_equal_requests_of_two_scorers_are_asked_and_charged_once(engine: Engine, toy_task: Task) -> None:
-    scorer = LabelLikelihood(toy_task, engine.model, LabelLikelihood.Params(), {})
-    (one,) = individuals("Spam?")
-    (two,) = individuals("Spam?")
-    (alone,) = Evaluator(engine, {"a": (scorer, 1.0)}).evaluate([one], toy_task.dev)
-    (both,) = Evaluator(engine, {"a": (scorer, 1.0), "b": (scorer, 2.0)}).evaluate([two], toy_task.dev)
+@pytest.fixture
+def evaluator(engine: Engine, toy_task: Task, scoring: Any) -> Callable[..., Evaluator]:
+    """Return ``evaluator(combine="sum", **scorers)``; a scorer is one, or one with its weight."""
+
+    def made(combine: Any = "sum", **scorers: Any) -> Evaluator:
+        weighted = {n: s if isinstance(s, tuple) else (s, 1.0) for n, s in scorers.items()}
+        made_from = scoring(toy_task, engine.model)
+        judge = LabelLikelihood(made_from, Weighted())
+        return Evaluator(engine, toy_task, weighted or {"a": (judge, 1.0)}, judge, made_from.prompt_tokens, combine)
+
+    return made
+
+
+def test_equal_requests_of_two_scorers_are_asked_and_charged_once(evaluator: Any, toy_task: Task) -> None:
+    (one,), (two,) = individuals("Spam?"), individuals("Spam?")
+    (alone,) = evaluator().evaluate([one], toy_task.dev)
+    judge = evaluator().judge
+    (both,) = evaluator(a=judge, b=(judge, 2.0)).evaluate([two], toy_task.dev)
     assert alone == both
     assert alone.items == 36
     assert alone.tokens > 0
     assert two.fitness.values[0] == pytest.approx(3 * one.fitness.values[0])
     assert np.allclose(two.cases, 3 * one.cases)
     assert two.score == one.score
+    assert two.measures["a"] == two.measures["b"] == one.score
 
 
-def test_a_prompt_that_does_not_fit_fails_alone(engine: Engine, toy_task: Task) -> None:
-    scorer = LabelLikelihood(toy_task, engine.model, LabelLikelihood.Params(), {})
+def test_a_front_has_an_objective_a_scorer_with_its_weight(evaluator: Any, toy_task: Task, TableScorer: Any) -> None:
+    (individual,) = individuals("Spam?")
+    table = TableScorer({individual.digest: 0.25})
+    evaluator("pareto", a=evaluator().judge, table=(table, 2.0)).evaluate([individual], toy_task.dev)
+    assert individual.fitness.values == (individual.score, 0.5)
+
+
+def test_an_audited_task_shows_the_search_no_gold(
+    engine: Engine, evaluator: Any, toy_task: Task, TableScorer: Any
+) -> None:
+    (individual,) = individuals("Spam?")
+    open_book, blind = evaluator(table=TableScorer()), evaluator(table=TableScorer())
+    blind.task = replace(toy_task, has_gold=False, audited=True)
+    blind.evaluate([individual], toy_task.dev)
+    assert individual.score == individual.fitness.values[0] == TableScorer().value(individual.genome)
+    gold = open_book.judged([individual.genome], toy_task.dev)[0]
+    assert individual.measures["gold"] == gold.score
+
+
+def test_a_prompt_that_does_not_fit_fails_alone(engine: Engine, evaluator: Any, toy_task: Task) -> None:
     good, long = individuals("Spam?", "word " * 200)
     with pytest.raises(ContextExceeded):
-        engine.tokenize(scorer.requests(long.genome, toy_task.dev))
-    charges = Evaluator(engine, {"a": (scorer, 1.0)}).evaluate([long, good], toy_task.dev)
+        engine.tokenize(next(evaluator().judge.evaluate(long.genome, toy_task.dev)))
+    charges = evaluator().evaluate([long, good], toy_task.dev)
     assert (long.status, good.status) == ("failed", "evaluated")
     assert "longer than the context" in long.reason
     assert charges[0].tokens == 0 < charges[1].tokens
 
 
-def test_a_failed_item_fails_the_individual_with_its_digest(
-    engine: Engine,
-    toy_task: Task,
-    TableScorer: Any,
+def test_a_scorer_that_asks_again_gets_the_answers_to_what_it_asked(
+    engine: Engine, evaluator: Any, toy_task: Task, TableScorer: Any
 ) -> None:
+    class Curious(TableScorer):  # type: ignore[misc, valid-type]
+        def evaluate(self, genome: Any, items: Any) -> Any:
+            first = yield REQUESTS[:2]
+            second = yield [*REQUESTS[1:4], REQUESTS[0]]
+            assert [a[0].tolist() for a in first] == [second[3][0].tolist(), second[0][0].tolist()]
+            return self.score(genome, items)
+
+    before = engine.usage.requests
+    one, two = individuals("a", "b")
+    charges = evaluator(curious=Curious(), table=TableScorer()).evaluate([one, two], toy_task.dev)
+    assert one.status == two.status == "evaluated"
+    of_the_judge = 2 * len(toy_task.dev)
+    assert engine.usage.requests - before == of_the_judge + 2 * 4  # what a genome asked before is not asked again
+    assert charges[0].tokens - charges[1].tokens == 0
+
+
+def test_a_failed_item_fails_the_individual_with_its_digest(evaluator: Any, toy_task: Task, TableScorer: Any) -> None:
     good, bad = individuals("good", "bad")
     table = TableScorer({bad.digest: float("nan"), good.digest: 0.5})
-    Evaluator(engine, {"table": (table, 1.0)}).evaluate([good, bad], toy_task.dev)
+    evaluator(table=table).evaluate([good, bad], toy_task.dev)
     assert good.fitness.values == (0.5, 0.0)
     assert not bad.fitness.valid
     assert bad.reason == f"18 of 36 items failed; item {toy_task.dev[0].digest}: the table says NaN"
 
 
 def test_when_every_item_of_all_fails_the_scorer_is_to_blame(
-    engine: Engine,
-    toy_task: Task,
-    TableScorer: Any,
+    evaluator: Any, toy_task: Task, TableScorer: Any
 ) -> None:
     class Broken(TableScorer):  # type: ignore[misc, valid-type]
-        def score(self, genome: Any, answers: Any, items: Any) -> Evaluation:
-            whole = super().score(genome, answers, items)
-            return replace(whole, failures=dict.fromkeys(range(len(items)), "no file"))
+        def score(self, genome: Any, items: Any) -> Evaluation:
+            return replace(super().score(genome, items), failures=dict.fromkeys(range(len(items)), "no file"))
 
     with pytest.raises(ScorerError, match=r"every item of every individual failed.*no file"):
-        Evaluator(engine, {"table": (Broken(), 1.0)}).evaluate(individuals("a", "b"), toy_task.dev)
+        evaluator(table=Broken()).evaluate(individuals("a", "b"), toy_task.dev)

@@ -1,0 +1,137 @@
+"""The model's probabilities of labels or options: how they are asked, normalised and calibrated.
+
+Log-probabilities of all tokens of an answer count, so labels that share a first token are told apart. A longer
+answer collects more negative terms; ``task.normalization`` says what is done about it, once per campaign:
+
+- ``sum``: nothing (right where all answers have the same number of tokens);
+- ``tokens``: mean per token;
+- ``characters``: mean per character, as ``acc_norm`` of lm-evaluation-harness does;
+- ``auto``: ``sum`` where all words that may stand for labels have the same number of tokens, else ``tokens``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from evolm.models import LanguageModel, LogLikelihood, LogProbs, Request
+from evolm.tasks import Item, Task
+
+CONTENT_FREE = ("N/A", "[MASK]", "")  # Zhao 2021, section 5
+PREMISE = ("",)  # Holtzman 2021: what the template alone makes of an option
+
+# (tokens' log-probabilities, text) -> one log-probability
+NORMALIZATIONS: dict[str, Callable[[np.ndarray, str], float]] = {
+    "sum": lambda logprobs, text: float(logprobs.sum(dtype=np.float64)),
+    "tokens": lambda logprobs, text: float(logprobs.mean(dtype=np.float64)),
+    "characters": lambda logprobs, text: float(logprobs.sum(dtype=np.float64)) / max(len(text.strip()), 1),
+}
+
+
+class LabelProbabilities:
+    """What the model holds probable among an item's labels or options.
+
+    Args:
+        task: labels, options and template.
+        model: counts the tokens of labels.
+        normalization: a name above, or ``"auto"``.
+        words: label -> all words that may stand for it in this campaign.
+    """
+
+    def __init__(
+        self, task: Task, model: LanguageModel, normalization: str, words: Mapping[str, Sequence[str]]
+    ) -> None:
+        self.task = task
+        every = {word for label in task.labels for word in words.get(label, (label,))}
+        self.word_tokens = {word: self._length(model, word) for word in sorted(every)}
+        alike = len(set(self.word_tokens.values())) == 1
+        self.normalization = ("sum" if alike else "tokens") if normalization == "auto" else normalization
+
+    def _length(self, model: LanguageModel, word: str) -> int:
+        """Tokens of a label's answer behind some item; a word without any is refused by the model."""
+        template = self.task.template
+        item = template.item(dict.fromkeys(self.task.fields, "x"))
+        tokenized = model.tokenize([LogLikelihood("", item, (template.answer(word),), template.system)])[0]
+        return len(tokenized.continuations[0])
+
+    def describe(self) -> dict[str, Any]:
+        """Return the normalization and the number of tokens of each word."""
+        return {"normalization": self.normalization, "word_tokens": self.word_tokens}
+
+    def ask(self, genome: Any, items: Sequence[Item]) -> Generator[Sequence[Request], list[Any], np.ndarray]:
+        """Ask about every item, and about the prior where the genome is calibrated.
+
+        Returns:
+            ``(n, n_options)`` log-probabilities (nats), normalised over the options of each item.
+        """
+        own = self.requests(genome, items)
+        prior = self.prior_requests(genome, items) if genome.calibrated else []
+        answers = yield [*own, *prior]
+        logprobs = self.read(genome, answers[: len(own)], items)
+        return calibrated(logprobs, self.prior(genome, answers[len(own) :], items)) if prior else logprobs
+
+    def requests(self, genome: Any, items: Sequence[Item]) -> list[LogLikelihood]:
+        """Return one request per item; its continuations are the answers in the order of the item's options."""
+        template = self.task.template
+        prefix = genome.prefix(template)
+        return [
+            LogLikelihood(
+                prefix, template.item(item.fields, item.options), self.answers(genome, item), template.system
+            )
+            for item in items
+        ]
+
+    def answers(self, genome: Any, item: Item) -> tuple[str, ...]:
+        """Return the text of each of an item's options as an answer."""
+        options = enumerate(self.task.options_of(item))
+        return tuple(self.task.template.answer(genome.word(option), index) for index, option in options)
+
+    def read(self, genome: Any, answers: Sequence[LogProbs], items: Sequence[Item]) -> np.ndarray:
+        """Turn the answers to :meth:`requests` into normalised log-probabilities ``(n, n_options)``."""
+        measure = NORMALIZATIONS[self.normalization]
+        raw = np.full((len(items), self.task.n_options), -np.inf)
+        for row, answer, item in zip(raw, answers, items, strict=True):
+            texts = self.answers(genome, item) if self.normalization == "characters" else [""] * len(answer)
+            row[: len(answer)] = [measure(tokens, text) for tokens, text in zip(answer, texts, strict=True)]
+        return raw - np.logaddexp.reduce(raw, axis=1, keepdims=True)
+
+    def prior_requests(self, genome: Any, items: Sequence[Item]) -> list[LogLikelihood]:
+        """Return the requests that tell what the prompt makes likely whatever the item says.
+
+        Labels are asked for content-free inputs (contextual calibration, Zhao 2021,
+        https://arxiv.org/abs/2102.09690); options, which differ from item to item, behind the empty item (domain
+        conditional PMI, Holtzman 2021, https://arxiv.org/abs/2104.08315).
+        """
+        blanks = [
+            Item.of(self.task.kind, dict.fromkeys(self.task.fields, text), None, options)
+            for options in self._asked_options(items)
+            for text in (CONTENT_FREE if self.task.labels else PREMISE)
+        ]
+        return self.requests(genome, blanks)
+
+    def _asked_options(self, items: Sequence[Item]) -> list[tuple[str, ...]]:
+        return [()] if self.task.labels else [item.options for item in items]
+
+    def prior(self, genome: Any, answers: Sequence[LogProbs], items: Sequence[Item]) -> np.ndarray:
+        """Turn the answers to :meth:`prior_requests` into log-probabilities: ``(1 or n, n_options)``.
+
+        Several content-free inputs are averaged as probabilities.
+        """
+        asked = self._asked_options(items)
+        each = len(answers) // len(asked)
+        blanks = [Item.of(self.task.kind, {}, None, options) for options in asked for _ in range(each)]
+        logprobs = self.read(genome, answers, blanks).reshape(len(asked), each, -1)
+        return np.logaddexp.reduce(logprobs, axis=1) - np.log(each)
+
+
+def calibrated(logprobs: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """Divide probabilities by their prior and normalise them (Zhao 2021, eq. 3 with a diagonal W and no bias).
+
+    Args:
+        logprobs: ``(n, n_options)`` nats, -inf behind an item's last option.
+        prior: ``(n or 1, n_options)`` nats.
+    """
+    shifted = np.where(np.isneginf(logprobs), -np.inf, logprobs - np.where(np.isneginf(prior), 0.0, prior))
+    return shifted - np.logaddexp.reduce(shifted, axis=1, keepdims=True)

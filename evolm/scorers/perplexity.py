@@ -1,0 +1,85 @@
+"""Perplexity: of the gold answer behind a prompt, or of the prompt itself.
+
+A prompt that the model finds probable tends to work better, without any gold label: Gonen 2022, "Demystifying
+Prompts in Language Models via Perplexity Estimation", https://arxiv.org/abs/2212.04037.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from evolm.models import LogLikelihood, LogProbs
+from evolm.scorers.base import (
+    CHOICE,
+    CLASSIFICATION,
+    FLOOR,
+    GENERATION,
+    Dialogue,
+    Evaluation,
+    Scoring,
+    Weighted,
+)
+from evolm.tasks import Item
+
+NEUTRAL = "Text:"  # a context of at least one token is needed
+
+
+class PerplexityParams(Weighted):
+    of: Literal["answer", "prompt"] = Field(
+        "answer", description="answer = the gold answer behind the prompt; prompt = prompt and item, no gold needed"
+    )
+
+
+def per_token(answers: Sequence[LogProbs]) -> np.ndarray:
+    """Return ``(n,)`` mean log-probabilities (nats) a token of each request's only continuation."""
+    return np.array([answer[0].mean(dtype=np.float64) for answer in answers])
+
+
+def alone(text: str) -> LogLikelihood:
+    """Return the request for the log-probability of a text that stands by itself."""
+    return LogLikelihood("", NEUTRAL, (f" {text.strip()}",), chat=False)
+
+
+class Perplexity:
+    """Negative logarithm of perplexity: the mean log-probability (nats) a token, so that higher is better."""
+
+    Params = PerplexityParams
+    kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION, CHOICE, GENERATION)
+
+    def __init__(self, scoring: Scoring, params: PerplexityParams) -> None:
+        self.scoring, self.params = scoring, params
+        self.needs_gold = params.of == "answer"
+
+    def describe(self) -> dict[str, Any]:
+        """Return whose perplexity it is."""
+        return {"of": self.params.of}
+
+    def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+        """See the class."""
+        task = self.scoring.task
+        asked = [self._request(genome, item) for item in items]
+        scores = per_token((yield asked))
+        failures = {int(i): "the model's log-probabilities are not finite" for i in np.flatnonzero(np.isnan(scores))}
+        mean = float("nan") if failures else float(np.maximum(scores, FLOOR).mean())
+        predicts = self.params.of == "answer" and task.kind == GENERATION
+        return Evaluation(
+            scores=scores,
+            objective=mean,
+            outcomes=scores if predicts else None,
+            score=task.metric_of(scores, items) if predicts and task.metric == "perplexity" else float("nan"),
+            measures={"perplexity": float(np.exp(-mean))},
+            failures=failures,
+        )
+
+    def _request(self, genome: Any, item: Item) -> LogLikelihood:
+        template = self.scoring.task.template
+        prefix, shown = genome.prefix(template), template.item(item.fields, item.options)
+        if self.params.of == "prompt":
+            return alone(prefix + shown)
+        gold = item.gold or ""
+        index = item.options.index(gold) if item.options else None
+        return LogLikelihood(prefix, shown, (template.answer(genome.word(gold), index),), template.system)

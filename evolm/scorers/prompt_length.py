@@ -1,0 +1,32 @@
+"""The length of a prompt as an objective: short prompts are cheap to run and easier to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from evolm.scorers.base import CHOICE, CLASSIFICATION, GENERATION, Dialogue, Evaluation, Scoring, Weighted
+from evolm.tasks import Item
+
+
+class PromptLength:
+    """Minus the tokens of the prompt, item excluded."""
+
+    Params = Weighted
+    kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION, CHOICE, GENERATION)
+    needs_gold = False
+
+    def __init__(self, scoring: Scoring, params: Weighted) -> None:
+        self.tokens = scoring.prompt_tokens
+
+    def describe(self) -> dict[str, Any]:
+        """Return nothing: there is nothing to set."""
+        return {}
+
+    def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+        """Ask nothing."""
+        yield []
+        length = float(self.tokens(genome))
+        return Evaluation(np.full(len(items), -length), -length)
