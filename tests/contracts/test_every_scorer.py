@@ -1,0 +1,137 @@
+"""What every scorer promises, on a real model and every kind of task that it can score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import BaseModel
+
+from evolm.config import TaskSection, TemplateSection
+from evolm.evaluation import Engine, Evaluator
+from evolm.genomes import Demonstration, PromptGenome
+from evolm.models import Decoding, LanguageModel
+from evolm.scorers import DEFAULT_SCORERS, SCORERS, Evaluation, Scoring
+from evolm.storage import AnswerStore
+from evolm.tasks import KINDS, Item, Task, load_task
+
+ENROLLED = [(name, kind) for name, scorer in SCORERS.items() for kind in scorer.kinds]
+CASES = pytest.mark.parametrize(("name", "kind"), ENROLLED, ids=[f"{name}-{kind}" for name, kind in ENROLLED])
+
+
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory: pytest.TempPathFactory, toy_task: Task) -> dict[str, Task]:
+    """A small task of every kind, with gold."""
+    import pandas as pd
+
+    words = ["cat", "dog", "cow", "hen", "pig", "bee"]
+    choice = pd.DataFrame(
+        {
+            "text": [f"Which one, {i}?" for i in range(40)],
+            "options": [[words[i % 6], words[(i + 1) % 6], "a fish"][: 2 + i % 2] for i in range(40)],
+            "label": [words[(i + i % 2) % 6] for i in range(40)],
+        }
+    )
+    written = pd.DataFrame(
+        {"text": [f"{words[i % 6]} {i}" for i in range(40)], "label": [words[i % 6] for i in range(40)]}
+    )
+    columns: dict[str, Any] = {"text": "text", "label": "label"}
+    root = tmp_path_factory.mktemp("tasks")
+
+    def made(kind: str, frame: Any, **more: Any) -> Task:
+        section = TaskSection(kind=kind, data="frame", columns={**columns, **more})
+        return load_task(section, TemplateSection(), root=root, frame=frame)
+
+    return {
+        "classification": toy_task,
+        "choice": made("choice", choice, options="options"),
+        "generation": made("generation", written),
+    }
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_model: Callable[..., LanguageModel]) -> Any:
+    made = Engine(tiny_model("float32", "off"), AnswerStore(":memory:"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def listen(engine: Engine, tasks: dict[str, Task], scoring: Any) -> Callable[..., Evaluation]:
+    """Return ``listen(name, kind, genome, items)``, what a scorer says through the real evaluator."""
+
+    def said(name: str, task: Task, genome: Any, items: Sequence[Item]) -> Evaluation:
+        made_from: Scoring = scoring(task, engine.model, decoding=Decoding(max_new_tokens=6))
+        scorer = SCORERS[name](made_from, SCORERS[name].Params())
+        evaluator = Evaluator(engine, task, {}, scorer, made_from.prompt_tokens)
+        (evaluation,) = evaluator.judged([genome], items)
+        assert isinstance(evaluation, Evaluation), evaluation
+        return evaluation
+
+    return said
+
+
+GENOME = PromptGenome("Answer.")
+
+
+@CASES
+def test_every_scorer_gives_a_number_an_item_and_a_finite_objective(
+    name: str, kind: str, listen: Any, tasks: dict[str, Task]
+) -> None:
+    items = tasks[kind].dev[:7]
+    evaluation = listen(name, tasks[kind], GENOME, items)
+    assert evaluation.scores.shape == (7,)
+    assert np.isfinite(evaluation.scores).all()
+    assert np.isfinite(evaluation.objective)
+    assert evaluation.failures == {}
+    assert evaluation.outcomes is None or evaluation.outcomes.shape == (7,)
+    assert all(np.isfinite(value) for value in evaluation.measures.values())
+
+
+@CASES
+def test_every_scorer_says_the_same_again(name: str, kind: str, listen: Any, tasks: dict[str, Task]) -> None:
+    genome = replace(GENOME, demonstrations=tuple(map(Demonstration.from_item, tasks[kind].train[:2])))
+    first, second = (listen(name, tasks[kind], genome, tasks[kind].dev[:5]) for _ in range(2))
+    assert first.objective == second.objective
+    assert np.array_equal(first.scores, second.scores)
+
+
+@CASES
+def test_no_scorer_changes_what_it_is_given(name: str, kind: str, listen: Any, tasks: dict[str, Task]) -> None:
+    items = list(tasks[kind].dev[:3])
+    before = [(item.digest, dict(item.fields), item.gold) for item in items], GENOME.to_record()
+    listen(name, tasks[kind], GENOME, items)
+    assert ([(item.digest, dict(item.fields), item.gold) for item in items], GENOME.to_record()) == before
+
+
+@CASES
+def test_a_scorer_that_needs_no_gold_never_reads_it(
+    name: str, kind: str, listen: Any, tasks: dict[str, Task], scoring: Any, engine: Engine
+) -> None:
+    task = replace(tasks[kind], has_gold=False)
+    scorer = SCORERS[name](scoring(task, engine.model), SCORERS[name].Params())
+    if scorer.needs_gold:
+        return
+    blind = [replace(item, gold=None) for item in task.dev[:5]]
+    open_book = replace(tasks[kind], has_gold=False)
+    assert listen(name, task, GENOME, blind).objective == listen(name, open_book, GENOME, task.dev[:5]).objective
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_every_scorer_describes_itself_and_its_settings(name: str, scoring: Any, tasks: Any, engine: Engine) -> None:
+    kind = SCORERS[name]
+    assert issubclass(kind.Params, BaseModel)
+    assert set(kind.kinds) <= set(KINDS)
+    assert all(field.description for field in kind.Params.model_fields.values())
+    made = kind(scoring(tasks[kind.kinds[0]], engine.model), kind.Params())
+    assert isinstance(made.needs_gold, bool)
+    assert isinstance(made.describe(), dict)
+
+
+def test_every_kind_of_task_has_its_own_scorer() -> None:
+    for kind in KINDS.values():
+        name = DEFAULT_SCORERS.get(kind.name, kind.metric)
+        assert kind.name in SCORERS[name].kinds
