@@ -35,7 +35,7 @@ def refusal(path: Path, overrides: dict[str, Any] | None = None) -> str:
 def test_three_keys_are_enough(tmp_path: Path) -> None:
     campaign = load(written(tmp_path))
     assert campaign.strategy == {"name": "genetic"}
-    assert campaign.scorers == {"label_likelihood": 1.0}
+    assert campaign.scorers == {}
     assert campaign.budget.evaluations == 200
     assert campaign.task.split.test == 0.4
 
@@ -58,7 +58,8 @@ def test_each_of_the_three_is_required(key: str, tmp_path: Path) -> None:
         ("[budget]\nevaluations = 'many'", "'budget.evaluations' is 'many'"),
         ("[budget]\nevaluations = -1", "'budget.evaluations' is -1"),
         ("[budget]\nseconds = nan", "'budget.seconds' is nan"),
-        ("[fitness]\ncombine = 'pareto'", "'fitness.combine' is 'pareto'"),
+        ("[fitness]\ncombine = 'max'", "'fitness.combine' is 'max'"),
+        ("[generation]\nstop_strings = ['']", "'generation.stop_strings' is ['']"),
         ("max_chars = 'x'", "'task.max_chars' is 'x'"),
         ("[model", "expected TOML"),
     ],

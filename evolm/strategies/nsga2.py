@@ -18,7 +18,7 @@ from evolm.strategies.base import Strategy
 
 
 class Nsga2Params(Section):
-    population_size: int = Field(24, ge=4, multiple_of=4, description="individuals that survive; a multiple of 4")
+    population_size: int = Field(24, ge=4, description="individuals that survive a generation")
     crossover_prob: float = Field(0.6, ge=0, le=1, description="a child has two parents with this probability")
     mutation_prob: float = Field(0.9, ge=0, le=1, description="a child is mutated with this probability")
 

@@ -215,7 +215,9 @@ def test_a_space_with_nothing_new_left_ends_with_an_empty_ask(make: Make, table:
         table.fill(part)
         strategy.tell(part)
     assert strategy.ask() == []
-    assert len({i.digest for i in asked}) == len(asked) == 2 * 3 * 2  # instructions x words for ham x words for spam
+    assert (
+        len({i.digest for i in asked}) == len(asked) == 2 * 3 * 2 * 2
+    )  # instructions x ham's words x spam's x calibrated
 
 
 def test_operators_rates_add_up(make: Make, table: Any) -> None:
