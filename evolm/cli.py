@@ -1,13 +1,14 @@
-"""The command line: run, resume, report, predict.
+"""The command line: init, run, resume, report, compare, sweep, predict, score, export, schema.
 
 Errors that a user can mend are one sentence and exit code 2; an interrupted campaign exits with 130.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -34,11 +35,20 @@ PopulationArgument = Annotated[
     str, typer.Argument(metavar="POPULATION", help="Folder with a campaign.toml, or the name of a shipped one.")
 ]
 RunArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a run.")]
+PromptArgument = Annotated[
+    Path, typer.Argument(metavar="PROMPT", help="Directory of a run, an exported folder or a prompt.json.")
+]
+UseOption = Annotated[str, typer.Option("--use", help="Of a run: best, or a baseline: founder, random_search ...")]
 
 
 @contextmanager
-def one_sentence(resume: Path | None = None) -> Iterator[None]:
-    """Turn our errors into one sentence and an exit code."""
+def one_sentence(resume: Path | None = None, advice: str = "") -> Iterator[None]:
+    """Turn our errors into one sentence and an exit code.
+
+    Args:
+        resume: a run that can be resumed after Ctrl-C, if it exists by then.
+        advice: what to say after Ctrl-C where there is none.
+    """
     error_console = Console(stderr=True)
     try:
         yield
@@ -47,9 +57,46 @@ def one_sentence(resume: Path | None = None) -> Iterator[None]:
         raise typer.Exit(2) from None
     except (Interrupted, KeyboardInterrupt):
         # Before a run's directory exists there is nothing to go on with.
-        how = f"Go on with: evolm resume {resume}" if resume and (resume / "journal.jsonl").exists() else ""
+        how = f"Go on with: evolm resume {resume}" if resume and (resume / "journal.jsonl").exists() else advice
         error_console.print(Text(f"Stopped. {how}".rstrip()), soft_wrap=True)
         raise typer.Exit(130) from None
+
+
+@app.command()
+def init(
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="File of rows (.csv, .tsv, .jsonl, .parquet), or package:DIST/FILE.")
+    ],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder to write; the data's own by default.")] = None,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the data into that folder.")] = False,
+    model: Annotated[
+        str | None, typer.Option(help="Folder, hub id, .gguf file or package:DIST/FILE; SmolLM2-135M by default.")
+    ] = None,
+    kind: Annotated[str, typer.Option(help="classification, choice or generation; guessed by default.")] = "",
+    label: Annotated[str, typer.Option(help="Column of the right answers.")] = "",
+    labels: Annotated[str, typer.Option(help="Words of a classification without such a column: a,b.")] = "",
+    no_label: Annotated[bool, typer.Option("--no-label", help="There is no column of right answers.")] = False,
+    text: Annotated[list[str], typer.Option(help="Column that the model reads; may be repeated.")] = [],
+    options: Annotated[str, typer.Option(help="Column of a choice task's options, or several: A,B,C.")] = "",
+    assignments: Annotated[list[str], typer.Option("--set", help="key=value, over any guess.")] = [],
+) -> None:
+    """Look at a data file and write a commented campaign.toml and first founders that run as they are."""
+    from evolm.config import parse_assignments
+    from evolm.initial import MODEL, Wishes, sentences, write_campaign
+
+    with one_sentence():
+        wishes = Wishes(kind, label, _listed(labels), tuple(text), _listed(options), no_label)
+        folder, draft = write_campaign(data, out, wishes, model or MODEL, parse_assignments(assignments), copy)
+    for sentence in sentences(draft, folder):
+        Console().print(Text(sentence), soft_wrap=True)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of campaign.toml."""
+    from evolm.campaign.schema import campaign_schema
+
+    typer.echo(json.dumps(campaign_schema(), indent=2, ensure_ascii=False))
 
 
 @app.command()
@@ -62,6 +109,9 @@ def run(
     n_jobs: JobsOption = None,
     assignments: Annotated[list[str], typer.Option("--set", help="key=value, like budget.evaluations=50.")] = [],
     founder: Annotated[list[str], typer.Option(help="An instruction to start from, beside the others.")] = [],
+    warm_start: Annotated[
+        list[str], typer.Option(help="A run or founding population whose best to start from, beside the others.")
+    ] = [],
     allow: AllowOption = [],
     data_root: Annotated[list[Path], typer.Option(help="Folder that data may be read from.")] = [],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, score one batch, estimate.")] = False,
@@ -69,6 +119,7 @@ def run(
     """Run a campaign: evolve, compare with its baselines, judge on the test split."""
     from evolm import config as configuration
     from evolm.campaign import Permissions, build, start_run
+    from evolm.campaign.founding import find_source
     from evolm.campaign.preview import preview
     from evolm.live import LiveView, log_to
     from evolm.populations import find_population
@@ -86,14 +137,24 @@ def run(
         if not config.name:
             config = config.model_copy(update={"name": folder.resolve().name})
         permissions = Permissions(tuple(allow), tuple(data_root), "data" in overrides.get("task", {}))
+        warm = [find_source(name, trusted=True) for name in warm_start]
         if dry_run:
-            preview(build(config, folder, permissions=permissions, instructions=founder), console)
+            parts = build(config, folder, permissions=permissions, instructions=founder, warm_starts=warm)
+            preview(parts, console)
             return
         out = out or Path("runs") / f"{_file_name(config.name)}-{datetime.now():%Y%m%d-%H%M%S}"
     with one_sentence(resume=out):
         view = LiveView(console)
         try:
-            finished = start_run(config, folder, out, permissions=permissions, observers=[view], instructions=founder)
+            finished = start_run(
+                config,
+                folder,
+                out,
+                permissions=permissions,
+                observers=[view],
+                instructions=founder,
+                warm_starts=warm,
+            )
         finally:
             view.close()
         _conclude(finished.directory, console)
@@ -136,25 +197,139 @@ def report(directory: RunArgument) -> None:
 
 
 @app.command()
-def predict(
-    directory: RunArgument,
-    rows: Annotated[str, typer.Argument(metavar="INPUT", help="File with the task's columns; no label needed.")],
-    out: Annotated[Path, typer.Option("--out", help="CSV to write.")],
-    n_jobs: JobsOption = None,
-    use: Annotated[str, typer.Option("--use", help="best, or a baseline: founder, random_search ...")] = "best",
+def compare(
+    directories: Annotated[list[Path], typer.Argument(metavar="DIR", help="Directories of runs, or of sweeps.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Write the result to a new .csv or .json file.")] = None,
 ) -> None:
-    """Apply a run's best prompt to new rows: their labels, with probabilities."""
-    from evolm.campaign.runs import predictor
+    """Compare finished runs that differ in more than the seed: test scores, differences, intervals, p-values."""
+    from evolm.campaign.comparison import compare_runs
+    from evolm.report.comparison import difference_frame, render_comparison
     from evolm.storage import write_atomically
 
     with one_sentence():
-        if out.exists():
-            raise RunError(f"{out}: expected a new file, found an existing one")
+        if out is not None:
+            _require_new(out)
+            if out.suffix not in (".csv", ".json"):
+                raise ConfigError(f"--out {out}: expected a name that ends in .csv or .json, found {out.suffix!r}")
+        record = compare_runs(directories).to_record()
+        Console().print(render_comparison(record))
+        if out is not None:
+            as_json = json.dumps(record, ensure_ascii=False, indent=2) + "\n"
+            write_atomically(out, as_json if out.suffix == ".json" else difference_frame(record).to_csv(index=False))
+            Console().print(Text(f"Written to {out}"), soft_wrap=True)
+
+
+@app.command()
+def sweep(
+    population: PopulationArgument,
+    strategy: Annotated[str, typer.Option(help="Strategies to compare, like genetic,random_search.")],
+    seeds: Annotated[int, typer.Option(help="How many seeds each.", min=1)] = 5,
+    first_seed: Annotated[int, typer.Option(help="The first of them.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The sweep's directory; runs/NAME-sweep by default.")
+    ] = None,
+    assignments: Annotated[list[str], typer.Option("--set", help="key=value, like budget.evaluations=50.")] = [],
+    n_jobs: JobsOption = None,
+    allow: AllowOption = [],
+    data_root: Annotated[list[Path], typer.Option(help="Folder that data may be read from.")] = [],
+) -> None:
+    """Run several strategies with several seeds each and compare them; the same command goes on where it stopped."""
+    from evolm import config as configuration
+    from evolm.campaign import Permissions
+    from evolm.campaign.sweep import plan_sweep, run_sweep, strategy_variants
+    from evolm.live import LiveView, log_to
+    from evolm.populations import find_population
+    from evolm.report.comparison import render_comparison
+
+    console = Console()
+    log_to(console)
+    with one_sentence(advice="The same command goes on with the sweep."):
+        folder = find_population(population)
+        overrides = configuration.parse_assignments(assignments)
+        if n_jobs is not None:
+            overrides = configuration.overlay(overrides, {"evaluation": {"n_jobs": _jobs(n_jobs)}})
+        permissions = Permissions(tuple(allow), tuple(data_root), "data" in overrides.get("task", {}))
+        name = configuration.load(folder / configuration.FILE_NAME, overrides).name or folder.resolve().name
+        out = out or Path("runs") / f"{_file_name(name)}-sweep"
+        variants = strategy_variants(_listed(strategy))
+        planned = plan_sweep(folder, out, variants, range(first_seed, first_seed + seeds), overrides, permissions)
+        comparison = run_sweep(planned, lambda: closing(LiveView(console)))
+        console.print(render_comparison(comparison.to_record()))
+        console.print(Text(f"Tables and plot: {out / 'sweep.*'}"), soft_wrap=True)
+
+
+@app.command()
+def predict(
+    prompt: PromptArgument,
+    rows: Annotated[str, typer.Argument(metavar="INPUT", help="File with the task's columns; no label needed.")],
+    out: Annotated[Path, typer.Option("--out", help="CSV to write.")],
+    n_jobs: JobsOption = None,
+    use: UseOption = "best",
+) -> None:
+    """Apply a saved prompt to new rows: labels or options with their probabilities, or written texts."""
+    from evolm.campaign.applying import saved_prompt
+    from evolm.storage import write_atomically
+
+    with one_sentence():
+        _require_new(out)
         jobs = _jobs(n_jobs or "1")
-        with predictor(directory, jobs, use) as opened:
+        with saved_prompt(prompt, jobs, use) as opened:
             frame = opened.predict(rows)
         write_atomically(out, frame.to_csv(index=False))
         Console().print(Text(f"{len(frame)} rows written to {out}"), soft_wrap=True)
+
+
+@app.command()
+def score(
+    prompt: PromptArgument,
+    rows: Annotated[str, typer.Argument(metavar="INPUT", help="File with the task's columns, the label among them.")],
+    use: UseOption = "best",
+    label: Annotated[str | None, typer.Option(help="Column of the right answers, if not the campaign's own.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the result to a new .json file.")] = None,
+    n_jobs: JobsOption = None,
+) -> None:
+    """Score a saved prompt on labelled rows: the task's metric, its interval, and every label's share in it."""
+    from evolm.campaign.applying import saved_prompt
+    from evolm.report.scores import render_score
+    from evolm.storage import write_atomically
+
+    with one_sentence():
+        if out is not None:
+            _require_new(out)
+        with saved_prompt(prompt, _jobs(n_jobs or "1"), use) as opened:
+            found = opened.score(rows, label).to_record()
+            about = {"prompt": str(prompt), "use": use, "genome": opened.genome.digest, "data": rows}
+        Console().print(render_score(found))
+        if out is not None:
+            write_atomically(out, json.dumps({**about, **found}, ensure_ascii=False, indent=2) + "\n")
+            Console().print(Text(f"Written to {out}"), soft_wrap=True)
+
+
+@app.command()
+def export(
+    place: PromptArgument,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; a new one.")],
+    to: Annotated[
+        str, typer.Option(help="prompt = for predict and score; population = the run's best, for evolm run.")
+    ] = "prompt",
+    use: UseOption = "best",
+    without_examples: Annotated[
+        bool,
+        typer.Option(
+            "--without-examples",
+            help="Leave out demonstrations, which are rows of the data. Hashes of rows stay in a population, so that "
+            "it is not tested on what it knows; its README says what they reveal.",
+        ),
+    ] = False,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the run's rows into the population.")] = False,
+) -> None:
+    """Take a run's prompt home, or its best prompts as a founding population."""
+    from evolm.campaign import exporting
+
+    with one_sentence():
+        said = exporting.export(place, out, to, use=use, without_examples=without_examples, copy=copy)
+    for sentence in said:
+        Console().print(Text(sentence), soft_wrap=True)
 
 
 def _conclude(directory: Path, console: Console) -> None:
@@ -165,6 +340,15 @@ def _conclude(directory: Path, console: Console) -> None:
     if best.exists():
         console.print(Text(f"Best prompt: {best}"), soft_wrap=True)
     console.print(Text(f"Report: {directory / 'report.html'}"), soft_wrap=True)
+
+
+def _require_new(out: Path) -> None:
+    if out.exists():
+        raise RunError(f"{out}: expected a new file, found an existing one")
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _limit(text: str) -> tuple[str, float]:

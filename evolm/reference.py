@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,12 +19,7 @@ from evolm.config import Campaign, Section
 from evolm.operators import OPERATORS
 from evolm.scorers import SCORERS
 from evolm.strategies import STRATEGIES
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+from evolm.wording import headline, markdown_table
 
 
 def _literal(value: Any) -> str:
@@ -51,32 +46,33 @@ def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, 
 
 def keys() -> str:
     """Every key of campaign.toml."""
-    return table(("key", "default", "meaning"), list(_keys(Campaign)))
+    return markdown_table(("key", "default", "meaning"), list(_keys(Campaign)))
 
 
 def strategies() -> str:
     """Every strategy and its keys."""
     rows = []
     for name, strategy in STRATEGIES.items():
-        about = (sys.modules[strategy.__module__].__doc__ or "").strip().splitlines()[0]
-        rows.append((f"`{name}`", "", about))
+        rows.append((f"`{name}`", "", headline(sys.modules[strategy.__module__].__doc__)))
         rows += [(key, default, meaning) for key, default, meaning in _keys(strategy.Params, "&nbsp; ")]
-    return table(("strategy / key", "default", "meaning"), rows)
+    return markdown_table(("strategy / key", "default", "meaning"), rows)
 
 
 def operators() -> str:
     """Every operator."""
     rows = [(f"`{o.name}`", o.role, f"{o.weight:g}", o.summary) for o in OPERATORS.values()]
-    return table(("operator", "role", "weight", "what it does"), rows)
+    return markdown_table(("operator", "role", "weight", "what it does"), rows)
 
 
 def scorers() -> str:
-    """Every scorer."""
+    """Every scorer and its keys; ``weight``, which all have, is said once."""
     rows = []
     for name, scorer in SCORERS.items():
-        about = (sys.modules[scorer.__module__].__doc__ or "").strip().splitlines()[0]
-        rows.append((f"`{name}`", "yes" if scorer.needs_gold else "no", about))
-    return table(("scorer", "needs gold labels", "what it does"), rows)
+        needs = {True: "yes", False: "no"}.get(getattr(scorer, "needs_gold", None), "depends")
+        rows.append((f"`{name}`", "", ", ".join(scorer.kinds), needs, headline(scorer.__doc__)))
+        keys = (row for row in _keys(scorer.Params, "&nbsp; ") if "weight" not in row[0])
+        rows += [(key, default, "", "", meaning) for key, default, meaning in keys]
+    return markdown_table(("scorer / key", "default", "tasks", "needs gold labels", "what it is"), rows)
 
 
 def commands() -> str:

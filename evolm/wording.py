@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def counted(number: int, noun: str) -> str:
     """Return ``"1 row"`` or ``"2 rows"``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def numbered(noun: str, numbers: Iterable[int]) -> str:
+    """Return ``"seed 3"`` or ``"seeds 0, 2"``, in ascending order."""
+    known = sorted(numbers)
+    return f"{noun if len(known) == 1 else noun + 's'} {', '.join(map(str, known))}"
 
 
 def listed(names: Iterable[object], most: int = 12) -> str:
@@ -20,3 +26,9 @@ def listed(names: Iterable[object], most: int = 12) -> str:
 def headline(docstring: str | None) -> str:
     """Return the first line of a docstring."""
     return (docstring or "").strip().partition("\n")[0]
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -82,7 +82,7 @@ def written_founders(
 
 def target_name(column: str) -> str:
     """Return what a generated text is called, from its column's name: ``"target_summary"`` is a summary."""
-    words = [word for word in re.findall(r"[a-z]+", column.lower()) if word not in GENERIC]
+    words = [word for word in re.findall(r"[^\W\d_]+", column.lower()) if word not in GENERIC]
     return " ".join(words) or "answer"
 
 

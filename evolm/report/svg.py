@@ -3,7 +3,8 @@
 Figures are made with matplotlib's object-oriented interface only: pyplot's global state would leak
 between reports. The same run gives the same bytes: ids come from a fixed salt and no date is written.
 Text stays text (searchable, in the page's font). Colours are from Okabe and Ito's colour-blind-safe
-set, and lines are named where they end, so that no legend has to be decoded.
+set, and lines are named where they end, so that no legend has to be decoded. Inside a page a colour
+becomes the page's own of that name, so that figures follow its dark scheme.
 """
 
 from __future__ import annotations
@@ -20,14 +21,20 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from evolm.report.reading import RunRecord
-
-INK, QUIET, HAIR = "#1b1f24", "#6a737d", "#e3e6ea"
-EVOLUTION, RANDOM, FOUNDER = "#0072b2", "#c4560a", "#6a737d"  # random: Okabe-Ito vermilion, darkened
-SEQUENTIAL = LinearSegmentedColormap.from_list("evolm", ["#ffffff", "#cfe3f1", "#5fa3cf", "#0072b2"])
+PAPER, INK, QUIET, HAIR = "#ffffff", "#1b1f24", "#5f6872", "#e3e6ea"
+EVOLUTION, RANDOM, FOUNDER = "#0072b2", "#c4560a", QUIET  # random: Okabe-Ito vermilion, darkened
+BAND = "#83b8dc"  # a field of colour that text can stand on
+VARIABLES = {
+    PAPER: "--page",
+    INK: "--ink",
+    QUIET: "--quiet",
+    HAIR: "--hair",
+    EVOLUTION: "--blue",
+    RANDOM: "--orange",
+    BAND: "--band",
+}
 
 STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -46,23 +53,37 @@ STYLE: dict[str, Any] = {
     "ytick.color": HAIR,
     "xtick.labelcolor": QUIET,
     "ytick.labelcolor": QUIET,
-    "figure.facecolor": "white",
+    "figure.facecolor": PAPER,
+    "axes.facecolor": "none",
 }
 
 
-def render(draw: Callable[[RunRecord], Figure | None], record: RunRecord, alt: str) -> str:
-    """Draw one figure and return it as an ``<svg>`` element; ``""`` when there is nothing to show yet."""
+def render(draw: Callable[[Any], Figure | None], subject: Any, alt: str, name: str = "") -> str:
+    """Draw one figure and return it as an ``<svg>`` element; ``""`` when there is nothing to show yet.
+
+    Args:
+        draw: from the record of a run, or a part of it, to a figure.
+        subject: that record or part.
+        alt: what the figure shows, for those who don't see it.
+        name: unique in its page; empty = the function's name.
+    """
+    name = name or draw.__name__
+    with _style(name):
+        figure = draw(subject)
+        return "" if figure is None else to_svg(figure, name, alt)
+
+
+def render_file(draw: Callable[[Any], Figure], record: Any) -> str:
+    """Draw one figure and return it as an SVG file that stands on its own."""
     with _style(draw.__name__):
-        figure = draw(record)
-        return "" if figure is None else to_svg(figure, draw.__name__, alt)
+        return _file(draw(record))
 
 
 def to_svg(figure: Figure, name: str, alt: str) -> str:
     """The figure as an ``<svg>`` element that scales with its column; ``name`` makes its ids unique."""
-    buffer = io.StringIO()
+    figure.patch.set_visible(False)  # the page shines through
     with _style(name):
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
-    svg = buffer.getvalue()
+        svg = _file(figure)
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     opening, rest = svg.split(">", 1)
@@ -71,7 +92,19 @@ def to_svg(figure: Figure, name: str, alt: str) -> str:
     # inside HTML an <svg> needs no namespaces; ids must not meet those of another figure
     rest = re.sub(r'\bid="', f'id="{name}-', rest)
     rest = rest.replace('xlink:href="#', f'href="#{name}-').replace("url(#", f"url(#{name}-")
+    rest = re.sub(r'style="[^"]*"', lambda style: _themed(style.group()), rest)
     return f'<svg {box.group()} role="img" aria-label="{escape(alt)}">{rest}'
+
+
+def _themed(style: str) -> str:
+    """A style whose colours are the page's; outside a page each stays what it is."""
+    return re.sub("|".join(VARIABLES), lambda found: f"var({VARIABLES[found.group()]}, {found.group()})", style)
+
+
+def _file(figure: Figure) -> str:
+    buffer = io.StringIO()
+    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
+    return buffer.getvalue()
 
 
 def wide_figure(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -32,7 +32,7 @@ from evolm.tasks import METRICS, Item
 class ConsistencyParams(Weighted):
     samples: int = Field(5, ge=2, description="answers drawn per item (generation)")
     temperature: float = Field(0.7, gt=0, description="of the draws, unless [generation] has its own")
-    agreement: str = Field("exact_match", description="exact_match | chrf: how two answers are compared")
+    agreement: Literal["exact_match", "chrf"] = Field("exact_match", description="how two answers are compared")
 
 
 class SelfConsistency:

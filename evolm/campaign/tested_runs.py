@@ -1,0 +1,200 @@
+"""Finished runs as comparisons see them: what decided their best, and what it answered on the test split.
+
+Nothing is computed anew: ``test.json`` holds every answer. Runs whose settings agree in everything but the seed
+belong together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+
+from evolm import config as configuration
+from evolm.errors import RunError
+from evolm.report import RunRecord
+from evolm.storage import RunLayout
+from evolm.tasks import METRICS
+
+BEST, BASELINES = "best", ("founder", "random_search")
+# What a run's best does not depend on, or what is known better than from its campaign file.
+APART = ("schema", "name", "seed", "task.name", "task.data", "evaluation.n_jobs", "baselines", "founders")
+FROM_HEAD = ("model", "scorers", "strategy", "operators")
+TELLING = ("strategy.name", "model.name", "scorers")  # what people think of first
+LONGEST_VALUE = 24
+
+
+@dataclass(frozen=True)
+class TestedRun:
+    """A finished run that was judged on a labelled test split.
+
+    Attributes:
+        directory: where it lies.
+        seed: of its search.
+        settings: dotted key -> value of everything but the seed that decides what it found.
+        task: kind, metric and labels.
+        n_labels: what the metric's function is told.
+        items: digests of the test items, sorted.
+        gold: ``(n_items,)``.
+        outcomes: who answered -> one ``(n_items,)`` array, or several whose scores are averaged.
+    """
+
+    directory: Path
+    seed: int
+    settings: dict[str, Any]
+    task: dict[str, Any]
+    n_labels: int
+    items: tuple[str, ...]
+    gold: np.ndarray
+    outcomes: dict[str, list[np.ndarray]]
+
+    @cached_property
+    def signature(self) -> str:
+        """Equal for runs that differ in nothing but the seed."""
+        return json.dumps(self.settings, sort_keys=True)
+
+    def metric(self, outcomes: np.ndarray, gold: np.ndarray) -> float:
+        """Return what outcomes are worth."""
+        return METRICS[self.task["metric"]].function(outcomes, gold, self.n_labels)
+
+    def score(self, name: str = BEST) -> float:
+        """Return the test score of the best, or of a baseline in ``outcomes``."""
+        return float(np.mean([self.metric(array, self.gold) for array in self.outcomes[name]]))
+
+
+# -- reading -------------------------------------------------------------------------------------------------
+
+
+def find_runs(directories: Sequence[Path]) -> list[Path]:
+    """Return the runs that directories are, or hold at any depth.
+
+    Raises:
+        RunError: if a directory neither is nor holds a run.
+    """
+    found: list[Path] = []
+    for directory in directories:
+        inside = sorted(path.parent for path in directory.rglob(RunLayout(directory).journal.name))
+        if not inside:
+            raise RunError(f"{directory}: expected a run's directory or one that holds some, found none")
+        found += inside
+    return found
+
+
+def is_finished(directory: Path) -> bool:
+    """Return whether a run has its verdict, and nothing was done after it."""
+    if not RunLayout(directory).result.exists():
+        return False
+    entries = RunRecord.read(directory).entries
+    return bool(entries) and entries[-1].get("type") == "verdict"
+
+
+def read_run(directory: Path) -> TestedRun:
+    """Read what a finished run answered on the test split.
+
+    Raises:
+        RunError: if it is no run, not finished, or was not judged on a labelled test split.
+    """
+    layout, record = RunLayout(directory), RunRecord.read(directory)
+    if not is_finished(directory):
+        raise RunError(
+            f"{directory}: expected a finished run, found one without a verdict; "
+            f"go on with 'evolm resume {directory}'"
+        )
+    if record.test is None:
+        raise RunError(f"{directory}: expected a run with a labelled test split, found one without")
+    if not layout.test.exists():
+        raise RunError(f"{directory}: expected {layout.test.name} with the answers to all test items, found none")
+    test, task = json.loads(layout.test.read_text(encoding="utf-8")), record.run["task"]
+    order = np.argsort(test["items"], kind="stable")
+    return TestedRun(
+        directory=directory,
+        seed=record.run["seed"],
+        settings=_settings(layout, record.run),
+        task={"kind": task["kind"], "metric": test["metric"], "labels": task["labels"]},
+        n_labels=test["n_labels"],
+        items=tuple(sorted(test["items"])),
+        gold=np.asarray(test["gold"])[order],
+        outcomes={
+            name: [np.asarray(outcomes)[order] for outcomes in test["outcomes"][name]]
+            for name in (BEST, *BASELINES)
+            if name in test["outcomes"]
+        },
+    )
+
+
+def _settings(layout: RunLayout, head: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decided a run's best, from its campaign file, its founders and the journal's head."""
+    tables = configuration.load(layout.campaign).model_dump(by_alias=True, mode="json")
+    tables |= {name: head[name] for name in FROM_HEAD}
+    founders = [json.loads(line) for line in layout.founders.read_text(encoding="utf-8").splitlines()]
+    return {
+        **{key: value for key, value in flat(tables).items() if not below(key, APART)},
+        "scorers": sorted(head["scorers"]),
+        "model.name": PurePath(head["model"]["name"]).name,
+        "chat_template": head["chat_template"],
+        "data": head["task"]["fingerprint"],
+        "founders": len(founders),
+        # Their demonstrations are drawn with the run's seed.
+        "instructions": [founder.get("instruction", "") for founder in founders],
+    }
+
+
+def flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested tables as one table with dotted keys."""
+    rows: dict[str, Any] = {}
+    for key, value in tables.items():
+        rows |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return rows
+
+
+def below(key: str, tables: Sequence[str]) -> bool:
+    """Return whether a dotted key is one of ``tables`` or lies in one."""
+    return any(key == table or key.startswith(f"{table}.") for table in tables)
+
+
+# -- naming --------------------------------------------------------------------------------------------------
+
+
+def grouped(runs: Sequence[TestedRun]) -> dict[str, list[TestedRun]]:
+    """Return runs by their settings, in the order of appearance, under telling names."""
+    groups: dict[str, list[TestedRun]] = {}
+    for run in runs:
+        groups.setdefault(run.signature, []).append(run)
+    names = telling_names([members[0].settings for members in groups.values()])
+    return dict(zip(names, groups.values(), strict=True))
+
+
+def telling_names(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a name for each of several different settings: the strategy's, then what else tells them apart.
+
+    A key is named only where settings that share everything before it differ in it.
+    """
+    known = sorted({key for each in settings for key in each})
+    names = [[str(each["strategy.name"])] for each in settings]
+    shared: list[tuple[str, ...]] = [()] * len(settings)
+    for key in dict.fromkeys((*TELLING, *known)):
+        values = [json.dumps(each.get(key), sort_keys=True) for each in settings]
+        for place, each in enumerate(settings):
+            peers = {value for before, value in zip(shared, values, strict=True) if before == shared[place]}
+            if len(peers) > 1 and key != "strategy.name":
+                names[place].append(_shown(key, each.get(key), known))
+        shared = [(*before, value) for before, value in zip(shared, values, strict=True)]
+    return [", ".join(words) for words in names]
+
+
+def _shown(key: str, value: Any, known: Sequence[str]) -> str:
+    """Return a setting as people would say it; what is too long to say as a few digits of its hash."""
+    if key == "model.name":
+        return str(value)
+    last = key.rpartition(".")[2]
+    unique = [other.rpartition(".")[2] for other in known].count(last) == 1
+    text = "+".join(map(str, value)) if isinstance(value, list) else str(value)
+    if len(text) > LONGEST_VALUE or not text.isprintable():
+        text = f"#{hashlib.sha256(json.dumps(value).encode()).hexdigest()[:6]}"
+    return f"{last if unique else key}={text}"

@@ -1,0 +1,74 @@
+"""Guesses that are numbers: how rows are split, which are too long, how many demonstrations fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+DEV, TRAIN, TEST = 100, 200, 500  # rows beyond which a split costs time and tells little more
+FEWEST_TO_COUNT = 150  # rows below which fractions of all of them are used
+FEWEST_OF_A_LABEL = 3  # rows: train, dev and test show every label
+CHARS_PER_TOKEN = 3.0  # of English in small vocabularies, on the safe side
+INSTRUCTION_TOKENS = 100
+MOST_PROMPT_TOKENS = 1200
+
+
+def split_counts(n: int, n_labels: int = 0) -> dict[str, int]:
+    """Return the rows of train, dev and test for ``n`` usable ones; empty where the default fractions serve best.
+
+    What is left over is for validation. Every split has room for two rows of each label where there are rows.
+    """
+    if n < FEWEST_TO_COUNT:
+        return {}
+    least = 2 * n_labels
+    return {
+        "train": min(max(TRAIN, least), n // 5),
+        "dev": min(max(DEV, least), n // 4),
+        "test": min(max(TEST, least), 2 * n // 5),
+    }
+
+
+def skewed(support: Sequence[int]) -> bool:
+    """Return whether the rarest label has less than half of the rows that it had if all had as many."""
+    return min(support) < sum(support) / len(support) / 2
+
+
+def too_rare(counts: Mapping[str, int]) -> list[str]:
+    """Return labels with too few rows to be in every split."""
+    return [label for label, count in counts.items() if count < FEWEST_OF_A_LABEL]
+
+
+def length_limit(lengths: Sequence[int]) -> int:
+    """Return characters above which rows are outliers, rounded up; 0 where there are none.
+
+    An outlier is half as long again as 99 of 100 rows are at most: a few of them would need a longer context and
+    more time than all the others.
+    """
+    usual = float(np.quantile(lengths, 0.99))
+    if max(lengths) <= 1.5 * usual:
+        return 0
+    step = 10 ** max(1, len(str(int(usual))) - 2)
+    return int(-(-usual // step) * step)
+
+
+def demonstrations_that_fit(longest: int, wanted: int, max_tokens: int) -> tuple[int, int]:
+    """Return how many demonstrations a founder may show, and the ``max_tokens`` of a prompt that holds them.
+
+    Args:
+        longest: characters of the longest demonstration.
+        wanted: most to show.
+        max_tokens: the default, raised where not even two demonstrations fit.
+    """
+    each = int(longest / CHARS_PER_TOKEN) + 1
+    fitting = min(wanted, (max_tokens - INSTRUCTION_TOKENS) // each)
+    if fitting >= 2 or fitting == wanted:
+        return fitting, max_tokens
+    raised = -(-(2 * each + INSTRUCTION_TOKENS) // 100) * 100
+    return (2, raised) if raised <= MOST_PROMPT_TOKENS else (max(0, fitting), max_tokens)
+
+
+def tokens_of(lengths: Sequence[int]) -> int:
+    """Return ``max_new_tokens`` for answers of these numbers of characters: 95 of 100 fit, in steps of 16."""
+    needed = float(np.quantile(lengths, 0.95)) / CHARS_PER_TOKEN + 2
+    return max(16, int(-(-needed // 16) * 16))
