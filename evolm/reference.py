@@ -68,8 +68,9 @@ def scorers() -> str:
     """Every scorer and its keys; ``weight``, which all have, is said once."""
     rows = []
     for name, scorer in SCORERS.items():
-        needs = {True: "yes", False: "no"}.get(getattr(scorer, "needs_gold", None), "depends")
-        rows.append((f"`{name}`", "", ", ".join(scorer.kinds), needs, headline(scorer.__doc__)))
+        needs = getattr(scorer, "needs_gold", None)  # some decide it by their settings
+        needed = "depends" if needs is None else "yes" if needs else "no"
+        rows.append((f"`{name}`", "", ", ".join(scorer.kinds), needed, headline(scorer.__doc__)))
         keys = (row for row in _keys(scorer.Params, "&nbsp; ") if "weight" not in row[0])
         rows += [(key, default, "", "", meaning) for key, default, meaning in keys]
     return markdown_table(("scorer / key", "default", "tasks", "needs gold labels", "what it is"), rows)

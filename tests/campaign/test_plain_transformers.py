@@ -15,7 +15,7 @@ from toy_campaign import TEST, ToyCampaign, result_of
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from evolm.config import load
-from evolm.tasks import CLASSIFICATION_METRICS, Task, load_task
+from evolm.tasks import Task, load_task
 
 
 def task_of(run: Path) -> Task:
@@ -31,20 +31,21 @@ def render(record: dict[str, Any], prompt: str, fields: dict[str, str]) -> str:
 
 
 def plain_predictions(run: Path, folder: Path, contexts: list[str], bos: bool) -> np.ndarray:
-    """Return the index of the likeliest answer of every context."""
+    """Return the index of the likeliest answer of every context, its prior taken away where there is one."""
     record = json.loads((run / "best" / "prompt.json").read_text())
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     predictions = []
     for context in contexts:
         scores = []
-        for answer in record["answers"].values():
+        for label, answer in record["answers"].items():
             before = tokenizer(context, add_special_tokens=bos).input_ids
             whole = tokenizer(context + answer, add_special_tokens=bos).input_ids
             with torch.inference_mode():
                 logprobs = model(torch.tensor([whole])).logits[0].log_softmax(-1)
             terms = [logprobs[i - 1, whole[i]].item() for i in range(len(before), len(whole))]
-            scores.append(np.mean(terms) if record["normalization"] == "tokens" else np.sum(terms))
+            score = np.mean(terms) if record["normalization"] == "tokens" else np.sum(terms)
+            scores.append(score - (record["prior"] or {}).get(label, 0.0))
         predictions.append(int(np.argmax(scores)))
     return np.array(predictions)
 
@@ -52,10 +53,9 @@ def plain_predictions(run: Path, folder: Path, contexts: list[str], bos: bool) -
 def check(run: Path, folder: Path, context: Callable[[dict[str, str]], str], bos: bool) -> None:
     """Compare with the dev score, and on test with score and confusion matrix."""
     task, result = task_of(run), result_of(run)
-    metric = CLASSIFICATION_METRICS[task.metric]
     for items, recorded in ((task.dev, result["dev"]["best"]), (task.test, result["test"]["best"])):
         predictions = plain_predictions(run, folder, [context(dict(item.fields)) for item in items], bos)
-        assert metric(predictions, task.gold_indices(items), 2) == pytest.approx(recorded)
+        assert task.metric_of(predictions, items) == pytest.approx(recorded)
     counts = np.zeros((2, 2), int)
     np.add.at(counts, (task.gold_indices(task.test), predictions), 1)
     assert counts.tolist() == result["test"]["confusion"]

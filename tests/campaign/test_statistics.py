@@ -9,21 +9,19 @@ import numpy as np
 import pytest
 
 from evolm.campaign.baselines import (
-    CONTENT_FREE,
     FEW_SHOT_DRAWS,
     few_shot_count,
     few_shot_genomes,
     majority_predictions,
-    prior_correction,
 )
 from evolm.campaign.budget import Ledger, allowed, spent
 from evolm.campaign.statistics import paired_bootstrap, smallest_visible_gain
 from evolm.config import BudgetSection
 from evolm.evaluation import Charge, Engine
 from evolm.genomes import PromptGenome
-from evolm.scorers import LabelLikelihood
+from evolm.scorers.labels import CONTENT_FREE
 from evolm.storage import AnswerStore
-from evolm.tasks import CLASSIFICATION_METRICS, Task
+from evolm.tasks import METRICS, Task
 
 GOLD = np.tile([0, 1], 50)
 
@@ -35,7 +33,7 @@ def all_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def accuracy(predicted: np.ndarray, gold: np.ndarray) -> float:
-    return CLASSIFICATION_METRICS["accuracy"](predicted, gold, 2)
+    return METRICS["accuracy"].function(predicted, gold, 2)
 
 
 # -- intervals -----------------------------------------------------------------------------------------------
@@ -147,25 +145,25 @@ def test_few_shot_shows_as_many_as_the_winner(
     assert few_shot_count(winner, space) == expected
 
 
-def test_the_prior_correction_is_the_mean_probability_of_content_free_inputs(
-    toy_task: Task, tiny_model: Callable[..., Any]
+def test_the_prior_is_the_mean_probability_of_content_free_inputs(
+    toy_task: Task, tiny_model: Callable[..., Any], scoring: Callable[..., Any]
 ) -> None:
     """By hand: Zhao 2021, section 5, probabilities averaged over the content-free inputs."""
     model = tiny_model("float32", "off")
-    likelihood = LabelLikelihood(toy_task, model, LabelLikelihood.Params(normalization="sum"), {})
+    labels = scoring(toy_task, model, "sum").labels
     engine = Engine(model, AnswerStore(":memory:"))
     genome = PromptGenome("Spam or ham?")
-    shift = prior_correction(genome, likelihood, engine)
+    (prior,) = labels.prior(genome, engine.answer(labels.prior_requests(genome, ())), ())
     probabilities = []
     for text in CONTENT_FREE:
         context = f"Spam or ham?\n\nText: {text}\nLabel:"
         scores = []
         for answer in (" ham", " spam"):
-            before, whole = (model.encode([t])[0] for t in (context, context + answer))
+            before, whole = (model.encode([t], chat=False)[0] for t in (context, context + answer))
             logprobs = model.forward.model  # the weights alone; what follows is plain transformers
             scores.append(_plain(logprobs, whole, len(before)))
         probabilities.append(np.exp(scores) / np.exp(scores).sum())
-    assert np.exp(shift) == pytest.approx(np.mean(probabilities, axis=0), abs=1e-4)
+    assert np.exp(prior) == pytest.approx(np.mean(probabilities, axis=0), abs=1e-4)
 
 
 def _plain(model: Any, tokens: list[int], begin: int) -> float:
