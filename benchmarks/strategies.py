@@ -4,14 +4,13 @@
     python -m benchmarks.strategies --tune 3   dev only: seeds 100 to 102, nothing of the test split is shown
 
 Every cell is an ordinary run below ``runs/``; what is finished is kept, so the same command goes on after a stop.
-The table's intervals are hierarchical bootstraps over seeds and test items (:mod:`evolm.campaign.statistics`).
+Intervals are over seeds and test items, both at once (:func:`evolm.campaign.statistics.crossed_bootstrap`).
 ``results/strategies.json`` has the numbers, ``results/strategies.png`` the figure.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from evolm.campaign.sweep import Sweep, plan_sweep, run_sweep, strategy_variants
 from evolm.populations import find_population
 from evolm.report import RunRecord
 from evolm.report.svg import EVOLUTION, INK, QUIET, RANDOM, wide_figure
+from evolm.wording import markdown_table
 
 POPULATIONS = ("sms-spam", "trec-questions", "commonsense-choice")
 STRATEGIES = ("random_search", "genetic", "hill_climb")  # the first one is what the others are compared with
@@ -61,21 +61,19 @@ def markdown(populations: dict[str, Any]) -> str:
     for population, comparison in populations.items():
         over_first = {difference["first"]: difference for difference in comparison["differences"]}
         for group in comparison["groups"]:
-            difference = over_first.get(group["name"])
+            over = over_first.get(group["name"])
             rows.append(
-                {
-                    "task": population,
-                    "strategy": group["name"],
-                    "test": f"{group['score']:.3f}",
-                    "95 % interval": f"{group['low']:.3f} to {group['high']:.3f}",
-                    "over random search": "" if difference is None else f"{difference['difference']:+.3f}",
-                    "its interval": ""
-                    if difference is None
-                    else f"{difference['low']:+.3f} to {difference['high']:+.3f}",
-                    "best founder": f"{group['baselines']['founder']:.3f}",
-                }
+                (
+                    population,
+                    f"`{group['name']}`",
+                    f"{group['score']:.3f}",
+                    f"{group['low']:.3f} to {group['high']:.3f}",
+                    f"{over['difference']:+.3f} [{over['low']:+.3f}, {over['high']:+.3f}]" if over else "",
+                    f"{group['baselines']['founder']:.3f}",
+                )
             )
-    return pd.DataFrame(rows).to_markdown(index=False)
+    header = ("task", "strategy", "test", "95 % interval", f"over {STRATEGIES[0].replace('_', ' ')}", "best founder")
+    return markdown_table(header, rows)
 
 
 def figure(populations: dict[str, Any]) -> Figure:
@@ -116,12 +114,8 @@ def tune(count: int, out: Path) -> None:
             for finalist in final["finalists"]:
                 if finalist["id"] == final["winner"]:
                     rows.append({"task": population, "strategy": cell.variant, "seed": cell.seed, **finalist})
-    frame = pd.DataFrame(rows)
-    means = frame.groupby(["task", "strategy"])[["dev", "validation", "pooled"]].mean()
-    print(means.round(3).to_markdown())
-    print(
-        json.dumps({str(k): v for k, v in frame.set_index(["task", "strategy", "seed"])["pooled"].items()}, indent=1)
-    )
+    means = pd.DataFrame(rows).groupby(["task", "strategy"])[["dev", "validation", "pooled"]].mean().round(3)
+    print(means.to_string())
 
 
 def main() -> None:
