@@ -12,15 +12,21 @@ from rich.live import Live
 from rich.logging import RichHandler
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bars
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from evolm.archives import Front
 from evolm.campaign.observers import Observer, Progress
 
 logger = logging.getLogger("evolm")
 
 TITLES = {"main": "search", "random_search": "random search", "verdict": "verdict: finals and test split"}
 SPARKS = "▁▂▃▄▅▆▇█"
+LOADING = "loading the model and the data"
+FIRST_ANSWERS = "waiting for the first answers"  # workers load the model, too
+ASKING = "operators ask the model"
+SCORING = "scoring"
 
 
 def sparkline(values: list[float]) -> str:
@@ -73,8 +79,15 @@ class LiveView(Observer):
         self.progress: Progress | None = None
         self.phase = "main"
         self.title = ""
+        self.doing = LOADING
+        self._campaign: Any = None
+        self._search: Any = None  # that of the phase; None in the verdict
+        self._tried = 0  # genomes it knew when the generation began
+        self._done = 0  # of the requests at hand
         self._answered = 0
         self._phase_began = (time.monotonic(), 0)
+        self._generation_ended = time.monotonic()
+        self._spinner = Spinner("dots")
         self._bars = Bars(
             TextColumn("{task.description:<12}"),
             BarColumn(40),
@@ -91,41 +104,49 @@ class LiveView(Observer):
         self._live.start()
 
     def __rich__(self) -> Group:
-        return Group(self._table(), self._bars)
+        self._spinner.update(text=self.doing)
+        begun = self._campaign or self.progress
+        return Group(self._table(), self._bars, self._spinner) if begun else Group(self._spinner)
 
     def _table(self) -> Table:
         table = Table(title=Text(f"{self.title} · {TITLES.get(self.phase, self.phase)}"), title_justify="left")
-        for name in (
-            "generation",
-            "best dev",
-            "mean dev",
-            "diversity",
-            "items/s",
-            "cache hits",
-            "time",
-            "ETA",
-        ):
-            table.add_column(name, justify="right")
-        table.add_column("best so far")
-        progress = self.progress
-        if progress is None:
-            table.add_row("0", *["–"] * 7, "")
-            return table
-        usage = progress.usage
-        hits = usage.get("cache_hits", 0) / max(usage.get("requests", 0), 1)
-        pace = self.pace.per_second
-        table.add_row(
-            str(progress.generation),
-            f"{progress.best:.3f}",
-            f"{progress.mean:.3f}",
-            f"{progress.diversity:.2f}",
-            "–" if math.isnan(pace) else f"{pace:.0f}",
-            f"{hits:.0%}",
-            duration(progress.seconds),
-            duration(self._eta()),
-            sparkline(self.history[-24:]),
-        )
+        cells = self._cells()
+        for name in cells:
+            table.add_column(name, justify="left" if name == "best so far" else "right")
+        table.add_row(*cells.values())
         return table
+
+    def _cells(self) -> dict[str, str]:
+        """Columns of the table, with what is known by now."""
+        progress, pace, front = self.progress, self.pace.per_second, self._front()
+        usage = progress.usage if progress else {}
+        hits = usage.get("cache_hits", 0) / max(usage.get("requests", 0), 1)
+        seconds = self._campaign.seconds if self._campaign else progress.seconds if progress else math.nan
+        return {
+            "generation": str(progress.generation) if progress else "–",
+            "best dev": f"{progress.best:.3f}" if progress else "–",
+            "mean dev": f"{progress.mean:.3f}" if progress else "–",
+            "diversity": f"{progress.diversity:.2f}" if progress else "–",
+            **({} if front is None else {"front": str(front)}),
+            "items/s": "–" if math.isnan(pace) else f"{pace:.0f}",
+            "cache hits": f"{hits:.0%}" if progress else "–",
+            "time": duration(seconds),
+            "ETA": duration(self._eta()),
+            "best so far": sparkline(self.history[-24:]),
+        }
+
+    def _front(self) -> int | None:
+        """How many individuals are on the search's front; None where there is one objective."""
+        archive = self._search.archive if self._search else None
+        return len(archive) if isinstance(archive, Front) else None
+
+    def _operators_ask(self) -> bool:
+        """Whether it is operators that ask the model: only after all of them has a search new genomes to evaluate."""
+        if self._search is None:
+            return False
+        strategy = self._search.strategy
+        speak = any(operator.speaks for operator, _ in strategy.variation.operators)
+        return speak and bool(strategy.seen) and len(strategy.seen) == self._tried
 
     def _eta(self) -> float:
         """Seconds until this phase ends; NaN where no number of evaluations limits it."""
@@ -133,40 +154,49 @@ class LiveView(Observer):
         began, before = self._phase_began
         if progress is None or not progress.evaluations_allowed or progress.evaluations <= before:
             return math.nan
-        each = (time.monotonic() - began) / (progress.evaluations - before)
-        return each * (progress.evaluations_allowed - progress.evaluations)
+        each = (self._generation_ended - began) / (progress.evaluations - before)
+        rest = each * (progress.evaluations_allowed - progress.evaluations)
+        return max(rest - (time.monotonic() - self._generation_ended), 0.0)
 
     def on_start(self, campaign: Any) -> None:
         """Name the campaign."""
+        self._campaign = campaign
         self.title = campaign.parts.config.name or campaign.parts.task.name
 
     def on_phase(self, name: str) -> None:
         """Begin a search or the verdict."""
-        self.phase, self.history, self.progress = name, [], None
-        self._phase_began = (time.monotonic(), 0)
-        self._bars.reset(self._evaluations, total=None)
+        self.phase, self.history, self.progress, self.doing = name, [], None, FIRST_ANSWERS
+        self._search = next((s for s in self._campaign.searches if s.name == name), None) if self._campaign else None
+        self._tried = len(self._search.strategy.seen) if self._search else 0
+        spent = self._search.ledger.evaluations if self._search else 0
+        allowed = self._campaign.budget_of(self._search).evaluations if self._search else 0
+        self._phase_began = (time.monotonic(), spent)
+        self._show_evaluations(spent, allowed)
         if self._live is None:
             logger.info("%s begins", TITLES.get(name, name))
 
     def on_requests(self, done: int, total: int) -> None:
-        """Advance the bar of the generation at hand."""
-        self._answered += max(done - int(self._bars.tasks[self._batch].completed or 0), 0) if done else 0
+        """Advance the bar of the generation at hand, or of the operators that ask the model before it."""
+        asking = self._operators_ask()
+        if done > self._done or self.doing != FIRST_ANSWERS:
+            self.doing = ASKING if asking else SCORING
+        self._answered += max(done - self._done, 0)
+        self._done = done
         self.pace.mark(self._answered)
-        self._bars.update(self._batch, completed=done, total=total, note=f"{done} of {total} items")
+        note = f"{done} of {total} {'requests' if asking else 'items'}"
+        name = "operators" if asking else "generation"
+        self._bars.update(self._batch, description=name, completed=done, total=total, note=note)
+
+    def _show_evaluations(self, spent: int, allowed: int) -> None:
+        note = f"{spent} of {allowed or '∞'}" if self._search or self.progress else ""
+        self._bars.update(self._evaluations, completed=spent, total=allowed or None, note=note)
 
     def on_generation(self, progress: Progress) -> None:
         """Redraw, or write a line."""
-        if self.progress is None:
-            self._phase_began = (self._phase_began[0], 0)
-        self.progress = progress
+        self.progress, self._generation_ended = progress, time.monotonic()
+        self._tried = len(self._search.strategy.seen) if self._search else 0
         self.history.append(progress.best)
-        note = f"{progress.evaluations} of {progress.evaluations_allowed or '∞'}, ETA {duration(self._eta())}"
-        self._bars.update(
-            self._evaluations,
-            completed=progress.evaluations,
-            total=progress.evaluations_allowed or None,
-            note=note,
-        )
+        self._show_evaluations(progress.evaluations, progress.evaluations_allowed)
         if self._live is None:
             usage = progress.usage
             logger.info(

@@ -24,6 +24,8 @@ from evolm.scorers import Evaluation
 from evolm.tasks import METRICS, Task
 from evolm.tasks.metrics import confusion_matrix, per_class
 
+SHOWN = 12  # test items of a generation task whose text is kept
+
 
 @dataclass(frozen=True)
 class Final:
@@ -123,6 +125,9 @@ def run_verdict(parts: Parts, main: Search, final: Final, rival: Final | None, o
         "outcomes": {name: [values.tolist() for values in each] for name, each in outcomes.items()},
         "predictions": texts,
     }
+    if texts:  # a report shows some of them beside what was wanted
+        shown = task.test[:SHOWN]
+        content |= {"inputs": [dict(item.fields) for item in shown], "targets": [item.gold for item in shown]}
     return Verdict(record, content, {name: each[0] for name, each in genomes.items() if name != "best"})
 
 

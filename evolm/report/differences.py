@@ -27,9 +27,10 @@ class Piece:
 
 @dataclass(frozen=True)
 class Demonstration:
-    """One demonstration of a prompt: its fields, its answer, and its mark as in ``Piece``."""
+    """One demonstration of a prompt: its fields, its own options, its answer, and its mark as in ``Piece``."""
 
     fields: dict[str, str]
+    options: list[str]
     label: str
     mark: str
 
@@ -41,6 +42,7 @@ class Side:
     instruction: list[Piece]
     demonstrations: list[Demonstration]
     verbalizers: list[tuple[str, Piece]]  # (label, the word that stands for it)
+    calibration: Piece  # says that labels are calibrated; empty where they are not
     template: Piece
     weights: str  # what a delta or hybrid genome holds beside its prompt, shortened; "" for prompts
 
@@ -87,12 +89,14 @@ def _side(genome: Genome, mine: Genome, other: Genome, words: list[Piece], mark:
         demonstrations=[
             Demonstration(
                 fields={str(k): str(v) for k, v in (d.get("fields") or {}).items()},
+                options=[str(option) for option in d.get("options") or []],
                 label=str(d.get("label", "")),
                 mark="" if _key(d) in theirs else mark,
             )
             for d in mine.get("demonstrations") or []
         ],
         verbalizers=_verbalizers(mine.get("verbalizers") or {}, other.get("verbalizers") or {}, mark),
+        calibration=_calibration(bool(mine.get("calibrated")), bool(other.get("calibrated")), mark),
         template=Piece(template, "" if template == before else mark),
         weights=_weights(genome),
     )
@@ -112,8 +116,12 @@ def _verbalizers(mine: dict[str, str], other: dict[str, str], mark: str) -> list
     return rows
 
 
+def _calibration(mine: bool, other: bool, mark: str) -> Piece:
+    return Piece("labels calibrated", "" if other else mark) if mine else Piece("")
+
+
 def _weights(genome: Genome, limit: int = 240) -> str:
-    prompt_keys = {"instruction", "demonstrations", "verbalizers", "template", "prompt"}
+    prompt_keys = {"instruction", "demonstrations", "verbalizers", "template", "calibrated", "prompt"}
     rest = {k: v for k, v in genome.items() if k not in prompt_keys}
     if rest.get("kind") in (None, "prompt"):
         return ""

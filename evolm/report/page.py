@@ -15,9 +15,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, Template
 from markupsafe import Markup
 
-from evolm.report import plots
+from evolm.report import plots, scatter
+from evolm.report.audit import audits, one_class, unaided
 from evolm.report.differences import compare
-from evolm.report.reading import Ancestor, RunRecord
+from evolm.report.front import members, objectives, rule
+from evolm.report.reading import Ancestor, RunRecord, words
 from evolm.report.svg import render
 from evolm.report.tables import (
     budget_rows,
@@ -30,10 +32,12 @@ from evolm.report.tables import (
     score_rows,
     signed,
 )
+from evolm.report.writing import written_items
 from evolm.storage import write_atomically
 
 FIGURES = {
     "curves": (plots.curves, "Scores of all individuals and the best so far, over evaluations"),
+    "front": (scatter.front, "The front in its first two objectives, and the individuals that it dominates"),
     "gaps": (plots.gaps, "Dev, validation and test scores of the best and of each baseline"),
     "confusion": (plots.confusion, "Confusion matrix of the best on the test split"),
     "descent": (plots.descent, "Scores of the best individual's ancestors by generation"),
@@ -54,8 +58,7 @@ def write_report(directory: Path) -> Path:
 
 def render_page(record: RunRecord) -> str:
     """The whole page as text; the same run directory gives the same text."""
-    # markup on trust: drawn by this package, the text inside already escaped
-    figures = {name: Markup(render(draw, record, alt)) for name, (draw, alt) in FIGURES.items()}
+    figures = {name: _drawn(render(draw, record, alt)) for name, (draw, alt) in FIGURES.items()}
     return _template().render(
         record=record,
         run=record.run,
@@ -63,9 +66,14 @@ def render_page(record: RunRecord) -> str:
         test=record.test or {},
         figures=figures,
         headline=headline(record),
+        warning=one_class(record),
         scores=score_rows(record),
         validation=record.last("validation") or {},
         progress=progress_rows(record),
+        front=_front(record),
+        audits=_audits(record),
+        unaudited=[words(name) for name in unaided(record)] if record.gold is None else [],
+        written=written_items(record),
         prompts=_prompts(record),
         line=_line(record),
         operators=operator_rows(record),
@@ -75,6 +83,11 @@ def render_page(record: RunRecord) -> str:
         profile=_flatten(record.run.get("profile") or {}),
         updated=next((e["time"] for e in reversed(record.timing) if e.get("time")), ""),
     )
+
+
+def _drawn(svg: str) -> Markup:
+    """A figure that narrow windows can scroll; on trust: drawn by this package, the text inside already escaped."""
+    return Markup(svg and f'<div class="scroll">{svg}</div>')
 
 
 @cache
@@ -89,12 +102,31 @@ def _template() -> Template:
     environment.filters["score"] = _number("{:.3f}".format)
     environment.filters["count"] = _number("{:,.0f}".format)
     environment.filters["percent"] = _number(percent)
+    environment.filters["sentence"] = lambda text: text[:1].upper() + text[1:]
     return environment.get_template("page.html.jinja")
 
 
 def _number(format: Callable[[float], str]) -> Callable[[Any], str]:
     """A filter that shows nothing where a partial run has no number yet."""
     return lambda value: format(value) if isinstance(value, int | float) else ""
+
+
+def _audits(record: RunRecord) -> list[dict[str, Any]]:
+    """Every audit with its figure."""
+    rows = []
+    for place, audit in enumerate(audits(record)):
+        alt = f"{audit.name} against {audit.metric} by gold labels, a dot per individual"
+        rows.append({"audit": audit, "figure": _drawn(render(scatter.against_gold, audit, alt, f"audit{place}"))})
+    return rows
+
+
+def _front(record: RunRecord) -> dict[str, Any] | None:
+    """The front's members with their prompts ready to be shown; None where there is one objective."""
+    found = members(record)
+    if not found:
+        return None
+    rows = [{"member": member, "prompt": compare(member.genome, member.genome)[1]} for member in found]
+    return {"objectives": objectives(record), "rows": rows, "rule": rule(record)}
 
 
 def _prompts(record: RunRecord) -> dict[str, Any] | None:

@@ -11,10 +11,21 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from evolm.report.reading import RunRecord
-from evolm.report.svg import EVOLUTION, FOUNDER, INK, QUIET, RANDOM, SEQUENTIAL, label_right, wide_figure
+from evolm.report.reading import USE, RunRecord
+from evolm.report.svg import (
+    BAND,
+    EVOLUTION,
+    FOUNDER,
+    INK,
+    PAPER,
+    QUIET,
+    RANDOM,
+    label_right,
+    wide_figure,
+)
 from evolm.report.tables import percent, score_rows, signed
 
 
@@ -28,15 +39,16 @@ def curves(record: RunRecord) -> Figure | None:
     axes.scatter(people["evaluation"], people["score"], s=16, color=EVOLUTION, alpha=0.4, linewidths=0)
     labels += _mean_line(axes, record.generations("main"))
     labels += _best_line(axes, record.individuals("random_search"), RANDOM, "random search", 1.6)
-    labels += _best_line(axes, people, EVOLUTION, "best so far", 2.4)
+    labels += _best_line(axes, people, EVOLUTION, "highest so far" if record.pareto else "best so far", 2.4)
     founder = record.founder()
     if founder is not None and founder.get("score") is not None:
         axes.axhline(founder["score"], color=FOUNDER, linewidth=1.1, linestyle=(0, (4, 3)))
         labels.append((founder["score"], f"best founder {founder['score']:.3f}", FOUNDER))
     label_right(axes, labels)
     axes.set_xlim(left=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("evaluations")
-    axes.set_ylabel(f"{record.metric} on dev")
+    axes.set_ylabel(f"{record.scale} on dev")
     return figure
 
 
@@ -47,17 +59,16 @@ def gaps(record: RunRecord) -> Figure | None:
         return None
     figure, axes = wide_figure(1.0 + 0.52 * len(rows), left=0.26, top_inches=0.42)
     axes.grid(axis="y", visible=False)
-    result, test = record.result or {}, record.test or {}
-    dev = dict(result.get("dev") or {})
-    rival = record.best("random_search")
-    dev["random_search"] = rival["score"] if rival else None
+    test = record.test or {}
+    chosen = {"best": record.best(), "founder": record.founder(), "random_search": record.best("random_search")}
+    validation = (record.result or {}).get("validation") or {} if record.gold == USE else {}
     for y, row in enumerate(rows):
         color = EVOLUTION if row.key == "best" else RANDOM if row.key == "random_search" else QUIET
         if row.key == "few_shot":
             draws = [d for d in test.get("few_shot_draws") or [] if d is not None]
             axes.scatter(draws, [y] * len(draws), s=22, color=QUIET, alpha=0.45, linewidths=0)
-        unseen = {"validation": (result.get("validation") or {}).get(row.key), "dev": dev.get(row.key)}
-        _one_gap(axes, y, row.score, unseen, color)
+        known = {"validation": validation.get(row.key), "dev": record.judged(chosen.get(row.key))}
+        _one_gap(axes, y, row.score, known, color)
     axes.set_yticks(range(len(rows)), [textwrap.fill(row.name.split(" (")[0], 26) for row in rows])
     axes.tick_params(axis="y", labelcolor=INK, length=0)
     axes.set_ylim(-0.6, len(rows) - 0.35)
@@ -78,15 +89,14 @@ def confusion(record: RunRecord) -> Figure | None:
     figure = Figure(figsize=(side + 0.6, side), layout="constrained")
     axes = figure.add_subplot()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    places = np.arange(len(counts) + 1) - 0.5
-    axes.pcolormesh(places, places, shares, cmap=SEQUENTIAL, vmin=0, vmax=1)  # vectors, where imshow has pixels
-    axes.set_aspect("equal")
-    axes.invert_yaxis()
+    for i, j in np.argwhere(shares):  # vectors, where imshow has pixels
+        share = shares[i, j]
+        axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=BAND, alpha=share, linewidth=0))
+    axes.set(xlim=(-0.5, len(counts) - 0.5), ylim=(len(counts) - 0.5, -0.5), aspect="equal")
     if len(counts) <= 12:
         for (i, j), count in np.ndenumerate(counts):
-            ink = "white" if shares[i, j] > 0.6 else INK
             text = f"{count:.0f}" if len(counts) > 5 else f"{count:.0f}\n{percent(shares[i, j])}"
-            axes.text(j, i, text, ha="center", va="center", color=ink)
+            axes.text(j, i, text, ha="center", va="center")
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     axes.set_xticks(range(len(names)), [_short(n) for n in names], rotation=90 if len(names) > 5 else 0)
@@ -107,12 +117,13 @@ def descent(record: RunRecord) -> Figure | None:
     for child in family.values():
         for parent in (family[p] for p in child.parents if p in family):
             ends = [parent.generation, child.generation], [parent.score, child.score]
-            axes.plot(*ends, color="#b9c0c8", linewidth=0.9, zorder=1)  # type: ignore[arg-type]
+            axes.plot(*ends, color=QUIET, alpha=0.45, linewidth=0.9, zorder=1)  # type: ignore[arg-type]
     axes.scatter(
         [a.generation for a in family.values()],
         [float(a.score or 0) for a in family.values()],
         s=18,
-        color="#9aa3ad",
+        color=QUIET,
+        alpha=0.6,
     )
     line = [a for a in record.descent("main", best["id"]) if a.score is not None]
     xs, ys = [a.generation for a in line], [float(a.score or 0) for a in line]
@@ -122,7 +133,7 @@ def descent(record: RunRecord) -> Figure | None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.05, y=0.2)
     axes.set_xlabel("generation")
-    axes.set_ylabel(f"{record.metric} on dev")
+    axes.set_ylabel(f"{record.scale} on dev")
     return figure
 
 
@@ -143,14 +154,14 @@ def _best_line(axes: Axes, people: pd.DataFrame, color: str, name: str, width: f
     return [(float(best.iloc[-1]), f"{name} {best.iloc[-1]:.3f}", color)]
 
 
-def _one_gap(axes: Axes, y: float, test: float, unseen: dict[str, float | None], color: str) -> None:
+def _one_gap(axes: Axes, y: float, test: float, known: dict[str, float | None], color: str) -> None:
     """One row: test as a filled dot with its number, dev and validation as hollow marks on a thin line."""
     for name, marker in (("dev", "o"), ("validation", "D")):
-        score = unseen[name]
+        score = known[name]
         if score is not None:
             axes.plot([score, test], [y, y], color=color, linewidth=1.2, alpha=0.5, zorder=1)
             size = 6.5 if marker == "o" else 5.5
-            axes.plot(score, y, marker, color=color, markerfacecolor="white", markersize=size, zorder=2)
+            axes.plot(score, y, marker, color=color, markerfacecolor=PAPER, markersize=size, zorder=2)
     axes.plot(test, y, "o", color=color, markersize=8, zorder=3)
     axes.annotate(
         f"{test:.3f}",
@@ -160,7 +171,7 @@ def _one_gap(axes: Axes, y: float, test: float, unseen: dict[str, float | None],
         ha="center",
         color=color,
         weight="bold",
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.8},
     )
 
 
@@ -187,8 +198,8 @@ def _key_of_marks(axes: Axes) -> None:
     handles = [
         axes.plot([], [], marker, color=QUIET, markerfacecolor=fill, markersize=6, label=name)[0]
         for name, marker, fill in (
-            ("dev", "o", "white"),
-            ("validation", "D", "white"),
+            ("dev", "o", PAPER),
+            ("validation", "D", PAPER),
             ("test", "o", QUIET),
         )
     ]

@@ -21,6 +21,8 @@ from evolm.errors import RunError
 
 Entry = dict[str, Any]
 
+USE, AUDIT = "use", "audit"  # who sees the gold labels of dev: the search, or nobody before it is over
+
 INDIVIDUAL_COLUMNS = [
     "id",
     "generation",
@@ -64,13 +66,15 @@ class RunRecord:
     """Everything a run directory says about its run.
 
     ``entries`` and ``timing`` keep the order of their files; ``result`` is None until the run has its
-    verdict; ``campaign`` and ``prompt`` are the text of ``campaign.toml`` and ``best/prompt.txt``, or "".
+    verdict; ``outcomes`` is ``test.json``, every contestant's answer to each test item, or None;
+    ``campaign`` and ``prompt`` are the text of ``campaign.toml`` and ``best/prompt.txt``, or "".
     """
 
     directory: Path
     entries: list[Entry]
     timing: list[Entry]
     result: Entry | None
+    outcomes: Entry | None
     campaign: str
     prompt: str
 
@@ -94,6 +98,7 @@ class RunRecord:
             entries=entries,
             timing=_read_lines(directory / "timing.jsonl", strict=False),
             result=result,
+            outcomes=_read_object(directory / "test.json"),
             campaign=_read_text(directory / "campaign.toml"),
             prompt=_read_text(directory / "best" / "prompt.txt"),
         )
@@ -115,10 +120,46 @@ class RunRecord:
         return re.split(r"[/\\]", name.rstrip("/\\"))[-1]
 
     @property
+    def task(self) -> Entry:
+        """Kind, metric, labels and splits of the task; empty when not yet written."""
+        return self.run.get("task") or (self.result or {}).get("task") or {}
+
+    @property
+    def gold(self) -> str | None:
+        """``"use"`` or ``"audit"``, or None where nobody knows the gold labels."""
+        return self.task.get("gold", USE)
+
+    @property
     def metric(self) -> str:
         """The task's metric in words."""
-        task = self.run.get("task") or (self.result or {}).get("task") or {}
-        return str(task.get("metric") or "score").replace("_", " ")
+        return words(self.task.get("metric") or "score")
+
+    @property
+    def scorers(self) -> dict[str, Entry]:
+        """The scorers' settings by name, the first one first; empty when not yet written."""
+        known = self.run.get("scorers") or {}
+        return {name: settings for name, settings in known.items() if isinstance(settings, dict)}
+
+    @property
+    def pareto(self) -> bool:
+        """Whether every scorer is an objective of its own."""
+        return (self.run.get("fitness") or {}).get("combine") == "pareto"
+
+    @property
+    def scale(self) -> str:
+        """What an individual's ``score`` is, in words: the metric, or what the search maximised without gold."""
+        if self.gold == USE or not self.scorers:
+            return self.metric
+        weights = {words(name): settings.get("weight", 1.0) for name, settings in self.scorers.items()}
+        terms = [name if weight == 1 else f"{weight:g} × {name}" for name, weight in weights.items()]
+        return terms[0] if self.pareto else " + ".join(terms)
+
+    def judged(self, entry: Entry | None) -> float | None:
+        """The task's metric of an individual on dev; None where it failed or nobody knows the gold labels."""
+        if entry is None or self.gold is None:
+            return None
+        value = entry.get("score") if self.gold == USE else (entry.get("measures") or {}).get("gold")
+        return None if _rank(value) == -math.inf else value
 
     @property
     def status(self) -> str:
@@ -182,6 +223,12 @@ class RunRecord:
         given = [e for e in individuals.values() if not e.get("parents") and e.get("operators") != ["random"]]
         return _fittest(given)
 
+    def front(self) -> list[Entry]:
+        """The individuals on the main search's front, by id; none where there is one objective."""
+        individuals = self._by_id("main")
+        ids = (self.last("generation") or {}).get("front") or []
+        return [individuals[id] for id in sorted(ids) if id in individuals]
+
     def lineage(self, search: str, id: int) -> list[Ancestor]:
         """The individual and all its ancestors, each once, oldest first, itself last."""
         known = self._by_id(search)
@@ -208,6 +255,11 @@ class RunRecord:
 
     def _by_id(self, search: str) -> dict[int, Entry]:
         return {e["id"]: e for e in self.entries_of("individual", search) if "id" in e}
+
+
+def words(name: object) -> str:
+    """A name of the code's, like ``label_likelihood``, in words."""
+    return str(name).replace("_", " ")
 
 
 def _ancestor(entry: Entry) -> Ancestor:

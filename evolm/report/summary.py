@@ -8,8 +8,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from evolm.report.audit import audits, one_class
+from evolm.report.front import members, rule
 from evolm.report.reading import RunRecord
 from evolm.report.tables import budget_rows, headline, progress_rows, score_rows, signed
+from evolm.wording import counted
 
 
 def render_summary(directory: Path) -> RenderableType:
@@ -21,12 +24,20 @@ def render_summary(directory: Path) -> RenderableType:
     record = RunRecord.read(directory)
     rows = score_rows(record)
     table = _verdict(record) if rows else _progress(record)
-    return Group(_title(record), table, Text(headline(record), style="bold"))
+    return Group(_title(record), table, *_notes(record), Text(headline(record), style="bold"))
 
 
 def _title(record: RunRecord) -> Text:
     name = record.run.get("name") or record.directory.name
     return Text(f"{name} · {record.model} · seed {record.run.get('seed', '?')} · {record.status}", style="dim")
+
+
+def _notes(record: RunRecord) -> list[Text]:
+    """What stands between the table and the claim: the front, audits, and a warning."""
+    found, warning = members(record), one_class(record)
+    notes = [Text(f"Front: {counted(len(found), 'prompt')}; picked: {rule(record)}.")] if found else []
+    notes += [Text(f"{audit.finding} {audit.reading}") for audit in audits(record)]
+    return notes + ([Text(f"Warning: {warning}", style="bold yellow")] if warning else [])
 
 
 def _verdict(record: RunRecord) -> Table:
@@ -51,7 +62,7 @@ def _verdict(record: RunRecord) -> Table:
 
 def _progress(record: RunRecord) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column(f"{record.metric} on dev")
+    table.add_column(f"{record.scale} on dev")
     table.add_column("", justify="right")
     for name, score in progress_rows(record):
         table.add_row(name, f"{score:.3f}")

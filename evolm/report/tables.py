@@ -12,6 +12,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from scipy.stats import binomtest
+
 from evolm.report.reading import RunRecord
 
 BASELINES = {
@@ -37,10 +39,14 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class OperatorRow:
-    """How often an operator was tried and how often its child beat its parents."""
+    """How often an operator was tried and how often its child beat its parents.
+
+    ``fallback`` counts those of the tries in which the model's words gave no child and another operator stood in.
+    """
 
     name: str
     tried: int
+    fallback: int
     accepted: int
     evaluated: int
     better: int
@@ -57,17 +63,12 @@ class BudgetRow:
     limit: float
 
 
-def wilson(successes: int, trials: int, z: float = 1.959963984540054) -> tuple[float, float]:
-    """Wilson's score interval for a proportion (95 % by default); (0, 1) when nothing was tried."""
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """Wilson's 95 % interval for a proportion; (0, 1) when nothing was tried."""
     if trials <= 0:
         return 0.0, 1.0
-    p = successes / trials
-    scale = 1 + z * z / trials
-    centre = (p + z * z / (2 * trials)) / scale
-    half = z / scale * math.sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials))
-    # at 0 and at n successes one end is exactly 0 or 1; rounding must not say otherwise
-    low = 0.0 if successes == 0 else max(0.0, centre - half)
-    return low, 1.0 if successes == trials else min(1.0, centre + half)
+    interval = binomtest(successes, trials).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def score_rows(record: RunRecord) -> list[ScoreRow]:
@@ -80,7 +81,7 @@ def score_rows(record: RunRecord) -> list[ScoreRow]:
     rows = [
         ScoreRow(
             key=key,
-            name=_baseline_name(key, test),
+            name=_baseline_name(key, test) + _calibration(record, key),
             score=test[key],
             gain=best - test[key],
             interval=_pair(intervals.get(key)),
@@ -90,7 +91,7 @@ def score_rows(record: RunRecord) -> list[ScoreRow]:
         if _known(test.get(key))
     ]
     rows.sort(key=lambda row: -row.score)
-    return [ScoreRow("best", "best of evolution", best), *rows]
+    return [ScoreRow("best", "best of evolution" + _calibration(record, "best"), best), *rows]
 
 
 def progress_rows(record: RunRecord) -> list[tuple[str, float]]:
@@ -108,11 +109,12 @@ def operator_rows(record: RunRecord) -> list[OperatorRow]:
     rates: dict[str, dict[str, Any]] = (record.last("operators") or {}).get("rates") or {}
     rows = []
     for name, rate in rates.items():
-        tried, accepted, evaluated, better = (
-            int(rate.get(k) or 0) for k in ("tried", "accepted", "evaluated", "better")
+        tried, fallback, accepted, evaluated, better = (
+            int(rate.get(k) or 0) for k in ("tried", "fallback", "accepted", "evaluated", "better")
         )
         share = better / evaluated if evaluated else None
-        rows.append(OperatorRow(name, tried, accepted, evaluated, better, share, wilson(better, evaluated)))
+        interval = wilson(better, evaluated)
+        rows.append(OperatorRow(name, tried, fallback, accepted, evaluated, better, share, interval))
     return sorted(rows, key=lambda row: (-row.tried, row.name))
 
 
@@ -153,7 +155,7 @@ def headline(record: RunRecord) -> str:
     best, founder = record.best(), record.founder()
     if best is None:
         return "No individual has a score yet."
-    said = f"Best so far: {best['score']:.3f} {record.metric} on dev"
+    said = f"Best so far: {best['score']:.3f} {record.scale} on dev"
     if founder is None or best["id"] == founder["id"]:
         return said + ", a founder."
     return f"{said}, {signed(best['score'] - founder['score'])} over the best founder."
@@ -183,6 +185,12 @@ def _clock(record: RunRecord) -> dict[str, Any]:
 def _baseline_name(key: str, test: dict[str, Any]) -> str:
     draws = test.get("few_shot_draws") if key == "few_shot" else None
     return BASELINES[key] + (f" (mean of {len(draws)} draws)" if draws else "")
+
+
+def _calibration(record: RunRecord, key: str) -> str:
+    """Said of the best and the founder, whose genome decides it."""
+    genome = ((record.result or {}).get(key) or {}).get("genome") or {}
+    return " (labels calibrated)" if genome.get("calibrated") else ""
 
 
 def _known(score: Any) -> bool:

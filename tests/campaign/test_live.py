@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
-from toy_campaign import ToyCampaign
+from toy_campaign import ToyCampaign, entries
 
-from evolm.campaign import Progress
-from evolm.live import LiveView, Pace, duration, log_to, sparkline
+from evolm.campaign import Observer, Progress
+from evolm.live import ASKING, FIRST_ANSWERS, LOADING, SCORING, LiveView, Pace, duration, log_to, sparkline
+from evolm.models import Decoding, Generate
+from evolm.operators import OPERATORS, Family, VariationContext
 
 
 def test_without_a_terminal_it_logs_plain_lines(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:
@@ -44,6 +48,116 @@ def test_in_a_terminal_it_draws_a_table_without_error(toy: Callable[..., ToyCamp
     assert "best dev" in text
     assert "a [bold]name[/bold]" in text
     assert "14 of 14" in text
+
+
+class Watched(LiveView):
+    """A live view that remembers what it said it was doing, and the table beneath."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self.said: list[tuple[str, str]] = []
+
+    def on_phase(self, name: str) -> None:
+        super().on_phase(name)
+        self.said.append((name, self.doing))
+
+    def on_requests(self, done: int, total: int) -> None:
+        super().on_requests(done, total)
+        self.said.append((self.phase, self.doing))
+
+
+@pytest.fixture
+def watched() -> Iterator[Watched]:
+    view = Watched(Console(file=io.StringIO(), force_terminal=True, width=160))
+    yield view
+    view.close()
+
+
+def drawn(view: LiveView) -> str:
+    """The view as it stands now."""
+    console = Console(file=io.StringIO(), width=160)
+    console.print(view)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_before_the_campaign_begins_it_says_that_the_model_is_loading(watched: Watched) -> None:
+    assert drawn(watched).strip().endswith(LOADING)
+    assert "best dev" not in drawn(watched)
+
+
+def test_it_waits_for_the_first_answers_of_a_phase_and_then_scores(
+    toy: Callable[..., ToyCampaign], tmp_path: Path, watched: Watched
+) -> None:
+    toy().run(tmp_path / "run", observers=[watched])
+    main = [doing for phase, doing in watched.said if phase == "main"]
+    assert main[:2] == [FIRST_ANSWERS, FIRST_ANSWERS]  # as the phase begins, and as the first batch does
+    assert set(main[2:]) == {SCORING}
+    assert ("verdict", FIRST_ANSWERS) in watched.said
+
+
+class GoOn:
+    """An operator that lets the model go on with an instruction; small enough for the tiny model's context."""
+
+    name, role, genome, weight = "go_on", "mutation", "prompt", 20.0
+    speaks, needs_gold, summary = True, False, "Lets the model go on."
+
+    def vary(self, families: Sequence[Family], context: VariationContext) -> list[Any | None]:
+        def conversation(genome: Any) -> Iterator[Any]:
+            [answer] = yield [Generate("", genome.instruction or "Say", Decoding(3))]
+            return replace(genome, instruction=f"{genome.instruction} {answer.text}")
+
+        assert context.voice is not None
+        return context.voice.converse([conversation(family[0].genome) for family in families])  # type: ignore[misc]
+
+
+def test_it_says_when_operators_ask_the_model(
+    toy: Callable[..., ToyCampaign], tmp_path: Path, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(OPERATORS, "go_on", GoOn())  # type: ignore[arg-type]
+    toy().run(tmp_path / "run", observers=[watched])
+    main = [doing for phase, doing in watched.said if phase == "main"]
+    assert ASKING in main
+    assert SCORING in main[: main.index(ASKING)]  # founders ask nobody
+    assert SCORING in main[main.index(ASKING) :]
+    assert ASKING not in {doing for phase, doing in watched.said if phase != "main"}
+
+
+def test_the_size_of_a_front_is_shown_where_there_is_one(
+    toy: Callable[..., ToyCampaign], tmp_path: Path, watched: Watched
+) -> None:
+    sizes: list[str] = []
+
+    class Sizes(Observer):
+        def on_generation(self, progress: Progress) -> None:
+            sizes.append(drawn(watched))
+
+    changes = {
+        "scorers": {"label_likelihood": 1.0, "prompt_length": 1.0},
+        "fitness__combine": "pareto",
+        "strategy": {"name": "nsga2", "population_size": 4},
+        "baselines__random_search": False,
+    }
+    assert "front" not in drawn(watched)
+    toy(**changes).run(tmp_path / "run", observers=[watched, Sizes()])
+    fronts = [len(entry["front"]) for entry in entries(tmp_path / "run", "generation")]
+    for text, size in zip(sizes, fronts, strict=True):
+        header, row = (next(line for line in text.splitlines() if word in line) for word in ("front", "│"))
+        place = header.split("┃").index(next(cell for cell in header.split("┃") if cell.strip() == "front"))
+        assert row.split("│")[place].strip() == str(size)
+
+
+def test_time_passes_while_the_first_generation_is_at_work(
+    toy: Callable[..., ToyCampaign], tmp_path: Path, watched: Watched
+) -> None:
+    seen: list[str] = []
+
+    class Early(Observer):
+        def on_requests(self, done: int, total: int) -> None:
+            seen.append(drawn(watched))
+
+    toy().run(tmp_path / "run", observers=[watched, Early()])
+    assert "0:0" in seen[0]
+    assert "0 of 14" in seen[0]
 
 
 def test_a_search_in_which_nothing_is_valid_is_drawn_too() -> None:

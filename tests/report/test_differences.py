@@ -48,6 +48,20 @@ def test_a_label_without_a_verbalizer_stands_for_itself() -> None:
     assert after.verbalizers == [("spam", Piece("junk", "ins"))]
 
 
+def test_calibration_is_marked_where_it_was_won_or_lost() -> None:
+    plain, calibrated = {"instruction": "Say it."}, {"instruction": "Say it.", "calibrated": True}
+    won, lost, kept = compare(plain, calibrated), compare(calibrated, plain), compare(calibrated, calibrated)
+    assert [side.calibration for side in won] == [Piece(""), Piece("labels calibrated", "ins")]
+    assert [side.calibration for side in lost] == [Piece("labels calibrated", "del"), Piece("")]
+    assert [side.calibration for side in kept] == [Piece("labels calibrated")] * 2
+
+
+def test_demonstrations_of_a_choice_show_their_options() -> None:
+    demonstration = {**shown("a"), "options": ["spam", "ham"]}
+    before, _ = compare({"demonstrations": [demonstration]}, {})
+    assert before.demonstrations[0].options == ["spam", "ham"]
+
+
 def test_a_changed_template_is_marked() -> None:
     before, after = compare({"template": "default"}, {"template": "terse"})
     assert (before.template, after.template) == (Piece("default", "del"), Piece("terse", "ins"))

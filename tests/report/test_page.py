@@ -12,9 +12,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from synthetic_run import HOSTILE, revise, write_outcomes
 
 from evolm.report import RunRecord, write_report
-from evolm.report.svg import spread
+from evolm.report.svg import VARIABLES, spread
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -148,6 +149,139 @@ def test_a_result_without_a_test_split_claims_no_test_score(run_factory: Callabl
     assert "No test split was opened" in html
     assert "From dev to test" not in html
     assert "best so far</td>" not in html
+
+
+@pytest.mark.parametrize("lines", [1, 2, 20, 26, 101])
+def test_any_beginning_of_a_journal_with_a_front_gives_a_whole_page(pareto: Path, lines: int) -> None:
+    (pareto / "result.json").unlink()
+    journal = pareto / "journal.jsonl"
+    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:lines]))
+    outline(page(pareto))
+
+
+def test_a_front_is_drawn_and_every_member_can_be_opened(pareto: Path) -> None:
+    html = page(pareto)
+    outline(html)
+    assert "<h2>The front: 3 prompts</h2>" in html
+    assert "Picked: the highest balanced accuracy on dev and validation together" in html
+    table = html[html.index('<table class="front">') :].split("</table>")[0]
+    assert table.count("<details>") == 3
+    assert "balanced accuracy ↑" in table
+    assert "prompt tokens ↓" in table
+    assert "fewer is better" in html
+    assert "highest so far" in html
+
+
+def test_a_front_of_three_objectives_says_that_two_are_shown(pareto: Path) -> None:
+    third = {"fluency": {"weight": 1.0, "needs_gold": False}}
+    revise(pareto, run=lambda head: {"scorers": {**head["scorers"], **third}})
+    html = page(pareto)
+    assert "Two of 3 objectives are shown" in html
+    assert "fluency ↑" in html
+
+
+def test_a_score_without_gold_is_audited_for_newcomers(audited: Path) -> None:
+    html = page(audited)
+    outline(html)
+    section = html[html.index("<h2>Does the model’s own score mean anything?</h2>") :].split("</section>")[0]
+    assert "Mutual information scores prompts without looking at the right answers" in section
+    assert "a model can learn to please itself" in section
+    assert "which the search never saw" in section
+    assert re.search(r"[+−]0\.\d{3} <span>rank correlation, 91 prompts</span>", section)
+    assert "mutual information (needs no gold)" in section
+    assert "mutual information on dev" in html  # the axis of the curves
+
+
+def test_several_audits_have_figures_of_their_own(audited: Path) -> None:
+    second = {"fluency": {"weight": 0.5, "needs_gold": False}}
+    revise(
+        audited,
+        run=lambda head: {"scorers": {**head["scorers"], **second}},
+        individual=lambda e: {"measures": {**e["measures"], "fluency": -float(e["id"])}} if e["measures"] else {},
+    )
+    html = page(audited)
+    ids = [value for name, value in outline(html).attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    assert "Mutual information and fluency score prompts" in html
+    assert html.count("rank correlation, ") == 2
+
+
+def test_where_nobody_knows_gold_the_page_says_that_nothing_was_checked(audited: Path) -> None:
+    revise(audited, run=lambda head: {"task": {**head["task"], "gold": None}}, result=lambda _: {"test": None})
+    html = page(audited)
+    outline(html)
+    assert "this task has none to check against" in html
+    assert "rank correlation" not in html
+
+
+def test_a_search_that_saw_gold_is_not_audited(run: Path) -> None:
+    assert "please itself" not in page(run)
+
+
+def test_a_best_that_answers_one_label_to_everything_is_flagged_at_the_top(audited: Path) -> None:
+    assert 'class="warning"' not in page(audited)
+    revise(audited, individual=lambda e: {"measures": {**e["measures"], "largest_share": 0.99}})
+    html = page(audited)
+    assert html.index("<h1>") < html.index('<p class="warning">') < html.index("<table")
+    assert "99\N{NO-BREAK SPACE}% of the dev items" in html
+
+
+def test_what_was_written_is_shown_beside_its_target_and_escaped(run: Path) -> None:
+    write_outcomes(
+        run,
+        inputs=[{"text": HOSTILE}, {"text": "a", "tone": "b"}],
+        targets=[HOSTILE, "two"],
+        predictions={"best": [HOSTILE + " sold", ""], "founder": ["<u>x</u>", "two"]},
+        outcomes={"best": [[0.9, 0.0]], "founder": [[0.1, 1.0]]},
+    )
+    revise(run, result=lambda result: {"founder": {**result["founder"], "digest": "another"}})
+    html = page(run)
+    assert not {"script", "img", "u"} & set(outline(html).tags)
+    section = html[html.index("<h2>What the best writes</h2>") :].split("</section>")[0]
+    assert "<mark> sold</mark>" in section
+    assert "(nothing)" in section
+    assert section.count('data-name="founder"') == 2
+
+
+def test_a_task_without_labels_has_no_confusion_and_needs_no_majority(run: Path) -> None:
+    def generation(result: dict[str, object]) -> dict[str, object]:
+        test = {k: v for k, v in result["test"].items() if k not in {"confusion", "per_class"}}  # type: ignore[attr-defined]
+        return {"test": test | {"majority": None, "prior_corrected": None}}
+
+    revise(run, result=generation)
+    html = page(run)
+    outline(html)
+    assert "Where the best is right and wrong" not in html
+    assert "always the commonest label" not in html
+
+
+def test_calibrated_labels_are_marked_as_won(run: Path) -> None:
+    def calibrated(result: dict[str, dict[str, dict[str, object]]]) -> dict[str, object]:
+        return {"best": {**result["best"], "genome": {**result["best"]["genome"], "calibrated": True}}}
+
+    revise(run, result=calibrated)
+    html = page(run)
+    assert "<ins>labels calibrated</ins>" in html
+    assert "best of evolution (labels calibrated)" in html
+
+
+def test_operators_that_speak_show_how_often_another_stood_in(run: Path) -> None:
+    assert "stood in for" not in page(run)
+    revise(run, operators=lambda e: {"rates": {**e["rates"], "paraphrase": {"tried": 9, "fallback": 7}}})
+    html = page(run)
+    assert '<th class="n">stood in for</th>' in html
+    assert '<td class="n">9</td><td class="n">7</td>' in html
+
+
+def test_figures_take_their_colours_from_the_page_so_that_a_dark_scheme_reaches_them(run: Path) -> None:
+    html = page(run)
+    figures = re.findall(r"<svg .*?</svg>", html, flags=re.DOTALL)
+    for color, variable in VARIABLES.items():
+        assert f"var({variable}, {color})" in "".join(figures)
+        assert f"{variable}: " in html
+    styles = re.findall(r'style="([^"]*)"', "".join(figures))
+    assert not [style for style in styles if re.search(r"(?<!, )#[0-9a-f]{6}", style)]
+    assert "prefers-color-scheme: dark" in html
 
 
 def test_what_changed_is_marked_with_ins_and_del(run: Path) -> None:

@@ -152,6 +152,55 @@ def test_the_descent_follows_the_better_parent_back_to_a_founder(tmp_path: Path)
     assert [(a.id, a.score) for a in record.descent("main", 6)] == [(2, 0.6), (4, 0.7), (6, 0.8)]
 
 
+@pytest.mark.parametrize(
+    ("gold", "combine", "scorers", "scale"),
+    [
+        ("use", "sum", {"p_true": 1.0}, "macro f1"),
+        ("audit", "sum", {"p_true": 1.0}, "p true"),
+        (None, "sum", {"p_true": 1.0, "fluency": 0.5}, "p true + 0.5 × fluency"),
+        (None, "pareto", {"p_true": 2.0, "fluency": 1.0}, "2 × p true"),
+        (None, "sum", {}, "macro f1"),
+    ],
+)
+def test_scores_are_called_by_what_they_are(
+    tmp_path: Path, gold: str | None, combine: str, scorers: dict[str, float], scale: str
+) -> None:
+    head = {
+        "type": "run",
+        "task": {"metric": "macro_f1", "gold": gold},
+        "scorers": {name: {"weight": weight} for name, weight in scorers.items()},
+        "fitness": {"combine": combine},
+    }
+    record = write_journal(tmp_path, head)
+    assert (record.scale, record.metric) == (scale, "macro f1")
+
+
+def test_gold_on_dev_is_the_score_where_the_search_saw_it_and_a_measure_where_it_did_not(tmp_path: Path) -> None:
+    seen = born(1, 0, [], 0.7) | {"measures": {"gold": 0.4}}
+    for gold, value in (("use", 0.7), ("audit", 0.4), (None, None)):
+        record = write_journal(tmp_path, {"type": "run", "task": {"gold": gold}}, seen)
+        assert record.judged(record.best()) == value
+    assert write_journal(tmp_path, {"type": "run"}).judged(None) is None
+    assert write_journal(tmp_path, {"type": "run", "task": {"gold": "audit"}}).judged(born(2, 0, [], 0.5)) is None
+
+
+def test_a_journal_that_does_not_say_who_saw_gold_is_one_whose_search_did(tmp_path: Path) -> None:
+    assert write_journal(tmp_path, {"type": "run", "task": {"metric": "accuracy"}}).gold == "use"
+
+
+def test_the_front_is_that_of_the_last_generation(pareto: Path) -> None:
+    record = RunRecord.read(pareto)
+    last = record.last("generation")
+    assert last is not None
+    assert [entry["id"] for entry in record.front()] == sorted(last["front"])
+
+
+def test_what_was_answered_on_test_is_read_where_it_was_kept(run: Path) -> None:
+    assert RunRecord.read(run).outcomes is None
+    (run / "test.json").write_text('{"gold": [0, 1]}')
+    assert RunRecord.read(run).outcomes == {"gold": [0, 1]}
+
+
 def test_a_lineage_with_an_unknown_parent_ends_there(tmp_path: Path) -> None:
     record = write_journal(tmp_path, born(8, 3, [99], 0.5))
     assert [a.id for a in record.lineage("main", 8)] == [8]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from synthetic_run import make_audited, revise
 
 from evolm.report import RunRecord, render_summary
 from evolm.report.tables import (
@@ -87,11 +88,22 @@ def test_baselines_that_were_switched_off_or_have_no_score_are_left_out(run: Pat
     assert rows[1].interval == (0.2, 0.3)
 
 
+def test_a_best_and_a_founder_with_calibrated_labels_say_so(run: Path) -> None:
+    revise(run, result=lambda r: {k: {**r[k], "genome": {"calibrated": True}} for k in ("best", "founder")})
+    names = [row.name for row in score_rows(RunRecord.read(run)) if "calibrated" in row.name]
+    assert names == ["best of evolution (labels calibrated)", "best founder (labels calibrated)"]
+    assert "best of evolution (labels calibrated)" in printed(run)
+
+
 def test_operators_are_listed_with_their_rates(run: Path) -> None:
     rows = operator_rows(RunRecord.read(run))
     assert [r.tried for r in rows] == sorted((r.tried for r in rows), reverse=True)
     assert rows[0].rate == pytest.approx(9 / 31)
     assert rows[0].interval == wilson(9, 31)
+
+
+def test_rates_of_runs_that_knew_no_fallback_are_read(run: Path) -> None:
+    assert {row.fallback for row in operator_rows(RunRecord.read(run))} == {0}
 
 
 def test_budget_and_savings_come_from_the_last_counts(run: Path) -> None:
@@ -120,6 +132,34 @@ def test_the_summary_ends_with_the_claim(run: Path) -> None:
     lines = printed(run).rstrip().splitlines()
     assert lines[-1] == claim
     assert any("random search" in line and "+0.042" in line for line in lines)
+
+
+def test_the_summary_of_a_search_without_gold_says_what_its_score_is_worth(audited: Path) -> None:
+    lines = " ".join(printed(audited).split())
+    assert "mutual information against gold on dev: rank correlation +" in lines
+    assert "over 91 prompts" in lines
+
+
+def test_the_summary_tells_the_front_and_the_rule_that_picked(pareto: Path) -> None:
+    lines = " ".join(printed(pareto).split())
+    assert "Front: 3 prompts; picked: the highest balanced accuracy on dev and validation together" in lines
+
+
+def test_the_summary_warns_of_one_answer_for_everything_before_the_claim(audited: Path) -> None:
+    revise(audited, individual=lambda e: {"measures": {**e["measures"], "largest_share": 1.0}})
+    text = " ".join(printed(audited).split())
+    claim = json.loads((audited / "result.json").read_text())["claim"]
+    assert (
+        "Warning: The best prompt gives the same label to 100\N{NO-BREAK SPACE}%".replace("\N{NO-BREAK SPACE}", " ")
+        in text
+    )
+    assert text.index("Warning") < text.index(claim)
+
+
+def test_a_running_search_without_gold_is_measured_in_its_own_score(run_factory: Callable[..., Path]) -> None:
+    run = make_audited(run_factory(finished=False))
+    assert "mutual information on dev, " in headline(RunRecord.read(run))
+    assert "mutual information on dev" in printed(run)
 
 
 def test_the_summary_of_a_running_search_shows_its_progress(run_factory: Callable[..., Path]) -> None:
