@@ -85,7 +85,9 @@ class TaskSection(Section):
         "empty = the kind's own: balanced_accuracy, accuracy for choice, chrf for generation",
     )
     normalization: Literal["auto", "sum", "tokens", "characters"] = Field(
-        "auto", description="of answers' log-probabilities; auto = sum where all have as many tokens, else tokens"
+        "auto",
+        description="of answers' log-probabilities; auto = sum where all have as many tokens, else tokens, or "
+        "characters for options",
     )
     pattern: str = Field("", description="regular expression with named groups that cuts text lines into columns")
     exclude: str = Field("", description="regular expression; rows with a matching field are dropped")

@@ -181,7 +181,7 @@ MUTATIONS = {
     demonstrations_replace: 2.0,
     demonstrations_shuffle: 1.0,
     verbalizer_replace: 1.0,
-    calibration_toggle: 0.5,
+    calibration_toggle: 1.0,
 }
 CROSSOVERS = {
     uniform_crossover: 1.0,

@@ -6,7 +6,8 @@ answer collects more negative terms; ``task.normalization`` says what is done ab
 - ``sum``: nothing (right where all answers have the same number of tokens);
 - ``tokens``: mean per token;
 - ``characters``: mean per character, as ``acc_norm`` of lm-evaluation-harness does;
-- ``auto``: ``sum`` where all words that may stand for labels have the same number of tokens, else ``tokens``.
+- ``auto``: ``sum`` where all words that may stand for labels have the same number of tokens, else ``tokens``; for
+  options, whose lengths differ more, ``characters``.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class LabelProbabilities:
         every = {word for label in task.labels for word in words.get(label, (label,))}
         self.word_tokens = {word: self._length(model, word) for word in sorted(every)}
         alike = len(set(self.word_tokens.values())) == 1
-        self.normalization = ("sum" if alike else "tokens") if normalization == "auto" else normalization
+        chosen = "sum" if alike else "tokens" if task.labels else "characters"
+        self.normalization = chosen if normalization == "auto" else normalization
 
     def _length(self, model: LanguageModel, word: str) -> int:
         """Tokens of a label's answer behind some item; a word without any is refused by the model."""
