@@ -1,10 +1,18 @@
-"""evolm from Python: :func:`evolve`, and the result it returns."""
+"""evolm from Python: :func:`evolve`, and the result it returns.
+
+A result is taken from there in four ways::
+
+    result = evolve(frame, "models/tiny", out="runs/mail")
+    result.predict(new_rows)                       # a frame with labels, options or written texts
+    result.score(labelled_rows).interval           # how the prompt fares on rows that no campaign has seen
+    result.export("best-prompt")                   # a folder for evolm predict and evolm score
+    evolve(frame, "models/tiny", warm_start=[result])  # another campaign that begins with the best of this one
+"""
 
 from __future__ import annotations
 
 import html
 import json
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +22,10 @@ from typing import Any
 import pandas as pd
 
 from evolm import config as configuration
-from evolm.campaign import Observer, Permissions, start_run
-from evolm.campaign.runs import predictor
+from evolm.campaign import Observer, Permissions, exporting, start_run
+from evolm.campaign.applying import saved_prompt
+from evolm.campaign.founder_sources import find_source
+from evolm.campaign.scored import Score
 from evolm.errors import ConfigError, RunError
 from evolm.report import RunRecord
 from evolm.storage import RunLayout
@@ -59,22 +69,70 @@ class Result:
         """One row per evaluated individual of the main search, in the order of asking."""
         return RunRecord.read(self.directory).individuals("main")
 
-    def predict(self, rows: pd.DataFrame | str | Path, n_jobs: int = 1) -> pd.DataFrame:
-        """Return ``rows`` with ``label`` and ``p_LABEL`` columns, from a frame or a file."""
-        with predictor(self.directory, n_jobs) as opened:
-            return opened.predict(rows if isinstance(rows, pd.DataFrame) else str(rows))
+    @property
+    def front(self) -> list[dict[str, Any]] | None:
+        """The Pareto front's members, each with ``id``, ``digest``, ``objectives`` and ``genome``.
 
-    def export(self, path: str | Path) -> Path:
-        """Copy the best prompt's files to a new folder and return it.
+        None where one objective was searched (``fitness.combine = "sum"``).
+        """
+        front = self.record.get("front")
+        return front and front["members"]
+
+    def predict(self, rows: pd.DataFrame | str | Path, n_jobs: int | str = 1) -> pd.DataFrame:
+        """Return ``rows``, from a frame or a file, with the best prompt's answer to each.
+
+        A classification adds ``label`` and one ``p_LABEL`` column per label; a choice task ``label``, the option,
+        and its probability ``p``; a generation task ``output``, the written text. Rows with empty cells, and those
+        longer than the model's context, get none.
 
         Raises:
+            DataError: if a column is missing, or no row can be asked about.
+        """
+        with saved_prompt(self.directory, n_jobs) as opened:
+            return opened.predict(_source(rows))
+
+    def score(self, rows: pd.DataFrame | str | Path, label: str | None = None, n_jobs: int | str = 1) -> Score:
+        """Return the best prompt's score on labelled rows, from a frame or a file.
+
+        Args:
+            rows: with the task's columns, its label among them.
+            label: the column of right answers; needed where the prompt was evolved without one.
+            n_jobs: worker processes.
+
+        Raises:
+            ConfigError: if no column of right answers is known.
+            DataError: if a column is missing, a label unknown, or fewer than two rows can be scored.
+        """
+        with saved_prompt(self.directory, n_jobs) as opened:
+            return opened.score(_source(rows), label)
+
+    def export(
+        self,
+        path: str | Path,
+        to: str = "prompt",
+        *,
+        use: str = "best",
+        without_examples: bool = False,
+        copy: bool = False,
+    ) -> Path:
+        """Write a new folder to take home and return it.
+
+        Args:
+            path: the folder; its parents are made where they are missing.
+            to: ``"prompt"`` = the best prompt, for ``evolm predict`` and ``evolm score``; ``"population"`` = the best
+                prompts as a founding population, for ``evolm run`` and ``warm_start``.
+            use: which prompt: ``"best"``, or a baseline such as ``"founder"``.
+            without_examples: leave out demonstrations, which are rows of the data. A prompt is then another one than
+                was scored. A population keeps hashes of rows, so that it is not tested on what it knows; its README
+                says what they reveal.
+            copy: copy the campaign's rows into the population, as one of a temporary run needs.
+
+        Raises:
+            ConfigError: if these contradict each other.
             RunError: if something lies there already.
         """
-        target = Path(path)
-        if target.exists():
-            raise RunError(f"{target}: expected a new folder, found something there")
-        shutil.copytree(RunLayout(self.directory).best, target)
-        return target
+        exporting.export(self.directory, Path(path), to, use=use, without_examples=without_examples, copy=copy)
+        return Path(path)
 
     def __repr__(self) -> str:
         return f"Result({self.claim!r}, directory={str(self.directory)!r})"
@@ -107,6 +165,7 @@ def evolve(
     out: str | Path | None = None,
     callbacks: Sequence[Observer] = (),
     options: Mapping[str, Any] | None = None,
+    warm_start: Sequence[str | Path | Result] = (),
 ) -> Result:
     """Run a campaign and return its result.
 
@@ -115,7 +174,7 @@ def evolve(
             ``text`` and ``label``.
         model: a model's name, or the ``[model]`` table.
         space: the ``[space]`` table, like ``{"prompt": {"demonstrations": [0, 4]}}``.
-        founders: instructions to start from; none = written from the labels.
+        founders: instructions to start from; none = written from the task.
         scorers: name -> weight, or name -> ``function(item, predicted_label, {label: probability})`` returning a
             number, higher is better. Functions run in this process only.
         strategy: a strategy's name, or the ``[strategy]`` table.
@@ -125,6 +184,8 @@ def evolve(
         out: directory of the run; none = a temporary one that lives as long as the result.
         callbacks: observers of the campaign.
         options: further tables of campaign.toml, like ``{"baselines": {"few_shot": False}}``.
+        warm_start: runs, founding populations or results whose best prompts to start from, beside ``founders``. One
+            that has seen an item of the test split is refused.
 
     Raises:
         EvolmError: for anything that can be mended, in one sentence.
@@ -156,6 +217,7 @@ def evolve(
         permissions=Permissions(trusted_data=True),
         observers=callbacks,
         instructions=founders,
+        warm_starts=[_place(start) for start in warm_start],
         frame=frame,
         functions=functions,
     )
@@ -173,6 +235,14 @@ def load_result(directory: str | Path) -> Result:
     if not layout.result.exists():
         raise RunError(f"{directory}: expected a finished run, found no result.json; go on with 'evolm resume'")
     return Result(layout.directory, json.loads(layout.result.read_text()))
+
+
+def _source(rows: pd.DataFrame | str | Path) -> pd.DataFrame | str:
+    return rows if isinstance(rows, pd.DataFrame) else str(rows)
+
+
+def _place(start: str | Path | Result) -> Path:
+    return start.directory if isinstance(start, Result) else find_source(str(start), trusted=True)
 
 
 def _task_table(task: Mapping[str, Any] | pd.DataFrame) -> tuple[pd.DataFrame | None, dict[str, Any]]:

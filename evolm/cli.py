@@ -119,7 +119,7 @@ def run(
     """Run a campaign: evolve, compare with its baselines, judge on the test split."""
     from evolm import config as configuration
     from evolm.campaign import Permissions, build, start_run
-    from evolm.campaign.founding import find_source
+    from evolm.campaign.founder_sources import find_source
     from evolm.campaign.preview import preview
     from evolm.live import LiveView, log_to
     from evolm.populations import find_population

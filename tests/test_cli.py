@@ -190,10 +190,18 @@ def test_report_is_written_anew(finished: Path, tmp_path: Path) -> None:
         (["resume", "OUT", "--n-jobs", "two"], r"n.jobs: expected .*'auto', found '?two"),
         (["resume", "nowhere"], r"nowhere: expected a run's directory"),
         (["report", "nowhere"], r"nowhere is not a run directory"),
-        (["predict", "nowhere", "OUT/campaign.toml", "--out", "p.csv"], r"nowhere: expected a run's directory"),
+        (["predict", "nowhere", "OUT/campaign.toml", "--out", "p.csv"], r"nowhere: expected a run, a folder with pr"),
         (["predict", "OUT", "missing.csv", "--out", "p.csv"], r"missing.csv: expected a file, found none"),
         (["predict", "OUT", "OUT/timing.jsonl", "--out", "p.csv"], r"expected one column 'text'"),
         (["predict", "OUT", "NEW", "--out", "p.csv", "--n-jobs", "0"], r"n.jobs: expected .*at least 1"),
+        (["score", "nowhere", "NEW"], r"nowhere: expected a run, a folder with prompt.json or that file"),
+        (["score", "OUT", "NEW", "--label", "lable"], r"expected one column 'lable' .*did you mean 'label'"),
+        (["score", "OUT", "NEW", "--out", "NEW"], r"new.csv: expected a new file, found an existing one"),
+        (["score", "OUT", "NEW", "--use", "majority"], r"expected a prompt 'majority', found 'best'"),
+        (["score", "OUT/best", "NEW", "--use", "founder"], r"expected a run to take 'founder' from"),
+        (["export", "OUT", "p", "--to", "peft"], r"expected one of 'prompt', 'population', found 'peft'"),
+        (["export", "OUT", "OUT"], r"out: expected a new folder, found something there"),
+        (["export", "OUT/best", "p", "--to", "population"], r"out/best: expected a run's directory"),
     ],
 )
 def test_what_cannot_work_on_a_run_is_refused_and_changes_nothing(
@@ -206,8 +214,7 @@ def test_what_cannot_work_on_a_run_is_refused_and_changes_nothing(
     refused(evolm(*[re.sub("OUT|NEW", lambda found: named[found[0]], text) for text in arguments]), message)
     kept = {path: path.read_bytes() for path in before if path.suffix not in (".sqlite", ".sqlite-shm")}
     assert all(before[path] == content for path, content in kept.items())
-    assert not (tmp_path / "p.csv").exists()
-    assert not (tmp_path / "nowhere").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.csv", "out"]
 
 
 def test_a_second_process_on_the_same_run_is_refused(finished: Path, tmp_path: Path) -> None:
@@ -260,6 +267,64 @@ def test_predict_never_overwrites(finished: Path, tmp_path: Path) -> None:
     write_rows(tmp_path / "new.csv", toy_rows(4))
     refused(evolm("predict", finished, "new.csv", "--out", "new.csv"), "new.csv: expected a new file")
     assert len(pd.read_csv("new.csv")) == 4
+
+
+# -- score and export ----------------------------------------------------------------------------------------
+
+
+def test_score_shows_the_metric_its_interval_every_label_and_what_was_left_out(
+    finished: Path, tmp_path: Path
+) -> None:
+    write_rows(tmp_path / "gold.csv", [*toy_rows(20), ("", "ham"), ("so " * 600, "spam")], ("text", "truth"))
+    said = evolm("score", finished, "gold.csv", "--label", "truth", "--out", "deep/score.json", "--n-jobs", 1)
+    assert said.exit_code == 0, said.output
+    record = json.loads((tmp_path / "deep" / "score.json").read_text())
+    low, high = record["interval"]
+    assert re.search(rf"^ *{record['score']:.3f} +{low:.3f} to {high:.3f}$", said.stdout, re.MULTILINE)
+    assert "balanced accuracy, 20 rows" in said.stdout
+    for row in record["per_class"]:
+        shown = [f"{row[rate]:.3f}" for rate in ("precision", "recall", "f1")]
+        assert re.search(rf"^{row['label']} +{' +'.join(shown)} +10$", said.stdout, re.MULTILINE)
+    assert "1 row of 22 left out: an empty cell\n" in said.stdout
+    assert "1 row of 22 left out: longer than the model's context\n" in said.stdout
+    assert f"{record['seen']} of the rows scored are among those that the prompt was selected on" in said.stdout
+    assert (record["rows"], record["scored"], sum(map(sum, record["confusion"]))) == (22, 20, 20)
+    assert "Written to deep/score.json" in said.stdout
+
+
+def test_an_exported_prompt_is_applied_and_scored_like_its_run(finished: Path, tmp_path: Path) -> None:
+    write_rows(tmp_path / "new.csv", toy_rows(6))
+    said = evolm("export", finished, "--to", "prompt", "taken", "--use", "founder")
+    assert said.exit_code == 0, said.output
+    assert "Next: evolm score taken ROWS, or evolm predict taken ROWS --out FILE.csv" in said.stdout
+    for place, out in ((finished, "a"), ("taken", "b")):
+        use = ("--use", "founder") if place is finished else ()
+        assert evolm("predict", place, "new.csv", "--out", f"{out}.csv", *use).exit_code == 0
+        assert evolm("score", place, "new.csv", "--out", f"{out}.json", *use).exit_code == 0
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    mine, theirs = (json.loads((tmp_path / name).read_text()) for name in ("a.json", "b.json"))
+    assert {**mine, "seen": None, "use": "best", "prompt": "taken"} == theirs
+
+
+def test_an_exported_population_is_run_or_starts_another_run(
+    toy: Callable[..., ToyCampaign], finished: Path, tmp_path: Path
+) -> None:
+    said = evolm("export", finished, "--to", "population", "taken", "--copy")
+    assert said.exit_code == 0, said.output
+    assert "Next: evolm run taken\n" in said.stdout
+    few = (*QUICK, "--set", "budget.evaluations=2", "--set", "strategy.population_size=2", "--n-jobs", 1)
+    said = evolm("run", "taken", "--out", "again", *few)
+    assert said.exit_code == 0, said.output
+    assert entries(tmp_path / "again", "individual", "main")[0]["operators"][0].startswith("run #")
+    toy()
+    said = evolm("run", "toy", "--out", "warm", *few, "--warm-start", "taken", "--warm-start", "again")
+    assert said.exit_code == 0, said.output
+    assert evolm("run", "toy", "--dry-run", "--warm-start", finished).exit_code == 0
+    refused(
+        evolm("run", "toy", "--out", "out", "--warm-start", "again", "--set", "task.split.seed=1"),
+        r"founders from again: their lineage has seen \d+ items? of the 14 in the test split",
+    )
+    assert not (tmp_path / "out").exists()
 
 
 # -- bad input -----------------------------------------------------------------------------------------------
@@ -326,7 +391,8 @@ BAD: dict[str, tuple[dict[str, Any], Change | None, list[str], str]] = {
     "founders no JSON": ({}, file("founders.jsonl", b"{'a'}\n"), [], r"founders.jsonl:1: expected a JSON object"),
     "founders no object": ({}, file("founders.jsonl", b"\n[1]\n"), [], r"founders.jsonl:2: .* found list"),
     "founders unknown key": ({}, file("founders.jsonl", b'{"instructoin": "x"}'), [], r"did you mean 'instruction'"),
-    "founders empty": ({}, file("founders.jsonl", b"\n"), [], r"founders.jsonl: expected founders, found an empty"),
+    "founders empty": ({}, file("founders.jsonl", b"\n"), [], r"founders.jsonl: expected founders, found none"),
+    "no warm start": ({}, None, ["--warm-start", "runs/x"], r"runs/x: expected a file of founders, a run or a found"),
     "founder too long": (
         {"space__prompt__max_tokens": 5},
         None,
@@ -344,7 +410,6 @@ BAD: dict[str, tuple[dict[str, Any], Change | None, list[str], str]] = {
         r"instruction_swap: expected a weight",
     ),
     "unknown scorer": ({"scorers": {"likelihood": 1.0}}, None, [], r"'likelihood' is unknown.*'label_likelihood'"),
-    "no scorer": ({"scorers": {}}, None, [], r"scorers: expected at least one"),
     "unknown metric": ({"task__metric": "acuracy"}, None, [], r"found 'acuracy'; did you mean 'accuracy'"),
     "unknown verbalizer": ({"space__prompt__verbalizers": {"hm": ["x"]}}, None, [], r"'hm' is no label"),
     "demonstrations": (

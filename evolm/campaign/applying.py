@@ -9,72 +9,48 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from evolm.campaign.build import jobs, make_scorer, scoring_of, task_scorer
-from evolm.campaign.statistics import bootstrap
-from evolm.config import Campaign, validate
-from evolm.errors import DataError, RunError, nearest
+from evolm.campaign.build import jobs, make_judge, scoring_of
+from evolm.campaign.saved import SavedRecord, find_prompt, seen_by_run
+from evolm.campaign.scored import Score, reasons
+from evolm.config import Campaign, TaskSection
+from evolm.errors import ConfigError, ContextExceeded, DataError, RunError
 from evolm.evaluation.engine import Engine
-from evolm.evaluation.evaluator import Evaluator
+from evolm.export.prompt import FILE, best_files, pretty
 from evolm.genomes import from_record
 from evolm.models import LanguageModel, prepare
-from evolm.scorers import SCORERS, Evaluation, Weighted
-from evolm.storage import AnswerStore, RunLayout
-from evolm.tasks import Item, Task, Template, read_items
-from evolm.wording import listed
+from evolm.scorers import Dialogue, Evaluation, Scoring, written
+from evolm.scorers.likelihood import about_labels
+from evolm.storage import AnswerStore
+from evolm.tasks import KINDS, Item, Task, Template, read_items
+from evolm.tasks.items import LABEL
 
-FILE = "prompt.json"
-
-
-def find_prompt(place: Path, use: str = "best") -> Path:
-    """Return the ``prompt.json`` that ``place`` stands for.
-
-    Args:
-        place: a run's directory, an exported folder, or the file itself.
-        use: of a run: ``"best"``, or a folder's name in ``baselines/``.
-
-    Raises:
-        RunError: if there is none.
-    """
-    if place.is_file():
-        return place
-    layout = RunLayout(place)
-    if not layout.journal.exists():
-        if (place / FILE).exists():
-            return place / FILE
-        raise RunError(f"{place}: expected a run, a folder with {FILE} or that file, found none of them")
-    layout.require_run()
-    path = (layout.best if use == "best" else layout.baselines / use) / FILE
-    if not path.exists():
-        folders = layout.baselines.iterdir() if layout.baselines.exists() else ()
-        known = ["best"] * layout.best.exists() + sorted(folder.name for folder in folders)
-        raise RunError(f"{place}: expected a prompt {use!r}, found {listed(known)}{nearest(use, known)}")
-    return path
+EMPTY = "an empty cell"
+UNANSWERABLE = "an empty cell, or fewer than two different options"
+TOO_LONG = "longer than the model's context"
 
 
 @dataclass(frozen=True)
-class Score:
-    """How a prompt fared on labelled rows.
+class Answered:
+    """What came of asking about a table's rows.
 
     Attributes:
-        metric: its name.
-        value: what it is.
-        interval: 95 % bootstrap interval over rows.
-        items: rows that were scored.
-        evaluation: everything the scorer said.
+        rows: places of those that were asked about; the others were left out.
+        task: the prompt's task; its test split is these rows.
+        evaluation: what the scorer says about them.
+        left_out: why -> how many rows.
     """
 
-    metric: str
-    value: float
-    interval: tuple[float, float]
-    items: Sequence[Item]
+    rows: list[int]
+    task: Task
     evaluation: Evaluation
+    left_out: dict[str, int]
 
 
 class SavedPrompt:
@@ -85,98 +61,176 @@ class SavedPrompt:
         n_jobs: workers.
         use: which prompt of a run.
 
+    Attributes:
+        genome: the prompt.
+        config: what its campaign says about reading rows, templates and answers.
+        seen: content keys of what its run selected on or learned from; None where no run is around.
+
     Raises:
-        RunError: if there is no prompt, or it is damaged.
-        ModelError: if the model is missing or another one.
+        RunError: if there is no prompt, it is damaged, or its model changed.
+        ModelError: if the model is missing.
     """
 
     def __init__(self, place: Path, n_jobs: int | str = 1, use: str = "best") -> None:
         path = find_prompt(place, use)
-        self.record = _read(path)
-        self.config = _config_of(self.record, path)
-        self.genome = from_record(self.record["genome"])
-        section = self.record["model"]
-        prepared = prepare(section["name"], dtype=section["dtype"], device="auto", root=path.parent)
-        if prepared.fingerprint != section["fingerprint"]:
+        record = SavedRecord.read(path)
+        self.genome = from_record(record.genome)
+        self.config = record.campaign(str(path))
+        self.seen = seen_by_run(path)
+        section, fingerprint = self.config.model, record.model.fingerprint
+        prepared = prepare(section.name, revision=section.revision, dtype=section.dtype, root=path.parent)
+        if prepared.fingerprint != fingerprint:
             raise RunError(
-                f"{place}: the model changed since the run: expected {section['fingerprint'][:16]}, "
+                f"{place}: the model changed since the run: expected {fingerprint[:16]}, "
                 f"found {prepared.fingerprint[:16]}"
             )
-        self.model = LanguageModel(prepared, "on" if self.record["chat_template"] else "off")
+        self.model = LanguageModel(prepared, section.chat_template)
         self.engine = Engine(self.model, AnswerStore(":memory:"), jobs(n_jobs, self.model))
 
     def predict(self, source: str | pd.DataFrame, root: Path = Path()) -> pd.DataFrame:
-        """Return the rows with the model's answer to each; rows with empty cells get none.
+        """Return the rows with the model's answer to each; those that cannot be asked about get none.
 
-        A classification task adds ``label`` and one ``p_LABEL`` column per label; a choice task ``label``, the
-        option, and its probability ``p``; a generation task ``output``.
+        A classification adds ``label`` and one ``p_LABEL`` column per label; a choice task ``label``, the option,
+        and its probability ``p``; a generation task ``output``.
 
         Args:
             source: a file with the task's columns (no label needed), or a frame.
             root: folder that a relative file starts from.
+
+        Raises:
+            DataError: if a column is missing, or no row can be asked about.
         """
         frame, items = read_items(source, self.config.task, root=root, trusted=True)
-        rows, task, evaluation = self._evaluated(items, gold=False)
-        if evaluation.label_logprobs is None:
-            return frame.assign(output=_column(len(frame), rows, evaluation.texts))
-        chosen = [task.options_of(item)[best] for item, best in zip(task.test, _best(evaluation), strict=True)]
-        result = frame.assign(label=_column(len(frame), rows, chosen))
-        probabilities = np.exp(evaluation.label_logprobs)
-        columns = {f"p_{label}": probabilities[:, i] for i, label in enumerate(task.labels)}
-        for name, values in (columns or {"p": probabilities.max(axis=1)}).items():
-            result[name] = np.nan
-            result.loc[result.index[rows], name] = values
-        return result
+        answered = self._answer(items, gold=False)
+        columns = _answer_columns(answered)
+        return frame.assign(**{name: _column(len(frame), answered.rows, cells) for name, cells in columns.items()})
 
-    def score(self, source: str | pd.DataFrame, root: Path = Path()) -> Score:
-        """Return the prompt's score on labelled rows; rows with empty cells are left out."""
-        _, items = read_items(source, self.config.task, root=root, trusted=True, gold=True)
-        _, task, evaluation = self._evaluated(items, gold=True)
-        assert evaluation.outcomes is not None
-        interval = bootstrap(task.metric_function, task.gold_indices(task.test), evaluation.outcomes)
-        return Score(task.metric, evaluation.score, interval, task.test, evaluation)
+    def score(self, source: str | pd.DataFrame, label: str | None = None, root: Path = Path()) -> Score:
+        """Return the prompt's score on labelled rows; every row counts, also one that occurs twice.
 
-    def _evaluated(self, items: Sequence[Item | None], gold: bool) -> tuple[list[int], Task, Evaluation]:
-        """Let the task's own scorer judge the rows that are whole; return their places, the task, what it said."""
-        rows = [index for index, item in enumerate(items) if item is not None]
-        if not rows:
-            raise DataError("expected at least one row without empty cells, found none")
-        task = _task_of(self.config, [item for item in items if item is not None], gold)
+        Args:
+            source: a file with the task's columns, its label among them, or a frame.
+            label: the column of gold labels, if other than in the prompt's campaign. A classification's hold raw
+                values, as the campaign's data did, or words.
+            root: folder that a relative file starts from.
+
+        Raises:
+            ConfigError: if the campaign named no such column, and ``label`` does not either.
+            DataError: if fewer than two rows can be scored, or a label is unknown.
+        """
+        _, items = read_items(source, _with_gold(self.config.task, label), root=root, trusted=True, gold=True)
+        answered = self._answer(items, gold=True)
+        return Score.of(answered.task, answered.evaluation, answered.left_out, self.seen)
+
+    def files(self, without_examples: bool = False) -> dict[str, str]:
+        """Return the files of the prompt's folder: name -> content.
+
+        Args:
+            without_examples: leave its demonstrations out; that is another prompt than the one that was scored, and
+                ``prompt.json`` says so.
+        """
+        shown = len(self.genome.demonstrations) if without_examples else 0
+        genome = replace(self.genome, demonstrations=()) if shown else self.genome
+        task = _task_of(self.config, (), gold=False)
+        labels = self._scoring(task).labels
+        files = best_files(genome, task, self.model, self.config, labels, self.engine.answer)
+        return files | ({FILE: pretty({**json.loads(files[FILE]), "left_out": shown})} if shown else {})
+
+    def _scoring(self, task: Task) -> Scoring:
         words = {label: (self.genome.word(label),) for label in task.labels}
-        scoring = scoring_of(self.config, task, self.model, words, lambda genome: 0)
-        scorer = make_scorer(SCORERS[task_scorer(task)], Weighted(), scoring)
-        (evaluation,) = Evaluator(self.engine, task, {}, scorer, scoring.prompt_tokens).judged(
-            [self.genome], task.test
-        )
-        if isinstance(evaluation, str):
-            raise DataError(evaluation)
-        return rows, task, evaluation
+        return scoring_of(self.config, task, self.model, words, lambda genome: 0)
+
+    def _answer(self, items: Sequence[Item | None], gold: bool) -> Answered:
+        """Ask about every row that is whole and fits the model's context.
+
+        Raises:
+            DataError: if there is none.
+        """
+        whole = {index: item for index, item in enumerate(items) if item is not None}
+        fitting = self._fitting(whole, gold)
+        incomplete = UNANSWERABLE if KINDS[self.config.task.kind].options else EMPTY
+        counts = {incomplete: len(items) - len(whole), TOO_LONG: len(whole) - len(fitting)}
+        left_out = {reason: number for reason, number in counts.items() if number}
+        if not fitting:
+            raise DataError(f"expected at least one row that can be asked about, found none{reasons(left_out)}")
+        task = _task_of(self.config, list(fitting.values()), gold)
+        evaluation = self._hold(_dialogue(self._scoring(task), self.genome, gold))
+        return Answered(list(fitting), task, evaluation, left_out)
+
+    def _fitting(self, items: Mapping[int, Item], gold: bool) -> dict[int, Item]:
+        """Return the items that fit the model's context behind the prompt."""
+        if not items or self._fits(list(items.values()), gold):
+            return dict(items)
+        return {index: item for index, item in items.items() if self._fits([item], gold)}
+
+    def _fits(self, items: Sequence[Item], gold: bool) -> bool:
+        task = _task_of(self.config, items, gold)
+        try:
+            self.engine.tokenize(next(_dialogue(self._scoring(task), self.genome, gold)))
+        except ContextExceeded:
+            return False
+        return True
+
+    def _hold(self, dialogue: Dialogue) -> Evaluation:
+        """Hold a dialogue to its end."""
+        requests = next(dialogue)
+        while True:
+            try:
+                requests = dialogue.send(self.engine.answer(requests))
+            except StopIteration as end:
+                return end.value
 
     def close(self) -> None:
         """End the workers."""
         self.engine.close()
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        kept = record["schema"], record["task"], record["template"], record["model"], record["genome"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}: expected a prompt saved by evolm: {type(error).__name__} {error}") from None
-    if kept[0] != 2:
-        raise RunError(f"{path}: expected schema 2, found {kept[0]!r}")
-    return record
+def _dialogue(scoring: Scoring, genome: Any, gold: bool) -> Dialogue:
+    """Return the task's own scorer's dialogue about the test split, or without gold one that only listens."""
+    items = scoring.task.test
+    if gold:
+        return make_judge(scoring).evaluate(genome, items)
+    return _listening(scoring, genome, items)
 
 
-def _config_of(record: Mapping[str, Any], path: Path) -> Campaign:
-    """Return the campaign that a saved prompt remembers; it has no rows of its own."""
-    tables = {
-        "model": {"name": record["model"]["name"]},
-        "task": {**record["task"], "data": "rows", "normalization": record["normalization"] or "auto"},
-        "template": record["template"],
-        "generation": record.get("generation") or {},
-    }
-    return validate(Campaign, tables, str(path))
+def _listening(scoring: Scoring, genome: Any, items: Sequence[Item]) -> Dialogue:
+    if scoring.labels is not None:
+        logprobs = yield from scoring.labels.ask(genome, items)
+        return about_labels(scoring.task, logprobs, items)
+    texts = yield from written(scoring, genome, items)
+    return Evaluation(scores=np.full(len(items), np.nan), objective=float("nan"), texts=texts)
+
+
+def _answer_columns(answered: Answered) -> dict[str, Sequence[Any]]:
+    """Return column -> value of each row that was asked about."""
+    task, evaluation = answered.task, answered.evaluation
+    logprobs, outcomes = evaluation.label_logprobs, evaluation.outcomes
+    if logprobs is None or outcomes is None:
+        return {"output": list(evaluation.texts)}
+    options = [task.options_of(item) for item in task.test]
+    chosen = [None if best < 0 else known[best] for known, best in zip(options, outcomes, strict=True)]
+    probabilities = np.exp(logprobs)
+    columns = {f"p_{label}": probabilities[:, index] for index, label in enumerate(task.labels)}
+    return {"label": chosen, **(columns or {"p": probabilities.max(axis=1)})}
+
+
+def _column(length: int, rows: Sequence[int], cells: Sequence[Any]) -> np.ndarray:
+    """Return ``(length,)`` cells: the given ones at ``rows``, missing elsewhere."""
+    return pd.Series(cells, index=rows).reindex(range(length)).to_numpy()
+
+
+def _with_gold(section: TaskSection, label: str | None) -> TaskSection:
+    """Return how labelled rows are read.
+
+    Raises:
+        ConfigError: if no column has the labels.
+    """
+    columns = section.columns | ({LABEL: label} if label else {})
+    if LABEL not in columns:
+        raise ConfigError("the prompt was evolved without gold labels: expected the name of their column (--label)")
+    words = section.labels if isinstance(section.labels, list) else list(section.labels.values())
+    raw = {} if isinstance(section.labels, list) else section.labels
+    return section.model_copy(update={"columns": columns, "labels": {word: word for word in words} | raw})
 
 
 def _task_of(config: Campaign, items: Sequence[Item], gold: bool) -> Task:
@@ -185,19 +239,20 @@ def _task_of(config: Campaign, items: Sequence[Item], gold: bool) -> Task:
     template = Template.from_section(config.template, list(section.columns), section.kind)
     words = section.labels if isinstance(section.labels, list) else section.labels.values()
     labels = tuple(dict.fromkeys(words))
-    return Task(section.name, section.kind, section.metric, labels, template, (), (), (), tuple(items), (), gold)
-
-
-def _best(evaluation: Evaluation) -> list[int]:
-    assert evaluation.outcomes is not None
-    return [max(int(best), 0) for best in evaluation.outcomes]
-
-
-def _column(length: int, rows: Sequence[int], values: Sequence[str]) -> np.ndarray:
-    """Return ``(length,)`` texts: ``values`` at ``rows``, None elsewhere."""
-    column = np.full(length, None, dtype=object)
-    column[list(rows)] = values
-    return column
+    return Task(
+        name=section.name,
+        kind=section.kind,
+        metric=section.metric,
+        labels=labels,
+        template=template,
+        train=(),
+        dev=(),
+        validation=(),
+        test=tuple(items),
+        notes=(),
+        has_gold=gold,
+        answer_key=section.answer_key,
+    )
 
 
 @contextmanager

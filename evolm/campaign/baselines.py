@@ -25,13 +25,8 @@ def few_shot_genomes(
         seed: of the campaign.
     """
     rng = Randomness(derive_seed("few_shot", seed)).numpy
-    genomes = []
-    for _ in range(draws):
-        genome = replace(founder, demonstrations=space.draw_demonstrations(rng, count))
-        while genome.demonstrations and space.outside(genome):
-            genome = replace(genome, demonstrations=genome.demonstrations[:-1])
-        genomes.append(genome)
-    return genomes
+    drawn = (replace(founder, demonstrations=space.draw_demonstrations(rng, count)) for _ in range(draws))
+    return [space.shortened(genome) for genome in drawn]
 
 
 def majority_predictions(gold_dev: np.ndarray, n: int) -> np.ndarray:

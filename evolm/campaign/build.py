@@ -119,7 +119,7 @@ def build(
     check_gold(scorers, task)
     founders = load_founders(config, task, space, root, permissions.data_roots, instructions, warm_starts)
     space = with_instructions(space, founders.genomes)
-    judge = make_scorer(SCORERS[task_scorer(task)], Weighted(), scoring)
+    judge = make_judge(scoring)
     engine = Engine(model, AnswerStore(answers), jobs(config.evaluation.n_jobs, model))
     evaluator = Evaluator(engine, task, scorers, judge, space.tokens, config.fitness.combine)
     check_context(evaluator, founders)
@@ -152,6 +152,12 @@ def make_scorer(kind: Any, params: Any, scoring: Scoring) -> Scorer:
     """Return a scorer of the catalogue, or a user's function as one."""
     scorer: Scorer = kind(scoring, params) if hasattr(kind, "evaluate") else FunctionScorer(kind, scoring)
     return scorer
+
+
+def make_judge(scoring: Scoring) -> Scorer:
+    """Return the scorer whose score is the task's metric, as its defaults have it."""
+    kind = SCORERS[task_scorer(scoring.task)]
+    return make_scorer(kind, kind.Params(), scoring)
 
 
 def check_gold(scorers: Mapping[str, tuple[Scorer, float]], task: Task) -> None:

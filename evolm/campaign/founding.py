@@ -7,32 +7,23 @@ test score would be the score of something that was chosen on it.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evolm.campaign.founders import written_founders
-from evolm.config import FILE_NAME, Campaign, read_tables
+import numpy as np
+
+from evolm.campaign.founder_sources import FROM, Record, Source, find_source, read_source
+from evolm.campaign.founders import target_name, written_founders
+from evolm.config import Campaign
 from evolm.errors import GenomeError
-from evolm.genomes import PromptSpace
-from evolm.location import locate
+from evolm.genomes import PromptGenome, PromptSpace
 from evolm.randomness import Randomness, derive_seed
-from evolm.storage import RunLayout, read_entries
-from evolm.tasks import Task
+from evolm.tasks import Item, Task
 from evolm.wording import counted
 
-FROM_A_RUN = 12  # founders that a run gives, its best
-
-
-@dataclass(frozen=True)
-class Source:
-    """Founders' records from one place, and the content keys of the items that their lineage has seen."""
-
-    records: list[tuple[dict[str, Any], str]] = field(default_factory=list)  # record, where it stands
-    seen: frozenset[str] = frozenset()
-    name: str = ""
+WRITTEN = "written from the task"
 
 
 @dataclass(frozen=True)
@@ -48,6 +39,10 @@ class Founders:
     genomes: list[Any]
     names: dict[str, str] = field(default_factory=dict)
     seen: frozenset[str] = frozenset()
+
+    def records(self) -> list[Record]:
+        """Return the founders as a file has them, with where each comes from."""
+        return [{**genome.to_record(), FROM: self.names[genome.digest]} for genome in self.genomes]
 
 
 def load_founders(
@@ -69,29 +64,61 @@ def load_founders(
         space: where founders must lie.
         root, roots: see :func:`evolm.location.locate`.
         instructions: given on the command line.
-        warm_starts: runs or founding populations given on the command line.
+        warm_starts: runs, founding populations or files given on the command line.
 
     Raises:
-        GenomeError: if a place holds no founders, a founder lies outside the space, or has seen the test split.
+        GenomeError: if a place holds no founders, or a founder lies outside the space or has seen the test split.
+        PermissionNeeded: if the campaign names a place that it may not read.
     """
     rng = Randomness(derive_seed("founders", config.seed)).numpy
     sources = [Source([({"instruction": text}, f"--founder {i + 1}") for i, text in enumerate(instructions)])]
     sources += [read_source(path, path.name) for path in warm_starts]
-    sources += [read_source(locate(place, root, roots), Path(place).name) for place in config.founders]
-    if not any(source.records for source in sources):
-        labelled = task.has_gold and bool(task.train)
-        shown = space.demonstrations if labelled else (0, 0)
-        written = written_founders(task.kind, task.fields, task.labels, demonstrations=shown)
-        sources = [Source([(record, "written from the task") for record in written])]
-    founders, names = [], {}
-    for source in sources:
-        refuse_seen(source, task)
-        for record, where in source.records:
-            founder = space.founder(record, rng, where)
-            if founder.digest not in names:
-                founders.append(founder)
-                names[founder.digest] = where
-    return Founders(founders, names, frozenset[str]().union(*(source.seen for source in sources)))
+    sources += [read_source(find_source(place, root, roots), Path(place).name) for place in config.founders]
+    founders = [placed for source in sources for placed in _admitted(source, task, space, rng)]
+    founders = founders or [(founder, WRITTEN) for founder in written_genomes(config, task, space, rng)]
+    distinct: dict[str, tuple[PromptGenome, str]] = {}
+    for founder, name in founders:
+        distinct.setdefault(founder.digest, (founder, name))
+    return Founders(
+        genomes=[founder for founder, _ in distinct.values()],
+        names={digest: name for digest, (_, name) in distinct.items()},
+        seen=frozenset[str]().union(*(source.seen for source in sources)),
+    )
+
+
+def _admitted(
+    source: Source, task: Task, space: PromptSpace, rng: np.random.Generator
+) -> Iterator[tuple[PromptGenome, str]]:
+    """Yield a source's founders, and where each comes from."""
+    refuse_seen(source, task)
+    for record, where in source.records:
+        founder = space.founder({key: value for key, value in record.items() if key != FROM}, rng, where)
+        refuse_shown(founder, task, where)
+        yield founder, str(record.get(FROM, where))
+
+
+def written_genomes(config: Campaign, task: Task, space: PromptSpace, rng: np.random.Generator) -> list[PromptGenome]:
+    """Return founders made from nothing but the task.
+
+    One that is too long shows fewer demonstrations; one that then still lies outside the space is left out.
+
+    Raises:
+        GenomeError: if none lies inside.
+    """
+    shown = space.demonstrations if task.demonstrable else (0, 0)
+    target = target_name(str(config.task.columns.get("label", "")))
+    fitting, reason = [], ""
+    for record in written_founders(task.kind, task.fields, task.labels, target, shown):
+        drawn = space.draw_demonstrations(rng, record.get("demonstrations", 0))
+        founder = space.shortened(PromptGenome(record["instruction"], drawn))
+        reason = space.outside(founder)
+        fitting += [] if reason else [founder]
+    if not fitting:
+        raise GenomeError(f"founders {WRITTEN}: {reason}")
+    return fitting
+
+
+# -- what must not be tested on ------------------------------------------------------------------------------
 
 
 def refuse_seen(source: Source, task: Task) -> None:
@@ -105,67 +132,11 @@ def refuse_seen(source: Source, task: Task) -> None:
         )
 
 
-def read_source(path: Path, name: str) -> Source:
-    """Read founders from a JSONL file, a run's directory or a founding population's."""
-    if (path / "journal.jsonl").exists():
-        return _from_run(RunLayout(path), name)
-    if (path / FILE_NAME).exists():
-        files = read_tables(path / FILE_NAME).get("founders") or []
-        sources = [read_source(locate(file, path), file) for file in files]
-        return Source(
-            [record for source in sources for record in source.records],
-            frozenset[str]().union(*(source.seen for source in sources)),
-            name,
-        )
-    if path.is_dir():
-        raise GenomeError(f"{name}: expected a JSONL file, a run or a founding population, found another folder")
-    return _from_lines(path, name)
-
-
-def _from_run(layout: RunLayout, name: str) -> Source:
-    """The best individuals of a run's main search, the verdict's winner first."""
-    individuals = {
-        entry["id"]: entry
-        for entry in read_entries(layout.journal)
-        if entry.get("type") == "individual" and entry.get("search") == "main" and entry.get("fitness")
-    }
-    if not individuals:
-        raise GenomeError(f"{name}: expected a run with evaluated individuals, found none")
-    result = json.loads(layout.result.read_text()) if layout.result.exists() else {}
-    winner = (result.get("best") or {}).get("id")
-    ranked = sorted(individuals, key=lambda id: (id == winner, individuals[id]["fitness"], -id), reverse=True)
-    records = [(individuals[id]["genome"], f"{name} #{id}") for id in ranked[:FROM_A_RUN]]
-    return Source(records, frozenset(layout.read_seen()), name)
-
-
-def _from_lines(path: Path, name: str) -> Source:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise GenomeError(f"{name}: expected a file of founders: {error}") from None
-    records: list[tuple[dict[str, Any], str]] = []
-    seen: set[str] = set()
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        where = f"{name}:{number}"
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise GenomeError(f"{where}: expected a JSON object: {error}") from None
-        if not isinstance(record, dict):
-            raise GenomeError(f"{where}: expected a JSON object, found {type(record).__name__}")
-        if record.keys() == {"seen"}:
-            seen.update(record["seen"])
-        else:
-            records.append((record, where))
-    if not records:
-        raise GenomeError(f"{name}: expected founders, found none")
-    return Source(records, frozenset(seen), name)
-
-
-def founders_file(records: Iterable[Mapping[str, Any]], seen: Iterable[str] = ()) -> str:
-    """Return the JSONL text that :func:`read_source` reads back."""
-    keys = sorted(seen)
-    lines = [*([{"seen": keys}] if keys else []), *records]
-    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+def refuse_shown(founder: PromptGenome, task: Task, where: str) -> None:
+    """Raise GenomeError where a founder shows an item of the test split, which it brought along as text."""
+    own = {item.digest for item in task.train}
+    tested = {item.content_key for item in task.test}
+    for demo in founder.demonstrations:
+        shown = Item.of(task.kind, dict(demo.fields), demo.label, demo.options)
+        if demo.item not in own and shown.content_key in tested:
+            raise GenomeError(f"{where}: a demonstration is an item of the test split: {dict(demo.fields)}")

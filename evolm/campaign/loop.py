@@ -339,12 +339,7 @@ class Campaign:
 
     def _write_prompt(self, genome: Any, folder: Path) -> None:
         parts = self.parts
-        labels = parts.scoring.labels
-        prior = None
-        if labels is not None and genome.calibrated and parts.task.labels:
-            answers = parts.engine.answer(labels.prior_requests(genome, ()))
-            prior = labels.prior(genome, answers, ())[0]
-        files = best_files(genome, parts.task, parts.model, parts.config, labels, prior)
+        files = best_files(genome, parts.task, parts.model, parts.config, parts.scoring.labels, parts.engine.answer)
         for name, content in files.items():
             write_atomically(folder / name, content)
 

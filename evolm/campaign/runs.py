@@ -13,7 +13,7 @@ import pandas as pd
 
 from evolm import config as configuration
 from evolm.campaign.build import Parts, Permissions, build
-from evolm.campaign.founding import founders_file
+from evolm.campaign.founder_sources import founders_file
 from evolm.campaign.loop import Campaign
 from evolm.campaign.observers import Observer
 from evolm.config import BudgetSection
@@ -56,14 +56,17 @@ def absolute(
         files: Any = {name: place(source) for name, source in data.model_dump().items()}
     else:
         files = data if framed else place(data)
-    model = config.model.name
-    if not model.startswith("package:") and ((root / model).exists() or model.endswith(".gguf")):
-        model = str((root / model).expanduser().resolve())
     tables = config.model_dump(by_alias=True)
     tables["task"]["data"] = files
-    tables["model"]["name"] = model
+    tables["model"]["name"] = _absolute_model(config.model.name, root)
     tables["founders"] = [place(source) for source in config.founders]
     return configuration.validate(configuration.Campaign, tables, "campaign")
+
+
+def _absolute_model(name: str, root: Path) -> str:
+    if not name.startswith("package:") and ((root / name).exists() or name.endswith(".gguf")):
+        return str((root / name).expanduser().resolve())
+    return name
 
 
 def start_run(
@@ -98,6 +101,8 @@ def start_run(
     layout = RunLayout(out)
     if layout.journal.exists():
         layout.create()  # refuses, before anything slow happens
+    # The prompts that are written name the model; they are read from anywhere.
+    config = _changed(config, {"model": {"name": _absolute_model(config.model.name, root)}})
     parts = build(
         config,
         root,
@@ -113,8 +118,7 @@ def start_run(
     with layout.lock():
         layout.begin()
         layout.clear_scratch()
-        lines = founders_file([founder.to_record() for founder in parts.founders.genomes])
-        write_atomically(layout.directory / "founders.jsonl", lines)
+        write_atomically(layout.founders, founders_file(parts.founders.records(), parts.founders.seen))
         keys = {split: [item.content_key for item in getattr(parts.task, split)] for split in SPLITS}
         write_atomically(layout.items, json.dumps({**keys, "inherited": sorted(parts.founders.seen)}) + "\n")
         if rows is not None:

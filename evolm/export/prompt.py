@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import Any
-
-import numpy as np
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 from evolm.config import Campaign
-from evolm.models import Generate, LanguageModel
+from evolm.models import Generate, LanguageModel, Request
 from evolm.scorers import LabelProbabilities
 from evolm.tasks import Task
 
-Messages = list[dict[str, str]]
+Messages: TypeAlias = list[dict[str, str]]
+Ask: TypeAlias = Callable[[Sequence[Request]], Sequence[Any]]  # requests -> their answers, in order
 
+SCHEMA = 2
+FILE = "prompt.json"
+FILES = ("prompt.txt", FILE, "messages.json")
 # What of [task] says how rows are read; the rest says which rows there were.
 READING = ("name", "kind", "columns", "labels", "answer_key", "metric", "pattern")
 
@@ -29,7 +32,7 @@ def best_files(
     model: LanguageModel,
     config: Campaign,
     labels: LabelProbabilities | None,
-    prior: np.ndarray | None = None,
+    ask: Ask,
 ) -> dict[str, str]:
     """Return the files of a prompt's folder: name -> content.
 
@@ -40,13 +43,13 @@ def best_files(
         genome, task, model: the prompt and what it was evolved for.
         config: its ``[task]``, ``[template]`` and ``[generation]`` are kept.
         labels: how labels are compared; None for a generation task.
-        prior: ``(n_labels,)`` nats to take from each label's log-probability, where the prompt is calibrated.
+        ask: asks the model for the prior of a calibrated prompt: nats to take from each label's log-probability.
     """
     template = task.template
     request = Generate(genome.prefix(template), template.item_source, system=template.system)
     exact = "".join(model.framed(request)[:2])
     record: dict[str, Any] = {
-        "schema": 2,
+        "schema": SCHEMA,
         "genome": genome.to_record(),
         "item": template.item_source,
         "normalization": labels.normalization if labels else None,
@@ -55,27 +58,35 @@ def best_files(
             "name": model.prepared.name,
             "fingerprint": model.prepared.fingerprint,
             "dtype": model.prepared.dtype,
+            **({"revision": config.model.revision} if config.model.revision else {}),
         },
         "task": {
             **config.task.model_dump(mode="json", include=set(READING)),
             "metric": task.metric,
+            "answer_key": task.answer_key,
             "labels": config.task.labels or {label: label for label in task.labels},
         },
         "template": config.template.model_dump(mode="json"),
         "generation": config.generation.model_dump(mode="json") if labels is None else None,
     }
-    if task.labels:
+    if task.labels and labels:
         answers = [template.answer(genome.word(label)) for label in task.labels]
         shown = [answer.lstrip() if model.chat else answer for answer in answers]
         record["answers"] = dict(zip(task.labels, shown, strict=True))
-        record["prior"] = None if prior is None else dict(zip(task.labels, map(float, prior), strict=True))
-    files = {"prompt.txt": exact, "prompt.json": _pretty(record)}
+        record["prior"] = _prior(genome, labels, ask) if genome.calibrated else None
+    files = {"prompt.txt": exact, FILE: pretty(record)}
     system: Messages = [{"role": "system", "content": template.system}] if template.system else []
     messages = [*system, {"role": "user", "content": rendered_prompt(genome, task)}]
     if model.chat and model.rendered(messages) == exact:
-        files["messages.json"] = _pretty(messages)
+        files["messages.json"] = pretty(messages)
     return files
 
 
-def _pretty(record: Any) -> str:
+def _prior(genome: Any, labels: LabelProbabilities, ask: Ask) -> dict[str, float]:
+    (prior,) = labels.prior(genome, ask(labels.prior_requests(genome, ())), ())
+    return dict(zip(labels.task.labels, map(float, prior), strict=True))
+
+
+def pretty(record: Any) -> str:
+    """Return JSON for people."""
     return json.dumps(record, ensure_ascii=False, indent=2) + "\n"

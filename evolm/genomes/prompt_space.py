@@ -119,7 +119,11 @@ class PromptSpace:
             self.draw_verbalizers(rng),
             calibrated=self.calibration and bool(rng.random() < 0.5),
         )
-        while self.outside(genome) and len(genome.demonstrations) > fewest:
+        return self.shortened(genome)
+
+    def shortened(self, genome: PromptGenome) -> PromptGenome:
+        """Drop a genome's last demonstrations until it lies inside, or shows the fewest allowed."""
+        while self.outside(genome) and len(genome.demonstrations) > self.demonstrations[0]:
             genome = replace(genome, demonstrations=genome.demonstrations[:-1])
         return genome
 

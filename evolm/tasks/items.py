@@ -98,10 +98,12 @@ class Answers:
     Attributes:
         labels: words that all rows share, in order; empty where rows have their own options, or any text will do.
         gold: a row's gold as items have it; raises DataError for a row whose label cannot be read.
+        key: the form in which labels name options, where rows have their own.
     """
 
     labels: tuple[str, ...]
     gold: Callable[[Row], str | None]
+    key: str = "auto"
 
 
 def no_gold(row: Row) -> None:

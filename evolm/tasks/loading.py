@@ -84,6 +84,7 @@ def load_task(
         notes=tuple(notes),
         has_gold=known and seen,
         audited=known and not seen,
+        answer_key=answers.key,
         **splits,
     )
 

@@ -142,13 +142,14 @@ def choice_answers(section: TaskSection, rows: Sequence[Row]) -> Answers:
     """
     if LABEL not in section.columns:
         return Answers((), no_gold)
-    place = FORMS[answer_form(section.answer_key, rows)]
+    key = answer_form(section.answer_key, rows)
+    place = FORMS[key]
 
     def gold(row: Row) -> str | None:
         index = _place(place, row)
         return None if index is None or row.options is None else row.options.texts[index]
 
-    return Answers((), gold)
+    return Answers((), gold, key)
 
 
 def answer_form(key: str, rows: Sequence[Row]) -> str:

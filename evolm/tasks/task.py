@@ -35,6 +35,7 @@ class Task:
         notes: sentences about what was dropped and why.
         has_gold: whether every item has its gold, and the search may see it.
         audited: whether every item has its gold, which the search must not see.
+        answer_key: the form in which the data's labels name options, where items have their own.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Task:
     notes: tuple[str, ...]
     has_gold: bool
     audited: bool = False
+    answer_key: str = "auto"
 
     @property
     def knows_gold(self) -> bool:
