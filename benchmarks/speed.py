@@ -83,7 +83,7 @@ class Plain:
 def shared(model: LanguageModel, requests: list[TokenizedRequest]) -> np.ndarray:
     """evolm's way: sums of the labels' log-probabilities, ``(items, labels)``."""
     spec = ModelSpec(model.prepared, "off", model.profile.digest)
-    answers = split_answers(requests, answer_batch(spec, requests, model).logprobs)
+    answers = split_answers(requests, np.concatenate(answer_batch(spec, requests, model).answers))
     return np.array([[tokens.sum() for tokens in answer] for answer in answers])
 
 

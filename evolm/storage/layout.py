@@ -105,7 +105,7 @@ class RunLayout:
             )
         splits = json.loads(self.items.read_text())
         seen = {key for split, keys in splits.items() if split != "test" for key in keys}
-        return seen - set(splits["test"])  # two rows of one key: the same words in swapped fields
+        return seen - set(splits.get("test", ()))  # two rows of one key: the same words in swapped fields
 
     @property
     def report(self) -> Path:
