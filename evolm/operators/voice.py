@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Generator, Sequence
+from typing import Any, TypeAlias
 
-from evolm.errors import ContextExceeded
+from evolm.errors import ContextExceeded, DataError
 from evolm.evaluation.engine import Engine
-from evolm.models import Generate, charge
+from evolm.models import Answer, Request, Tokenized, charge
 from evolm.scorers import Scoring
 from evolm.tasks import Item
+
+# Yields requests, is sent their answers, may ask again, returns what came of it.
+Conversation: TypeAlias = Generator[Sequence[Request], Any, Any]
 
 
 class Voice:
@@ -27,32 +30,36 @@ class Voice:
         self.train = train
         self._tokens = 0
 
-    def ask(self, requests: Sequence[Any]) -> list[Any]:
-        """Answer requests, in order, and remember what they cost.
+    def converse(self, conversations: Sequence[Conversation]) -> list[Any | None]:
+        """Hold conversations side by side, a round of all of them in one batch.
+
+        Returns:
+            What each returns at its end, in order; None for one that asks what cannot be asked, because it does not
+            fit the model or the template fails on an item.
 
         Raises:
-            ContextExceeded: if a request does not fit the model.
             Interrupted: if a stop was requested.
         """
-        tokenized = self.engine.tokenize(requests)
-        answers = self.engine.answer_tokenized(tokenized)
-        self._tokens += sum(charge(request, answer) for request, answer in zip(tokenized, answers, strict=True))
+        results: list[Any | None] = [None] * len(conversations)
+        heard: dict[int, list[Any] | None] = dict.fromkeys(range(len(conversations)))
+        while heard:
+            asked: dict[int, list[Tokenized]] = {}
+            for index, answers in heard.items():
+                try:
+                    asked[index] = self.engine.tokenize(conversations[index].send(answers))
+                except StopIteration as end:
+                    results[index] = end.value
+                except (ContextExceeded, DataError):
+                    conversations[index].close()
+            told = iter(self._answers([request for own in asked.values() for request in own]))
+            heard = {index: [next(told) for _ in own] for index, own in asked.items()}
+        return results
+
+    def _answers(self, requests: Sequence[Tokenized]) -> list[Answer]:
+        """Answer requests, in order, and remember what they cost."""
+        answers = self.engine.answer_tokenized(requests) if requests else []
+        self._tokens += sum(charge(request, answer) for request, answer in zip(requests, answers, strict=True))
         return answers
-
-    def write(self, requests: Sequence[Generate]) -> list[str]:
-        """Return the written text of each request; empty for one that does not fit the model."""
-        fitting = [index for index, request in enumerate(requests) if self._fits(request)]
-        texts = [""] * len(requests)
-        for index, answer in zip(fitting, self.ask([requests[i] for i in fitting]), strict=True):
-            texts[index] = answer.text
-        return texts
-
-    def _fits(self, request: Generate) -> bool:
-        try:
-            self.engine.tokenize([request])
-        except ContextExceeded:
-            return False
-        return True
 
     def spent(self) -> int:
         """Return the tokens asked for since the last call."""

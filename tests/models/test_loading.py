@@ -175,9 +175,9 @@ def test_fingerprint_follows_weights_config_and_tokenizer_but_not_the_place(
 
 
 def test_two_processes_that_convert_at_once_leave_one_good_folder(tiny_model_folder: Path, own_cache: Path) -> None:
-    forks = multiprocessing.get_context("fork")
+    fresh = multiprocessing.get_context("spawn")  # torch's thread pool does not survive a fork
     started = [
-        forks.Process(target=prepare, args=(str(tiny_model_folder),), kwargs={"dtype": "bfloat16", "device": "cpu"})
+        fresh.Process(target=prepare, args=(str(tiny_model_folder),), kwargs={"dtype": "bfloat16", "device": "cpu"})
         for _ in range(2)
     ]
     for process in started:

@@ -1,0 +1,188 @@
+"""How language operators fare beside the model-free ones whose place they would take.
+
+    python -m benchmarks.operators [--quick] [--seeds 2]
+
+Campaigns of the sms-spam population, for every seed one of mutations and one of crossovers, in which each child is
+made by a single operator: with equal chances one of the two language operators or any of the model-free ones, these
+in proportion to their default weights. Fitness is measured on dev rows of the demo's own split; its validation and
+test rows are left out of the data, so nothing is decided on them. A run that was interrupted goes on; runs of other
+code are not looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from scipy.stats import binomtest
+from statsmodels.stats.proportion import confint_proportions_2indep
+
+import evolm
+from benchmarks.setting import setting, write_result
+from evolm.campaign import continue_run, start_run
+from evolm.config import Campaign, load, overlay, validate
+from evolm.operators import OPERATORS, Rates
+from evolm.storage import RunLayout, read_entries
+from evolm.tasks import load_task
+from evolm.wording import markdown_table
+
+POPULATION = Path(__file__).parents[1] / "populations" / "sms-spam"
+RUNS = Path("runs") / "benchmarks" / "operators"
+FIRST_SEED = 100
+DEV = 40  # items
+FOUNDERS, OFFSPRING, GENERATIONS = 12, 24, 2  # offspring a generation: many texts grow side by side
+STRATEGY = {  # every child by one operator
+    "mutation": {"offspring": OFFSPRING, "crossover_prob": 0.0, "mutation_prob": 1.0},
+    "crossover": {"offspring": OFFSPRING, "crossover_prob": 1.0, "mutation_prob": 0.0},
+}
+MODEL_FREE = "all model-free"
+
+
+def folder_of_this_code() -> Path:
+    """Return a folder for runs, named by evolm's source: what other code measured is not taken for this code's."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(evolm.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return RUNS / digest.hexdigest()[:12]
+
+
+def write_data(folder: Path) -> None:
+    """Write the demo's founders, and train and dev rows of its split, into a folder."""
+    demo = load(POPULATION / "campaign.toml")
+    task = load_task(demo.task, demo.template, root=POPULATION)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(POPULATION / "founders.jsonl", folder)
+    for name, items in (("train", task.train), ("dev", task.dev[:DEV])):
+        rows = [{**item.fields, "label": item.gold} for item in items]
+        pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False)
+
+
+def campaign(role: str, seed: int, evaluations: int) -> Campaign:
+    """Return the demo's campaign on those rows, with language operators of one role and without baselines."""
+    model_free = sum(o.weight for o in OPERATORS.values() if o.role == role and not o.speaks)
+    tables = load(POPULATION / "campaign.toml").model_dump(by_alias=True, mode="json")
+    tables["task"]["columns"] = {"text": "text", "label": "label"}
+    tables["task"]["labels"] = {}
+    changes = {
+        "seed": seed,
+        "task": {"data": {"train": "train.csv", "dev": "dev.csv"}},
+        "strategy": STRATEGY[role],
+        "operators": {o.name: model_free for o in OPERATORS.values() if o.role == role and o.speaks},
+        "budget": {"evaluations": evaluations},
+        "baselines": {"random_search": False, "few_shot": False, "prior_corrected": False},
+    }
+    return validate(Campaign, overlay(tables, changes), "benchmarks.operators")
+
+
+def measure(folder: Path, role: str, seed: int, evaluations: int) -> dict[str, Rates]:
+    """Run a campaign, or what is left of it, and return its operators' rates."""
+    out = RunLayout(folder / f"{role}-{seed}-{evaluations}")
+    answers = folder / "answers.sqlite"
+    if not out.journal.exists():
+        start_run(campaign(role, seed, evaluations), folder, out.directory, answers=answers)
+    elif not out.result.exists():
+        continue_run(out.directory, answers=answers)
+    rates = next(entry["rates"] for entry in read_entries(out.journal) if entry["type"] == "operators")
+    return {name: Rates(**values) for name, values in rates.items() if OPERATORS[name].role == role}
+
+
+def added(rates: Sequence[Rates]) -> Rates:
+    """Return the sums of all counts."""
+    return Rates(*(sum(getattr(rate, field.name) for rate in rates) for field in fields(Rates)))
+
+
+def share(part: int, whole: int) -> list[float]:
+    """Return a share and its 95 % interval (Wilson 1927); of nothing, anything."""
+    if not whole:
+        return [float("nan"), 0.0, 1.0]
+    interval = binomtest(part, whole).proportion_ci(0.95, "wilson")
+    return [round(value, 4) for value in (part / whole, interval.low, interval.high)]
+
+
+def advantage(rates: Rates, others: Rates) -> list[float]:
+    """Return how much more often children are better than with others, and its 95 % interval (Newcombe 1998)."""
+    if not rates.evaluated or not others.evaluated:
+        return [float("nan"), -1.0, 1.0]
+    counts = (rates.better, rates.evaluated, others.better, others.evaluated)
+    low, high = confint_proportions_2indep(*counts, method="newcomb")
+    return [
+        round(float(v), 4) for v in (rates.better / rates.evaluated - others.better / others.evaluated, low, high)
+    ]
+
+
+def summary(role: str, rates: dict[str, Rates]) -> dict[str, Any]:
+    """Return counts, shares with intervals and the advantage over the model-free operators of a role."""
+    free = added([rate for name, rate in rates.items() if not OPERATORS[name].speaks])
+    return {
+        name: {
+            "role": role,
+            **rate.to_record(),
+            "acceptance": share(rate.accepted, rate.tried),
+            "child_better": share(rate.better, rate.evaluated),
+            "advantage": advantage(rate, free) if name in OPERATORS and OPERATORS[name].speaks else None,
+        }
+        for name, rate in {**rates, MODEL_FREE: free}.items()
+    }
+
+
+def percent(values: Sequence[float] | None, sign: str = "") -> str:
+    """Return a share and its interval for people."""
+    if values is None:
+        return ""
+    value, low, high = (f"{100 * value:{sign}.0f}" for value in values)
+    return f"{value} [{low}, {high}]"
+
+
+def markdown(measured: dict[str, dict[str, Any]]) -> str:
+    """Return the table of all operators; shares in percent."""
+    header = ("operator", "role", "tried", "stood in for", "accepted", "child better", "more often than model-free")
+    rows = [
+        (
+            name,
+            row["role"],
+            str(row["tried"]),
+            str(row["fallback"]),
+            percent(row["acceptance"]),
+            percent(row["child_better"]),
+            percent(row["advantage"], "+"),
+        )
+        for of_role in measured.values()
+        for name, row in of_role.items()
+    ]
+    return markdown_table(header, rows)
+
+
+def main() -> None:
+    """Measure, print, write results/operators.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one seed and generation; writes operators-quick.json")
+    parser.add_argument("--seeds", type=int, default=2, help=f"how many, from {FIRST_SEED}")
+    arguments = parser.parse_args()
+    seeds = range(FIRST_SEED, FIRST_SEED + (1 if arguments.quick else arguments.seeds))
+    evaluations = FOUNDERS + OFFSPRING * (1 if arguments.quick else GENERATIONS)
+    folder = folder_of_this_code()
+    write_data(folder)
+    measured = {}
+    for role in STRATEGY:
+        runs = [measure(folder, role, seed, evaluations) for seed in seeds]
+        measured[role] = summary(role, {name: added([run[name] for run in runs]) for name in runs[0]})
+    record = {
+        **setting("python -m benchmarks.operators"),
+        "seeds": list(seeds),
+        "dev_items": DEV,
+        "evaluations": evaluations,
+        "measured": measured,
+    }
+    path = write_result("operators-quick" if arguments.quick else "operators", record)
+    print(markdown(measured))
+    print(f"Written to {path.name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""Operators that let the model rewrite instructions; demonstrations and all else come from the first parent.
+
+- Resampling: APE (Zhou 2022, https://arxiv.org/abs/2211.01910).
+- Genetic algorithm and differential evolution: EvoPrompt (Guo 2023, https://arxiv.org/abs/2309.08532).
+- Criticism: ProTeGi (Pryzant 2023, https://arxiv.org/abs/2305.03495), one criticism and one rewriting a child and no
+  beam search.
+
+These papers hand a large model all steps of an operator as one order. A small one loses the thread, so here every
+step is a request of its own (see :mod:`evolm.operators.patterns`), all families' in one batch. An answer that is
+refused ends the conversation: the operator then has nothing to offer for that family.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from evolm.genomes import PromptGenome
+from evolm.models import Decoding, Request
+from evolm.operators.base import Family, VariationContext
+from evolm.operators.patterns import (
+    COMBINE,
+    CRITICISE,
+    IMPROVE,
+    REWORD,
+    Pattern,
+    cleaned,
+    one_line,
+    refusal,
+    words,
+)
+from evolm.operators.prompt import PHRASES, pieces
+from evolm.scorers import Scoring, written
+from evolm.tasks import Item
+from evolm.tasks.text_metrics import exact_match
+from evolm.wording import headline
+
+TEMPERATURE, TOP_P = 0.6, 0.9
+MOST_TOKENS = 128  # of an instruction that the model writes
+REASON_TOKENS = 40  # of its criticism
+TRIED, SHOWN = 8, 2  # train items that a criticised prompt is tried on, and failures among them that are shown
+ITEM_CHARS = 160  # of a failure's text
+
+Value = TypeVar("Value")
+Steps: TypeAlias = Generator[Sequence[Request], list[Any], Value]
+
+
+def line(
+    context: VariationContext, pattern: Pattern, *texts: str, known: Sequence[str] = (), room: int = 0
+) -> Steps[str]:
+    """Let the model continue a pattern by one line.
+
+    Args:
+        context: draws the sample's number.
+        pattern: what is continued.
+        texts: for the places of its case, one line each.
+        known: instructions that the line must not repeat.
+        room: most tokens of the line; 0 = in proportion to the texts.
+
+    Returns:
+        The line, or ``""`` where it was refused.
+    """
+    room = room or min(2 * context.space.count_tokens(" ".join(texts)) + 16, MOST_TOKENS)
+    decoding = Decoding(room, ("\n",), TEMPERATURE, TOP_P, sample=int(context.rng.integers(2**31)))
+    [answer] = yield [pattern.request(texts, decoding)]
+    text = cleaned(answer.text)
+    return "" if refusal(text, answer.finished, pattern, texts, known) else text
+
+
+def paraphrase(context: VariationContext, genome: PromptGenome) -> Steps[PromptGenome | None]:
+    """Let the model say the instruction in other words."""
+    ours = one_line(genome.instruction)
+    if not ours:
+        return None
+    text = yield from line(context, REWORD, ours, known=_known(context, ours))
+    return _child(context, genome, text)
+
+
+def evoprompt_ga(context: VariationContext, first: PromptGenome, second: PromptGenome) -> Steps[PromptGenome | None]:
+    """Let the model join two instructions into one, and say that in other words."""
+    ours, theirs = one_line(first.instruction), one_line(second.instruction)
+    if not ours or not theirs or words(ours) == words(theirs):
+        return None
+    both = yield from line(context, COMBINE, ours, theirs)
+    if not both:
+        return None
+    text = yield from line(context, REWORD, both, known=_known(context, ours, theirs))
+    return _child(context, first, text)
+
+
+def evoprompt_de(context: VariationContext, first: PromptGenome, second: PromptGenome) -> Steps[PromptGenome | None]:
+    """Let the model reword what sets two instructions apart, join it to the best one, and that to the first.
+
+    As in the paper, but that one of the two donors is the second parent, and that how they differ is found without
+    the model.
+    """
+    ours, theirs = one_line(first.instruction), one_line(second.instruction)
+    held = [text for text in _held(context) if text]
+    differences = [differing(theirs, text) for text in held if words(text) != words(ours)]
+    differences = [text for text in differences if text]
+    if not ours or not theirs or not differences:
+        return None
+    mutated = yield from line(context, REWORD, differences[context.rng.integers(len(differences))])
+    if not mutated:
+        return None
+    improved = yield from line(context, COMBINE, held[0], mutated)
+    if not improved:
+        return None
+    text = yield from line(context, COMBINE, ours, improved, known=_known(context, ours, theirs))
+    return _child(context, first, text)
+
+
+def language_feedback(context: VariationContext, genome: PromptGenome) -> Steps[PromptGenome | None]:
+    """Show the model train items that the prompt gets wrong; let it say why, then mend the instruction."""
+    assert context.voice is not None
+    ours, demonstrated = one_line(genome.instruction), {demo.item for demo in genome.demonstrations}
+    items = [item for item in context.voice.train if item.digest not in demonstrated]
+    if not ours or not items:
+        return None
+    drawn = context.rng.choice(len(items), size=min(TRIED, len(items)), replace=False)
+    failures = yield from _failures(context.voice.scoring, genome, [items[i] for i in drawn])
+    if not failures:
+        return None
+    reason = yield from line(context, CRITICISE, ours, ".\n".join(failures[:SHOWN]), room=REASON_TOKENS)
+    if not reason:
+        return None
+    text = yield from line(context, IMPROVE, ours, reason[0].upper() + reason[1:], known=_known(context, ours))
+    return _child(context, genome, text)
+
+
+def differing(first: str, second: str) -> str:
+    """Return the phrases that only the first text has, or else those that only the second has; maybe none."""
+    ours, theirs = ({words(piece): piece for piece in pieces(text, PHRASES)} for text in (first, second))
+    only = [piece for key, piece in ours.items() if key not in theirs]
+    return " ".join(only or [piece for key, piece in theirs.items() if key not in ours])
+
+
+def _failures(scoring: Scoring, genome: PromptGenome, items: Sequence[Item]) -> Steps[list[str]]:
+    """Let the prompt answer items; return a sentence on each that it gets wrong, in their order."""
+    if scoring.labels is None:
+        answers = yield from written(scoring, genome, items)
+    else:
+        logprobs = yield from scoring.labels.ask(genome, items)
+        options = map(scoring.task.options_of, items)
+        answers = tuple(
+            genome.word(known[best]) for known, best in zip(options, logprobs.argmax(axis=1), strict=True)
+        )
+    right = [genome.word(item.gold or "") for item in items]
+    return [
+        f'Wrong: "{_excerpt(item)}" was answered "{one_line(answer)}". The right answer is "{one_line(gold)}"'
+        for item, answer, gold in zip(items, answers, right, strict=True)
+        if not exact_match(answer, gold)
+    ]
+
+
+def _excerpt(item: Item) -> str:
+    text = one_line(" ".join(item.fields.values()))
+    return text if len(text) <= ITEM_CHARS else f"{text[:ITEM_CHARS]}…"
+
+
+def _held(context: VariationContext) -> list[str]:
+    """Instructions that the strategy holds, the best first."""
+    return [one_line(individual.genome.instruction) for individual in context.population]
+
+
+def _known(context: VariationContext, *parents: str) -> list[str]:
+    """Instructions that a child must not repeat."""
+    return [*parents, *_held(context)]
+
+
+def _child(context: VariationContext, parent: PromptGenome, text: str) -> PromptGenome | None:
+    """The parent with another instruction; None where that is empty or outside the space."""
+    child = replace(parent, instruction=text)
+    return None if not text or context.space.outside(child) else child
+
+
+@dataclass(frozen=True)
+class LanguageOperator:
+    """An operator that talks with the model: ``conversation(context, *genomes) -> genome or None``."""
+
+    name: str
+    role: Literal["mutation", "crossover"]
+    conversation: Callable[..., Steps[PromptGenome | None]]
+    weight: float = 0.0
+    needs_gold: bool = False
+    genome: str = PromptGenome.kind
+    speaks: bool = True
+
+    @property
+    def summary(self) -> str:
+        """First line of the conversation's docstring."""
+        return headline(self.conversation.__doc__)
+
+    def vary(self, families: Sequence[Family], context: VariationContext) -> list[Any | None]:
+        """Hold all families' conversations side by side; there is none without a voice or a free instruction."""
+        arity = 2 if self.role == "crossover" else 1
+        conversations = [self.conversation(context, *(p.genome for p in family[:arity])) for family in families]
+        if context.voice is None or not context.space.instruction:
+            return [None] * len(families)
+        return context.voice.converse(conversations)
+
+
+LANGUAGE_OPERATORS = [
+    LanguageOperator("paraphrase", "mutation", paraphrase),
+    LanguageOperator("language_feedback", "mutation", language_feedback, needs_gold=True),
+    LanguageOperator("evoprompt_ga", "crossover", evoprompt_ga),
+    LanguageOperator("evoprompt_de", "crossover", evoprompt_de),
+]
