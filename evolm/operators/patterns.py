@@ -1,9 +1,9 @@
 """What the model is shown to make it write an instruction, and what is taken of its answer.
 
 A *pattern* is a document of solved examples that breaks off where the answer begins. It goes to the model as plain
-text: a small model continues a document better than it follows orders. (In trials on a dozen instructions, half as
-many answers of SmolLM2-135M-Instruct could be taken for three of the four language operators where the same pattern
-came in its chat template.)
+text, whether or not the campaign's prompts use the chat template: a small model continues a document better than it
+follows orders. (In a trial of all four language operators on seven instructions, three times each, what
+SmolLM2-135M-Instruct wrote could be taken for 60 of 84 children; asked through its chat template, for 47.)
 """
 
 from __future__ import annotations
