@@ -2,11 +2,14 @@
 
     python -m benchmarks.operators [--quick] [--seeds 2]
 
-Campaigns of the sms-spam population, for every seed one of mutations and one of crossovers, in which each child is
-made by a single operator: with equal chances one of the two language operators or any of the model-free ones, these
-in proportion to their default weights. Fitness is measured on dev rows of the demo's own split; its validation and
-test rows are left out of the data, so nothing is decided on them. A run that was interrupted goes on; runs of other
-code are not looked at.
+Campaigns of the sms-spam population, for every seed one of mutations and one of crossovers, each of one generation of
+founders' children (so that many texts grow side by side). A child is made by a single operator: with equal chances
+one of the two language operators or any of the model-free ones, these in proportion to their default weights. Where
+a language operator has nothing to offer, because an instruction is empty or what it wrote was refused, a model-free
+one stands in and has the credit.
+
+Fitness is measured on dev rows of the demo's own split; its validation and test rows are left out of the data, so
+nothing is decided on them. A run that was interrupted goes on, a finished one is read; runs of other code are not.
 """
 
 from __future__ import annotations
@@ -36,18 +39,18 @@ POPULATION = Path(__file__).parents[1] / "populations" / "sms-spam"
 RUNS = Path("runs") / "benchmarks" / "operators"
 FIRST_SEED = 100
 DEV = 40  # items
-FOUNDERS, OFFSPRING, GENERATIONS = 12, 24, 2  # offspring a generation: many texts grow side by side
-STRATEGY = {  # every child by one operator
-    "mutation": {"offspring": OFFSPRING, "crossover_prob": 0.0, "mutation_prob": 1.0},
-    "crossover": {"offspring": OFFSPRING, "crossover_prob": 1.0, "mutation_prob": 0.0},
+FOUNDERS, CHILDREN = 12, 28
+PROBABILITIES = {  # every child by one operator
+    "mutation": {"crossover_prob": 0.0, "mutation_prob": 1.0},
+    "crossover": {"crossover_prob": 1.0, "mutation_prob": 0.0},
 }
 MODEL_FREE = "all model-free"
 
 
 def folder_of_this_code() -> Path:
-    """Return a folder for runs, named by evolm's source: what other code measured is not taken for this code's."""
+    """Return a folder for runs, named by all source: what other code measured is not taken for this code's."""
     digest = hashlib.sha256()
-    for path in sorted(Path(evolm.__file__).parent.rglob("*.py")):
+    for path in (Path(__file__), *sorted(Path(evolm.__file__).parent.rglob("*.py"))):
         digest.update(path.read_bytes())
     return RUNS / digest.hexdigest()[:12]
 
@@ -63,7 +66,7 @@ def write_data(folder: Path) -> None:
         pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False)
 
 
-def campaign(role: str, seed: int, evaluations: int) -> Campaign:
+def campaign(role: str, seed: int, children: int) -> Campaign:
     """Return the demo's campaign on those rows, with language operators of one role and without baselines."""
     model_free = sum(o.weight for o in OPERATORS.values() if o.role == role and not o.speaks)
     tables = load(POPULATION / "campaign.toml").model_dump(by_alias=True, mode="json")
@@ -72,20 +75,20 @@ def campaign(role: str, seed: int, evaluations: int) -> Campaign:
     changes = {
         "seed": seed,
         "task": {"data": {"train": "train.csv", "dev": "dev.csv"}},
-        "strategy": STRATEGY[role],
+        "strategy": {"offspring": children, **PROBABILITIES[role]},
         "operators": {o.name: model_free for o in OPERATORS.values() if o.role == role and o.speaks},
-        "budget": {"evaluations": evaluations},
+        "budget": {"evaluations": FOUNDERS + children},
         "baselines": {"random_search": False, "few_shot": False, "prior_corrected": False},
     }
     return validate(Campaign, overlay(tables, changes), "benchmarks.operators")
 
 
-def measure(folder: Path, role: str, seed: int, evaluations: int) -> dict[str, Rates]:
+def measure(folder: Path, role: str, seed: int, children: int) -> dict[str, Rates]:
     """Run a campaign, or what is left of it, and return its operators' rates."""
-    out = RunLayout(folder / f"{role}-{seed}-{evaluations}")
+    out = RunLayout(folder / f"{role}-{seed}-{children}")
     answers = folder / "answers.sqlite"
     if not out.journal.exists():
-        start_run(campaign(role, seed, evaluations), folder, out.directory, answers=answers)
+        start_run(campaign(role, seed, children), folder, out.directory, answers=answers)
     elif not out.result.exists():
         continue_run(out.directory, answers=answers)
     rates = next(entry["rates"] for entry in read_entries(out.journal) if entry["type"] == "operators")
@@ -97,23 +100,22 @@ def added(rates: Sequence[Rates]) -> Rates:
     return Rates(*(sum(getattr(rate, field.name) for rate in rates) for field in fields(Rates)))
 
 
-def share(part: int, whole: int) -> list[float]:
-    """Return a share and its 95 % interval (Wilson 1927); of nothing, anything."""
+def share(part: int, whole: int) -> list[float] | None:
+    """Return a share and its 95 % interval (Wilson 1927); None of nothing."""
     if not whole:
-        return [float("nan"), 0.0, 1.0]
+        return None
     interval = binomtest(part, whole).proportion_ci(0.95, "wilson")
     return [round(value, 4) for value in (part / whole, interval.low, interval.high)]
 
 
-def advantage(rates: Rates, others: Rates) -> list[float]:
+def advantage(rates: Rates, others: Rates) -> list[float] | None:
     """Return how much more often children are better than with others, and its 95 % interval (Newcombe 1998)."""
     if not rates.evaluated or not others.evaluated:
-        return [float("nan"), -1.0, 1.0]
+        return None
+    difference = rates.better / rates.evaluated - others.better / others.evaluated
     counts = (rates.better, rates.evaluated, others.better, others.evaluated)
-    low, high = confint_proportions_2indep(*counts, method="newcomb")
-    return [
-        round(float(v), 4) for v in (rates.better / rates.evaluated - others.better / others.evaluated, low, high)
-    ]
+    interval = confint_proportions_2indep(*counts, method="newcomb")
+    return [round(float(value), 4) for value in (difference, *interval)]
 
 
 def summary(role: str, rates: dict[str, Rates]) -> dict[str, Any]:
@@ -161,22 +163,25 @@ def markdown(measured: dict[str, dict[str, Any]]) -> str:
 def main() -> None:
     """Measure, print, write results/operators.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one seed and generation; writes operators-quick.json")
+    parser.add_argument(
+        "--quick", action="store_true", help="one seed, half the children; writes operators-quick.json"
+    )
     parser.add_argument("--seeds", type=int, default=2, help=f"how many, from {FIRST_SEED}")
     arguments = parser.parse_args()
     seeds = range(FIRST_SEED, FIRST_SEED + (1 if arguments.quick else arguments.seeds))
-    evaluations = FOUNDERS + OFFSPRING * (1 if arguments.quick else GENERATIONS)
+    children = CHILDREN // 2 if arguments.quick else CHILDREN
     folder = folder_of_this_code()
     write_data(folder)
     measured = {}
-    for role in STRATEGY:
-        runs = [measure(folder, role, seed, evaluations) for seed in seeds]
+    for role in PROBABILITIES:
+        runs = [measure(folder, role, seed, children) for seed in seeds]
         measured[role] = summary(role, {name: added([run[name] for run in runs]) for name in runs[0]})
     record = {
         **setting("python -m benchmarks.operators"),
         "seeds": list(seeds),
         "dev_items": DEV,
-        "evaluations": evaluations,
+        "founders": FOUNDERS,
+        "children": children,
         "measured": measured,
     }
     path = write_result("operators-quick" if arguments.quick else "operators", record)

@@ -80,9 +80,9 @@ def paraphrase(context: VariationContext, genome: PromptGenome) -> Steps[PromptG
 def evoprompt_ga(context: VariationContext, first: PromptGenome, second: PromptGenome) -> Steps[PromptGenome | None]:
     """Let the model join two instructions into one, and say that in other words."""
     ours, theirs = one_line(first.instruction), one_line(second.instruction)
-    if not ours or not theirs or words(ours) == words(theirs):
-        return None
-    both = yield from line(context, COMBINE, ours, theirs)
+    both = ours or theirs
+    if ours and theirs and words(ours) != words(theirs):
+        both = yield from line(context, COMBINE, ours, theirs)
     if not both:
         return None
     text = yield from line(context, REWORD, both, known=_known(context, ours, theirs))
@@ -96,18 +96,17 @@ def evoprompt_de(context: VariationContext, first: PromptGenome, second: PromptG
     the model.
     """
     ours, theirs = one_line(first.instruction), one_line(second.instruction)
-    held = [text for text in _held(context) if text]
+    held, known = [text for text in _held(context) if text], _known(context, ours, theirs)
     differences = [differing(theirs, text) for text in held if words(text) != words(ours)]
     differences = [text for text in differences if text]
-    if not ours or not theirs or not differences:
+    if not differences:
         return None
     mutated = yield from line(context, REWORD, differences[context.rng.integers(len(differences))])
     if not mutated:
         return None
-    improved = yield from line(context, COMBINE, held[0], mutated)
-    if not improved:
-        return None
-    text = yield from line(context, COMBINE, ours, improved, known=_known(context, ours, theirs))
+    text = yield from line(context, COMBINE, held[0], mutated, known=() if ours else known)
+    if ours and text:
+        text = yield from line(context, COMBINE, ours, text, known=known)
     return _child(context, first, text)
 
 

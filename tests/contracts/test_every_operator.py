@@ -171,6 +171,6 @@ def test_nothing_is_asked_where_there_is_nothing_to_gain(
     nothing = [None] * len(families)
     assert vary(name, families, voice=voice, space=toy_space(instruction=False)) == nothing
     assert vary(name, families, voice=None) == nothing
-    assert vary(name, [(Individual(0, PromptGenome("")),) * 2], voice=voice) == [None]
+    assert vary(name, [(Individual(0, PromptGenome("")),) * 2], voice=voice, population=()) == [None]
     assert vary(name, [], voice=voice) == []
     assert engine.usage.requests == voice.spent() == 0

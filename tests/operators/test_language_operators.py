@@ -235,9 +235,22 @@ def test_a_refused_step_ends_the_conversation(space: PromptSpace) -> None:
     assert held(language.evoprompt_de(around, FIRST, SECOND), "Say so, please.", "{ }")[1] is None
 
 
-def test_two_instructions_that_say_the_same_are_not_crossed(space: PromptSpace) -> None:
-    assert held(language.evoprompt_ga(context(space), FIRST, PromptGenome("is it spam, or ham")))[1] is None
-    assert held(language.evoprompt_ga(context(space), FIRST, PromptGenome("")))[1] is None
+@pytest.mark.parametrize(
+    ("ours", "theirs", "both"),
+    [
+        ("Is it spam?", "", "Is it spam?"),
+        ("", "Is it spam?", "Is it spam?"),
+        ("Is it spam?", "is it spam", "Is it spam?"),
+    ],
+)
+def test_where_there_is_nothing_to_join_the_genetic_algorithm_rewords(
+    ours: str, theirs: str, both: str, space: PromptSpace
+) -> None:
+    conversation = language.evoprompt_ga(context(space), PromptGenome(ours), PromptGenome(theirs))
+    ((reword,),), child = held(conversation, "Say whether it is spam.")
+    assert reword.item == REWORD.case.format(both)
+    assert child == PromptGenome("Say whether it is spam.")
+    assert held(language.evoprompt_ga(context(space), PromptGenome(""), PromptGenome("")))[1] is None
 
 
 def test_differential_evolution_moves_the_best_by_a_difference_and_joins_it_to_the_first(space: PromptSpace) -> None:
@@ -249,6 +262,14 @@ def test_differential_evolution_moves_the_best_by_a_difference_and_joins_it_to_t
     assert improve.item == COMBINE.case.format("Best of all.", replies[0])
     assert join.item == COMBINE.case.format(FIRST.instruction, replies[1])
     assert held(language.evoprompt_de(around, FIRST, SECOND), *replies)[1] == replace(FIRST, instruction=replies[2])
+
+
+def test_what_differential_evolution_would_join_to_nothing_is_the_child(space: PromptSpace) -> None:
+    first = rich(PromptGenome(""), space)
+    around = context(space, "Best of all.", SECOND.instruction)
+    replies = "Call it spam.", "Best of all, call it spam."
+    assert held(language.evoprompt_de(around, first, SECOND), *replies)[1] == replace(first, instruction=replies[1])
+    assert held(language.evoprompt_de(around, first, SECOND), "Call it spam.", "Best of all!")[1] is None
 
 
 @pytest.mark.parametrize("population", [(), ("",), (FIRST.instruction, SECOND.instruction)])
