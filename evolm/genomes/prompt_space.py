@@ -131,9 +131,9 @@ class PromptSpace:
         """Read a founder, written by hand or taken from a run.
 
         Args:
-            record: ``instruction``; ``demonstrations`` as a number to draw, or a list of ``{"item": digest}``
-                (a train item) or ``{"fields": {...}, "label": ...}``, with ``options`` where items have their own;
-                ``verbalizers``; ``calibrated``.
+            record: ``instruction``; ``demonstrations`` as a number to draw (fewer are shown where these are too
+                long), or a list of ``{"item": digest}`` (a train item) or ``{"fields": {...}, "label": ...}``, with
+                ``options`` where items have their own; ``verbalizers``; ``calibrated``.
             rng: for demonstrations to draw.
             where: what messages call this founder.
 
@@ -149,6 +149,8 @@ class PromptSpace:
         pairs = tuple(sorted((k, v) for k, v in words.items() if k != v))
         calibrated = record.get("calibrated", False)
         genome = PromptGenome(record.get("instruction", "").strip(), shown, pairs, calibrated=calibrated)
+        if isinstance(wanted, int) and wanted <= self.demonstrations[1]:
+            genome = self.shortened(genome)  # chance drew long ones
         if reason := self.outside(genome):
             raise GenomeError(f"{where}: {reason}")
         return genome

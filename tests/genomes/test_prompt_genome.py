@@ -247,3 +247,14 @@ def test_a_founder_of_another_kind_of_task_brings_options_or_a_target(toy_space:
         space.founder({"demonstrations": [{**shown, "options": ["Tom", "Spike"]}]}, rng, "f:1")
     with pytest.raises(GenomeError, match="label is ' ', expected a text"):
         space.founder({"demonstrations": [{**shown, "label": " "}]}, rng, "f:1")
+
+
+def test_a_founder_shows_fewer_demonstrations_where_those_drawn_are_too_long(
+    toy_space: Callable[..., PromptSpace],
+) -> None:
+    space = toy_space(max_tokens=20)
+    founder = space.founder({"instruction": "Spam?", "demonstrations": 4}, np.random.default_rng(0), "here")
+    assert 0 < len(founder.demonstrations) < 4
+    assert not space.outside(founder)
+    with pytest.raises(GenomeError, match="expected at most 20"):
+        space.founder({"instruction": "word " * 50, "demonstrations": 4}, np.random.default_rng(0), "here")
