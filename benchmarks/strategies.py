@@ -30,17 +30,17 @@ POPULATIONS = ("sms-spam", "trec-questions", "commonsense-choice")
 STRATEGIES = ("random_search", "genetic", "hill_climb")  # the first one is what the others are compared with
 SEEDS = range(5)
 FIRST_TUNING_SEED = 100
-EVALUATIONS = 48
+EVALUATIONS = 36
 COLORS = {"genetic": EVOLUTION, "hill_climb": INK, "random_search": RANDOM}
 
 # The same for all strategies: no baseline that costs evaluations, and splits that keep a cell to a minute or two.
 SETTINGS: dict[str, Any] = {"budget": {"evaluations": EVALUATIONS}, "baselines": {"few_shot": False}}
-SPLITS = {"sms-spam": {"test": 400}, "trec-questions": {"test": 400}, "commonsense-choice": {"test": 400}}
+SPLIT = {"dev": 48, "validation": 48, "test": 400}
 
 
 def sweep_of(population: str, seeds: Sequence[int], out: Path) -> Sweep:
     """Return the runs of one population."""
-    overrides = {**SETTINGS, "task": {"split": SPLITS[population]}}
+    overrides = {**SETTINGS, "task": {"split": SPLIT}}
     return plan_sweep(find_population(population), out / population, strategy_variants(STRATEGIES), seeds, overrides)
 
 

@@ -16,8 +16,8 @@ from evolm.strategies.base import Strategy
 
 
 class HillClimbParams(Section):
-    neighbours: int = Field(8, ge=1, description="mutants tried at a time")
-    patience: int = Field(3, ge=1, description="steps without improvement before a restart")
+    neighbours: int = Field(6, ge=1, description="mutants tried at a time")
+    patience: int = Field(2, ge=1, description="steps without improvement before a restart")
 
 
 class HillClimb(Strategy):
