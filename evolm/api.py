@@ -114,24 +114,30 @@ class Result:
         use: str = "best",
         without_examples: bool = False,
         copy: bool = False,
+        base: str | None = None,
     ) -> Path:
         """Write a new folder to take home and return it.
 
         Args:
             path: the folder; its parents are made where they are missing.
-            to: ``"prompt"`` = the best prompt, for ``evolm predict`` and ``evolm score``; ``"population"`` = the best
-                prompts as a founding population, for ``evolm run`` and ``warm_start``.
+            to: ``"prompt"`` = the best prompt, for ``evolm predict`` and ``evolm score``; ``"peft"`` = its delta as
+                an adapter for PEFT; ``"merged"`` = a model with the delta in its weights; ``"population"`` = the best
+                as a founding population, for ``evolm run`` and ``warm_start``.
             use: which prompt: ``"best"``, or a baseline such as ``"founder"``.
             without_examples: leave out demonstrations, which are rows of the data. A prompt is then another one than
                 was scored. A population keeps hashes of rows, so that it is not tested on what it knows; its README
                 says what they reveal.
             copy: copy the campaign's rows into the population, as one of a temporary run needs.
+            base: with ``"peft"``: another copy of the model, a folder or a hub id, that the adapter is for; where it
+                is on this machine, the adapter is scored on it.
 
         Raises:
             ConfigError: if these contradict each other.
             RunError: if something lies there already.
         """
-        exporting.export(self.directory, Path(path), to, use=use, without_examples=without_examples, copy=copy)
+        exporting.export(
+            self.directory, Path(path), to, use=use, without_examples=without_examples, copy=copy, base=base
+        )
         return Path(path)
 
     def __repr__(self) -> str:

@@ -310,9 +310,20 @@ def export(
     place: PromptArgument,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; a new one.")],
     to: Annotated[
-        str, typer.Option(help="prompt = for predict and score; population = the run's best, for evolm run.")
+        str,
+        typer.Option(
+            help="prompt = for predict and score; peft = the delta as an adapter for PEFT; merged = a model with the "
+            "delta in its weights; population = the run's best, for evolm run."
+        ),
     ] = "prompt",
     use: UseOption = "best",
+    base: Annotated[
+        str | None,
+        typer.Option(
+            help="With --to peft: another copy of the run's model, a folder or a hub id, that the adapter is for; "
+            "where it is on this machine, the adapter is scored on it."
+        ),
+    ] = None,
     without_examples: Annotated[
         bool,
         typer.Option(
@@ -323,11 +334,11 @@ def export(
     ] = False,
     copy: Annotated[bool, typer.Option("--copy", help="Copy the run's rows into the population.")] = False,
 ) -> None:
-    """Take a run's prompt home, or its best prompts as a founding population."""
+    """Take a run's prompt or delta home, or its best as a founding population."""
     from evolm.campaign import exporting
 
     with one_sentence():
-        said = exporting.export(place, out, to, use=use, without_examples=without_examples, copy=copy)
+        said = exporting.export(place, out, to, use=use, without_examples=without_examples, copy=copy, base=base)
     for sentence in said:
         Console().print(Text(sentence), soft_wrap=True)
 

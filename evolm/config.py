@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from evolm.errors import ConfigError, nearest
 
@@ -137,8 +137,37 @@ class PromptSpaceSection(Section):
     max_tokens: int = Field(600, gt=0, description="longest prompt, item excluded")
 
 
+class DeltaSpaceSection(Section):
+    encoding: str = Field("subspace", description="lowrank | subspace | scales | singular")
+    layers: str | list[int] = Field("last:3", description="all | last:N | first:N | indices")
+    target_modules: list[str] = Field(
+        ["q_proj", "v_proj"], description="last parts of modules' names, as PEFT has them; or all-linear"
+    )
+    rank: int = Field(1, ge=1, description="of low-rank changes; of singular, how many singular values")
+    dimension: int = Field(48, ge=1, description="genes of subspace; the other encodings have their own number")
+    sigma: float = Field(0.1, gt=0, description="step size: genes are drawn and mutated in steps of about this size")
+    seed: int = Field(0, description="of everything random and fixed; never of the search")
+
+
 class SpaceSection(Section):
-    prompt: PromptSpaceSection = PromptSpaceSection()
+    prompt: PromptSpaceSection | None = Field(
+        default=None, description="what prompts may be; together with [space.delta], prompt and delta evolve as one"
+    )
+    delta: DeltaSpaceSection | None = Field(
+        default=None, description="changes of the weights; without [space.prompt] all run under the one founder"
+    )
+
+    @model_validator(mode="after")
+    def _prompts_where_nothing_is_said(self) -> SpaceSection:
+        """Evolve prompts unless the campaign says what else."""
+        if self.prompt is None and self.delta is None:
+            object.__setattr__(self, "prompt", PromptSpaceSection())
+        return self
+
+    @property
+    def prompts(self) -> PromptSpaceSection:
+        """What prompts may be, also where only deltas evolve: founders are prompts then too."""
+        return self.prompt or PromptSpaceSection()
 
 
 class GenerationSection(Section):
@@ -180,6 +209,9 @@ class BudgetSection(Section):
 
 class EvaluationSection(Section):
     n_jobs: int | Literal["auto"] = Field("auto", description="worker processes; auto = cores, 1 on a GPU")
+    trunk_mb: int = Field(
+        256, ge=0, description="memory of each worker for states that deltas share, in MB; 0 = share none"
+    )
 
 
 class BaselinesSection(Section):
@@ -216,7 +248,7 @@ class Campaign(Section):
 
     def to_toml(self) -> str:
         """Return the file that reads back as this campaign."""
-        return tomli_w.dumps(self.model_dump(by_alias=True, mode="json"))
+        return tomli_w.dumps(self.model_dump(by_alias=True, mode="json", exclude_none=True))
 
 
 AnySection = TypeVar("AnySection", bound=BaseModel)

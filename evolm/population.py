@@ -81,13 +81,13 @@ class Individual:
         return self.fitness.valid and self.parent_fitness is not None and self.fitness.values > self.parent_fitness
 
     def to_record(self) -> dict[str, Any]:
-        """Return what the journal keeps: JSON values, no per-item scores."""
+        """Return what the journal keeps: JSON values, no per-item scores and no arrays of the genome."""
         return {
             "id": self.id,
             "generation": self.generation,
             "parents": list(self.parents),
             "operators": list(self.operators),
-            "genome": self.genome.to_record(),
+            "genome": self.genome.summary(),
             "digest": self.digest,
             "status": self.status,
             "reason": self.reason or None,
@@ -99,7 +99,8 @@ class Individual:
     def state_dict(self) -> dict[str, Any]:
         """Return everything, as JSON values and arrays."""
         parent = None if self.parent_fitness is None else list(self.parent_fitness)
-        return {**self.to_record(), "parent_fitness": parent, "cases": self.cases}
+        genome = self.genome.to_record()
+        return {**self.to_record(), "genome": genome, "parent_fitness": parent, "cases": self.cases}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Individual:

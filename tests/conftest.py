@@ -17,6 +17,8 @@ Everything costly is session-scoped, built once and never changed by a test:
   counted as words;
 - ``toy_space(**changes)``: a ``PromptSpace`` over that task, tokens counted as words; ``changes`` replace its
   attributes;
+- ``toy_deltas(**settings)``: a ``DeltaSpace`` over ``tiny_model("float32")``, by default six genes (``subspace``)
+  that change ``q_proj`` and ``v_proj`` of the last layer; ``settings`` are those of ``DeltaSettings``;
 - ``TableScorer``: the fake, a class (see its docstring).
 
 ``EVOLM_CACHE`` points to a temporary folder for the whole session, but in tests marked ``real_model``, which
@@ -43,7 +45,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from evolm.config import TaskSection, TemplateSection
-from evolm.genomes import PromptSpace
+from evolm.genomes import DeltaSettings, DeltaSpace, PromptSpace
 from evolm.models import Decoding, LanguageModel, PreparedModel, prepare
 from evolm.population import Individual
 from evolm.scorers import Dialogue, Evaluation, LabelProbabilities, Scoring, Weighted
@@ -263,6 +265,17 @@ def toy_space(toy_task: Task) -> Callable[..., PromptSpace]:
         return PromptSpace(**{**settings, **changes})
 
     return space
+
+
+@pytest.fixture(scope="session")
+def toy_deltas(tiny_model: Callable[..., LanguageModel]) -> Callable[..., DeltaSpace]:
+    """Return ``deltas(**settings)``."""
+
+    def deltas(**settings: Any) -> DeltaSpace:
+        small: dict[str, Any] = {"layers": "last:1", "target_modules": ("q_proj", "v_proj"), "dimension": 6}
+        return DeltaSpace.of(tiny_model("float32"), DeltaSettings(**{**small, **settings}))
+
+    return deltas
 
 
 @pytest.fixture(scope="session")

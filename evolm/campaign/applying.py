@@ -6,6 +6,7 @@ an exported folder, or on its own.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,9 +23,10 @@ from evolm.campaign.scored import Score, reasons
 from evolm.config import Campaign, TaskSection
 from evolm.errors import ConfigError, ContextExceeded, DataError, RunError
 from evolm.evaluation.engine import Engine
+from evolm.export.delta import DELTA_FILE, read_delta
 from evolm.export.prompt import FILE, best_files, pretty
-from evolm.genomes import from_record
-from evolm.models import LanguageModel, prepare
+from evolm.genomes import AsTheyAre, DeltaGenome, HybridGenome, from_record
+from evolm.models import LanguageModel, PreparedModel, prepare
 from evolm.scorers import Dialogue, Evaluation, Scoring, written
 from evolm.scorers.likelihood import about_labels
 from evolm.storage import AnswerStore
@@ -62,8 +64,11 @@ class SavedPrompt:
         use: which prompt of a run.
 
     Attributes:
+        path: its ``prompt.json``.
+        left_out: demonstrations that it showed when it was scored.
         genome: the prompt.
         config: what its campaign says about reading rows, templates and answers.
+        space, delta: how the model is changed for it; None where it is not.
         seen: content keys of what its run selected on or learned from; None where no run is around.
 
     Raises:
@@ -74,6 +79,8 @@ class SavedPrompt:
     def __init__(self, place: Path, n_jobs: int | str = 1, use: str = "best") -> None:
         path = find_prompt(place, use)
         record = SavedRecord.read(path)
+        self.path = path
+        self.left_out = record.left_out
         self.genome = from_record(record.genome)
         self.config = record.campaign(str(path))
         self.seen = seen_by_run(path)
@@ -85,6 +92,11 @@ class SavedPrompt:
                 f"found {prepared.fingerprint[:16]}"
             )
         self.model = LanguageModel(prepared, section.chat_template)
+        self.space: Any = None
+        self.delta: DeltaGenome | None = None
+        if record.delta is not None:
+            self.space, self.delta = read_delta(path.with_name(DELTA_FILE), self.model)
+        self.change = self.space.delta(self.delta) if self.space else None
         self.engine = Engine(self.model, AnswerStore(":memory:"), jobs(n_jobs, self.model))
 
     def predict(self, source: str | pd.DataFrame, root: Path = Path()) -> pd.DataFrame:
@@ -122,19 +134,44 @@ class SavedPrompt:
         answered = self._answer(items, gold=True)
         return Score.of(answered.task, answered.evaluation, answered.left_out, self.seen)
 
-    def files(self, without_examples: bool = False) -> dict[str, str]:
-        """Return the files of the prompt's folder: name -> content.
+    def score_items(self, items: Sequence[Item]) -> Score:
+        """Return the prompt's score on items of a task, which have gold; see :meth:`score` for errors."""
+        answered = self._answer(items, gold=True)
+        return Score.of(answered.task, answered.evaluation, answered.left_out)
+
+    def over(self, prepared: PreparedModel, changed: bool = True) -> SavedPrompt:
+        """Return the prompt over another model, to be closed by the caller.
 
         Args:
-            without_examples: leave its demonstrations out; that is another prompt than the one that was scored, and
-                ``prompt.json`` says so.
+            prepared: the model.
+            changed: whether it is changed as this one is; its modules must be of the same shapes.
         """
-        shown = len(self.genome.demonstrations) if without_examples else 0
-        genome = replace(self.genome, demonstrations=()) if shown else self.genome
+        other = copy.copy(self)
+        names = {"name": prepared.name, "revision": "", "dtype": prepared.dtype}
+        section = self.config.model.model_copy(update=names)
+        other.config = self.config.model_copy(update={"model": section})
+        other.model = LanguageModel(prepared, section.chat_template)
+        other.engine = Engine(other.model, AnswerStore(":memory:"))
+        if not changed:
+            other.space = other.delta = other.change = None
+        return other
+
+    def without_examples(self) -> SavedPrompt:
+        """Return the prompt without demonstrations, over the same model: another one than was scored."""
+        other = copy.copy(self)
+        other.genome = replace(self.genome, demonstrations=())
+        other.left_out = self.left_out + len(self.genome.demonstrations)
+        return other
+
+    def files(self) -> dict[str, str | bytes]:
+        """Return the files of the prompt's folder: name -> content."""
         task = _task_of(self.config, (), gold=False)
-        labels = self._scoring(task).labels
-        files = best_files(genome, task, self.model, self.config, labels, self.engine.answer)
-        return files | ({FILE: pretty({**json.loads(files[FILE]), "left_out": shown})} if shown else {})
+        labels, ask = self._scoring(task).labels, self.engine.answer
+        evolved = HybridGenome(self.genome, self.delta) if self.delta else self.genome
+        files = best_files(evolved, self.space or AsTheyAre(), task, self.model, self.config, labels, ask)
+        if self.left_out:
+            files[FILE] = pretty({**json.loads(files[FILE]), "left_out": self.left_out})
+        return files
 
     def _scoring(self, task: Task) -> Scoring:
         words = {label: (self.genome.word(label),) for label in task.labels}
@@ -176,7 +213,8 @@ class SavedPrompt:
         requests = next(dialogue)
         while True:
             try:
-                requests = dialogue.send(self.engine.answer(requests))
+                asked = [replace(request, delta=self.change) for request in requests]
+                requests = dialogue.send(self.engine.answer(asked))
             except StopIteration as end:
                 return end.value
 

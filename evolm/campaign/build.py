@@ -21,9 +21,10 @@ from evolm.config import BudgetSection, Campaign, validate
 from evolm.errors import ConfigError, ContextExceeded, PermissionNeeded, nearest
 from evolm.evaluation.engine import Engine
 from evolm.evaluation.evaluator import Evaluator
-from evolm.genomes import PromptSpace
+from evolm.genomes import DeltaSpace, HybridSpace, PromptGenome, PromptSpace, deltas_of
+from evolm.genomes.delta_space import NO_PROMPT, settings_of
 from evolm.models import Decoding, LanguageModel, prepare
-from evolm.operators import OPERATORS, Operator, Voice
+from evolm.operators import OPERATORS, Operator, Voice, operators_for
 from evolm.scorers import DEFAULT_SCORERS, SCORERS, FunctionScorer, LabelProbabilities, Scorer, Scoring, Weighted
 from evolm.storage import AnswerStore
 from evolm.strategies import STRATEGIES, SearchSpace, Strategy
@@ -56,7 +57,7 @@ class Parts:
     engine: Engine
     evaluator: Evaluator
     scoring: Scoring
-    space: PromptSpace
+    space: Any
     founders: Founders
     permissions: Permissions = Permissions()
 
@@ -105,24 +106,28 @@ def build(
         trusted=permissions.trusted_data,
         frame=frame,
     )
-    chosen_operators(config.operators, PromptSpace.genome, task)
+    check_space(strategy_of(config.strategy, permissions)[0], config.strategy, kind_of(config), task)
+    chosen_operators(config.operators, kind_of(config), task)
     plans = scorer_plans(config, task, permissions, functions or {})
     section = config.model
     model = LanguageModel(
         prepare(section.name, revision=section.revision, dtype=section.dtype, device=section.device, root=root),
         section.chat_template,
+        config.evaluation.trunk_mb * 2**20,
     )
     words = allowed_words(config, task)
-    space = prompt_space(config, task, model, words)
-    scoring = scoring_of(config, task, model, words, space.tokens)
+    prompts = prompt_space(config, task, model, words)
+    scoring = scoring_of(config, task, model, words, prompts.tokens)
     scorers = {name: (make_scorer(kind, params, scoring), weight) for name, kind, params, weight in plans}
     check_gold(scorers, task)
-    founders = load_founders(config, task, space, root, permissions.data_roots, instructions, warm_starts)
-    space = with_instructions(space, founders.genomes)
+    deltas = delta_space(config, model)
+    founders = load_founders(config, task, prompts, root, permissions.data_roots, instructions, warm_starts, deltas)
+    space, founders = individuals(config, deltas, with_instructions(prompts, founders.prompts), founders)
     judge = make_judge(scoring)
     engine = Engine(model, AnswerStore(answers), jobs(config.evaluation.n_jobs, model))
-    evaluator = Evaluator(engine, task, scorers, judge, space.tokens, config.fitness.combine)
+    evaluator = Evaluator(engine, task, scorers, judge, space.tokens, config.fitness.combine, space.express)
     check_context(evaluator, founders)
+    check_trunk(evaluator, founders, space)
     return Parts(config, task, model, engine, evaluator, scoring, space, founders, permissions)
 
 
@@ -238,7 +243,7 @@ def chosen_operators(weights: Mapping[str, float], genome: str, task: Task) -> l
             raise ConfigError(f"operators.{name}: expected a weight of at least 0, found {weight}")
         if weight and OPERATORS[name].needs_gold and not (task.has_gold and task.train):
             raise ConfigError(f"operators.{name}: needs labelled train items, but the search has none")
-    mine = [(o, weights.get(o.name, o.weight)) for o in OPERATORS.values() if o.genome == genome]
+    mine = [(o, weights.get(o.name, o.weight)) for o in operators_for(genome)]
     chosen = [(operator, weight) for operator, weight in mine if weight > 0]
     if not any(operator.role == "mutation" for operator, _ in chosen):
         raise ConfigError("operators: expected at least one mutation with a weight above 0, found none")
@@ -274,7 +279,7 @@ def scorer_plans(
 
 def allowed_words(config: Campaign, task: Task) -> dict[str, tuple[str, ...]]:
     """Return label -> words that may stand for it, its own name first."""
-    choices = config.space.prompt.verbalizers
+    choices = config.space.prompts.verbalizers
     for label in choices:
         if label not in task.labels:
             raise ConfigError(
@@ -288,7 +293,7 @@ def prompt_space(
     config: Campaign, task: Task, model: LanguageModel, words: Mapping[str, tuple[str, ...]]
 ) -> PromptSpace:
     """Return the space of prompts that ``[space.prompt]`` describes."""
-    section = config.space.prompt
+    section = config.space.prompts
     fewest, most = section.demonstrations
     if not 0 <= fewest <= most:
         raise ConfigError(f"space.prompt.demonstrations: expected [fewest, most], found {[fewest, most]}")
@@ -315,6 +320,90 @@ def with_instructions(space: PromptSpace, founders: Sequence[Any]) -> PromptSpac
     return replace(space, instructions=pool or ("",))
 
 
+def kind_of(config: Campaign) -> str:
+    """Return the kind of genome that a campaign evolves."""
+    if config.space.delta is None:
+        return PromptSpace.genome
+    return DeltaSpace.genome if config.space.prompt is None else HybridSpace.genome
+
+
+def delta_space(config: Campaign, model: LanguageModel) -> DeltaSpace | None:
+    """Return the space of deltas that ``[space.delta]`` describes; None where the model stays as it is.
+
+    Raises:
+        ConfigError: if the model has no such modules, or the encoding cannot change them.
+    """
+    return DeltaSpace.of(model, settings_of(config.space.delta.model_dump())) if config.space.delta else None
+
+
+def individuals(
+    config: Campaign, deltas: DeltaSpace | None, prompts: PromptSpace, founders: Founders
+) -> tuple[PromptSpace | DeltaSpace | HybridSpace, Founders]:
+    """Return the space that a campaign searches, and its founders as genomes of that space.
+
+    Where deltas evolve alone, all run under one prompt, and that prompt as a founder is the unchanged model.
+
+    Raises:
+        ConfigError: if the founders have several prompts and one is needed.
+    """
+    if deltas is None:
+        return prompts, founders
+    deltas = deltas.under(NO_PROMPT, prompts)
+    if config.space.prompt is not None:
+        space = HybridSpace(prompts, deltas)
+        return space, founders.made_into(
+            [space.of_prompt(each) if isinstance(each, PromptGenome) else each for each in founders.given]
+        )
+    if founders.written:
+        founders = replace(founders, given=[next(prompt for prompt in founders.prompts if prompt.instruction)])
+    if len(founders.prompts) != 1:
+        raise ConfigError(
+            f"space.delta: deltas alone run under one prompt, found {len(founders.prompts)} founders with different "
+            "ones; name one (founders, --founder; --set founders=[] leaves those of a warm start), or add "
+            "[space.prompt] to evolve prompts and deltas together"
+        )
+    alone = deltas.under(founders.prompts[0])
+    return alone, founders.made_into(
+        [alone.zero() if isinstance(each, PromptGenome) else each.delta for each in founders.given]
+    )
+
+
+def check_space(strategy: type[Strategy], settings: Mapping[str, Any], genome: str, task: Task) -> None:
+    """Refuse a strategy that cannot search the campaign's space, or has nothing to learn from."""
+    if genome not in strategy.spaces:
+        able = listed(name for name, kind in STRATEGIES.items() if genome in kind.spaces)
+        raise ConfigError(
+            f"strategy {settings.get('name', 'genetic')!r} searches {listed(strategy.spaces)} genomes, found a space "
+            f"of {genome} genomes; for these there are {able}"
+        )
+    if strategy.learns and not task.demonstrable:
+        raise ConfigError(
+            f"strategy {settings.get('name')!r} learns from labelled train items, found none (task.split)"
+        )
+
+
+def check_trunk(evaluator: Evaluator, founders: Founders, space: Any) -> None:
+    """Refuse a memory limit for shared states that is too small for a single item.
+
+    Raises:
+        ConfigError: with the megabytes that the longest item needs.
+    """
+    model = evaluator.engine.model
+    deltas = deltas_of(space)
+    if deltas is None or not deltas.depth or not model.trunk_bytes:
+        return
+    width = int(model.config.get_text_config().hidden_size) * (2 if model.prepared.dtype == "bfloat16" else 4)
+    longest = max(evaluator.task.dev, key=lambda item: sum(map(len, item.fields.values())))
+    shown = evaluator.express(founders.genomes[0]).prompt
+    asked = evaluator.engine.tokenize(next(next(iter(evaluator.scorers.values()))[0].evaluate(shown, [longest])))
+    needed = max((len(request.context) * width for request in asked), default=0)
+    if needed > model.trunk_bytes:
+        raise ConfigError(
+            f"evaluation.trunk_mb: expected at least {-(-needed // 2**20)} for the longest item, found "
+            f"{model.trunk_bytes // 2**20}; 0 shares nothing"
+        )
+
+
 def check_context(evaluator: Evaluator, founders: Founders) -> None:
     """Refuse a founder that does not fit the model's context with the longest item it will meet.
 
@@ -328,6 +417,6 @@ def check_context(evaluator: Evaluator, founders: Founders) -> None:
     for founder in founders.genomes:
         for scorer in scorers:
             try:
-                evaluator.engine.tokenize(next(scorer.evaluate(founder, [longest])))
+                evaluator.engine.tokenize(next(scorer.evaluate(evaluator.express(founder).prompt, [longest])))
             except ContextExceeded as error:
                 raise ContextExceeded(f"founder {founders.names[founder.digest]}: {error}") from None

@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
+from evolm.campaign.founder_files import Placed, Record, Source, founder_record, read_lines
 from evolm.config import FILE_NAME, read_tables
-from evolm.errors import GenomeError, PermissionNeeded, nearest
+from evolm.errors import GenomeError, PermissionNeeded, RunError, nearest
+from evolm.genomes.delta_space import settings_of
 from evolm.location import locate
 from evolm.populations import shipped_populations
-from evolm.storage import RunLayout, read_entries
+from evolm.storage import GeneStore, RunLayout, read_entries
 
 FROM_A_RUN = 12  # founders that a run gives, its best
-SEEN = "seen"  # the only key of a line that says what the founders of a file have seen
 FROM = "from"  # key of a founder's record: where it comes from, if not from its file
 PLACES = "a file of founders, a run or a founding population"
-
-Record = dict[str, Any]
-Placed = tuple[Record, str]  # a founder's record, and where it stands
-
-
-@dataclass(frozen=True)
-class Source:
-    """Founders' records from one place, and the content keys of the items that their lineage has seen."""
-
-    records: list[Placed] = field(default_factory=list)
-    seen: frozenset[str] = frozenset()
-    name: str = ""
+MAIN = "main"  # the search that a run is about
 
 
 def find_source(name: str, root: Path = Path(), admitted: Sequence[Path] = (), trusted: bool = False) -> Path:
@@ -69,7 +59,7 @@ def read_source(path: Path, name: str) -> Source:
     elif (path / FILE_NAME).exists():
         source = _from_population(path, name)
     elif path.is_file():
-        source = _from_lines(path, name)
+        source = read_lines(path, name)
     else:
         raise GenomeError(
             f"{name}: expected a file of founders, a run or a founding population, found another folder"
@@ -79,29 +69,76 @@ def read_source(path: Path, name: str) -> Source:
     return source
 
 
-def best_of_run(layout: RunLayout, name: str) -> list[Placed]:
-    """Return every genome that a run's main search evaluated: the verdict's winner, its front, then the fittest.
+def best_of_run(layout: RunLayout, name: str) -> Iterator[Placed]:
+    """Yield every genome that a run's main search evaluated: the verdict's winner, its front, then the fittest.
+
+    A genome that changes the model comes with the prompt that it ran under; its vector is read when it comes up.
 
     Raises:
         GenomeError: if the run is damaged.
     """
+    damaged = f"{name}: expected a run that can be read"
     try:
         entries = list(read_entries(layout.journal))
         result = json.loads(layout.result.read_text()) if layout.result.exists() else {}
-        mine = [e for e in entries if e.get("type") == "individual" and e.get("search") == "main"]
+        mine = [e for e in entries if e.get("type") == "individual" and e.get("search") == MAIN]
         evaluated = {entry["id"]: entry for entry in mine if entry["fitness"]}
         winner = (result.get("best") or {}).get("id")
         front = {member["id"] for member in (result.get("front") or {}).get("members", ())}
         order = sorted(
             evaluated, key=lambda id: (id != winner, id not in front, [-f for f in evaluated[id]["fitness"]])
         )
-        return [(evaluated[id]["genome"], f"{name} #{id}") for id in order]
+        if not order:
+            return
+        vectors = _Vectors.of(layout, entries[0])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise GenomeError(f"{name}: expected a run that can be read: {type(error).__name__} {error}") from None
+        raise GenomeError(f"{damaged}: {type(error).__name__} {error}") from None
+    for id in order:
+        where = f"{name} #{id}"
+        try:
+            record = vectors.founder(evaluated[id]) if vectors else evaluated[id]["genome"]
+        except (KeyError, TypeError, AttributeError, RunError) as error:
+            raise GenomeError(f"{damaged}: the vector of {where}: {type(error).__name__} {error}") from None
+        yield record, where
+
+
+@dataclass(frozen=True)
+class _Vectors:
+    """The vectors of a run whose genomes change the model.
+
+    Attributes:
+        store: where they lie.
+        space: the identity of their space.
+        prompt: the prompt of deltas that evolve alone.
+    """
+
+    store: GeneStore
+    space: Record
+    prompt: Record
+
+    @classmethod
+    def of(cls, layout: RunLayout, head: Record) -> _Vectors | None:
+        """Return those of a run, by its journal's first entry; None where prompts evolved."""
+        if not head.get("space"):
+            return None
+        settings = settings_of(head["space"]).to_record()
+        identity = {**settings, "model": head["model"]["fingerprint"], "checksum": head["space"]["checksum"]}
+        (first, _), *_ = read_lines(layout.founders, layout.founders.name).records
+        prompt = {key: value for key, value in first.get("prompt", first).items() if key != FROM}
+        return cls(GeneStore(layout.genes), identity, prompt)
+
+    def founder(self, entry: Record) -> Record:
+        """Return the founder that a journal's individual makes; a prompt where it changes nothing."""
+        genome = entry["genome"]
+        prompt, delta = genome.get("prompt", self.prompt), genome.get("delta", genome)
+        if not delta["norm"]:
+            return prompt
+        genes = self.store.read(MAIN, entry["generation"])[entry["id"]]
+        return founder_record(prompt, {**delta, "genes": genes}, self.space)
 
 
 def _from_run(layout: RunLayout, name: str) -> Source:
-    return Source(best_of_run(layout, name)[:FROM_A_RUN], frozenset(layout.read_seen()), name)
+    return Source(list(islice(best_of_run(layout, name), FROM_A_RUN)), frozenset(layout.read_seen()), name)
 
 
 def _from_population(folder: Path, name: str) -> Source:
@@ -111,40 +148,3 @@ def _from_population(folder: Path, name: str) -> Source:
     sources = [read_source(place, place.name) for place in places]
     records = [record for source in sources for record in source.records]
     return Source(records, frozenset[str]().union(*(source.seen for source in sources)), name)
-
-
-def _from_lines(path: Path, name: str) -> Source:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise GenomeError(f"{name}: expected a file of founders: {error}") from None
-    records: list[Placed] = []
-    seen: set[str] = set()
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        where = f"{name}:{number}"
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise GenomeError(f"{where}: expected a JSON object: {error}") from None
-        if not isinstance(record, dict):
-            raise GenomeError(f"{where}: expected a JSON object, found {type(record).__name__}")
-        if record.keys() == {SEEN}:
-            seen |= _keys(record[SEEN], where)
-        else:
-            records.append((record, where))
-    return Source(records, frozenset(seen), name)
-
-
-def _keys(found: Any, where: str) -> set[str]:
-    if not isinstance(found, list) or not all(isinstance(key, str) for key in found):
-        raise GenomeError(f"{where}: {SEEN!r} must be a list of content keys, found {found!r:.60}")
-    return set(found)
-
-
-def founders_file(records: Iterable[Mapping[str, Any]], seen: Iterable[str] = ()) -> str:
-    """Return the JSONL text that :func:`read_source` reads back."""
-    keys = sorted(seen)
-    lines = [*([{SEEN: keys}] if keys else []), *records]
-    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)

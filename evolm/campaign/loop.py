@@ -28,9 +28,11 @@ from evolm.config import BudgetSection
 from evolm.errors import EvolmError, Interrupted, RunError, ScorerError
 from evolm.evaluation.engine import Usage
 from evolm.export import best_files
+from evolm.genomes import deltas_of
 from evolm.randomness import derive_seed
 from evolm.report import write_report
 from evolm.storage import (
+    GeneStore,
     Journal,
     RunLayout,
     read_checkpoint,
@@ -71,6 +73,7 @@ class Campaign:
                 parts.task.dev,
                 self.journal,
                 config.fitness.pick if config.fitness.combine == "pareto" else None,
+                GeneStore(layout.genes),
             )
             for name, table in settings.items()
         ]
@@ -152,6 +155,7 @@ class Campaign:
             "chat_template": parts.model.chat,
             "founders": len(parts.founders.genomes),
             "operators": {operator.name: weight for operator, weight in self.main.strategy.variation.operators},
+            "space": deltas.describe() if (deltas := deltas_of(parts.space)) else None,
             "budget": config.budget.model_dump(),
         }
 
@@ -184,7 +188,7 @@ class Campaign:
                 raise RunError(
                     f"{where}: {what} changed since the run began: expected {str(was)[:16]}, found {str(found)[:16]}"
                 )
-        for key in ("strategy", "scorers", "operators", "seed", "founders"):
+        for key in ("strategy", "scorers", "operators", "space", "seed", "founders"):
             if before.get(key) != head[key]:
                 raise RunError(
                     f"{where}: {key} changed since the run began: expected {before.get(key)}, found {head[key]}"
@@ -290,7 +294,7 @@ class Campaign:
         best = {
             "id": final.winner.id,
             "digest": final.winner.digest,
-            "genome": final.winner.genome.to_record(),
+            "genome": final.winner.genome.summary(),
         }
         return {
             "seed": self.parts.config.seed,
@@ -303,7 +307,7 @@ class Campaign:
             "claim": claim(test, self.parts.task.metric),
             "best": best,
             "front": self._front(),
-            "founder": {"id": founder.id, "digest": founder.digest, "genome": founder.genome.to_record()},
+            "founder": {"id": founder.id, "digest": founder.digest, "genome": founder.genome.summary()},
         }
 
     def _front(self) -> dict[str, Any] | None:
@@ -317,7 +321,7 @@ class Campaign:
                 "id": member.id,
                 "digest": member.digest,
                 "objectives": {name: member.measures[name] for name in names},
-                "genome": member.genome.to_record(),
+                "genome": member.genome.summary(),
             }
             for member in sorted(archive, key=lambda member: member.id)
         ]
@@ -339,7 +343,8 @@ class Campaign:
 
     def _write_prompt(self, genome: Any, folder: Path) -> None:
         parts = self.parts
-        files = best_files(genome, parts.task, parts.model, parts.config, parts.scoring.labels, parts.engine.answer)
+        labels, ask = parts.scoring.labels, parts.engine.answer
+        files = best_files(genome, parts.space, parts.task, parts.model, parts.config, labels, ask)
         for name, content in files.items():
             write_atomically(folder / name, content)
 

@@ -76,7 +76,9 @@ def _print_prompt(parts: Parts, console: Console) -> None:
 def _requests(parts: Parts) -> list[Request]:
     """What the task's own scorer asks first about the longest founder."""
     longest = max(parts.founders.genomes, key=parts.space.tokens)
-    return list(next(parts.evaluator.judge.evaluate(longest, parts.task.dev[:BATCH_ITEMS])))
+    return list(
+        next(parts.evaluator.judge.evaluate(parts.space.express(longest).prompt, parts.task.dev[:BATCH_ITEMS]))
+    )
 
 
 def _estimate(parts: Parts) -> Table:

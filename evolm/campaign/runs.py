@@ -13,11 +13,12 @@ import pandas as pd
 
 from evolm import config as configuration
 from evolm.campaign.build import Parts, Permissions, build
-from evolm.campaign.founder_sources import founders_file
+from evolm.campaign.founder_files import founders_files
 from evolm.campaign.loop import Campaign
 from evolm.campaign.observers import Observer
 from evolm.config import BudgetSection
 from evolm.errors import ConfigError, nearest
+from evolm.genomes import deltas_of
 from evolm.location import locate
 from evolm.storage import AnswerStore, RunLayout, write_atomically
 from evolm.tasks import SPLITS
@@ -118,7 +119,9 @@ def start_run(
     with layout.lock():
         layout.begin()
         layout.clear_scratch()
-        write_atomically(layout.founders, founders_file(parts.founders.records(), parts.founders.seen))
+        records = parts.founders.records(deltas_of(parts.space))
+        for name, content in founders_files(records, parts.founders.seen).items():
+            write_atomically(layout.directory / name, content)
         keys = {split: [item.content_key for item in getattr(parts.task, split)] for split in SPLITS}
         write_atomically(layout.items, json.dumps({**keys, "inherited": sorted(parts.founders.seen)}) + "\n")
         if rows is not None:

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from evolm.config import Campaign, GenerationSection, Section, TemplateSection, validate
 from evolm.errors import RunError, nearest
+from evolm.export.peft import ADAPTER_CONFIG
 from evolm.export.prompt import FILE, SCHEMA
 from evolm.storage import RunLayout
 from evolm.wording import listed
@@ -33,6 +34,7 @@ class SavedRecord(Section):
         task: what ``[task]`` says about reading rows.
         answers: label -> the text that answers with it.
         prior: label -> nats to take from its log-probability, of a calibrated prompt.
+        delta: which space the delta beside this file is of; None where the model is not changed.
         left_out: demonstrations that the prompt showed when it was scored, and that were left out on export.
     """
 
@@ -47,6 +49,7 @@ class SavedRecord(Section):
     generation: GenerationSection | None
     answers: dict[str, str] = Field(default_factory=dict)
     prior: dict[str, float] | None = None
+    delta: dict[str, Any] | None = None
     left_out: int = 0
 
     @classmethod
@@ -93,6 +96,8 @@ def find_prompt(place: Path, use: str = "best") -> Path:
         layout.require_run()
         return _prompt_of_run(layout, use)
     path = place if place.is_file() else place / FILE
+    if not path.exists() and (place / ADAPTER_CONFIG).exists():
+        raise RunError(f"{place}: expected an adapter with {FILE}, which tells its prompt, found one without")
     if not path.exists():
         raise RunError(f"{place}: expected a run, a folder with {FILE} or that file, found none of them")
     if use != "best":
@@ -109,8 +114,13 @@ def _prompt_of_run(layout: RunLayout, use: str) -> Path:
     return path
 
 
+def run_around(path: Path) -> RunLayout | None:
+    """Return the run that a ``prompt.json`` lies in, if it does."""
+    above = (RunLayout(folder) for folder in path.resolve().parents[1:3])
+    return next((layout for layout in above if layout.journal.exists() and layout.items.exists()), None)
+
+
 def seen_by_run(path: Path) -> frozenset[str] | None:
     """Return the content keys of what a prompt's run selected on or learned from; None where no run is around."""
-    above = (RunLayout(folder) for folder in path.resolve().parents[1:3])
-    layout = next((layout for layout in above if layout.journal.exists() and layout.items.exists()), None)
+    layout = run_around(path)
     return None if layout is None else frozenset(layout.read_seen())

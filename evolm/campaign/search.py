@@ -15,7 +15,7 @@ from evolm.errors import ScorerError
 from evolm.evaluation.evaluator import Evaluator
 from evolm.genomes import diversity
 from evolm.population import Individual
-from evolm.storage import Journal
+from evolm.storage import GeneStore, Journal
 from evolm.strategies import Strategy
 from evolm.tasks import Item
 
@@ -32,6 +32,7 @@ class Search:
         items: dev items.
         journal: where individuals and generations are written, in the order of asking.
         rule: how the best is picked from a front; None where there is one objective.
+        genes: where vectors of genes are kept, which the journal has no room for.
     """
 
     def __init__(
@@ -42,12 +43,14 @@ class Search:
         items: Sequence[Item],
         journal: Journal,
         rule: Literal["first", "knee"] | None = None,
+        genes: GeneStore | None = None,
     ) -> None:
         self.name = name
         self.strategy = strategy
         self.evaluator = evaluator
         self.items = items
         self.journal = journal
+        self.genes = genes
         self.ledger = Ledger()
         self.archive: BestFound | Front = BestFound(FINALISTS) if rule is None else Front(FINALISTS, rule)
         self.founder: Individual | None = None
@@ -100,6 +103,8 @@ class Search:
         self.founder = max(known + founders, key=lambda i: (i.fitness.values, -i.id), default=None)
 
     def _record(self, asked: Sequence[Individual]) -> None:
+        if self.genes is not None:
+            self.genes.write(self.name, self.strategy.generation, asked)
         for individual in asked:
             self.journal.append({"type": "individual", "search": self.name, **individual.to_record()})
         scores = [individual.score for individual in asked if individual.score is not None]

@@ -159,13 +159,14 @@ def _contestants(parts: Parts, main: Search, final: Final, rival: Final | None) 
     """Return name -> one genome, or several whose scores are averaged."""
     settings = parts.config.baselines
     founder = (main.founder or final.winner).genome
+    winner, prompt = (parts.space.express(genome).prompt for genome in (final.winner.genome, founder))
     genomes = {"best": [final.winner.genome], "founder": [founder]}
     if settings.prior_corrected and parts.scoring.labels is not None:
-        genomes["prior_corrected"] = [replace(founder, calibrated=True)]
-    count = baselines.few_shot_count(final.winner.genome, parts.space)
+        genomes["prior_corrected"] = [parts.space.with_prompt(founder, replace(prompt, calibrated=True))]
+    count = baselines.few_shot_count(winner, parts.space.prompts)
     if settings.few_shot and count:
-        like = replace(founder, calibrated=final.winner.genome.calibrated)
-        genomes["few_shot"] = baselines.few_shot_genomes(like, parts.space, count, parts.config.seed)
+        like = replace(prompt, calibrated=winner.calibrated)
+        genomes["few_shot"] = baselines.few_shot_genomes(like, parts.space.prompts, count, parts.config.seed)
     if rival is not None:
         genomes["random_search"] = [rival.winner.genome]
     return genomes

@@ -17,12 +17,16 @@ from evolm.evaluation.worker import ModelSpec
 from evolm.models import (
     Answer,
     LanguageModel,
+    Learnt,
+    Lesson,
     Request,
     Tokenized,
     TokenizedGeneration,
+    TokenizedLesson,
     TokenizedRequest,
     charge,
 )
+from evolm.models.learning import read_learnt
 from evolm.storage.answers import AnswerStore, answer_key
 
 
@@ -71,7 +75,7 @@ class Engine:
         self.usage = Usage()
         self.progress = progress or (lambda done, total: None)
         self.stop_requested = False
-        spec = ModelSpec(model.prepared, "on" if model.chat else "off", model.profile.digest)
+        spec = ModelSpec(model.prepared, "on" if model.chat else "off", model.profile.digest, model.trunk_bytes)
         self.executor: Executor = SerialExecutor(spec, model) if n_jobs == 1 else JoblibExecutor(spec, n_jobs)
         self._scope = hashlib.sha256(f"{model.prepared.fingerprint} {model.profile.digest}".encode()).digest()
 
@@ -100,11 +104,33 @@ class Engine:
         self.usage.tokens_charged += sum(charge(r, a) for r, a in zip(requests, answers, strict=True))
         return answers
 
+    def learn(self, lessons: Sequence[Lesson]) -> list[Learnt]:
+        """Return the value and the gradient of every lesson, in order; they are computed anew each time.
+
+        Raises:
+            ModelError: if an example cannot be tokenised.
+            Interrupted: if a stop was requested.
+        """
+        tokenized = []
+        for one in lessons:
+            examples: tuple[TokenizedRequest, ...] = tuple(self.model.tokenize(one.examples))
+            tokenized.append(TokenizedLesson(examples, one.weights, one.scales(examples), one.contrast))
+        self.usage.requests += len(tokenized)
+        self.usage.tokens_charged += sum(lesson.tokens for lesson in tokenized)
+        learnt = []
+        for lesson, result in zip(tokenized, self.executor.run([[lesson] for lesson in tokenized]), strict=True):
+            self._stop_if_asked()
+            self.usage.tokens_forwarded += result.tokens
+            self.usage.tokens_padded += result.slab_tokens
+            learnt.append(read_learnt(lesson, result.answers[0]))
+        return learnt
+
     def _key(self, request: Tokenized) -> bytes:
+        scope = self._scope + (request.delta.digest.encode() if request.delta else b"")
         if isinstance(request, TokenizedRequest):
-            return answer_key(self._scope, request.context, request.prefix_length, request.continuations)
+            return answer_key(scope, request.context, request.prefix_length, request.continuations)
         decoding = json.dumps(asdict(request.decoding), sort_keys=True)
-        return answer_key(self._scope, request.context, request.prefix_length, (), decoding)
+        return answer_key(scope, request.context, request.prefix_length, (), decoding)
 
     def _read(self, request: Tokenized, stored: bytes) -> Answer:
         if isinstance(request, TokenizedRequest):

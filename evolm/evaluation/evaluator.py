@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from evolm.errors import ContextExceeded, DataError, ScorerError
 from evolm.evaluation.engine import Engine
+from evolm.genomes import Expression
 from evolm.models import Answer, Request, Tokenized, charge
+from evolm.models.deltas import Delta
 from evolm.population import Individual
 from evolm.scorers import Dialogue, Evaluation, Scorer
 from evolm.tasks import Item, Task
@@ -52,6 +54,7 @@ class _Hearing:
     """The dialogues about one genome."""
 
     dialogues: dict[str, Dialogue]
+    delta: Delta | None = None
     asked: dict[str, Sequence[Request]] = field(default_factory=dict)  # of dialogues that wait for answers
     open: dict[Request, Tokenized] = field(default_factory=dict)
     known: dict[Request, Answer] = field(default_factory=dict)
@@ -66,7 +69,8 @@ class _Hearing:
                 self.asked = {name: next(dialogue) for name, dialogue in self.dialogues.items()}
             new = [r for requests in self.asked.values() for r in requests if r not in self.known]
             texts = list(dict.fromkeys(new))
-            self.open = dict(zip(texts, tokenize(texts), strict=True))
+            carried = [replace(text, delta=self.delta) for text in texts] if self.delta else texts
+            self.open = dict(zip(texts, tokenize(carried), strict=True))
         except (ContextExceeded, DataError) as error:
             self.asked, self.open, self.reason = {}, {}, str(error)
         return list(self.open.values())
@@ -92,6 +96,7 @@ class Evaluator:
         scorers: name -> (scorer, weight), at least one.
         judge: the task's own scorer, which reads gold labels.
         prompt_tokens: genome -> tokens of its prompt.
+        express: genome -> what the model sees of it; a prompt genome's is itself.
         combine: ``"sum"`` = one objective, the weighted sum; ``"pareto"`` = one per scorer.
     """
 
@@ -103,6 +108,7 @@ class Evaluator:
         judge: Scorer,
         prompt_tokens: Callable[[Any], int],
         combine: Literal["sum", "pareto"] = "sum",
+        express: Callable[[Any], Expression] = Expression,
     ) -> None:
         self.engine = engine
         self.task = task
@@ -110,6 +116,7 @@ class Evaluator:
         self.judge = judge
         self.prompt_tokens = prompt_tokens
         self.combine = combine
+        self.express = express
 
     def assess(self, genomes: Sequence[Any], items: Sequence[Item]) -> list[tuple[Assessment | str, Charge]]:
         """Evaluate genomes on the same items.
@@ -160,7 +167,11 @@ class Evaluator:
 
     def _hear(self, scorers: Mapping[str, Scorer], genomes: Sequence[Any], items: Sequence[Item]) -> list[_Hearing]:
         """Drive all dialogues to their ends, a round of all of them in one call of the engine."""
-        hearings = [_Hearing({name: s.evaluate(genome, items) for name, s in scorers.items()}) for genome in genomes]
+        hearings = []
+        for genome in genomes:
+            shown = self.express(genome)
+            dialogues = {name: scorer.evaluate(shown.prompt, items) for name, scorer in scorers.items()}
+            hearings.append(_Hearing(dialogues, shown.delta))
         waiting = hearings
         while waiting:
             asked = [hearing.ask(self.engine.tokenize) for hearing in waiting]

@@ -19,8 +19,8 @@ from joblib.externals.loky.process_executor import BrokenProcessPool, Terminated
 from joblib.parallel import get_active_backend
 
 from evolm.errors import WorkerError
-from evolm.evaluation.worker import BatchResult, ModelSpec, answer_batch, answer_in_worker, start_local_worker
-from evolm.models import LanguageModel, Tokenized
+from evolm.evaluation.worker import Asked, BatchResult, ModelSpec, answer_batch, answer_in_worker, start_local_worker
+from evolm.models import LanguageModel
 
 ATTEMPTS = 3
 
@@ -33,7 +33,7 @@ class Executor(Protocol):
 
     n_jobs: int
 
-    def run(self, batches: Sequence[Sequence[Tokenized]]) -> Iterator[BatchResult]: ...
+    def run(self, batches: Sequence[Sequence[Asked]]) -> Iterator[BatchResult]: ...
 
     def close(self) -> None: ...
 
@@ -47,7 +47,7 @@ class SerialExecutor:
         self._spec = spec
         self._model = model
 
-    def run(self, batches: Sequence[Sequence[Tokenized]]) -> Iterator[BatchResult]:
+    def run(self, batches: Sequence[Sequence[Asked]]) -> Iterator[BatchResult]:
         """Yield each batch's result as soon as it is there."""
         for batch in batches:
             yield answer_batch(self._spec, batch, self._model)
@@ -63,7 +63,7 @@ class JoblibExecutor:
         self._spec = spec
         self.n_jobs = n_jobs
 
-    def run(self, batches: Sequence[Sequence[Tokenized]]) -> Iterator[BatchResult]:
+    def run(self, batches: Sequence[Sequence[Asked]]) -> Iterator[BatchResult]:
         """Yield results in order, redoing what a dead worker left.
 
         Raises:
@@ -85,7 +85,7 @@ class JoblibExecutor:
                         f"memory may be short for {self.n_jobs} workers ({error})"
                     ) from None
 
-    def _dispatch(self, batches: Sequence[Sequence[Tokenized]]) -> Iterator[BatchResult]:
+    def _dispatch(self, batches: Sequence[Sequence[Asked]]) -> Iterator[BatchResult]:
         # max_nbytes=None: requests are small, and joblib's memory maps would outlive a killed parent.
         backend, _ = get_active_backend()
         local = {"initializer": start_local_worker, "initargs": (os.getpid(),)}

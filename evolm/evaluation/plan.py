@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from evolm.models import LogProbs, Tokenized, TokenizedGeneration, TokenizedRequest
-from evolm.models.packed_forward import ForwardPlan, Segment
+from evolm.models.deltas import Delta
+from evolm.models.forward_plan import ForwardPlan, Segment, fill_slabs
 
 BATCH_TOKENS = 8192  # about what a worker computes between two reports; decides no bit of any answer
-LOOKAHEAD = 512  # segments considered when a slab is filled; bounds the keys and values alive
 
 
 class _Builder:
@@ -25,22 +25,28 @@ class _Builder:
 
     def __init__(self, block: int) -> None:
         self.block = block
+        self.deltas: dict[Delta | None, int] = {None: -1}
         self.segments: list[Segment] = []
         self.positions: list[tuple[int, int]] = []
         self.targets: list[tuple[int, int]] = []
-        self._known: dict[tuple[int, tuple[int, ...]], int] = {}
+        self._known: dict[tuple[int, int, tuple[int, ...]], int] = {}
         self._places: dict[tuple[int, int], int] = {}
 
-    def extend(self, tokens: tuple[int, ...], start: int, parent: int) -> int:
-        """Add ``tokens`` behind ``parent`` in blocks; return the last segment."""
+    def extend(self, tokens: tuple[int, ...], start: int, parent: int, delta: int) -> int:
+        """Add ``tokens`` behind ``parent`` in blocks, all with one delta; return the last segment."""
         for begin in range(0, len(tokens), self.block):
             block = tokens[begin : begin + self.block]
-            key = (parent, block)
+            key = (parent, delta, block)
             if key not in self._known:
                 self._known[key] = len(self.segments)
-                self.segments.append(Segment(block, start + begin, parent))
+                self.segments.append(Segment(block, start + begin, parent, delta))
             parent = self._known[key]
         return parent
+
+    @property
+    def carried(self) -> list[Delta]:
+        """The deltas, in the order of their indices."""
+        return [delta for delta in self.deltas if delta is not None]
 
     def position(self, segment: int, offset: int) -> int:
         place = (segment, offset)
@@ -52,7 +58,8 @@ class _Builder:
     def context(self, request: Tokenized) -> int:
         """Add prefix and item; return the last segment."""
         cut = request.prefix_length
-        return self.extend(request.context[cut:], cut, self.extend(request.context[:cut], 0, -1))
+        delta = self.deltas.setdefault(request.delta, len(self.deltas) - 1)
+        return self.extend(request.context[cut:], cut, self.extend(request.context[:cut], 0, -1, delta), delta)
 
     def add(self, request: TokenizedRequest) -> None:
         parent = self.context(request)
@@ -62,19 +69,29 @@ class _Builder:
             before, at = parent, len(request.context)
             for begin in range(0, len(continuation) - 1, self.block):
                 block = continuation[begin : min(begin + self.block, len(continuation) - 1)]
-                before = self.extend(block, at + begin, before)
+                before = self.extend(block, at + begin, before, self.segments[parent].delta)
                 for offset in range(len(block)):
                     place = self.position(before, offset)
                     self.targets.append((place, continuation[begin + offset + 1]))
 
 
-def plan(requests: Sequence[TokenizedRequest], slab_tokens: int, block_tokens: int) -> ForwardPlan:
-    """Return the forward pass that answers ``requests``; its targets follow their order."""
+def plan(
+    requests: Sequence[TokenizedRequest], slab_tokens: int, block_tokens: int, share: bool = True
+) -> ForwardPlan:
+    """Return the forward pass that answers ``requests``; its targets follow their order.
+
+    Args:
+        requests: with any deltas.
+        slab_tokens, block_tokens: of the numeric profile.
+        share: whether the layers below all deltas' changes are passed once for all of them.
+    """
     builder = _Builder(block_tokens)
     for request in requests:
         builder.add(request)
     slabs = fill_slabs(builder.segments, slab_tokens)
-    return ForwardPlan(builder.segments, slabs, builder.positions, builder.targets)
+    deltas = builder.carried
+    depth = min((delta.depth for delta in deltas), default=0) if share else 0
+    return ForwardPlan(builder.segments, slabs, builder.positions, builder.targets, deltas, depth)
 
 
 def plan_generation(
@@ -83,26 +100,8 @@ def plan_generation(
     """Return the pass of all contexts, and the segment that each request's context ends with."""
     builder = _Builder(block_tokens)
     ends = [builder.context(request) for request in requests]
-    return ForwardPlan(builder.segments, fill_slabs(builder.segments, slab_tokens), (), ()), ends
-
-
-def fill_slabs(segments: Sequence[Segment], slab_tokens: int) -> list[list[int]]:
-    """Fill slabs first-fit, parents before children (in one slab or an earlier one)."""
-    waiting = list(range(len(segments)))
-    placed = [False] * len(segments)
-    slabs: list[list[int]] = []
-    while waiting:
-        slab: list[int] = []
-        room = slab_tokens
-        for index in waiting[:LOOKAHEAD]:
-            segment = segments[index]
-            if len(segment.tokens) <= room and (segment.parent < 0 or placed[segment.parent]):
-                slab.append(index)
-                placed[index] = True
-                room -= len(segment.tokens)
-        slabs.append(slab)
-        waiting = [index for index in waiting if not placed[index]]
-    return slabs
+    slabs = fill_slabs(builder.segments, slab_tokens)
+    return ForwardPlan(builder.segments, slabs, deltas=builder.carried), ends
 
 
 def split_answers(requests: Sequence[TokenizedRequest], logprobs: np.ndarray) -> list[LogProbs]:
@@ -131,10 +130,10 @@ def _costs(requests: Sequence[Tokenized]) -> list[tuple[int, bool]]:
     A prefix counts once while its requests follow each other.
     """
     costs = []
-    last: tuple[int, ...] | None = None
+    last: tuple[object, ...] | None = None
     for request in requests:
-        prefix = request.context[: request.prefix_length]
-        costs.append((request.own_tokens + (len(prefix) if prefix != last else 0), prefix != last))
+        prefix = (request.delta, *request.context[: request.prefix_length])
+        costs.append((request.own_tokens + (len(prefix) - 1 if prefix != last else 0), prefix != last))
         last = prefix
     return costs
 

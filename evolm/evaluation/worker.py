@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 import psutil
@@ -23,10 +24,20 @@ import torch
 
 from evolm.errors import ModelError
 from evolm.evaluation.plan import plan, plan_generation, split_answers
-from evolm.models import LanguageModel, PreparedModel, Tokenized, TokenizedGeneration, TokenizedRequest
+from evolm.models import (
+    LanguageModel,
+    PreparedModel,
+    Tokenized,
+    TokenizedGeneration,
+    TokenizedLesson,
+    TokenizedRequest,
+)
 from evolm.models.decoding import TextWriter
+from evolm.models.learning import Teacher
+from evolm.models.shared_layers import TRUNK_BYTES
 
 PARENT_POLL_SECONDS = 0.5
+Asked: TypeAlias = Tokenized | TokenizedLesson
 
 
 @dataclass(frozen=True)
@@ -37,11 +48,13 @@ class ModelSpec:
         prepared: where the model lies.
         chat_template: ``"on"`` or ``"off"``.
         profile: digest of the numeric profile that the worker must arrive at by itself.
+        trunk_bytes: most memory of each worker for states that deltas share; 0 = share none.
     """
 
     prepared: PreparedModel
     chat_template: str
     profile: str
+    trunk_bytes: int = TRUNK_BYTES
 
 
 @dataclass(frozen=True)
@@ -50,7 +63,7 @@ class BatchResult:
 
     Attributes:
         answers: one array per request: float32 log-probabilities of its continuations' tokens, one after another,
-            or the int32 tokens that were written.
+            the int32 tokens that were written, or a lesson's float32 value and gradient.
         tokens: tokens that passed the linear layers, padding excluded.
         slab_tokens: the same, padding included.
     """
@@ -62,7 +75,7 @@ class BatchResult:
 
 @lru_cache(maxsize=1)
 def _model(spec: ModelSpec) -> LanguageModel:
-    model = LanguageModel(spec.prepared, spec.chat_template)
+    model = LanguageModel(spec.prepared, spec.chat_template, spec.trunk_bytes)
     if model.profile.digest != spec.profile:
         raise ModelError(
             f"a worker computes with numeric profile {model.profile.digest} ({model.profile.cpu}), expected "
@@ -82,10 +95,12 @@ def canonical_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def answer_batch(spec: ModelSpec, requests: Sequence[Tokenized], model: LanguageModel | None = None) -> BatchResult:
+def answer_batch(spec: ModelSpec, requests: Sequence[Asked], model: LanguageModel | None = None) -> BatchResult:
     """Answer a batch of requests of one kind in this process, with ``model`` or the worker's own copy of it."""
     model = model or _model(spec)
     with canonical_threads(model.profile.threads):
+        if isinstance(requests[0], TokenizedLesson):
+            return _learnt(model, [request for request in requests if isinstance(request, TokenizedLesson)])
         if isinstance(requests[0], TokenizedGeneration):
             return _written(model, [request for request in requests if isinstance(request, TokenizedGeneration)])
         return _scored(model, [request for request in requests if isinstance(request, TokenizedRequest)])
@@ -93,7 +108,7 @@ def answer_batch(spec: ModelSpec, requests: Sequence[Tokenized], model: Language
 
 def _scored(model: LanguageModel, requests: Sequence[TokenizedRequest]) -> BatchResult:
     profile = model.profile
-    forward_plan = plan(requests, profile.slab_tokens, profile.block_tokens)
+    forward_plan = plan(requests, profile.slab_tokens, profile.block_tokens, model.forward.shares_layers)
     answers = split_answers(requests, model.forward.logprobs(forward_plan))
     padded = len(forward_plan.slabs) * profile.slab_tokens
     return BatchResult([np.concatenate(answer) for answer in answers], forward_plan.tokens, padded)
@@ -108,7 +123,17 @@ def _written(model: LanguageModel, requests: Sequence[TokenizedGeneration]) -> B
     return BatchResult(answers, forward_plan.tokens + writer.passed, padded)
 
 
-def answer_in_worker(spec: ModelSpec, requests: Sequence[Tokenized]) -> BatchResult:
+def _learnt(model: LanguageModel, lessons: Sequence[TokenizedLesson]) -> BatchResult:
+    profile, teacher = model.profile, Teacher(model.forward)
+    answers, tokens = [], 0
+    for lesson in lessons:
+        forward_plan = plan(lesson.examples, profile.slab_tokens, profile.block_tokens, model.forward.shares_layers)
+        answers.append(teacher.learn(lesson, forward_plan))
+        tokens += 3 * forward_plan.tokens
+    return BatchResult(answers, tokens, tokens)
+
+
+def answer_in_worker(spec: ModelSpec, requests: Sequence[Asked]) -> BatchResult:
     """Entry point of joblib's workers."""
     try:
         return answer_batch(spec, requests)

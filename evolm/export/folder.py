@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from evolm.errors import RunError
 from evolm.storage import write_atomically
 from evolm.storage.layout import SCRATCH, disk_errors
 
+Files = Mapping[str, str | bytes | Path]  # name below a folder -> its content, or a file to copy
 
-def write_folder(target: Path, files: Mapping[str, str | Path]) -> None:
+
+def write_folder(target: Path, files: Files, fill: Callable[[Path], Files] | None = None) -> None:
     """Write a new folder under a temporary name beside its place, then rename it.
 
     Args:
         target: the folder; its parents are made where they are missing.
-        files: name below the folder -> its text, or a file to copy.
+        files: what to write.
+        fill: writes more, too large to be held, into the folder that it is given, and returns what else to write.
 
     Raises:
         RunError: if something lies there already, or the disk refuses; nothing is then left behind.
     """
-    if target.exists() or target.is_symlink():
-        raise RunError(f"{target}: expected a new folder, found something there")
+    require_nothing(target)
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", suffix=SCRATCH, dir=target.parent))
         try:
             scratch.chmod(0o755)
-            for name, content in files.items():
+            more = fill(scratch) if fill else {}
+            for path in scratch.rglob("*"):
+                path.chmod(0o755 if path.is_dir() else 0o644)
+            for name, content in {**files, **more}.items():
                 _write(scratch / name, content)
             scratch.rename(target)
         except BaseException:
@@ -37,8 +42,14 @@ def write_folder(target: Path, files: Mapping[str, str | Path]) -> None:
             raise
 
 
-def _write(path: Path, content: str | Path) -> None:
-    if isinstance(content, str):
+def require_nothing(target: Path) -> None:
+    """Raise RunError where something lies already."""
+    if target.exists() or target.is_symlink():
+        raise RunError(f"{target}: expected a new folder, found something there")
+
+
+def _write(path: Path, content: str | bytes | Path) -> None:
+    if isinstance(content, str | bytes):
         write_atomically(path, content)
     else:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from evolm.config import SCHEMA, Campaign
@@ -18,6 +18,7 @@ from evolm.report.tables import score_rows
 from evolm.wording import counted
 
 FOUNDERS = "founders.jsonl"
+DELTAS = "deltas.safetensors"
 README = "README.md"
 WIDTH = 118
 
@@ -31,26 +32,40 @@ know: keep `[task.split]`, or test on other rows. A key is a hash of the item's 
 but who has a row, or guesses it, can tell that it was there. Where even that must not be known, delete the line;
 then nobody but you guards the test split.
 """
+CHANGED = """
+**What they change.** {founders} the model's weights: `deltas.safetensors` has a vector of {genes} genes each, for the
+`[space.delta]` of `campaign.toml` (encoding `{encoding}`, modules {modules}). They fit this model and no other; evolm
+compares fingerprints.
+"""
 LEFT_OUT = """
 **What they show.** Demonstrations were left out, so these are not the prompts that were scored. Instructions are as
 they were evolved: one that a model wrote may repeat a row, so read them before you give them away.
 """
 
 
-def without_demonstrations(placed: Iterable[Placed], fewest: int) -> list[Placed]:
-    """Return genomes' records without demonstrations, each prompt once, in order.
+def without_demonstrations(placed: Iterable[Placed], fewest: int) -> Iterator[Placed]:
+    """Yield founders' records without demonstrations, each prompt without a delta once, in order.
 
     Args:
         placed: records and where they come from.
         fewest: demonstrations that a prompt of this campaign must show; so many will be drawn from the train rows of
             whoever starts from these founders.
     """
-    distinct: dict[str, Placed] = {}
+    known = set()
     for record, where in placed:
-        bare = {key: value for key, value in record.items() if key != "demonstrations"}
-        bare |= {"demonstrations": fewest} if fewest else {}
-        distinct.setdefault(json.dumps(bare, sort_keys=True), (bare, where))
-    return list(distinct.values())
+        if "delta" in record:
+            yield {**record, "prompt": _bare(record["prompt"], fewest)}, where
+            continue
+        bare = _bare(record, fewest)
+        digest = json.dumps(bare, sort_keys=True)
+        if digest not in known:
+            known.add(digest)
+            yield bare, where
+
+
+def _bare(prompt: Record, fewest: int) -> Record:
+    bare = {key: value for key, value in prompt.items() if key != "demonstrations"}
+    return {**bare, "demonstrations": fewest} if fewest else bare
 
 
 def campaign_tables(config: Campaign, data: Any, name: str) -> Record:
@@ -67,7 +82,7 @@ def campaign_tables(config: Campaign, data: Any, name: str) -> Record:
 
 
 def population_readme(
-    run: RunRecord, *, founders: int, shown: int, keys: int, left_out: bool, surroundings: str
+    run: RunRecord, *, founders: int, shown: int, changed: int, keys: int, left_out: bool, surroundings: str
 ) -> str:
     """Return the page about a founding population: where it comes from, its result, what it reveals.
 
@@ -75,17 +90,19 @@ def population_readme(
         run: the run that it comes from.
         founders: how many there are.
         shown: how many of them show demonstrations.
+        changed: how many of them change the model's weights.
         keys: how many content keys of seen items it holds.
         left_out: whether demonstrations were left out.
         surroundings: sentences about the campaign's rows and model.
     """
     parts = [
         f"# {run.run.get('name') or run.directory.name}",
-        f"Founding population, exported from a run of evolm: {counted(founders, 'prompt')} to start from.",
+        f"Founding population, exported from a run of evolm: {counted(founders, 'founder')} to start from.",
         _origin(run),
         f"**Result.** {(run.result or {}).get('claim') or 'The run was exported before it was finished.'}",
         _scores(run),
         LEFT_OUT if left_out else f"**What they show.** {_examples(shown)}",
+        _changes(run, changed),
         SEEN.format(keys=counted(keys, "content key")),
         f"**What they need.** {surroundings}",
     ]
@@ -115,6 +132,15 @@ def _examples(shown: int) -> str:
     if not shown:
         return "None of them shows demonstrations."
     return f"{shown} of them show demonstrations: rows of the data, word for word."
+
+
+def _changes(run: RunRecord, changed: int) -> str:
+    if not changed:
+        return ""
+    space = run.run["space"]
+    modules = ", ".join(f"`{name}`" for name in space["target_modules"])
+    founders = f"{changed} of them {'changes' if changed == 1 else 'change'}"
+    return CHANGED.format(founders=founders, genes=space["genes"], encoding=space["encoding"], modules=modules)
 
 
 def _wrapped(part: str) -> str:

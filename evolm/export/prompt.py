@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from evolm.config import Campaign
+from evolm.export.delta import DELTA_FILE, delta_files
+from evolm.genomes import Expression, deltas_of
 from evolm.models import Generate, LanguageModel, Request
 from evolm.scorers import LabelProbabilities
 from evolm.tasks import Task
@@ -16,7 +19,7 @@ Ask: TypeAlias = Callable[[Sequence[Request]], Sequence[Any]]  # requests -> the
 
 SCHEMA = 2
 FILE = "prompt.json"
-FILES = ("prompt.txt", FILE, "messages.json")
+FILES = ("prompt.txt", FILE, "messages.json", DELTA_FILE)
 # What of [task] says how rows are read; the rest says which rows there were.
 READING = ("name", "kind", "columns", "labels", "answer_key", "metric", "pattern")
 
@@ -28,23 +31,29 @@ def rendered_prompt(genome: Any, task: Task) -> str:
 
 def best_files(
     genome: Any,
+    space: Any,
     task: Task,
     model: LanguageModel,
     config: Campaign,
     labels: LabelProbabilities | None,
     ask: Ask,
-) -> dict[str, str]:
+) -> dict[str, str | bytes]:
     """Return the files of a prompt's folder: name -> content.
 
     ``prompt.txt`` for people, ``prompt.json`` for programs, ``messages.json`` too where the model's chat template
-    makes exactly that prompt of them (not so where it would add a system message of its own).
+    makes exactly that prompt of them (not so where it would add a system message of its own), and
+    ``delta.safetensors`` where the model is changed.
 
     Args:
-        genome, task, model: the prompt and what it was evolved for.
+        genome, space: what was evolved.
+        task, model: what it was evolved for.
         config: its ``[task]``, ``[template]`` and ``[generation]`` are kept.
         labels: how labels are compared; None for a generation task.
         ask: asks the model for the prior of a calibrated prompt: nats to take from each label's log-probability.
     """
+    seen, deltas = space.express(genome), deltas_of(space)
+    kept = delta_files(genome, deltas)
+    genome = seen.prompt
     template = task.template
     request = Generate(genome.prefix(template), template.item_source, system=template.system)
     exact = "".join(model.framed(request)[:2])
@@ -68,13 +77,14 @@ def best_files(
         },
         "template": config.template.model_dump(mode="json"),
         "generation": config.generation.model_dump(mode="json") if labels is None else None,
+        **({"delta": deltas.identity()} if deltas and kept else {}),
     }
     if task.labels and labels:
         answers = [template.answer(genome.word(label)) for label in task.labels]
         shown = [answer.lstrip() if model.chat else answer for answer in answers]
         record["answers"] = dict(zip(task.labels, shown, strict=True))
-        record["prior"] = _prior(genome, labels, ask) if genome.calibrated else None
-    files = {"prompt.txt": exact, FILE: pretty(record)}
+        record["prior"] = _prior(seen, labels, ask) if genome.calibrated else None
+    files: dict[str, str | bytes] = {"prompt.txt": exact, FILE: pretty(record), **kept}
     system: Messages = [{"role": "system", "content": template.system}] if template.system else []
     messages = [*system, {"role": "user", "content": rendered_prompt(genome, task)}]
     if model.chat and model.rendered(messages) == exact:
@@ -82,8 +92,9 @@ def best_files(
     return files
 
 
-def _prior(genome: Any, labels: LabelProbabilities, ask: Ask) -> dict[str, float]:
-    (prior,) = labels.prior(genome, ask(labels.prior_requests(genome, ())), ())
+def _prior(shown: Expression, labels: LabelProbabilities, ask: Ask) -> dict[str, float]:
+    requests = [replace(request, delta=shown.delta) for request in labels.prior_requests(shown.prompt, ())]
+    (prior,) = labels.prior(shown.prompt, ask(requests), ())
     return dict(zip(labels.task.labels, map(float, prior), strict=True))
 
 

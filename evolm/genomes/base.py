@@ -1,4 +1,4 @@
-"""What every genome is: immutable, JSON-serialisable, known by a stable digest."""
+"""What every genome is: immutable, plain data, known by a stable digest."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ class Genome(Protocol):
         """16 hexadecimal digits over the expressed part."""
 
     def to_record(self) -> dict[str, Any]:
-        """Return JSON values that :func:`evolm.genomes.from_record` reads back."""
+        """Return JSON values and arrays that :func:`evolm.genomes.from_record` reads back."""
 
-    def parts(self) -> frozenset[str]:
-        """Return the pieces whose overlap (Jaccard) measures how alike two genomes are."""
+    def summary(self) -> dict[str, Any]:
+        """Return the record without its arrays: what journals and people are shown."""
+
+    def distance(self, other: Any) -> float:
+        """Return how unlike another genome of its kind it is, in [0, 1]."""
 
 
 def content_digest(record: Any) -> str:
@@ -34,7 +37,6 @@ def content_digest(record: Any) -> str:
 
 
 def diversity(genomes: list[Genome]) -> float:
-    """Return the mean Jaccard distance between all pairs of genomes, in [0, 1]; 0 for fewer than two."""
-    parts = [genome.parts() for genome in genomes]
-    distances = [1 - len(a & b) / max(len(a | b), 1) for index, a in enumerate(parts) for b in parts[index + 1 :]]
+    """Return the mean distance between all pairs of genomes, in [0, 1]; 0 for fewer than two."""
+    distances = [a.distance(b) for index, a in enumerate(genomes) for b in genomes[index + 1 :]]
     return sum(distances) / len(distances) if distances else 0.0

@@ -103,6 +103,15 @@ class PromptGenome:
         renamed = {f"verbalizer {label} {word}" for label, word in self.verbalizers}
         return frozenset(words | shown | renamed | ({"calibrated"} if self.calibrated else set()))
 
+    def distance(self, other: PromptGenome) -> float:
+        """Return the Jaccard distance of both prompts' parts, in [0, 1]."""
+        ours, theirs = self.parts(), other.parts()
+        return 1 - len(ours & theirs) / max(len(ours | theirs), 1)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the whole record; it has no arrays."""
+        return self.to_record()
+
     def to_record(self) -> dict[str, Any]:
         """Return JSON values."""
         record = {

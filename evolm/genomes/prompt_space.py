@@ -11,6 +11,7 @@ import numpy as np
 
 from evolm.errors import GenomeError, nearest
 from evolm.genomes.base import content_digest
+from evolm.genomes.expression import Expression
 from evolm.genomes.prompt import Demonstration, PromptGenome
 from evolm.tasks import Item, Template
 
@@ -45,6 +46,19 @@ class PromptSpace:
     _tokens: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
 
     genome: ClassVar[str] = PromptGenome.kind
+
+    @property
+    def prompts(self) -> PromptSpace:
+        """Itself: every space has one of prompts in it."""
+        return self
+
+    def express(self, genome: PromptGenome) -> Expression:
+        """Return what the model sees of a genome."""
+        return Expression(genome)
+
+    def with_prompt(self, genome: PromptGenome, prompt: PromptGenome) -> PromptGenome:
+        """Return a genome with another prompt, here the prompt itself."""
+        return prompt
 
     @cached_property
     def groups(self) -> dict[str, list[Item]]:

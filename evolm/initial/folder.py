@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from evolm.campaign.founder_sources import founders_file
+from evolm.campaign.founder_files import founders_file
 from evolm.config import FILE_NAME
 from evolm.errors import ConfigError, DataError
 from evolm.initial.draft import Draft, draft

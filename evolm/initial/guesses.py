@@ -210,11 +210,11 @@ def _decoding(targets: Sequence[str]) -> list[Guess]:
 
 def about_demonstrations(config: Campaign, task: Task) -> tuple[tuple[int, int], list[Guess]]:
     """Return the fewest and most demonstrations of a written founder, and what a prompt needs to hold them."""
-    fewest, most = config.space.prompt.demonstrations
+    fewest, most = config.space.prompts.demonstrations
     wanted = min(SHOWN, most, len(task.demonstrable))
     if not wanted:
         return (0, 0), []
-    allowed = config.space.prompt.max_tokens
+    allowed = config.space.prompts.max_tokens
     longest = max(len(_shown(task, item)) for item in task.demonstrable)
     fitting, max_tokens = sizes.demonstrations_that_fit(longest, wanted, allowed)
     guesses = [Guess("space.prompt.demonstrations", [fewest, most])]

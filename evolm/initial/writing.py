@@ -10,7 +10,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -98,13 +98,15 @@ def _sections(section: type[BaseModel], path: str) -> Iterator[tuple[str, dict[s
 
 
 def _inner(section: type[BaseModel]) -> dict[str, type[BaseModel]]:
-    """Keys that are tables of their own."""
-    annotations = {name: field.annotation for name, field in section.model_fields.items()}
-    return {
-        name: annotation
-        for name, annotation in annotations.items()
-        if isinstance(annotation, type) and issubclass(annotation, Section)
-    }
+    """Keys that are tables of their own, those that may be left out among them."""
+    kinds = {name: _not_none(field.annotation) for name, field in section.model_fields.items()}
+    return {name: kind for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, Section)}
+
+
+def _not_none(annotation: Any) -> Any:
+    """Return the other half of an annotation that allows None."""
+    one, *others = [kind for kind in get_args(annotation) if kind is not type(None)] or [annotation]
+    return annotation if others else one
 
 
 def _keys(section: type[BaseModel]) -> dict[str, Key]:

@@ -18,7 +18,8 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import torch
 
-from evolm.models.packed_forward import ForwardPlan, KeyValues, PackedForward, Row
+from evolm.models.forward_plan import ForwardPlan
+from evolm.models.packed_forward import KeyValues, PackedForward, Row
 from evolm.models.requests import Decoding, TokenizedGeneration
 
 
@@ -60,12 +61,13 @@ class _Text:
     past: KeyValues
     state: torch.Tensor
     rng: np.random.Generator
+    delta: int
     tokens: list[int] = field(default_factory=list)
 
     def next_row(self) -> Row:
         """The last token, whose keys and values become part of the past."""
         place = len(self.request.context) + len(self.tokens) - 1
-        return Row(self.tokens[-1:], place, self.past, self.past)
+        return Row(self.tokens[-1:], place, self.past, self.past, self.delta)
 
 
 class TextWriter:
@@ -95,6 +97,12 @@ class TextWriter:
             ends: per request, the segment that its context ends with.
             requests: in the order of ``ends``.
         """
+        with self.forward.carrying(plan.deltas):
+            return self._written(plan, ends, requests)
+
+    def _written(
+        self, plan: ForwardPlan, ends: Sequence[int], requests: Sequence[TokenizedGeneration]
+    ) -> list[np.ndarray]:
         answers: list[np.ndarray] = [np.zeros(0, np.int32)] * len(requests)
         by_end: dict[int, list[int]] = {}
         for index, end in enumerate(ends):
@@ -105,7 +113,8 @@ class TextWriter:
                 for index in by_end.get(segment, ()):
                     state = states[begin + len(plan.segments[segment].tokens) - 1].clone()
                     rng = np.random.default_rng(request_seed(requests[index]))
-                    texts.append(_Text(index, requests[index], dict(cache.known[segment]), state, rng))
+                    past, delta = dict(cache.known[segment]), plan.segments[segment].delta
+                    texts.append(_Text(index, requests[index], past, state, rng, delta))
                     cache.release(segment)
             while len(texts) >= self.rows:
                 self._step(texts, answers)

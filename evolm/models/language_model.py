@@ -18,8 +18,9 @@ import torch
 from jinja2 import TemplateError
 
 from evolm.errors import ContextExceeded, ModelError
-from evolm.models.loading import PreparedModel, load_config, load_tokenizer, load_weights
-from evolm.models.packed_forward import ATTENTION, ForwardPlan, PackedForward, Segment
+from evolm.models.forward_plan import ForwardPlan, Segment
+from evolm.models.loading import PreparedModel, load_config, load_tokenizer, load_weights, read_tensors
+from evolm.models.packed_forward import ATTENTION, PackedForward
 from evolm.models.profile import NumericProfile
 from evolm.models.requests import (
     Decoding,
@@ -31,6 +32,8 @@ from evolm.models.requests import (
     TokenizedGeneration,
     TokenizedRequest,
 )
+from evolm.models.shared_layers import TRUNK_BYTES
+from evolm.models.structure import Structure
 
 PLACEHOLDER = "\u2060evolm\u2060"  # stands for content while a chat template is rendered; occurs in no text
 
@@ -41,11 +44,13 @@ class LanguageModel:
     Args:
         prepared: from :func:`evolm.models.prepare`.
         chat_template: ``"auto"``, ``"on"`` or ``"off"``.
+        trunk_bytes: most memory of each process for states that deltas share.
     """
 
-    def __init__(self, prepared: PreparedModel, chat_template: str = "auto") -> None:
+    def __init__(self, prepared: PreparedModel, chat_template: str = "auto", trunk_bytes: int = TRUNK_BYTES) -> None:
         self.prepared = prepared
         self.profile = NumericProfile(prepared.dtype, torch.device(prepared.device).type)
+        self.trunk_bytes = trunk_bytes
         self._chat_template = chat_template
         self._frames: dict[str, tuple[str, str]] = {}
 
@@ -58,6 +63,19 @@ class LanguageModel:
     def config(self) -> Any:
         """The model's configuration."""
         return load_config(self.prepared)
+
+    @cached_property
+    def structure(self) -> Structure:
+        """Its layers and the modules in them that deltas can change."""
+        return Structure.of(self.config)
+
+    def read_weights(self, modules: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return the weights of modules as they multiply: ``(out, in)`` float32 each."""
+        sites = {site.name: site for site in self.structure.sites}
+        stored = read_tensors(self.prepared, [f"{name}.weight" for name in modules])
+        return {
+            name: weight.T if sites[name].transposed else weight for name, weight in zip(modules, stored, strict=True)
+        }
 
     @cached_property
     def chat(self) -> bool:
@@ -187,13 +205,13 @@ class LanguageModel:
             shared += 1
         if isinstance(request, Generate):
             self._require_room(len(context) + request.decoding.max_new_tokens)
-            return TokenizedGeneration(tuple(context), shared, request.decoding)
+            return TokenizedGeneration(tuple(context), shared, request.decoding, request.delta)
         continuations = tuple(tuple(whole[len(context) :]) for whole in wholes)
         for text, ids in zip(request.continuations, continuations, strict=True):
             if not ids:
                 raise ModelError(f"answer {text!r}: expected at least one token, found none")
         self._require_room(len(context) + max(map(len, continuations)))
-        return TokenizedRequest(tuple(context), shared, continuations)
+        return TokenizedRequest(tuple(context), shared, continuations, request.delta)
 
     def _require_room(self, tokens: int) -> None:
         if tokens > self.context_length:
@@ -227,7 +245,10 @@ class LanguageModel:
             )
         if getattr(weights.config.get_text_config(), "final_logit_softcapping", None):
             raise ModelError(f"model {self.prepared.name!r}: capped logits are not supported")
-        forward = PackedForward(weights, self.profile.slab_tokens, self.profile.head_rows)
+        profile = self.profile
+        forward = PackedForward(
+            weights, profile.slab_tokens, profile.head_rows, profile.delta_columns, self.trunk_bytes
+        )
         self._check(forward)
         return forward
 

@@ -16,12 +16,13 @@ import os
 import shutil
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import platformdirs
 import torch
 import transformers
@@ -73,8 +74,19 @@ def cache_folder() -> Path:
     return Path(os.environ.get("EVOLM_CACHE") or platformdirs.user_cache_dir("evolm"))
 
 
+def is_hub_id(name: str) -> bool:
+    """Return whether a name that is no folder can only be one of the hub, ``OWNER/NAME``."""
+    return name.count("/") == 1 and not name.startswith((".", "/", "~", "package:")) and not name.endswith(".gguf")
+
+
 def prepare(
-    name: str, *, revision: str = "", dtype: str = "auto", device: str = "auto", root: Path = Path()
+    name: str,
+    *,
+    revision: str = "",
+    dtype: str = "auto",
+    device: str = "auto",
+    root: Path = Path(),
+    download: bool = True,
 ) -> PreparedModel:
     """Find a model, convert it where needed, and say what it is.
 
@@ -84,13 +96,14 @@ def prepare(
         dtype: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
         device: ``"auto"`` or a torch device.
         root: folder that relative names start from.
+        download: whether the hub is asked for what is not on this machine.
 
     Raises:
         ModelError: if nothing is found there, or what is found is damaged or unsafe to load.
     """
     device = best_device() if device == "auto" else device
     dtype = best_dtype(device) if dtype == "auto" else dtype
-    source = _find(name, revision, root)
+    source = _find(name, revision, root, download)
     if source.is_file():
         fingerprint = _sha256([source])
         folder = _converted(source, fingerprint, dtype)
@@ -100,7 +113,7 @@ def prepare(
     return PreparedModel(name, str(folder), fingerprint, dtype, device)
 
 
-def _find(name: str, revision: str, root: Path) -> Path:
+def _find(name: str, revision: str, root: Path, download: bool) -> Path:
     if name.startswith("package:") or name.endswith(".gguf"):
         path = locate(name, root, trusted=True)
         if path.suffix != ".gguf":
@@ -109,19 +122,21 @@ def _find(name: str, revision: str, root: Path) -> Path:
     folder = (root / name).expanduser()
     if folder.is_dir():
         return folder
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+    if not is_hub_id(name):
         raise ModelError(f"model {name!r}: expected a folder, a .gguf file or a hub id, found none of them")
-    return _download(name, revision)
+    return _snapshot(name, revision, download)
 
 
-def _download(name: str, revision: str) -> Path:
+def _snapshot(name: str, revision: str, download: bool) -> Path:
     """Fetch a hub model's safetensors, config and tokenizer; nothing that could run."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     wanted = ["*.safetensors", "*.json", "tokenizer.model", "*.jinja"]
     try:
-        return Path(snapshot_download(name, revision=revision or None, allow_patterns=wanted))
+        return Path(
+            snapshot_download(name, revision=revision or None, allow_patterns=wanted, local_files_only=not download)
+        )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"model {name!r}: no folder of that name, and the hub did not give it: {reason}") from None
@@ -180,12 +195,12 @@ def _convert(source: Path, dtype: str, target: Path) -> None:
     logger.info("Converting %s to %s, once; cached in %s", source.name, dtype, target.parent)
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
-        with _quiet_transformers():
+        with quiet_transformers():
             config = AutoConfig.from_pretrained(folder, **place, trust_remote_code=False)
         size = _parameters(config) * (2 if dtype == "bfloat16" else 4)
         logger.info("This writes about %.0f MB", size / 1e6)
         # The GGUF reader draws a progress bar on stderr that no setting turns off.
-        with _quiet_transformers(), redirect_stderr(io.StringIO()):
+        with quiet_transformers(), redirect_stderr(io.StringIO()):
             from_pretrained: Any = AutoModelForCausalLM.from_pretrained
             model, loaded = from_pretrained(
                 folder,
@@ -246,7 +261,7 @@ def _check_gguf(path: Path) -> None:
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Keep transformers' progress bars and advice off the terminal, and leave its settings as they were."""
     log = transformers.utils.logging
     verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
@@ -263,7 +278,7 @@ def _quiet_transformers() -> Iterator[None]:
 def load_tokenizer(prepared: PreparedModel) -> Any:
     """Load the tokenizer of a prepared model."""
     try:
-        with _quiet_transformers():
+        with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(prepared.folder, trust_remote_code=False, local_files_only=True)
     except UNREADABLE as error:
         raise ModelError(f"model {prepared.name!r}: its tokenizer cannot be read: {error}") from None
@@ -296,7 +311,7 @@ def load_weights(prepared: PreparedModel, attention: str) -> Any:
         attention: transformers' name of the attention implementation.
     """
     try:
-        with _quiet_transformers():
+        with quiet_transformers():
             from_pretrained: Any = AutoModelForCausalLM.from_pretrained
             model, loaded = from_pretrained(
                 prepared.folder,
@@ -313,3 +328,20 @@ def load_weights(prepared: PreparedModel, attention: str) -> Any:
         raise ModelError(f"model {prepared.name!r}: cannot be loaded: {reason}") from None
     model.to(torch.device(prepared.device))
     return model.eval().requires_grad_(False)
+
+
+def read_tensors(prepared: PreparedModel, names: Sequence[str]) -> list[np.ndarray]:
+    """Read some tensors of a prepared model as float32 arrays, without loading the others.
+
+    Raises:
+        ModelError: if one is not in the model's files.
+    """
+    found: dict[str, np.ndarray] = {}
+    for path in sorted(Path(prepared.folder).glob("*.safetensors")):
+        with safe_open(path, framework="pt") as tensors:
+            for name in set(names) & set(tensors.keys()):
+                found[name] = tensors.get_tensor(name).float().numpy()
+    for name in names:
+        if name not in found:
+            raise ModelError(f"model {prepared.name!r}: expected a weight {name!r} in its files, found none")
+    return [found[name] for name in names]

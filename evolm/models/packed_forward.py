@@ -19,7 +19,9 @@ The model is any transformers causal LM that accepts an attention backend; ours 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -27,45 +29,12 @@ import torch.nn.functional as F
 from transformers import AttentionInterface, PreTrainedModel
 
 from evolm.errors import ModelError
+from evolm.models.deltas import Delta
+from evolm.models.forward_plan import ForwardPlan, Segment
+from evolm.models.population_forward import Population
+from evolm.models.shared_layers import TRUNK_BYTES, SharedLayers
 
 ATTENTION = "evolm_segments"
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A run of tokens that continues another one.
-
-    Attributes:
-        tokens: the tokens of this segment only.
-        start: position of its first token in the whole text.
-        parent: index of the segment it continues, -1 at the start of a text.
-    """
-
-    tokens: tuple[int, ...]
-    start: int
-    parent: int
-
-
-@dataclass(frozen=True)
-class ForwardPlan:
-    """What one forward pass computes.
-
-    Attributes:
-        segments: in an order in which parents come first.
-        slabs: indices of the segments in each slab; a parent lies in an earlier slab or earlier in its own.
-        positions: ``(segment, offset)`` of each place whose next-token distribution is needed.
-        targets: ``(position, token)`` of each wanted log-probability.
-    """
-
-    segments: Sequence[Segment]
-    slabs: Sequence[Sequence[int]]
-    positions: Sequence[tuple[int, int]]
-    targets: Sequence[tuple[int, int]]
-
-    @property
-    def tokens(self) -> int:
-        """Tokens that pass the linear layers, padding excluded."""
-        return sum(len(segment.tokens) for segment in self.segments)
 
 
 KeyValues = dict[int, tuple[torch.Tensor, torch.Tensor]]  # layer -> (Hkv, S, d) keys and values up to the end
@@ -80,6 +49,8 @@ class Row:
         start: position of the first one in its text.
         past: keys and values of everything before them; None at the start of a text.
         kept: filled with keys and values up to their end, where something will continue them. May be ``past``.
+        delta: index of the delta they carry; -1 = none.
+        states: ``(tokens, d)`` what the lower layers made of them, where those are shared; else None.
         begin: their first row in the pass.
     """
 
@@ -87,6 +58,8 @@ class Row:
     start: int
     past: KeyValues | None
     kept: KeyValues | None
+    delta: int = -1
+    states: torch.Tensor | None = None
     begin: int = 0
     masks: dict[int | None, torch.Tensor] = field(default_factory=dict)  # sliding window -> mask
 
@@ -156,7 +129,7 @@ def attend_segments(
     kv_heads = key.shape[1]
     group = heads // kv_heads
     queries = query[0].unflatten(0, (kv_heads, group))  # (Hkv, G, N, d)
-    out = query.new_zeros(tokens, kv_heads, group, width)
+    pieces = []
     for row in rows:
         keys, values = key[0, :, row.begin : row.end], value[0, :, row.begin : row.end]  # (Hkv, t, d)
         if row.past is not None:
@@ -169,8 +142,9 @@ def attend_segments(
         folded = queries[:, :, row.begin : row.end].reshape(1, kv_heads, -1, width)
         mask = _mask(row, keys.shape[1], group, sliding_window, query)
         mixed = F.scaled_dot_product_attention(folded, keys[None], values[None], attn_mask=mask, scale=scaling)
-        out[row.begin : row.end] = mixed[0].unflatten(1, (group, -1)).permute(2, 0, 1, 3)
-    return out.view(1, tokens, heads, width), None
+        pieces.append(mixed[0].unflatten(1, (group, -1)).permute(2, 0, 1, 3))  # (t, Hkv, G, d)
+    pieces.append(query.new_zeros(tokens - rows[-1].end, kv_heads, group, width))
+    return torch.cat(pieces).view(1, tokens, heads, width), None
 
 
 def _mask(row: Row, seen: int, group: int, window: int | None, like: torch.Tensor) -> torch.Tensor:
@@ -195,19 +169,60 @@ class PackedForward:
         model: a causal LM whose attention implementation is :data:`ATTENTION`.
         slab_tokens: tokens in every pass of the linear layers.
         head_rows: positions in every pass of the output head.
+        delta_columns: columns of a block of low-rank factors, see :mod:`evolm.models.population_forward`.
+        trunk_bytes: most memory for states that deltas share, see :mod:`evolm.models.shared_layers`.
     """
 
-    def __init__(self, model: PreTrainedModel, slab_tokens: int, head_rows: int) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        slab_tokens: int,
+        head_rows: int,
+        delta_columns: int = 32,
+        trunk_bytes: int = TRUNK_BYTES,
+    ) -> None:
         self.model = model
         self.trunk = model.base_model
         self.head = model.get_output_embeddings()
         self.slab_tokens = slab_tokens
         self.head_rows = head_rows
+        self.delta_columns = delta_columns
+        self.shared = SharedLayers(model, trunk_bytes)
+        self._population: Population | None = None
+
+    @cached_property
+    def shares_layers(self) -> bool:
+        """Whether deltas share lower layers: there is room, and this trunk gives the same bits in two parts."""
+        depth = self.model.config.get_text_config().num_hidden_layers // 2
+        if not depth or not self.shared.limit:
+            return False
+        tokens = tuple(range(min(8, self.head.weight.shape[0])))
+        plan = ForwardPlan([Segment(tokens, 0, -1)], [[0]])
+        with torch.inference_mode():
+            try:
+                whole, parts = (next(self.passes(each))[1] for each in (plan, replace(plan, depth=depth)))
+            except ModelError:
+                return False
+        return torch.equal(whole[: len(tokens)], parts[: len(tokens)])
+
+    @contextmanager
+    def carrying(self, deltas: Sequence[Delta]) -> Iterator[None]:
+        """Let rows carry ``deltas`` in the passes inside of this block."""
+        if not deltas:
+            yield
+            return
+        self._population = Population(self.model, deltas, self.delta_columns)
+        try:
+            with self._population.attached():
+                yield
+        finally:
+            self._population = None
 
     @torch.inference_mode()
     def logprobs(self, plan: ForwardPlan) -> np.ndarray:
         """Return ``(len(plan.targets),)`` float32, the log-probability (nats) of each target."""
-        hidden = self._hidden(plan)
+        with self.carrying(plan.deltas):
+            hidden = self._hidden(plan)
         by_position: dict[int, list[int]] = {}
         for index, (position, _) in enumerate(plan.targets):
             by_position.setdefault(position, []).append(index)
@@ -244,34 +259,51 @@ class PackedForward:
         return torch.zeros(rows, self.head.weight.shape[1], dtype=weight.dtype, device=weight.device)
 
     def passes(
-        self, plan: ForwardPlan, ends: Sequence[int] = ()
+        self, plan: ForwardPlan, ends: Sequence[int] = (), lower: bool = False
     ) -> Iterator[tuple[dict[int, int], torch.Tensor, _Cache]]:
         """Pass a plan's slabs through the trunk, one after the other.
 
         Args:
-            plan: what to pass.
+            plan: what to pass; its deltas act inside of :meth:`carrying`.
             ends: segments whose keys and values are wanted; whoever wants them calls the cache's ``release``.
+            lower: pass the lowest ``plan.depth`` layers only. Otherwise, where a plan has a depth, what these make
+                of a segment is computed once for all deltas, and the other layers are passed for each.
 
         Yields:
             Per slab: the first row of each of its segments; the states ``(slab_tokens, d)``; the cache.
         """
         cache = _Cache(plan, ends)
+        below = {} if lower or not plan.depth else self.shared.states(plan, self)
         for slab in plan.slabs:
             segments = {index: plan.segments[index] for index in slab}
             # A parent may lie in the same slab: in each layer its keys and values are there before the child's turn.
             room = {index: cache.room(index) for index in slab}
             rows = [
-                Row(segment.tokens, segment.start, cache.known.get(segment.parent), room[index])
+                Row(
+                    segment.tokens,
+                    segment.start,
+                    cache.known.get(segment.parent),
+                    room[index],
+                    segment.delta,
+                    below.get(index),
+                )
                 for index, segment in segments.items()
             ]
-            states = self.trunk_pass(rows, self.slab_tokens)
+            states = self.trunk_pass(rows, self.slab_tokens, plan.depth, lower)
             for segment in segments.values():
                 if segment.parent >= 0:
                     cache.release(segment.parent)
             yield {index: row.begin for index, row in zip(slab, rows, strict=True)}, states, cache
 
-    def trunk_pass(self, rows: Sequence[Row], size: int) -> torch.Tensor:
-        """Pass rows side by side through the trunk: states ``(size, d)``, behind the last row meaningless."""
+    def trunk_pass(self, rows: Sequence[Row], size: int, depth: int = 0, lower: bool = False) -> torch.Tensor:
+        """Pass rows side by side through the trunk: states ``(size, d)``, behind the last row meaningless.
+
+        Args:
+            rows: the rows.
+            size: of the pass.
+            depth: pass only the layers from this one on, from the rows' ``states``; with ``lower`` those before.
+            lower: see ``depth``.
+        """
         tokens, places = np.zeros((2, size), dtype=np.int64)
         begin = 0
         for row in rows:
@@ -280,9 +312,26 @@ class PackedForward:
             tokens[row.begin : row.end] = row.tokens
             places[row.begin : row.end] = np.arange(row.start, row.start + len(row.tokens))
         device = self.head.weight.device
-        return self.trunk(
-            input_ids=torch.from_numpy(tokens).to(device)[None],
+        inputs: dict[str, torch.Tensor] = {"input_ids": torch.from_numpy(tokens).to(device)[None]}
+        layers = self.trunk
+        if depth and lower:
+            layers = self.shared.lower(depth)
+        elif depth:
+            layers = self.shared.upper(depth)
+            inputs = {"inputs_embeds": self._side_by_side(rows, size)[None]}
+        if self._population is not None and not lower:
+            self._population.place(rows, size)
+        return layers(
+            **inputs,
             position_ids=torch.from_numpy(places).to(device)[None],
             use_cache=False,
             rows=rows,
         ).last_hidden_state[0]
+
+    def _side_by_side(self, rows: Sequence[Row], size: int) -> torch.Tensor:
+        """Return ``(size, d)``: the rows' states from the lower layers."""
+        states = self.empty_states(size)
+        for row in rows:
+            if row.states is not None:
+                states[row.begin : row.end] = row.states
+        return states

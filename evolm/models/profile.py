@@ -36,6 +36,7 @@ class NumericProfile:
         block_tokens: longest segment; prefixes and items are cut every so many tokens from their start.
         head_rows: scored positions in each pass of the output head.
         decode_rows: texts that grow by a token in each pass of a generation.
+        delta_columns: columns of a block of low-rank factors, of several deltas side by side.
         threads: torch threads of every process that computes.
     """
 
@@ -45,6 +46,7 @@ class NumericProfile:
     block_tokens: int = 64
     head_rows: int = 32
     decode_rows: int = 32
+    delta_columns: int = 32
     threads: int = 1
     cpu: str = field(default_factory=torch.backends.cpu.get_cpu_capability)
     versions: dict[str, str] = field(default_factory=_versions)

@@ -11,6 +11,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from evolm.models.deltas import Delta
+
 
 @dataclass(frozen=True)
 class LogLikelihood:
@@ -22,6 +24,7 @@ class LogLikelihood:
         continuations: texts that may follow, scored one by one.
         system: system message where the model's chat template is used; empty = none.
         chat: whether the chat template is used; None = as the campaign says.
+        delta: what is changed in the model for this request; None = nothing.
     """
 
     prefix: str
@@ -29,6 +32,7 @@ class LogLikelihood:
     continuations: tuple[str, ...]
     system: str = ""
     chat: bool | None = None
+    delta: Delta | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Generate:
     """A request: text that the model writes after a context.
 
     Attributes:
-        prefix, item, system, chat: as in :class:`LogLikelihood`.
+        prefix, item, system, chat, delta: as in :class:`LogLikelihood`.
         decoding: how tokens are chosen.
     """
 
@@ -67,6 +71,7 @@ class Generate:
     decoding: Decoding = Decoding()
     system: str = ""
     chat: bool | None = None
+    delta: Delta | None = None
 
 
 @dataclass(frozen=True)
@@ -77,11 +82,13 @@ class TokenizedRequest:
         context: tokens of prefix and item.
         prefix_length: how many of them belong to the prefix.
         continuations: tokens of each continuation, at least one each.
+        delta: as in the request.
     """
 
     context: tuple[int, ...]
     prefix_length: int
     continuations: tuple[tuple[int, ...], ...]
+    delta: Delta | None = None
 
     @property
     def own_tokens(self) -> int:
@@ -101,12 +108,13 @@ class TokenizedGeneration:
     Attributes:
         context: tokens of prefix and item.
         prefix_length: how many of them belong to the prefix.
-        decoding: as in the request.
+        decoding, delta: as in the request.
     """
 
     context: tuple[int, ...]
     prefix_length: int
     decoding: Decoding
+    delta: Delta | None = None
 
     @property
     def own_tokens(self) -> int:
@@ -117,6 +125,74 @@ class TokenizedGeneration:
     def tokens(self) -> int:
         """Tokens charged for the context; those of the answer are added when it is there, see :func:`charge`."""
         return len(self.context)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A request: how likely some answers are, and the gradient of that with respect to a delta's arrays.
+
+    The *value* is the sum of ``weight * s`` over all continuations of all examples, where ``s`` is the log-likelihood
+    of a continuation (nats, its tokens' sum, normalised for its length), with ``contrast`` normalised over the
+    continuations of its example. Supervised learning gives a weight to gold answers, self-training to a model's
+    own best ones, a policy gradient weighs by advantage.
+
+    Attributes:
+        examples: requests with the delta that learns.
+        weights: one per continuation of each example.
+        normalization: ``"sum"``, or divided by ``"tokens"`` or ``"characters"``.
+        contrast: whether likelihoods are normalised over each example's continuations.
+    """
+
+    examples: tuple[LogLikelihood, ...]
+    weights: tuple[tuple[float, ...], ...]
+    normalization: str
+    contrast: bool
+
+    def scales(self, examples: tuple[TokenizedRequest, ...]) -> tuple[tuple[float, ...], ...]:
+        """Return the factor of each continuation's sum that normalises it for its length."""
+        if self.normalization == "tokens":
+            return tuple(tuple(1 / len(tokens) for tokens in example.continuations) for example in examples)
+        per_text = self.normalization == "characters"
+        return tuple(
+            tuple(1 / max(len(text.strip()), 1) if per_text else 1.0 for text in example.continuations)
+            for example in self.examples
+        )
+
+
+@dataclass(frozen=True)
+class TokenizedLesson:
+    """A :class:`Lesson` as tokens; ``scales`` are the factors that normalise for length."""
+
+    examples: tuple[TokenizedRequest, ...]
+    weights: tuple[tuple[float, ...], ...]
+    scales: tuple[tuple[float, ...], ...]
+    contrast: bool
+
+    @property
+    def delta(self) -> Delta:
+        """The delta that learns, the same for all examples."""
+        (delta,) = {example.delta for example in self.examples}
+        if delta is None:
+            raise ValueError("a lesson needs a delta that learns, found none")
+        return delta
+
+    @property
+    def tokens(self) -> int:
+        """Tokens charged: a token that passes forward and backward counts three, before any sharing."""
+        return 3 * sum(example.tokens for example in self.examples)
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """The answer to a :class:`Lesson`.
+
+    Attributes:
+        value: see there.
+        gradients: module -> gradients of the change's arrays, in the order of ``evolm.models.deltas.factors``.
+    """
+
+    value: float
+    gradients: dict[str, tuple[np.ndarray, ...]]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
@@ -17,6 +17,26 @@ from evolm.operators.voice import Voice
 from evolm.population import Individual
 
 Family = tuple[Individual, ...]
+Role: TypeAlias = Literal["mutation", "crossover", "learning"]
+
+
+@dataclass(frozen=True)
+class LearningSettings:
+    """How a genome learns by gradient.
+
+    Attributes:
+        rate: Adam's learning rate.
+        decay: weight decay.
+        steps: gradient steps at a time.
+        batch: train items in each step.
+        adapt: whether rate, decay and steps mutate each time, as strategy genes.
+    """
+
+    rate: float = 0.01
+    decay: float = 0.0
+    steps: int = 4
+    batch: int = 32
+    adapt: bool = True
 
 
 @dataclass(frozen=True)
@@ -28,12 +48,14 @@ class VariationContext:
         space: where children must lie.
         voice: how operators ask the model; None where no operator does.
         population: individuals that the strategy holds at present, the best first.
+        learning: how genomes learn by gradient that have not learnt yet.
     """
 
     rng: np.random.Generator
     space: Any
     voice: Voice | None = None
     population: Sequence[Individual] = ()
+    learning: LearningSettings = LearningSettings()
 
 
 class Operator(Protocol):
@@ -41,7 +63,7 @@ class Operator(Protocol):
 
     Attributes:
         name: its row in ``OPERATORS``.
-        role: ``"mutation"`` reads the first parent only, ``"crossover"`` reads two.
+        role: ``"mutation"`` and ``"learning"`` read the first parent only, ``"crossover"`` reads two.
         genome: the kind of genome it varies.
         weight: how often it is chosen among those of its role, unless the campaign says otherwise.
         speaks: whether it asks the model. Where such an operator has nothing to offer, a model-free one of its role
@@ -54,7 +76,7 @@ class Operator(Protocol):
     def name(self) -> str: ...
 
     @property
-    def role(self) -> Literal["mutation", "crossover"]: ...
+    def role(self) -> Role: ...
 
     @property
     def genome(self) -> str: ...
@@ -79,7 +101,7 @@ class FunctionOperator:
     """An operator that is a pure function: ``function(rng, space, *genomes) -> genome or None``."""
 
     name: str
-    role: Literal["mutation", "crossover"]
+    role: Role
     genome: str
     function: Callable[..., Any]
     weight: float = 1.0

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from evolm.genomes import PromptGenome
 from evolm.models import Decoding, Request
-from evolm.operators.base import Family, VariationContext
+from evolm.operators.base import Family, Role, VariationContext
 from evolm.operators.patterns import (
     COMBINE,
     CRITICISE,
@@ -179,7 +179,7 @@ class LanguageOperator:
     """An operator that talks with the model: ``conversation(context, *genomes) -> genome or None``."""
 
     name: str
-    role: Literal["mutation", "crossover"]
+    role: Role
     conversation: Callable[..., Steps[PromptGenome | None]]
     weight: float = 0.0
     needs_gold: bool = False

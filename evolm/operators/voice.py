@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from evolm.errors import ContextExceeded, DataError
 from evolm.evaluation.engine import Engine
-from evolm.models import Answer, Request, Tokenized, charge
+from evolm.models import Answer, Learnt, Lesson, Request, Tokenized, charge
 from evolm.scorers import Scoring
 from evolm.tasks import Item
 
@@ -60,6 +60,17 @@ class Voice:
         answers = self.engine.answer_tokenized(requests) if requests else []
         self._tokens += sum(charge(request, answer) for request, answer in zip(requests, answers, strict=True))
         return answers
+
+    def learn(self, lessons: Sequence[Lesson]) -> list[Learnt]:
+        """Return the value and the gradient of every lesson, in order, and remember what they cost.
+
+        Raises:
+            Interrupted: if a stop was requested.
+        """
+        before = self.engine.usage.tokens_charged
+        learnt = self.engine.learn(lessons) if lessons else []
+        self._tokens += self.engine.usage.tokens_charged - before
+        return learnt
 
     def spent(self) -> int:
         """Return the tokens asked for since the last call."""

@@ -77,7 +77,7 @@ def answer_key(
     """Return 20 bytes that identify an answer.
 
     Args:
-        scope: digest of model and numeric profile.
+        scope: digests of model and numeric profile, and of the delta if there is one.
         context: tokens of prefix and item.
         cut: length of the prefix; another cut is other arithmetic.
         continuations: tokens of each continuation.

@@ -20,6 +20,7 @@ BEFORE_FIRST_ENTRY = {
     "journal.jsonl",
     "timing.jsonl",
     "founders.jsonl",
+    "deltas.safetensors",
     "items.json",
     "campaign.toml",
     "data.parquet",
@@ -51,7 +52,7 @@ class RunLayout:
 
     @property
     def founders(self) -> Path:
-        """Records of the founders that the search began with."""
+        """Records of the founders that the search began with; the vectors of their deltas lie beside it."""
         return self.directory / "founders.jsonl"
 
     @property
@@ -78,6 +79,11 @@ class RunLayout:
     def baselines(self) -> Path:
         """Prompts of the baselines that have one, so that a verdict against the best can be followed."""
         return self.directory / "baselines"
+
+    @property
+    def genes(self) -> Path:
+        """Vectors of genes of every generation; only where deltas evolve."""
+        return self.directory / "genes"
 
     @property
     def result(self) -> Path:

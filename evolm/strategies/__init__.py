@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from evolm.strategies.adam import Adam
 from evolm.strategies.base import SearchSpace, Strategy
+from evolm.strategies.cmaes import CmaEs
+from evolm.strategies.differential_evolution import DifferentialEvolution
+from evolm.strategies.es import EvolutionStrategy
 from evolm.strategies.genetic import Genetic
 from evolm.strategies.hill_climb import HillClimb
+from evolm.strategies.islands import Islands
+from evolm.strategies.memetic import Memetic
 from evolm.strategies.nsga2 import Nsga2
 from evolm.strategies.random_search import RandomSearch
 
@@ -13,6 +19,26 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "hill_climb": HillClimb,
     "random_search": RandomSearch,
     "nsga2": Nsga2,
+    "islands": Islands,
+    "cmaes": CmaEs,
+    "es": EvolutionStrategy,
+    "differential_evolution": DifferentialEvolution,
+    "memetic": Memetic,
+    "adam": Adam,
 }
 
-__all__ = ["STRATEGIES", "Genetic", "HillClimb", "Nsga2", "RandomSearch", "SearchSpace", "Strategy"]
+__all__ = [
+    "STRATEGIES",
+    "Adam",
+    "CmaEs",
+    "DifferentialEvolution",
+    "EvolutionStrategy",
+    "Genetic",
+    "HillClimb",
+    "Islands",
+    "Memetic",
+    "Nsga2",
+    "RandomSearch",
+    "SearchSpace",
+    "Strategy",
+]

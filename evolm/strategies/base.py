@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from evolm.operators import Family, Operator, Voice
+from evolm.operators import Family, LearningSettings, Operator, Voice
 from evolm.population import Individual
 from evolm.randomness import Randomness
 from evolm.strategies.variation import Variation
@@ -53,13 +53,16 @@ class Strategy(ABC):
     Params: ClassVar[type[BaseModel]]
     accepts_partial: ClassVar[bool] = False
     many_objectives: ClassVar[bool] = False
-    spaces: ClassVar[tuple[str, ...]] = ("prompt",)
+    learns: ClassVar[bool] = False  # by gradient, from the gold labels of train items
+    spaces: ClassVar[tuple[str, ...]] = ("prompt", "delta", "hybrid")  # kinds of genomes it can search
 
     def __init__(self, params: Any, search: SearchSpace) -> None:
         self.params = params
         self.search = search
         self.randomness = Randomness(search.seed)
-        self.variation = Variation(search.space, search.operators, self.randomness, search.voice)
+        self.variation = Variation(
+            search.space, search.operators, self.randomness, search.voice, self.learning_settings()
+        )
         self.generation = 0
         self.seen: dict[str, None] = {}
         self._next_id = 0
@@ -84,6 +87,10 @@ class Strategy(ABC):
     @abstractmethod
     def load_extra_state(self, state: dict[str, Any]) -> None:
         """Read back :meth:`extra_state`."""
+
+    def learning_settings(self) -> LearningSettings:
+        """Return how genomes learn by gradient, where they do."""
+        return LearningSettings()
 
     # -- ask and tell --------------------------------------------------------------------------------------
 
@@ -147,9 +154,11 @@ class Strategy(ABC):
             made.append(self.make(genome, operators=("random",)))
         return made
 
-    def offspring(self, families: Sequence[Family], crossover_prob: float, mutation_prob: float) -> list[Individual]:
+    def offspring(
+        self, families: Sequence[Family], crossover_prob: float, mutation_prob: float, learning_prob: float = 0.0
+    ) -> list[Individual]:
         """Return a new child per family, as individuals of the coming generation; fewer where nothing new is left."""
-        children = self.variation.children(families, self.seen, crossover_prob, mutation_prob)
+        children = self.variation.children(families, self.seen, crossover_prob, mutation_prob, learning_prob)
         return [
             self.make(child[0], () if child[1] == ("random",) else family, child[1])
             for family, child in zip(families, children, strict=True)

@@ -53,7 +53,10 @@ class Genetic(Strategy):
         if not self.population:
             return self.founders(count)
         self.variation.population = tools.selBest(self.population, len(self.population))
-        return self.offspring(self._families(count), self.params.crossover_prob, self.params.mutation_prob)
+        return self._children(self._families(count))
+
+    def _children(self, families: list[Family]) -> list[Individual]:
+        return self.offspring(families, self.params.crossover_prob, self.params.mutation_prob)
 
     def _survivors(self, children: list[Individual]) -> list[Individual]:
         size = self.params.population_size

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evolm.operators import Family, Operator, Rates, VariationContext, Voice
+from evolm.operators import Family, LearningSettings, Operator, Rates, VariationContext, Voice
 from evolm.population import Individual
 from evolm.randomness import Randomness
 
@@ -23,6 +23,7 @@ class Variation:
         operators: operators with positive weights.
         randomness: of the search.
         voice: how operators ask the model; None where none does.
+        learning: how genomes learn by gradient that have not learnt yet.
     """
 
     def __init__(
@@ -31,18 +32,20 @@ class Variation:
         operators: Sequence[tuple[Operator, float]],
         randomness: Randomness,
         voice: Voice | None = None,
+        learning: LearningSettings = LearningSettings(),
     ) -> None:
         self.space = space
         self.randomness = randomness
         self.operators = operators
         self.voice = voice
+        self.learning = learning
         self.population: Sequence[Individual] = ()
         self.rates: dict[str, Rates] = {operator.name: Rates() for operator, _ in operators}
 
     @property
     def context(self) -> VariationContext:
         """What operators may use."""
-        return VariationContext(self.randomness.numpy, self.space, self.voice, self.population)
+        return VariationContext(self.randomness.numpy, self.space, self.voice, self.population, self.learning)
 
     def children(
         self,
@@ -50,12 +53,13 @@ class Variation:
         seen: Mapping[str, None],
         crossover_prob: float,
         mutation_prob: float,
+        learning_prob: float = 0.0,
     ) -> list[Child | None]:
         """Return one new child per family, or None where neither operators nor chance found a new genome.
 
-        A family's first parent is crossed with its second (if it has two) with ``crossover_prob`` and mutated
-        with ``mutation_prob``; one of the two always happens. A child that lies outside the space or was seen
-        before is tried again, up to ``ROUNDS`` times; then a random genome stands in.
+        A family's first parent is crossed with its second (if it has two) with ``crossover_prob``, mutated with
+        ``mutation_prob``, and learns with ``learning_prob``; one of them always happens. A child that lies outside
+        the space or was seen before is tried again, up to ``ROUNDS`` times; then a random genome stands in.
         """
         children: list[Child | None] = [None] * len(families)
         taken = dict(seen)
@@ -63,7 +67,7 @@ class Variation:
             open_places = [index for index, child in enumerate(children) if child is None]
             if not open_places:
                 return children
-            drafts = self._drafts([families[i] for i in open_places], crossover_prob, mutation_prob)
+            drafts = self._drafts([families[i] for i in open_places], crossover_prob, mutation_prob, learning_prob)
             for index, (genome, names) in zip(open_places, drafts, strict=True):
                 if genome is None or genome.digest in taken or self.space.outside(genome):
                     continue
@@ -78,13 +82,14 @@ class Variation:
         return children
 
     def _drafts(
-        self, families: Sequence[Family], crossover_prob: float, mutation_prob: float
+        self, families: Sequence[Family], crossover_prob: float, mutation_prob: float, learning_prob: float
     ) -> list[tuple[Any | None, tuple[str, ...]]]:
         rng = self.randomness.numpy
         crossed = [len(family) > 1 and rng.random() < crossover_prob for family in families]
-        mutated = [rng.random() < mutation_prob or not crossed[i] for i in range(len(families))]
+        learning = [rng.random() < learning_prob for _ in families] if learning_prob else [False] * len(families)
+        mutated = [rng.random() < mutation_prob or not (crossed[i] or learning[i]) for i in range(len(families))]
         drafts: list[tuple[Any | None, tuple[str, ...]]] = [(family[0].genome, ()) for family in families]
-        for role, chosen in (("crossover", crossed), ("mutation", mutated)):
+        for role, chosen in (("crossover", crossed), ("mutation", mutated), ("learning", learning)):
             self._stage(role, [i for i, use in enumerate(chosen) if use], families, drafts)
         return drafts
 

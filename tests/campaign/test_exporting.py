@@ -285,7 +285,7 @@ def test_a_run_that_was_stopped_is_exported_as_far_as_it_came(finished: Path, tm
         (
             {"to": "promt"},
             ConfigError,
-            r"expected one of 'prompt', 'population', found 'promt'; did you mean 'prompt'",
+            r"expected one of 'prompt', 'peft', 'merged', 'population', found 'promt'; did you mean 'prompt'",
         ),
         ({"copy": True}, ConfigError, "into a population, not beside a prompt"),
         ({"to": "population", "use": "founder"}, ConfigError, "'founder' cannot be chosen"),

@@ -14,7 +14,8 @@ from toy_campaign import FOUNDERS, ToyCampaign, bytes_of, entries, result_of, to
 from evolm.campaign import Observer, Permissions, build, continue_run
 from evolm.campaign.build import Parts
 from evolm.campaign.exporting import export
-from evolm.campaign.founder_sources import FROM_A_RUN, find_source, founders_file, read_source
+from evolm.campaign.founder_files import founders_file
+from evolm.campaign.founder_sources import FROM_A_RUN, find_source, read_source
 from evolm.errors import EvolmError, GenomeError, PermissionNeeded
 from evolm.storage import RunLayout
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
 
 from evolm.genomes import GENOMES
 from evolm.operators import OPERATORS
+from evolm.operators.base import Role
 from evolm.scorers import SCORERS
 from evolm.strategies import STRATEGIES, Strategy
 
@@ -46,7 +47,7 @@ def test_every_operator_is_listed_under_its_own_name(name: str) -> None:
     assert operator.name == name
     assert operator.genome in GENOMES
     assert operator.weight >= 0
-    assert operator.role in ("mutation", "crossover")
+    assert operator.role in get_args(Role)
 
 
 @pytest.mark.parametrize("name", GENOMES)

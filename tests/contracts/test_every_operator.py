@@ -1,9 +1,13 @@
-"""What every operator in ``OPERATORS`` keeps to; those that speak do so to a real, tiny model."""
+"""What every operator in ``OPERATORS`` keeps to, on every kind of genome that it can vary.
+
+Those that speak or learn do so with a real, tiny model.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,51 +15,126 @@ import numpy as np
 import pytest
 
 from evolm.evaluation import Engine
-from evolm.genomes import GENOMES, PromptGenome, PromptSpace
+from evolm.genomes import (
+    GENOMES,
+    DeltaGenome,
+    DeltaSettings,
+    DeltaSpace,
+    HybridGenome,
+    HybridSpace,
+    Learning,
+    PromptGenome,
+    PromptSpace,
+)
 from evolm.models import LanguageModel, prepare
-from evolm.operators import OPERATORS, VariationContext, Voice
+from evolm.operators import OPERATORS, LearningSettings, Operator, VariationContext, Voice, operators_for
 from evolm.population import Individual
 from evolm.storage import AnswerStore
 from evolm.tasks import Task
 
-SPEAKING = [name for name, operator in OPERATORS.items() if operator.speaks]
-Vary = Callable[..., list[Any]]
 Families = list[tuple[Individual, ...]]
+Talk = Callable[[], tuple[Engine, Voice]]
 
 
-@pytest.fixture(scope="module")
-def space(toy_space: Callable[..., PromptSpace]) -> PromptSpace:
-    """The toy space as the tiny model sees it, a token for a letter."""
-    return toy_space(max_tokens=400, count_tokens=len)
+@dataclass(frozen=True)
+class Case:
+    """An operator on a kind of genome."""
+
+    kind: str
+    operator: Operator
+
+    def __str__(self) -> str:
+        return f"{self.operator.name}-{self.kind}"
 
 
-@pytest.fixture(scope="module")
-def people(space: PromptSpace) -> list[Individual]:
-    """A population with instructions of its own and without any."""
+CASES = [Case(kind, operator) for kind in GENOMES for operator in operators_for(kind)]
+SPEAKING = [case for case in CASES if case.operator.speaks]
+WRITING = [case for case in SPEAKING if case.operator.role != "learning"]  # instructions
+LEARNING = [case for case in SPEAKING if case.operator.role == "learning"]  # genes
+WITH_PROMPTS = [case for case in CASES if case.kind != DeltaGenome.kind]
+WITH_DELTAS = [case for case in CASES if case.kind != PromptGenome.kind]
+
+every = pytest.mark.parametrize("case", CASES, ids=str)
+speaking = pytest.mark.parametrize("case", SPEAKING, ids=str)
+writing = pytest.mark.parametrize("case", WRITING, ids=str)
+
+
+@dataclass(frozen=True)
+class World:
+    """Where operators of one kind of genome are tried.
+
+    Attributes:
+        space: of that kind.
+        people: its population.
+    """
+
+    space: Any
+    people: list[Individual]
+
+    @property
+    def families(self) -> Families:
+        """All people, two by two."""
+        pairs = np.random.default_rng(0).permutation(len(self.people)).reshape(-1, 2)
+        return [(self.people[i], self.people[j]) for i, j in pairs]
+
+
+def population(genomes: list[Any]) -> list[Individual]:
+    return [Individual(number, genome) for number, genome in enumerate(genomes)]
+
+
+def prompt_people(space: PromptSpace) -> list[PromptGenome]:
+    """Prompts with instructions of their own and without any."""
     rng = np.random.default_rng(0)
     texts = ("Is this junk?", "Say what it is, and why.", "Junk sells. Mail does not.", "")
-    genomes = [space.random(rng) for _ in range(28)] + [PromptGenome(text) for text in texts]
-    return [Individual(i, genome) for i, genome in enumerate(genomes)]
+    return [space.random(rng) for _ in range(28)] + [PromptGenome(text) for text in texts]
+
+
+def delta_people(space: DeltaSpace) -> list[DeltaGenome]:
+    """Deltas with step sizes of their own and without; every fourth has learnt."""
+    rng = np.random.default_rng(0)
+    drawn = [space.random(rng) for _ in range(31)]
+    moments = rng.random((31, 2, space.dimension)).astype(np.float32)
+    learnt = [Learning(0.01, 0.1, 1 + index % 2, *moments[index], count=3) for index in range(31)]
+    return [
+        space.zero(),
+        *(
+            replace(genome, sigma=0.1 * (index % 3), learning=None if index % 4 else learnt[index])
+            for index, genome in enumerate(drawn)
+        ),
+    ]
 
 
 @pytest.fixture(scope="module")
-def families(people: list[Individual]) -> Families:
-    pairs = np.random.default_rng(0).permutation(len(people)).reshape(-1, 2)
-    return [(people[i], people[j]) for i, j in pairs]
+def talking_model(talkative_model_folder: Path) -> LanguageModel:
+    return LanguageModel(prepare(str(talkative_model_folder), dtype="float32", device="cpu"), "on")
 
 
 @pytest.fixture(scope="module")
-def talk(
-    talkative_model_folder: Path, toy_task: Task, scoring: Callable[..., Any]
-) -> Iterator[Callable[..., tuple[Engine, Voice]]]:
+def worlds(toy_space: Callable[..., PromptSpace], talking_model: LanguageModel) -> dict[str, World]:
+    """A world of every kind of genome; the model sees a token for a letter."""
+    prompts = toy_space(max_tokens=400, count_tokens=len)
+    deltas = DeltaSpace.of(talking_model, DeltaSettings("last:1", ("q_proj", "v_proj"), encoding="singular", rank=3))
+    shown, changes = prompt_people(prompts), delta_people(deltas)
+    return {
+        PromptGenome.kind: World(prompts, population(shown)),
+        DeltaGenome.kind: World(deltas, population(changes)),
+        HybridGenome.kind: World(HybridSpace(prompts, deltas), population(list(map(HybridGenome, shown, changes)))),
+    }
+
+
+@pytest.fixture
+def world(case: Case, worlds: dict[str, World]) -> World:
+    return worlds[case.kind]
+
+
+@pytest.fixture(scope="module")
+def talk(talking_model: LanguageModel, toy_task: Task, scoring: Callable[..., Any]) -> Iterator[Talk]:
     """Return ``talk()``: a new engine without answers, and a voice that speaks through it."""
-    prepared = prepare(str(talkative_model_folder), dtype="float32", device="cpu")
     engines = []
 
     def made() -> tuple[Engine, Voice]:
-        model = LanguageModel(prepared, "on")
-        engines.append(Engine(model, AnswerStore(":memory:")))
-        return engines[-1], Voice(engines[-1], scoring(toy_task, model), toy_task.train)
+        engines.append(Engine(talking_model, AnswerStore(":memory:")))
+        return engines[-1], Voice(engines[-1], scoring(toy_task, talking_model), toy_task.train)
 
     yield made
     for engine in engines:
@@ -63,114 +142,187 @@ def talk(
 
 
 @pytest.fixture(scope="module")
-def vary(talk: Any, space: PromptSpace, people: list[Individual]) -> Vary:
-    """Return ``vary(name, families, seed=1, **context)``: children, with all of ``people`` as the population."""
-    _, voice = talk()
+def one_voice(talk: Talk) -> Voice:
+    return talk()[1]
 
-    def varied(name: str, families: Families, seed: int = 1, **changes: Any) -> list[Any]:
-        context = VariationContext(np.random.default_rng(seed), space, voice, people)
-        return OPERATORS[name].vary(families, replace(context, **changes))
+
+@pytest.fixture
+def vary(case: Case, world: World, one_voice: Voice) -> Callable[..., list[Any]]:
+    """Return ``vary(families, seed=1, **context)``: the operator's children, with the world's people around."""
+
+    def varied(families: Families, seed: int = 1, **changes: Any) -> list[Any]:
+        context = VariationContext(
+            np.random.default_rng(seed), world.space, one_voice, world.people, LearningSettings(steps=1, batch=2)
+        )
+        return case.operator.vary(families, replace(context, **changes))
 
     return varied
 
 
-@pytest.mark.parametrize("name", OPERATORS)
-def test_parents_stay_as_they_were(name: str, families: Families, vary: Vary) -> None:
-    before = [parent.state_dict() for family in families for parent in family]
-    vary(name, families)
-    assert [parent.state_dict() for family in families for parent in family] == before
+def prompt_of(genome: Any) -> PromptGenome:
+    return genome.prompt if isinstance(genome, HybridGenome) else genome
 
 
-@pytest.mark.parametrize("name", OPERATORS)
-def test_the_same_seed_gives_the_same_children(name: str, families: Families, vary: Vary) -> None:
+def delta_of(genome: Any) -> DeltaGenome:
+    return genome.delta if isinstance(genome, HybridGenome) else genome
+
+
+def with_prompt(genome: Any, prompt: PromptGenome) -> Any:
+    return replace(genome, prompt=prompt) if isinstance(genome, HybridGenome) else prompt
+
+
+def plain(families: Families) -> str:
+    """Everything about parents, arrays in full."""
+    states = [parent.state_dict() for family in families for parent in family]
+    return json.dumps(states, default=lambda array: array.tolist())
+
+
+# -- all of them ---------------------------------------------------------------------------------------------
+
+
+@every
+def test_parents_stay_as_they_were(world: World, vary: Any) -> None:
+    before = plain(world.families)
+    vary(world.families)
+    assert plain(world.families) == before
+
+
+@every
+def test_the_same_seed_gives_the_same_children(world: World, vary: Any) -> None:
     rng = np.random.default_rng(1)
-    children = vary(name, families, rng=rng)
-    assert children == vary(name, families, seed=1)
+    children = vary(world.families, rng=rng)
+    assert children == vary(world.families, seed=1)
     draws = rng.bit_generator.state != np.random.default_rng(1).bit_generator.state
-    assert (children != vary(name, families, seed=2)) is draws
+    assert (children != vary(world.families, seed=2)) is draws
 
 
-@pytest.mark.parametrize("name", OPERATORS)
-def test_every_family_has_one_child_of_its_kind_or_none(name: str, families: Families, vary: Vary) -> None:
-    children = vary(name, families)
-    assert len(children) == len(families)
-    kind = GENOMES[OPERATORS[name].genome]
-    assert {type(child) for child in children} <= {kind, type(None)}
+@every
+def test_every_family_has_one_child_of_its_kind_or_none(case: Case, world: World, vary: Any) -> None:
+    children = vary(world.families)
+    assert len(children) == len(world.families)
+    assert {type(child) for child in children} <= {GENOMES[case.kind], type(None)}
     assert any(
-        child is not None and child != family[0].genome for child, family in zip(children, families, strict=True)
+        child is not None and child != family[0].genome
+        for child, family in zip(children, world.families, strict=True)
     )
 
 
-@pytest.mark.parametrize("name", OPERATORS)
-def test_demonstrations_are_train_items_and_never_twice_the_same(
-    name: str, families: Families, vary: Vary, space: PromptSpace
-) -> None:
-    known = {item.digest for item in space.train}
-    for child in vary(name, families):
+@every
+def test_only_a_crossover_reads_the_second_parent(case: Case, world: World, vary: Any) -> None:
+    alone = [family[:1] for family in world.families]
+    if case.operator.role == "crossover":
+        with pytest.raises(TypeError):
+            vary(alone)
+    else:
+        assert vary(alone) == vary(world.families)
+
+
+@pytest.mark.parametrize("case", WITH_PROMPTS, ids=str)
+def test_demonstrations_are_train_items_and_never_twice_the_same(world: World, vary: Any, toy_task: Task) -> None:
+    known = {item.digest for item in toy_task.train}
+    for child in vary(world.families):
         if child is not None:
-            items = [demo.item for demo in child.demonstrations]
+            items = [demo.item for demo in prompt_of(child).demonstrations]
             assert set(items) <= known
             assert len(set(items)) == len(items)
 
 
-@pytest.mark.parametrize("name", OPERATORS)
-def test_a_mutation_reads_its_first_parent_only(name: str, families: Families, vary: Vary) -> None:
-    operator = OPERATORS[name]
-    alone = [family[:1] for family in families]
-    if operator.role == "mutation":
-        assert vary(name, alone) == vary(name, families)
-    else:
-        assert operator.role == "crossover"
-        with pytest.raises(TypeError):
-            vary(name, alone)
+@pytest.mark.parametrize("case", WITH_DELTAS, ids=str)
+def test_genes_are_finite_numbers_that_cannot_be_written(world: World, vary: Any) -> None:
+    for child in vary(world.families):
+        if child is not None:
+            delta = delta_of(child)
+            assert delta.genes.dtype == np.float32
+            assert np.isfinite(delta.genes).all()
+            assert delta.genes.shape == delta_of(world.people[0].genome).genes.shape
+            assert not delta.genes.flags.writeable
+            assert delta.sigma >= 0
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.kind == HybridGenome.kind], ids=str)
+def test_an_operator_on_a_part_of_a_hybrid_leaves_the_other_part_alone(case: Case, world: World, vary: Any) -> None:
+    own = OPERATORS[case.operator.name].genome
+    for child, family in zip(vary(world.families), world.families, strict=True):
+        if child is not None and own == PromptGenome.kind:
+            assert child.delta == family[0].genome.delta
+        elif child is not None and own == DeltaGenome.kind:
+            assert child.prompt == family[0].genome.prompt
+
+
+def test_every_operator_is_enrolled_for_its_own_kind_and_for_hybrids() -> None:
+    enrolled = {(case.kind, case.operator.name) for case in CASES}
+    assert enrolled >= {(operator.genome, name) for name, operator in OPERATORS.items()}
+    assert enrolled >= {(HybridGenome.kind, name) for name in OPERATORS}
 
 
 # -- those that ask the model --------------------------------------------------------------------------------
 
 
-def changed(children: list[Any], families: Families) -> list[tuple[PromptGenome, PromptGenome]]:
+def changed(children: list[Any], families: Families) -> list[tuple[Any, Any]]:
     """Children beside their first parents, families that were offered nothing left out."""
     pairs = zip(children, families, strict=True)
     return [(child, family[0].genome) for child, family in pairs if child is not None]
 
 
-@pytest.mark.parametrize("name", SPEAKING)
-def test_the_model_changes_the_instruction_and_nothing_else(name: str, families: Families, vary: Vary) -> None:
-    for child, parent in changed(vary(name, families), families):
-        assert child.instruction != parent.instruction
-        assert replace(child, instruction=parent.instruction) == parent
+@writing
+def test_the_model_changes_the_instruction_and_nothing_else(world: World, vary: Any) -> None:
+    for child, parent in changed(vary(world.families), world.families):
+        instruction = prompt_of(parent).instruction
+        assert prompt_of(child).instruction != instruction
+        assert with_prompt(child, replace(prompt_of(child), instruction=instruction)) == parent
 
 
-@pytest.mark.parametrize("name", SPEAKING)
+@writing
 @pytest.mark.parametrize("max_tokens", [400, 100, 0])
 def test_what_the_model_writes_lies_inside_the_space_or_is_not_offered(
-    name: str, max_tokens: int, families: Families, vary: Vary, toy_space: Callable[..., PromptSpace]
+    max_tokens: int, world: World, vary: Any, toy_space: Callable[..., PromptSpace]
 ) -> None:
-    narrow = toy_space(max_tokens=max_tokens, count_tokens=len)
-    children = [child for child in vary(name, families, space=narrow) if child is not None]
+    narrow = narrowed(world, toy_space(max_tokens=max_tokens, count_tokens=len))
+    children = [child for child in vary(world.families, space=narrow) if child is not None]
     assert [narrow.outside(child) for child in children] == [""] * len(children)
     assert max_tokens or not children
 
 
-@pytest.mark.parametrize("name", SPEAKING)
-def test_every_token_asked_for_is_charged_once(name: str, families: Families, vary: Vary, talk: Any) -> None:
+def narrowed(world: World, prompts: PromptSpace) -> Any:
+    return replace(world.space, prompts=prompts) if isinstance(world.space, HybridSpace) else prompts
+
+
+@speaking
+def test_every_token_asked_for_is_charged_once(world: World, vary: Any, talk: Talk) -> None:
     engine, voice = talk()
-    vary(name, families, voice=voice)
+    vary(world.families, voice=voice)
     spent = voice.spent()
     assert spent == engine.usage.tokens_charged > 0
     assert voice.spent() == 0
-    vary(name, families, voice=voice)  # from the cache, at the same price
+    vary(world.families, voice=voice)  # from the cache, at the same price
     assert voice.spent() == spent
 
 
-@pytest.mark.parametrize("name", SPEAKING)
+@writing
 def test_nothing_is_asked_where_there_is_nothing_to_gain(
-    name: str, families: Families, vary: Vary, talk: Any, toy_space: Callable[..., PromptSpace]
+    world: World, vary: Any, talk: Talk, toy_space: Callable[..., PromptSpace]
 ) -> None:
     engine, voice = talk()
-    nothing = [None] * len(families)
-    assert vary(name, families, voice=voice, space=toy_space(instruction=False)) == nothing
-    assert vary(name, families, voice=None) == nothing
-    assert vary(name, [(Individual(0, PromptGenome("")),) * 2], voice=voice, population=()) == [None]
-    assert vary(name, [], voice=voice) == []
+    nothing = [None] * len(world.families)
+    assert vary(world.families, voice=voice, space=narrowed(world, toy_space(instruction=False))) == nothing
+    assert vary(world.families, voice=None) == nothing
+    wordless = Individual(0, with_prompt(world.people[0].genome, PromptGenome("")))
+    assert vary([(wordless,) * 2], voice=voice, population=()) == [None]
+    assert vary([], voice=voice) == []
+    assert engine.usage.requests == voice.spent() == 0
+
+
+@pytest.mark.parametrize("case", LEARNING, ids=str)
+def test_learning_changes_the_genes_and_remembers_how(world: World, vary: Any, talk: Talk) -> None:
+    pairs = changed(vary(world.families), world.families)
+    assert len(pairs) == len(world.families)
+    for child, parent in pairs:
+        before, after = delta_of(parent), delta_of(child)
+        assert after.digest != before.digest
+        assert after.learning is not None
+        assert after.learning.count > (before.learning.count if before.learning else 0)
+        assert replace(after, genes=before.genes, learning=before.learning) == before
+    engine, voice = talk()
+    assert vary(world.families, voice=None) == [None] * len(world.families)
+    assert vary([], voice=voice) == []
     assert engine.usage.requests == voice.spent() == 0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from evolm.evaluation.plan import batch_target, batches, fill_slabs, plan, split_answers
 from evolm.models import TokenizedRequest
-from evolm.models.packed_forward import Segment
+from evolm.models.forward_plan import Segment
 
 SLAB, BLOCK = 16, 8
 

@@ -56,7 +56,8 @@ def test_every_key_has_the_configuration_s_own_meaning_beside_it() -> None:
     assert f"\nevaluations = 7  # {meaning}\n" in text
     assert f"\n# seconds = 0.0  # {BudgetSection.model_fields['seconds'].description}\n" in text
     assert f'\n# validation = "auto"  # {SplitSection.model_fields["validation"].description}\n' in text
-    assert f'\nname = "hill_climb"  # {" | ".join(STRATEGIES)}\n' in text
+    assert '\nname = "hill_climb"\n' in text
+    assert " | ".join(STRATEGIES) in text.replace("\n# ", " ")
     assert f"\ninstruction_swap = 0.0  # {OPERATORS['instruction_swap'].summary}\n" in text
     assert '\n"mine.scorers:short" = { weight = 0.5, deep = { x = [1, 2] } }\n' in text
 

@@ -10,7 +10,7 @@ import pytest
 
 from evolm.archives import BestFound
 from evolm.genomes import PromptGenome, PromptSpace
-from evolm.operators import OPERATORS
+from evolm.operators import operators_for
 from evolm.population import Individual
 from evolm.strategies import STRATEGIES, SearchSpace, Strategy
 from evolm.strategies.genetic import CaseView, Genetic
@@ -29,7 +29,7 @@ def search(toy_space: Callable[..., PromptSpace]) -> Callable[..., Strategy]:
         space = toy_space(demonstrations=(0, 6))
         kind = STRATEGIES[name]
         founders = [PromptGenome(space.instructions[0])]
-        operators = [(operator, operator.weight) for operator in OPERATORS.values()]
+        operators = [(operator, operator.weight) for operator in operators_for("prompt")]
         return kind(kind.Params(**settings), SearchSpace(space, founders, operators, seed))
 
     return made

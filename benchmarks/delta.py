@@ -1,0 +1,51 @@
+"""Who changes the weights best? Strategies on deltas at equal tokens, and again at equal seconds, on two tasks.
+
+    python -m benchmarks.delta                 equal tokens (a token forward and backward counts three), seeds 0 to 4
+    python -m benchmarks.delta --seconds       equal seconds
+    python -m benchmarks.delta --tune 2        dev only: seeds 100 and up, nothing of the test split is shown
+
+Every cell is an ordinary run below ``runs/``; what is finished is kept. ``results/delta.json`` and
+``results/delta_seconds.json`` have the numbers, the pictures beside them the figures.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from benchmarks.field import Field
+from evolm.campaign.sweep import strategy_variants
+
+STRATEGIES = ("random_search", "adam", "memetic", "cmaes", "es", "differential_evolution")
+LOWRANK = {"encoding": "lowrank", "layers": "last:3", "target_modules": ["q_proj", "v_proj"], "rank": 1}
+TOKENS = {"trec-memetic": 1_200_000, "sms-spam-delta": 1_600_000}
+SECONDS = 60
+COMMON: dict[str, Any] = {
+    "baselines": {"few_shot": False},
+    "task": {"split": {"dev": 96, "validation": 96, "test": 400}},
+}
+# Who has no gradient searches a few dozen coordinates; who has one learns all factors of the same modules.
+SPACES: dict[str, dict[str, Any]] = {"adam": LOWRANK, "memetic": LOWRANK}
+SUBSPACE = {**LOWRANK, "encoding": "subspace", "dimension": 48}
+
+
+def field(seconds: bool) -> Field:
+    """Return who meets whom, at equal tokens or at equal seconds."""
+    variants = {
+        name: {**tables, "space": {"delta": SPACES.get(name, SUBSPACE)}}
+        for name, tables in strategy_variants(STRATEGIES).items()
+    }
+    populations = {
+        name: {
+            **COMMON,
+            "budget": {"evaluations": 0, "seconds": SECONDS} if seconds else {"evaluations": 0, "tokens": tokens},
+        }
+        for name, tokens in TOKENS.items()
+    }
+    return Field("delta_seconds" if seconds else "delta", variants, populations)
+
+
+if __name__ == "__main__":
+    wanted = "--seconds" in sys.argv
+    sys.argv = [argument for argument in sys.argv if argument != "--seconds"]
+    field(wanted).main(__doc__ or "")

@@ -1,0 +1,141 @@
+"""A field of strategies: the same founding populations, budgets and seeds for all; each cell a resumable run.
+
+What a benchmark of strategies has in common: the cells below ``runs/``, the table, the figure, and a way to tune that
+shows nothing of the test split. Intervals are over seeds and test items, both at once
+(:func:`evolm.campaign.statistics.crossed_bootstrap`).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from benchmarks.setting import RESULTS, setting, write_result
+from evolm.campaign.sweep import Sweep, plan_sweep, run_sweep
+from evolm.populations import find_population
+from evolm.report import RunRecord
+from evolm.report.svg import EVOLUTION, INK, QUIET, RANDOM, wide_figure
+from evolm.wording import markdown_table
+
+SEEDS = range(5)
+FIRST_TUNING_SEED = 100
+COLORS = {"random_search": RANDOM, "genetic": EVOLUTION, "memetic": EVOLUTION}
+
+
+@dataclass(frozen=True)
+class Field:
+    """What is compared with what.
+
+    Attributes:
+        name: of the files of results and of the folder of runs.
+        variants: name -> tables; the first one is what the others are compared with.
+        populations: founding population -> tables that replace what its campaign file says, for all variants.
+    """
+
+    name: str
+    variants: Mapping[str, Mapping[str, Any]]
+    populations: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def first(self) -> str:
+        """Name of the variant that the others are compared with."""
+        return next(iter(self.variants))
+
+    def sweep(self, population: str, seeds: Sequence[int], out: Path) -> Sweep:
+        """Return the runs of one population."""
+        folder = find_population(population)
+        return plan_sweep(folder, out / population, self.variants, seeds, self.populations[population])
+
+    def measure(self, out: Path) -> None:
+        """Run what is missing, then write the table and the figure."""
+        populations = {name: run_sweep(self.sweep(name, SEEDS, out)).to_record() for name in self.populations}
+        tables = {name: dict(tables) for name, tables in self.populations.items()}
+        write_result(
+            self.name,
+            {"setting": setting(f"python -m benchmarks.{self.name}"), "tables": tables, "populations": populations},
+        )
+        self.figure(populations).savefig(RESULTS / f"{self.name}.png", dpi=110)
+        print(self.markdown(populations))
+
+    def markdown(self, populations: dict[str, Any]) -> str:
+        """Return the table of the README: a row per population and variant."""
+        rows = []
+        for population, comparison in populations.items():
+            over_first = {difference["first"]: difference for difference in comparison["differences"]}
+            for group in comparison["groups"]:
+                over = over_first.get(group["name"])
+                rows.append(
+                    (
+                        population,
+                        f"`{group['name']}`",
+                        f"{group['score']:.3f}",
+                        f"{group['low']:.3f} to {group['high']:.3f}",
+                        f"{over['difference']:+.3f} [{over['low']:+.3f}, {over['high']:+.3f}]" if over else "",
+                        f"{group['baselines']['founder']:.3f}",
+                    )
+                )
+        header = ("task", "strategy", "test", "95 % interval", f"over {self.first.replace('_', ' ')}", "best founder")
+        return markdown_table(header, rows)
+
+    def figure(self, populations: dict[str, Any]) -> Figure:
+        """Return the figure: a panel per task, a row per variant, its seeds as dots, its mean with the interval."""
+        names = list(self.variants)
+        drawn, _ = wide_figure(1.2 + 0.3 * len(names) * len(populations))
+        drawn.clear()
+        panels = drawn.subplots(1, len(populations), sharey=True)
+        for axes, (population, comparison) in zip(np.atleast_1d(panels), populations.items(), strict=True):
+            for y, group in enumerate(reversed(comparison["groups"])):
+                color = COLORS.get(group["name"], INK)
+                scores = list(group["seeds"].values())
+                axes.scatter(scores, [y] * len(scores), s=14, color=color, alpha=0.4, linewidths=0)
+                axes.plot([group["low"], group["high"]], [y, y], color=color, linewidth=1.6)
+                axes.plot(group["score"], y, "o", color=color, markersize=7)
+            founder = float(np.mean([group["baselines"]["founder"] for group in comparison["groups"]]))
+            axes.axvline(founder, color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
+            axes.set_title(
+                f"{population}\n{comparison['metric'].replace('_', ' ')}, {comparison['items']} test items",
+                loc="left",
+                fontsize=10,
+            )
+            axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in reversed(names)])
+            axes.set_ylim(-0.6, len(names) - 0.4)
+        drawn.supxlabel("test score, mean of 5 seeds with its 95 % interval; dashed: best founder", fontsize=10)
+        drawn.set_layout_engine("constrained")
+        return drawn
+
+    def tune(self, count: int, out: Path) -> None:
+        """Show how winners fare on dev, on unseen validation rows and on both; nothing of the test split."""
+        seeds = range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + count)
+        rows = []
+        for population in self.populations:
+            sweep = self.sweep(population, seeds, out)
+            run_sweep(sweep)
+            for cell in sweep.cells:
+                final = RunRecord.read(cell.directory).last("validation") or {"finalists": []}
+                for finalist in final["finalists"]:
+                    if finalist["id"] == final["winner"]:
+                        rows.append({"task": population, "strategy": cell.variant, "seed": cell.seed, **finalist})
+        means = pd.DataFrame(rows).groupby(["task", "strategy"])[["dev", "validation", "pooled"]].mean().round(3)
+        print(means.to_string())
+
+    def main(self, description: str) -> None:
+        """Parse the command line and measure."""
+        parser = argparse.ArgumentParser(
+            description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        parser.add_argument(
+            "--tune", type=int, default=0, metavar="SEEDS", help="number of tuning seeds; dev scores only"
+        )
+        parser.add_argument("--out", type=Path, default=None, help="where the runs lie")
+        arguments = parser.parse_args()
+        if arguments.tune:
+            self.tune(arguments.tune, arguments.out or Path(f"runs/benchmarks/{self.name}-tuning"))
+        else:
+            self.measure(arguments.out or Path(f"runs/benchmarks/{self.name}"))

@@ -1,0 +1,111 @@
+"""The README of an adapter and of a merged model: what it is, of what, under which prompt, with which scores."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evolm.wording import counted
+
+README = "README.md"
+WIDTH = 118
+
+PROMPT = """
+**It answers under one prompt.** `prompt.txt` has what stood before every answer, with the item's template where an
+item goes, and `prompt.json` the words that answers begin with. Under other prompts it was never scored.
+"""
+EVOLM = """
+With evolm: `evolm predict {folder} rows.csv --out answers.csv`, `evolm score {folder} rows.csv`{needs}.
+"""
+ADAPTER = """
+```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained({base!r}), {folder!r})
+```
+"""
+MERGED = """
+```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model, tokenizer = (kind.from_pretrained({folder!r}) for kind in (AutoModelForCausalLM, AutoTokenizer))
+```
+"""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an exported delta comes from.
+
+    Attributes:
+        name: of the folder that is written.
+        model, fingerprint, dtype: what it was evolved on.
+        encoding: of the space it was found in.
+        modules: how many modules it changes.
+        layers: how many layers it changes.
+        scores: sentences about what it scores.
+    """
+
+    name: str
+    model: str
+    fingerprint: str
+    dtype: str
+    encoding: str
+    modules: int
+    layers: int
+    scores: Sequence[str] = ()
+
+    @property
+    def sentence(self) -> str:
+        """Say it."""
+        return (
+            f"It was evolved by evolm on `{self.model}` in {self.dtype}, fingerprint `{self.fingerprint[:16]}`, and "
+            f"changes {counted(self.modules, 'module')} in {counted(self.layers, 'layer')} (encoding "
+            f"`{self.encoding}`)."
+        )
+
+
+def adapter_card(origin: Origin, kind: str, base: str, loadable: bool) -> str:
+    """Return the page about an adapter.
+
+    Args:
+        origin: where it comes from.
+        kind: ``"LoRA"`` or ``"IA3"``.
+        base: what ``adapter_config.json`` names.
+        loadable: whether transformers can load what it names.
+    """
+    unknown = "" if loadable else "transformers loads nothing by that name: load the same model in another way.\n\n"
+    return _page(
+        f"# {origin.name}: a {kind} adapter for {base}",
+        origin.sentence,
+        *origin.scores,
+        PROMPT,
+        unknown + ADAPTER.format(base=base, folder=origin.name).strip(),
+        EVOLM.format(folder=origin.name, needs=f", where `{origin.model}` is at hand, which these two apply it to"),
+    )
+
+
+def merged_card(origin: Origin) -> str:
+    """Return the page about a merged model."""
+    rounded = "" if origin.dtype == "float32" else ", so its answers differ a little from those of the separate delta"
+    bits = f"The sum was taken in float32 and is stored in {origin.dtype}{rounded}."
+    return _page(
+        f"# {origin.name}: {origin.model} with an evolved delta in its weights",
+        f"{origin.sentence} {bits} Whatever licence that model has applies to this one.",
+        *origin.scores,
+        PROMPT,
+        MERGED.format(folder=origin.name),
+        EVOLM.format(folder=origin.name, needs=""),
+    )
+
+
+def _page(*parts: str) -> str:
+    filled = [
+        part.strip()
+        if "```" in part
+        else textwrap.fill(part.strip(), WIDTH, break_long_words=False, break_on_hyphens=False)
+        for part in parts
+    ]
+    return "\n\n".join(filled) + "\n"

@@ -1,0 +1,48 @@
+"""A delta to take home in evolm's own form: its genes, and which space of which model they are of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from evolm.errors import GenomeError, RunError
+from evolm.genomes import DeltaGenome, DeltaSpace
+from evolm.genomes.delta_space import refuse_other_space, settings_of
+from evolm.models import LanguageModel
+from evolm.storage import genes_of
+
+DELTA_FILE = "delta.safetensors"
+SPACE = "evolm_space"  # key of the file's metadata
+
+
+def delta_files(genome: Any, space: DeltaSpace | None) -> dict[str, bytes]:
+    """Return the file of a genome's delta: name -> content; nothing for a prompt, or where nothing is changed."""
+    genes = genes_of(genome)
+    if space is None or genes is None or not genes.any():
+        return {}
+    return {DELTA_FILE: save({"genes": genes}, {SPACE: json.dumps(space.identity(), sort_keys=True)})}
+
+
+def read_delta(path: Path, model: LanguageModel) -> tuple[DeltaSpace, DeltaGenome]:
+    """Read a delta back, and make its space over ``model``.
+
+    Raises:
+        RunError: if the file is missing or damaged.
+        GenomeError: if the delta was made for another model, or a library drew other random numbers.
+    """
+    try:
+        with safe_open(path, framework="numpy") as stored:
+            identity = json.loads((stored.metadata() or {})[SPACE])
+            genome = DeltaGenome(stored.get_tensor("genes"))
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise RunError(f"{path}: expected a delta saved by evolm: {error}") from None
+    found, expected = str(identity.get("model")), model.prepared.fingerprint
+    if found != expected:  # before its matrices are looked at
+        raise GenomeError(f"{path}: the delta was made for the model {found[:16]}, expected {expected[:16]}")
+    space = DeltaSpace.of(model, settings_of(identity))
+    refuse_other_space(space, identity, str(path))
+    return space, genome

@@ -1,0 +1,82 @@
+"""A delta that became part of the weights: a model like any other, in a folder of its own.
+
+The sum is taken in float32 and stored in the model's dtype. In bfloat16, which keeps 8 bits, what is stored is the
+nearest such number, so answers differ from those of the unmerged delta. The base's own files are only read.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from evolm.models import LanguageModel
+from evolm.models.deltas import Change, LowRank
+from evolm.models.loading import load_weights, quiet_transformers
+
+
+def save_merged(model: LanguageModel, changes: Mapping[str, Change], folder: Path) -> None:
+    """Write a model with changed weights: safetensors, configuration, tokenizer.
+
+    Args:
+        model: the base.
+        changes: module -> change.
+        folder: exists, and is empty.
+
+    Raises:
+        ModelError: if the base cannot be loaded.
+    """
+    weights = load_weights(model.prepared, "eager")
+    modules = dict(weights.named_modules())
+    with torch.no_grad():
+        for name, change in changes.items():
+            merge(modules[name], change)
+    with quiet_transformers():
+        weights.save_pretrained(folder)
+        model.tokenizer.save_pretrained(folder)
+
+
+def merge(module: Any, change: Change) -> None:
+    """Give a module new weights that do what the old ones and the change do; the old ones are not written to."""
+    bias = getattr(module, "bias", None)
+    if isinstance(change, LowRank):
+        added = torch.tensor(change.up) @ torch.tensor(change.down)  # (out, in)
+        module.weight = _like(module.weight, module.weight.float() + _stored(module, added))
+        return
+    factors = 1 + torch.tensor(change.gain)  # (channels,)
+    if module.weight.ndim == 1:
+        module.weight = _like(module.weight, _merged_norm(module, factors))
+    else:
+        rows = factors[:, None] if change.side == "output" else factors[None, :]  # of (out, in)
+        module.weight = _like(module.weight, module.weight.float() * _stored(module, rows))
+    if bias is not None and change.side == "output":
+        module.bias = _like(bias, bias.float() * factors.to(bias.device))
+
+
+def _stored(module: Any, matrix: torch.Tensor) -> torch.Tensor:
+    """Return an ``(out, in)`` matrix in the layout of the module's weight, which GPT-2's ``Conv1D`` transposes."""
+    stored = matrix if isinstance(module, nn.Linear) else matrix.T
+    return stored.to(module.weight.device)
+
+
+def _merged_norm(module: Any, factors: torch.Tensor) -> torch.Tensor:
+    """Return the ``(channels,)`` weight that multiplies a norm's output by ``factors``."""
+    offset = _offset(module)
+    return (offset + module.weight.float()) * factors.to(module.weight.device) - offset
+
+
+def _offset(module: Any) -> float:
+    """Return 1 where a norm multiplies by 1 + its weight, as Gemma's do, and 0 where by the weight itself."""
+    probe = copy.deepcopy(module)
+    for parameter in probe.parameters():
+        parameter.data = torch.zeros_like(parameter)
+    steps = torch.linspace(-1, 1, len(module.weight), device=module.weight.device, dtype=module.weight.dtype)
+    return float(probe(steps[None]).abs().sum() > 0)
+
+
+def _like(old: torch.Tensor, new: torch.Tensor) -> nn.Parameter:
+    return nn.Parameter(new.to(old.dtype).contiguous(), requires_grad=False)

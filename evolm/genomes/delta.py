@@ -1,0 +1,143 @@
+"""A change of the weights as a genome: a vector in a :class:`~evolm.genomes.delta_space.DeltaSpace`.
+
+What the model sees is the vector. Beside it, and without any influence on its digest, a genome inherits *strategy
+genes*: the step size of its own mutation, and how it learns (Adam's settings and moments).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from evolm.errors import GenomeError
+
+
+def _frozen(values: Any) -> np.ndarray:
+    array = np.array(values, dtype=np.float32)
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Learning:
+    """How a genome learns by gradient: settings, and Adam's memory (Kingma 2014, https://arxiv.org/abs/1412.6980).
+
+    Attributes:
+        rate: learning rate.
+        decay: decoupled weight decay (Loshchilov 2017, https://arxiv.org/abs/1711.05101), towards no change.
+        steps: gradient steps at a time.
+        first: ``(dimension,)`` first moment.
+        second: ``(dimension,)`` second moment.
+        count: steps taken so far.
+    """
+
+    rate: float
+    decay: float
+    steps: int
+    first: np.ndarray
+    second: np.ndarray
+    count: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Learning):
+            return NotImplemented
+        same = self.settings() == other.settings() and np.array_equal(self.first, other.first)
+        return same and np.array_equal(self.second, other.second)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.settings().values()))
+
+    def to_record(self) -> dict[str, Any]:
+        """Return JSON values and arrays."""
+        return {**self.settings(), "first": self.first, "second": self.second}
+
+    def settings(self) -> dict[str, Any]:
+        """Return the genes without the memory: JSON values."""
+        return {"rate": self.rate, "decay": self.decay, "steps": self.steps, "count": self.count}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Learning:
+        """Read back :meth:`to_record`; a damaged one raises KeyError, TypeError or ValueError."""
+        return cls(
+            float(record["rate"]),
+            float(record["decay"]),
+            int(record["steps"]),
+            _frozen(record["first"]),
+            _frozen(record["second"]),
+            int(record["count"]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class DeltaGenome:
+    """Genes of a delta.
+
+    Attributes:
+        genes: ``(dimension,)`` float32; 0 = nothing is changed.
+        sigma: step size of its mutation, in the genes' own unit; 0 = the space's.
+        learning: how it learns; None = not yet.
+    """
+
+    genes: np.ndarray
+    sigma: float = 0.0
+    learning: Learning | None = None
+
+    kind: ClassVar[str] = "delta"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "genes", _frozen(self.genes))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all that is inherited is equal; genomes that the model cannot tell apart share a digest only."""
+        if not isinstance(other, DeltaGenome):
+            return NotImplemented
+        return (self.digest, self.sigma, self.learning) == (other.digest, other.sigma, other.learning)
+
+    def __hash__(self) -> int:
+        return hash((self.digest, self.sigma))
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hexadecimal digits over the genes."""
+        shown = np.ascontiguousarray(self.genes, dtype="<f4") + np.float32(0)  # no negative zeros
+        return hashlib.sha256(b"delta" + shown.tobytes()).hexdigest()[:16]
+
+    @property
+    def norm(self) -> float:
+        """Euclidean length of the genes."""
+        return float(np.linalg.norm(self.genes.astype(np.float64)))
+
+    def distance(self, other: DeltaGenome) -> float:
+        """Return how far two genomes lie apart, in [0, 1]: their distance by the sum of their lengths."""
+        lengths = self.norm + other.norm
+        apart = np.linalg.norm(self.genes.astype(np.float64) - other.genes.astype(np.float64))
+        return float(apart) / lengths if lengths else 0.0
+
+    def to_record(self) -> dict[str, Any]:
+        """Return JSON values and arrays."""
+        learning = self.learning.to_record() if self.learning else None
+        return {"kind": self.kind, "genes": self.genes, "sigma": self.sigma, "learning": learning}
+
+    def summary(self) -> dict[str, Any]:
+        """Return JSON values: everything but the arrays."""
+        learning = self.learning.settings() if self.learning else None
+        return {"kind": self.kind, "norm": self.norm, "sigma": self.sigma, "learning": learning}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> DeltaGenome:
+        """Read back :meth:`to_record`.
+
+        Raises:
+            GenomeError: if the record is not one of a delta.
+        """
+        try:
+            learning = record.get("learning")
+            kept = Learning.from_record(learning) if learning else None
+            return cls(record["genes"], float(record.get("sigma", 0.0)), kept)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise GenomeError(f"a delta genome's record is damaged: {type(error).__name__} {error}") from None

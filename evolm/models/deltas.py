@@ -1,0 +1,84 @@
+"""Changes of a model's weights, as values: a row of a forward pass carries one beside its tokens.
+
+A *delta* maps names of modules, as transformers gives them, to what is changed there. The weights themselves are
+never written; :mod:`evolm.models.population_forward` adds what the changes make of a row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class LowRank:
+    """A linear layer's weight ``W`` becomes ``W + up @ down`` (LoRA, Hu 2021, https://arxiv.org/abs/2106.09685).
+
+    Attributes:
+        down: ``(rank, in)`` float32, PEFT's ``lora_A``.
+        up: ``(out, rank)`` float32, PEFT's ``lora_B``.
+    """
+
+    down: np.ndarray
+    up: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Gain:
+    """A module's channels are multiplied by ``1 + gain`` (IA3, Liu 2022, https://arxiv.org/abs/2205.05638).
+
+    Attributes:
+        gain: ``(channels,)`` float32.
+        side: whether the module's input or its output is multiplied.
+    """
+
+    gain: np.ndarray
+    side: Literal["input", "output"] = "output"
+
+
+Change: TypeAlias = LowRank | Gain
+
+
+def factors(change: Change) -> tuple[np.ndarray, ...]:
+    """Return a change's arrays, in the order of its fields."""
+    return (change.down, change.up) if isinstance(change, LowRank) else (change.gain,)
+
+
+@dataclass(frozen=True, eq=False)
+class Delta:
+    """What one individual changes in the model; two deltas with the same values are equal.
+
+    Attributes:
+        changes: module -> change, in a fixed order.
+        depth: layers below the first one that is changed: what they make of a text is the same for all deltas.
+    """
+
+    changes: Mapping[str, Change]
+    depth: int = 0
+
+    @cached_property
+    def digest(self) -> str:
+        """32 hexadecimal digits over modules and values."""
+        total = hashlib.sha256()
+        for module, change in self.changes.items():
+            side = change.side if isinstance(change, Gain) else "up"
+            total.update(f"{module} {side} {[array.shape for array in factors(change)]}\n".encode())
+            for array in factors(change):
+                total.update(np.ascontiguousarray(array, dtype="<f4").tobytes())
+        return total.hexdigest()[:32]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(array.nbytes for change in self.changes.values() for array in factors(change))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Delta) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)

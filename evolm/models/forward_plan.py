@@ -1,0 +1,72 @@
+"""What one forward pass computes: segments of text, the slabs they lie in, the places where answers are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evolm.models.deltas import Delta
+
+LOOKAHEAD = 512  # segments considered when a slab is filled; bounds the keys and values alive
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A run of tokens that continues another one.
+
+    Attributes:
+        tokens: the tokens of this segment only.
+        start: position of its first token in the whole text.
+        parent: index of the segment it continues, -1 at the start of a text.
+        delta: index of the delta it carries, the same as its parent's; -1 = none.
+    """
+
+    tokens: tuple[int, ...]
+    start: int
+    parent: int
+    delta: int = -1
+
+
+@dataclass(frozen=True)
+class ForwardPlan:
+    """What one forward pass computes.
+
+    Attributes:
+        segments: in an order in which parents come first.
+        slabs: indices of the segments in each slab; a parent lies in an earlier slab or earlier in its own.
+        positions: ``(segment, offset)`` of each place whose next-token distribution is needed.
+        targets: ``(position, token)`` of each wanted log-probability.
+        deltas: what segments may carry.
+        depth: layers whose states are the same for all deltas, and are shared between them; 0 = none.
+    """
+
+    segments: Sequence[Segment]
+    slabs: Sequence[Sequence[int]]
+    positions: Sequence[tuple[int, int]] = ()
+    targets: Sequence[tuple[int, int]] = ()
+    deltas: Sequence[Delta] = ()
+    depth: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that pass the linear layers, padding excluded."""
+        return sum(len(segment.tokens) for segment in self.segments)
+
+
+def fill_slabs(segments: Sequence[Segment], slab_tokens: int) -> list[list[int]]:
+    """Fill slabs first-fit, parents before children (in one slab or an earlier one)."""
+    waiting = list(range(len(segments)))
+    placed = [False] * len(segments)
+    slabs: list[list[int]] = []
+    while waiting:
+        slab: list[int] = []
+        room = slab_tokens
+        for index in waiting[:LOOKAHEAD]:
+            segment = segments[index]
+            if len(segment.tokens) <= room and (segment.parent < 0 or placed[segment.parent]):
+                slab.append(index)
+                placed[index] = True
+                room -= len(segment.tokens)
+        slabs.append(slab)
+        waiting = [index for index in waiting if not placed[index]]
+    return slabs

@@ -1,0 +1,166 @@
+"""Gradients of answers' likelihoods with respect to a delta: one forward and one backward pass per lesson.
+
+A lesson is passed alone, all of its segments side by side in a single pass whose size follows from the lesson, so
+that its gradient does not depend on what else is learnt at the same time. Only the layers from the first change on
+are passed with a graph; what enters them is shared between all deltas and lessons
+(:mod:`evolm.models.shared_layers`). The prompt is part of the graph: its keys and values in those layers depend on
+the delta, and a cache of them without a graph would silently give another gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from evolm.models.deltas import Delta, Gain, LowRank, factors
+from evolm.models.forward_plan import ForwardPlan
+from evolm.models.packed_forward import KeyValues, PackedForward, Row
+from evolm.models.requests import Learnt, TokenizedLesson
+
+ROUNDED = 64  # a pass has a multiple of so many rows
+
+
+class Teacher:
+    """Computes the gradients of lessons.
+
+    Args:
+        forward: the model.
+    """
+
+    def __init__(self, forward: PackedForward) -> None:
+        self.forward = forward
+
+    def learn(self, lesson: TokenizedLesson, plan: ForwardPlan) -> np.ndarray:
+        """Return ``(1 + numbers of the delta,)`` float32: the lesson's value and its gradient, array after array.
+
+        Args:
+            lesson: what is learnt.
+            plan: passes its examples; the targets follow their order.
+        """
+        delta = lesson.delta
+        below = self._below(plan)
+        with torch.enable_grad():
+            leaves = {name: _leaves(change, self.forward) for name, change in delta.changes.items()}
+            with _acting(self.forward.model, delta, leaves):
+                states = self._pass(plan, below)
+            value = _value(lesson, self._logprobs(plan, states))
+            value.backward()
+        gradients = [_gradient(leaf) for arrays in leaves.values() for leaf in arrays]
+        return np.concatenate([np.array([value.item()], np.float32), *(gradient.ravel() for gradient in gradients)])
+
+    @torch.no_grad()
+    def _below(self, plan: ForwardPlan) -> dict[int, torch.Tensor]:
+        return self.forward.shared.states(plan, self.forward) if plan.depth else {}
+
+    def _pass(self, plan: ForwardPlan, below: dict[int, torch.Tensor]) -> torch.Tensor:
+        """Return the final states ``(rows, d)`` of all segments, one behind the other, with their graph."""
+        known: list[KeyValues] = [{} for _ in plan.segments]
+        rows = [
+            Row(
+                segment.tokens,
+                segment.start,
+                known[segment.parent] if segment.parent >= 0 else None,
+                known[index],
+                states=below.get(index),
+            )
+            for index, segment in enumerate(plan.segments)
+        ]
+        size = -(-plan.tokens // ROUNDED) * ROUNDED
+        return self.forward.trunk_pass(rows, size, plan.depth)
+
+    def _logprobs(self, plan: ForwardPlan, states: torch.Tensor) -> torch.Tensor:
+        """Return ``(targets,)`` float32 log-probabilities (nats)."""
+        begins = np.cumsum([0, *(len(segment.tokens) for segment in plan.segments)])
+        places = torch.tensor([int(begins[segment]) + offset for segment, offset in plan.positions])
+        logits = self.forward.logits(states[places])  # (positions, vocabulary)
+        wanted = torch.tensor([position for position, _ in plan.targets])
+        tokens = torch.tensor([token for _, token in plan.targets])
+        return logits[wanted, tokens] - torch.logsumexp(logits, -1)[wanted]
+
+
+def read_learnt(lesson: TokenizedLesson, answer: np.ndarray) -> Learnt:
+    """Cut what :meth:`Teacher.learn` returned into the gradients of each change's arrays."""
+    gradients: dict[str, tuple[np.ndarray, ...]] = {}
+    at = 1
+    for name, change in lesson.delta.changes.items():
+        own = []
+        for array in factors(change):
+            own.append(answer[at : at + array.size].reshape(array.shape))
+            at += array.size
+        gradients[name] = tuple(own)
+    return Learnt(float(answer[0]), gradients)
+
+
+def _leaves(change: LowRank | Gain, forward: PackedForward) -> tuple[torch.Tensor, ...]:
+    """Return a change's arrays as float32 leaves of a graph."""
+    device = forward.head.weight.device
+    return tuple(
+        torch.from_numpy(np.array(array, dtype=np.float32)).to(device).requires_grad_() for array in factors(change)
+    )
+
+
+def _gradient(leaf: torch.Tensor) -> np.ndarray:
+    return np.zeros(leaf.shape, np.float32) if leaf.grad is None else leaf.grad.cpu().numpy()
+
+
+@contextmanager
+def _acting(model: nn.Module, delta: Delta, leaves: dict[str, tuple[torch.Tensor, ...]]) -> Iterator[None]:
+    """Let one delta, as leaves of a graph, act on the model's modules."""
+    modules: dict[str, Any] = dict(model.named_modules())
+    handles = []
+    try:
+        for name, change in delta.changes.items():
+            module, own = modules[name], leaves[name]
+            if isinstance(change, LowRank):
+                handles.append(module.register_forward_hook(_adding(*own)))
+            elif change.side == "input":
+                handles.append(module.register_forward_pre_hook(_multiplying_input(*own)))
+            else:
+                handles.append(module.register_forward_hook(_multiplying_output(*own)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _adding(down: torch.Tensor, up: torch.Tensor) -> Any:
+    def add(module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+        inputs = args[0]
+        return output + (inputs @ down.T.to(inputs.dtype)) @ up.T.to(inputs.dtype)
+
+    return add
+
+
+def _multiplying_output(gain: torch.Tensor) -> Any:
+    def multiply(module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+        return (output * (1 + gain)).to(output.dtype)
+
+    return multiply
+
+
+def _multiplying_input(gain: torch.Tensor) -> Any:
+    def multiply(module: nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return ((args[0] * (1 + gain)).to(args[0].dtype), *args[1:])
+
+    return multiply
+
+
+def _value(lesson: TokenizedLesson, logprobs: torch.Tensor) -> torch.Tensor:
+    """Return the lesson's value, a scalar."""
+    terms = []
+    at = 0
+    for example, weights, scales in zip(lesson.examples, lesson.weights, lesson.scales, strict=True):
+        sums = []
+        for continuation in example.continuations:
+            sums.append(logprobs[at : at + len(continuation)].sum())
+            at += len(continuation)
+        scores = torch.stack(sums) * torch.tensor(scales)  # (continuations,)
+        if lesson.contrast:
+            scores = scores - torch.logsumexp(scores, 0)
+        terms.append((scores * torch.tensor(weights)).sum())
+    return torch.stack(terms).sum()

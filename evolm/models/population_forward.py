@@ -1,0 +1,168 @@
+"""Many deltas in one forward pass: base weights are multiplied once, each row adds what its own delta changes.
+
+The rows of a pass belong to segments, the segments to deltas. A linear layer sees all rows at once, whoever they
+belong to; then the low-rank terms of all deltas at hand are two more products: every row is multiplied by the
+``down`` factors of a *column block*, what belongs to other deltas is set to zero, and the ``up`` factors bring it
+back (punica's and S-LoRA's batches, Sheng 2023, https://arxiv.org/abs/2311.03285, gather per row instead; EGGROLL,
+Sarkar 2025, https://arxiv.org/abs/2511.16652, perturbs in this form). Gains are elementwise.
+
+A row's bits don't depend on its company: a block always has the same number of columns, a delta of rank ``r`` fills
+``r`` neighbouring ones, and everybody else's columns only add zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from evolm.models.deltas import Delta, Gain, LowRank
+
+
+class Placed(Protocol):
+    """Rows of a pass that carry the same delta: ``begin`` up to ``end``; ``delta`` is an index, -1 = none."""
+
+    begin: int
+    delta: int
+
+    @property
+    def end(self) -> int: ...
+
+
+@dataclass
+class _Terms:
+    """One module's low-rank factors: block -> ``(columns, in)`` and ``(columns, out)``."""
+
+    down: torch.Tensor  # (blocks, columns, in)
+    up: torch.Tensor  # (blocks, columns, out)
+
+
+class Population:
+    """The deltas of a batch, attached to a model.
+
+    Args:
+        model: whose modules the deltas name.
+        deltas: all deltas of the batch.
+        columns: columns of a block.
+    """
+
+    def __init__(self, model: nn.Module, deltas: Sequence[Delta], columns: int) -> None:
+        self.model = model
+        self.deltas = deltas
+        self.columns = columns
+        self._weight = next(model.parameters())
+        self._places = self._assign()  # delta -> its (block, first column, rank) of each block it needs
+        self._blocks = 1 + max((block for spans in self._places for block, _, _ in spans), default=-1)
+        self._low_rank = {name: self._stacked(name) for name in self._modules(LowRank)}
+        self._gains = {name: self._stacked_gains(name) for name in self._modules(Gain)}
+        self._masks: dict[int, torch.Tensor] = {}  # block -> (rows, columns), of the pass at hand
+        self._owners: torch.Tensor | None = None  # (rows,) index into the gains, the last = none
+
+    def _modules(self, kind: type) -> list[str]:
+        found = (name for delta in self.deltas for name, change in delta.changes.items() if isinstance(change, kind))
+        return list(dict.fromkeys(found))
+
+    def _assign(self) -> list[list[tuple[int, int, int]]]:
+        """Give every delta columns: its widest change decides; one that is wider than a block takes several."""
+        places = []
+        block, used = 0, 0
+        for delta in self.deltas:
+            rank = max((len(c.down) for c in delta.changes.values() if isinstance(c, LowRank)), default=0)
+            if used and used + rank > self.columns:
+                block, used = block + 1, 0
+            spans = []
+            for begin in range(0, rank, self.columns):
+                width = min(rank - begin, self.columns)
+                spans.append((block, used, width))
+                used += width
+                if begin + width < rank:
+                    block, used = block + 1, 0
+            places.append(spans)
+        return places
+
+    def _stacked(self, name: str) -> _Terms:
+        changes = [delta.changes.get(name) for delta in self.deltas]
+        some = next(change for change in changes if isinstance(change, LowRank))
+        down = torch.zeros(self._blocks, self.columns, some.down.shape[1])
+        up = torch.zeros(self._blocks, self.columns, some.up.shape[0])
+        for change, spans in zip(changes, self._places, strict=True):
+            if not isinstance(change, LowRank):
+                continue
+            begin = 0
+            for block, first, width in spans:
+                width = min(width, len(change.down) - begin)
+                down[block, first : first + width] = torch.tensor(change.down[begin : begin + width])
+                up[block, first : first + width] = torch.tensor(change.up[:, begin : begin + width].T)
+                begin += width
+        return _Terms(self._cast(down), self._cast(up))
+
+    def _stacked_gains(self, name: str) -> tuple[torch.Tensor, str]:
+        """Return the factors ``(deltas + 1, channels)`` of a module, the last row of ones, and their side."""
+        changes = [delta.changes.get(name) for delta in self.deltas]
+        some = next(change for change in changes if isinstance(change, Gain))
+        factors = torch.ones(len(self.deltas) + 1, len(some.gain))
+        for index, change in enumerate(changes):
+            if isinstance(change, Gain):
+                factors[index] += torch.tensor(change.gain)
+        return factors.to(self._weight.device), some.side
+
+    def _cast(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(self._weight.device, self._weight.dtype)
+
+    def place(self, rows: Sequence[Placed], size: int) -> None:
+        """Say whose each of the ``size`` rows of the coming pass is."""
+        owners = torch.full((size,), -1, dtype=torch.long)
+        masks: dict[int, torch.Tensor] = {}
+        for row in rows:
+            owners[row.begin : row.end] = row.delta
+            for block, first, width in self._places[row.delta] if row.delta >= 0 else ():
+                if block not in masks:
+                    masks[block] = torch.zeros(size, self.columns)
+                masks[block][row.begin : row.end, first : first + width] = 1.0
+        self._masks = {block: self._cast(mask) for block, mask in sorted(masks.items())}
+        self._owners = owners.to(self._weight.device) if self._gains else None
+
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        """Let the deltas act on the model's modules, and take them off again."""
+        modules: dict[str, Any] = dict(self.model.named_modules()) if self.deltas else {}
+        handles = []
+        try:
+            for name, terms in self._low_rank.items():
+                handles.append(modules[name].register_forward_hook(self._adding(terms)))
+            for name, (gains, side) in self._gains.items():
+                module = modules[name]
+                if side == "input":
+                    handles.append(module.register_forward_pre_hook(self._multiplying_input(gains)))
+                else:
+                    handles.append(module.register_forward_hook(self._multiplying_output(gains)))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _adding(self, terms: _Terms) -> Any:
+        def add(module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+            inputs, outputs = args[0].flatten(0, -2), output.flatten(0, -2)  # (N, in), (N, out)
+            for block, mask in self._masks.items():
+                hidden = (inputs @ terms.down[block].T) * mask  # (N, columns)
+                outputs = torch.addmm(outputs, hidden, terms.up[block])
+            return outputs.view_as(output)
+
+        return add
+
+    def _multiplying_output(self, gains: torch.Tensor) -> Any:
+        def multiply(module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
+            return (output * gains[self._owners]).to(output.dtype)  # in float32: bfloat16 has 8 bits around 1
+
+        return multiply
+
+    def _multiplying_input(self, gains: torch.Tensor) -> Any:
+        def multiply(module: nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+            return ((args[0] * gains[self._owners]).to(args[0].dtype), *args[1:])
+
+        return multiply

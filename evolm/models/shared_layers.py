@@ -1,0 +1,151 @@
+"""States that all deltas share: what the layers below the first change make of a text.
+
+Deltas confined to the last ``k`` of ``L`` layers see the same states enter layer ``L - k``. These are computed once
+for each text, or rather each segment behind the segments before it, and kept as long as there is room (least
+recently used first out); what was forgotten is computed again. The other layers are passed for every delta, the
+prompt's tokens included, since their keys and values there depend on the delta.
+
+Splitting a pass changes no bit: the same rows meet the same layers in the same shapes.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from evolm.errors import ModelError
+from evolm.models.forward_plan import ForwardPlan, Segment, fill_slabs
+from evolm.models.structure import layer_list
+
+if TYPE_CHECKING:
+    from evolm.models.packed_forward import PackedForward
+
+TRUNK_BYTES = 256 * 2**20
+KEY_BYTES = 20
+
+
+class SharedLayers:
+    """The lower layers of one model, and what they made of texts.
+
+    Args:
+        model: a causal LM.
+        limit: most bytes of kept states.
+    """
+
+    def __init__(self, model: Any, limit: int) -> None:
+        self._model = model
+        self.limit = limit
+        self._kept: OrderedDict[bytes, torch.Tensor] = OrderedDict()  # least recently used first
+        self._parts: dict[tuple[int, bool], nn.Module] = {}
+        self.nbytes = 0
+        self.passed = 0  # tokens that went through lower layers
+
+    def states(self, plan: ForwardPlan, forward: PackedForward) -> dict[int, torch.Tensor]:
+        """Return segment -> ``(tokens, d)``: the states that enter layer ``plan.depth``."""
+        keys = _keys(plan)
+        found = {key: states for key in dict.fromkeys(keys) if (states := self._read(key)) is not None}
+        wanted = self._with_ancestors(plan, (index for index, key in enumerate(keys) if key not in found))
+        for key, states in self._computed(plan, keys, wanted, forward):
+            if key not in found:
+                found[key] = states
+                self._keep(key, states)
+        return {index: found[key] for index, key in enumerate(keys)}
+
+    @staticmethod
+    def _with_ancestors(plan: ForwardPlan, indices: Iterable[int]) -> list[int]:
+        wanted: set[int] = set()
+        for index in indices:
+            while index >= 0 and index not in wanted:
+                wanted.add(index)
+                index = plan.segments[index].parent
+        return sorted(wanted)
+
+    def _computed(
+        self, plan: ForwardPlan, keys: list[bytes], wanted: list[int], forward: PackedForward
+    ) -> Iterable[tuple[bytes, torch.Tensor]]:
+        """Pass segments through the lower layers, equal ones once, whatever delta they carry."""
+        places = {key: place for place, key in enumerate(dict.fromkeys(keys[index] for index in wanted))}
+        firsts = {keys[index]: plan.segments[index] for index in reversed(wanted)}
+        parents = {keys[index]: plan.segments[index].parent for index in wanted}
+        segments = [
+            Segment(firsts[key].tokens, firsts[key].start, places[keys[parents[key]]] if parents[key] >= 0 else -1)
+            for key in places
+        ]
+        lower = ForwardPlan(segments, fill_slabs(segments, forward.slab_tokens), depth=plan.depth)
+        names = list(places)
+        for placed, states, _ in forward.passes(lower, lower=True):
+            for index, begin in placed.items():
+                tokens = len(segments[index].tokens)
+                self.passed += tokens
+                yield names[index], states[begin : begin + tokens].clone()
+
+    def _read(self, key: bytes) -> torch.Tensor | None:
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def _keep(self, key: bytes, states: torch.Tensor) -> None:
+        if states.nbytes > self.limit:
+            return
+        self._kept[key] = states
+        self.nbytes += states.nbytes
+        while self.nbytes > self.limit:
+            _, oldest = self._kept.popitem(last=False)
+            self.nbytes -= oldest.nbytes
+
+    def forget(self) -> None:
+        """Drop all kept states."""
+        self._kept.clear()
+        self.nbytes = 0
+
+    # -- the two parts of the model ------------------------------------------------------------------------
+
+    def lower(self, depth: int) -> nn.Module:
+        """Return the model's trunk up to layer ``depth``, without its final norm."""
+        return self._part(depth, lower=True)
+
+    def upper(self, depth: int) -> nn.Module:
+        """Return the model's trunk from layer ``depth`` on; it takes states in the place of embeddings."""
+        return self._part(depth, lower=False)
+
+    def _part(self, depth: int, lower: bool) -> nn.Module:
+        if (depth, lower) not in self._parts:
+            self._parts[depth, lower] = self._cut(depth, lower)
+        return self._parts[depth, lower]
+
+    def _cut(self, depth: int, lower: bool) -> nn.Module:
+        """Return a shallow copy of the trunk that has some of its layers; all modules are the model's own."""
+        trunk = self._model.base_model
+        name = layer_list(trunk)[0]
+        layers = getattr(trunk, name)
+        part = copy.copy(trunk)
+        part._modules = dict(trunk._modules)
+        part._modules[name] = nn.ModuleList(list(layers)[:depth] if lower else list(layers)[depth:])
+        if lower:
+            part._modules[_final_norm(trunk)] = nn.Identity()
+        return part
+
+
+def _final_norm(trunk: Any) -> str:
+    """Return the name of the norm behind a trunk's last layer."""
+    weights = {name: getattr(child, "weight", None) for name, child in trunk.named_children()}
+    norms = [name for name, weight in weights.items() if weight is not None and weight.ndim == 1]
+    if len(norms) != 1:
+        raise ModelError(f"{type(trunk).__name__}: expected one norm behind the last layer, found {len(norms)}")
+    return norms[0]
+
+
+def _keys(plan: ForwardPlan) -> list[bytes]:
+    """Return what identifies each segment's states: its tokens and all before them, as they were cut."""
+    keys: list[bytes] = []
+    for segment in plan.segments:
+        before = keys[segment.parent] if segment.parent >= 0 else plan.depth.to_bytes(4, "big")
+        tokens = b"".join(token.to_bytes(4, "big") for token in segment.tokens)
+        keys.append(hashlib.sha256(before + tokens).digest()[:KEY_BYTES])
+    return keys

@@ -1,0 +1,138 @@
+"""What a model is made of: its layers, the modules in them, and their shapes. No weights are read for this."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM
+
+from evolm.errors import ConfigError, ModelError, nearest
+from evolm.wording import listed
+
+LINEAR, NORM = "linear", "norm"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A module that can be changed.
+
+    Attributes:
+        name: as transformers gives it, such as ``"model.layers.3.self_attn.q_proj"``.
+        layer: index of the layer it is in.
+        kind: ``"linear"``, or ``"norm"`` for a module whose only weight is a vector of gains.
+        inputs: channels that go in.
+        outputs: channels that come out.
+        transposed: whether the weight is stored as ``(in, out)`` (GPT-2's ``Conv1D``).
+    """
+
+    name: str
+    layer: int
+    kind: str
+    inputs: int
+    outputs: int
+    transposed: bool = False
+
+    @property
+    def suffix(self) -> str:
+        """What PEFT calls a target module: the name's last part."""
+        return self.name.rpartition(".")[2]
+
+
+def layer_list(model: Any) -> tuple[str, Any]:
+    """Return the name and the list of a causal LM's layers.
+
+    Raises:
+        ModelError: if it has no such list.
+    """
+    count = model.config.get_text_config().num_hidden_layers
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.ModuleList) and len(module) == count:
+            return name, module
+    raise ModelError(f"{type(model).__name__}: expected a list of {count} layers, found none")
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A model's layers and the sites in them.
+
+    Attributes:
+        layers: how many there are.
+        sites: in the order of the model.
+    """
+
+    layers: int
+    sites: tuple[Site, ...]
+
+    @classmethod
+    def of(cls, config: Any) -> Structure:
+        """Read the structure that a transformers configuration describes."""
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)
+        name, layers = layer_list(model)
+        sites = [
+            site
+            for index, layer in enumerate(layers)
+            for path, module in layer.named_modules()
+            if (site := _site(f"{name}.{index}.{path}", index, module)) is not None
+        ]
+        return cls(len(layers), tuple(sites))
+
+    @cached_property
+    def suffixes(self) -> dict[str, str]:
+        """Last part of a name -> kind, of all sites."""
+        return {site.suffix: site.kind for site in self.sites}
+
+    def chosen(self, layers: str | Sequence[int], modules: Sequence[str]) -> tuple[Site, ...]:
+        """Return the sites of some modules in some layers, in the order of the model.
+
+        Args:
+            layers: ``"all"``, ``"last:N"``, ``"first:N"`` or indices, negative ones from the end.
+            modules: last parts of names, or ``"all-linear"`` as PEFT has it.
+
+        Raises:
+            ConfigError: if one of them matches nothing; it lists what there is.
+        """
+        wanted = self._layers(layers)
+        linear = [name for name, kind in self.suffixes.items() if kind == LINEAR]
+        names = linear if list(modules) == ["all-linear"] else list(dict.fromkeys(modules))
+        if not names:
+            raise ConfigError(f"space.delta.target_modules: expected some of {listed(self.suffixes)}, found none")
+        for name in names:
+            if name not in self.suffixes:
+                raise ConfigError(
+                    f"space.delta.target_modules: {name!r} matches nothing, expected some of {listed(self.suffixes)}"
+                    f" or 'all-linear'{nearest(name, self.suffixes)}"
+                )
+        return tuple(site for site in self.sites if site.layer in wanted and site.suffix in names)
+
+    def _layers(self, layers: str | Sequence[int]) -> set[int]:
+        expected = f"'all', 'last:N', 'first:N' or indices, with N of 1 to {self.layers}"
+        if isinstance(layers, str):
+            if layers == "all":
+                return set(range(self.layers))
+            found = re.fullmatch(r"(last|first):(\d+)", layers)
+            count = int(found[2]) if found else 0
+            if not found or not 1 <= count <= self.layers:
+                raise ConfigError(f"space.delta.layers: expected {expected}, found {layers!r}")
+            return set(range(count) if found[1] == "first" else range(self.layers - count, self.layers))
+        if not layers or any(not -self.layers <= index < self.layers for index in layers):
+            raise ConfigError(
+                f"space.delta.layers: expected {expected} (indices 0 to {self.layers - 1}), found {list(layers)}"
+            )
+        return {index % self.layers for index in layers}
+
+
+def _site(name: str, layer: int, module: Any) -> Site | None:
+    weight = getattr(module, "weight", None)
+    if weight is None or any(True for _ in module.children()):
+        return None
+    if isinstance(module, torch.nn.Linear):
+        return Site(name, layer, LINEAR, module.in_features, module.out_features)
+    if type(module).__name__ == "Conv1D" and weight.ndim == 2:
+        return Site(name, layer, LINEAR, weight.shape[0], weight.shape[1], transposed=True)
+    return Site(name, layer, NORM, len(weight), len(weight)) if weight.ndim == 1 else None

@@ -1,0 +1,85 @@
+"""Island model: genetic algorithms side by side, whose best travel around a ring now and then.
+
+Whitley, Rana & Heckendorn 1999, "The Island Model Genetic Algorithm: On Separability, Population Size and
+Convergence", Journal of Computing and Information Technology 7(1). Selection and survival on an island are those of
+``genetic``; migration is DEAP's (``tools.migRing``, as in its example ``onemax_island``): copies of an island's best
+take the places of the next island's worst. Every individual is evaluated once, wherever it lives.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deap import tools
+from pydantic import Field
+
+from evolm.population import Individual
+from evolm.strategies.genetic import Genetic, GeneticParams
+
+
+class IslandsParams(GeneticParams):
+    population_size: int = Field(8, ge=2, description="individuals of an island that survive a generation")
+    n_islands: int = Field(3, ge=2, description="islands; the keys of the genetic strategy hold for each of them")
+    migration_every: int = Field(3, ge=1, description="generations from one migration to the next")
+    migrants: int = Field(1, ge=1, description="individuals that an island sends to the next one")
+
+
+class Islands(Genetic):
+    """Evolves several populations; see the module's docstring."""
+
+    Params = IslandsParams
+    params: IslandsParams
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.islands: list[list[Individual]] = [[] for _ in range(self.params.n_islands)]
+        self.homes: dict[int, int] = {}  # id of an individual that was asked for -> its island
+
+    def first(self) -> list[Individual]:
+        """Founders, then random genomes, dealt out to the islands one by one."""
+        everyone = self.founders(self.params.n_islands * self.params.population_size)
+        self.homes = {individual.id: place % len(self.islands) for place, individual in enumerate(everyone)}
+        return everyone
+
+    def next(self, told: list[Individual]) -> list[Individual]:
+        """Survive on each island, migrate if it is time, then vary on each island."""
+        for place in range(len(self.islands)):
+            self.population = self.islands[place]
+            born = [i for i in told if i.fitness.valid and self.homes[i.id] == place]
+            self.islands[place] = self._survivors(born)
+        if self.generation % self.params.migration_every == 0:
+            self._migrate()
+        self.homes = {}
+        everyone = []
+        for place, island in enumerate(self.islands):
+            children = self._bred(island)
+            self.homes.update((child.id, place) for child in children)
+            everyone += children
+        return everyone
+
+    def _migrate(self) -> None:
+        count = min(self.params.migrants, *map(len, self.islands))
+        with self.randomness.lend():
+            tools.migRing(self.islands, count, tools.selBest, replacement=tools.selWorst)
+        # The best may have been there already, from an earlier visit.
+        self.islands = [list({i.digest: i for i in island}.values()) for island in self.islands]
+
+    def _bred(self, island: list[Individual]) -> list[Individual]:
+        count = self.params.offspring or self.params.population_size
+        if not island:
+            return self.founders(count)
+        self.population = island
+        self.variation.population = tools.selBest(island, len(island))
+        return self._children(self._families(count))
+
+    def extra_state(self) -> dict[str, Any]:
+        """The islands' populations, and where those belong that were asked for."""
+        return {
+            "islands": [[individual.state_dict() for individual in island] for island in self.islands],
+            "homes": [[*pair] for pair in self.homes.items()],
+        }
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        """Read back :meth:`extra_state`."""
+        self.islands = [[Individual.from_state(s) for s in island] for island in state["islands"]]
+        self.homes = dict(state["homes"])

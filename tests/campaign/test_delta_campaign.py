@@ -1,0 +1,152 @@
+"""Campaigns that evolve changes of the weights, alone and together with prompts, on the tiny model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from toy_campaign import FOUNDERS, ToyCampaign, bytes_of, entries, merged, quick, result_of, write_campaign
+
+from evolm import config as configuration
+from evolm.campaign.applying import saved_prompt
+from evolm.campaign.build import Parts, build, check_trunk
+from evolm.campaign.runs import build_from_run
+from evolm.errors import ConfigError, EvolmError
+from evolm.export.delta import read_delta
+from evolm.storage import GeneStore, RunLayout
+
+DELTA = {"layers": "last:1", "target_modules": ["q_proj", "v_proj"], "dimension": 6, "sigma": 2.0}
+KINDS = {
+    "delta": {"delta": DELTA},
+    "hybrid": {"delta": DELTA, "prompt": {"demonstrations": [0, 2], "max_tokens": 240}},
+}
+
+
+def campaign(folder: Path, model: Path, kind: str, **changes: Any) -> ToyCampaign:
+    """The toy campaign with deltas; those alone run under the first founder."""
+    toy = write_campaign(folder, model, **{"seed": 1, "strategy__population_size": 4, **changes})
+    toy.tables["space"] = merged(KINDS[kind], {})
+    if kind == "delta":
+        (folder / "founders.jsonl").write_text(json.dumps(FOUNDERS[0]) + "\n")
+    return toy
+
+
+def parts_of(run: Path) -> Parts:
+    layout = RunLayout(run)
+    return build_from_run(layout, configuration.load(layout.campaign))
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def run(kind: str, tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of either kind."""
+    folder = tmp_path_factory.mktemp(kind)
+    with quick():
+        campaign(folder, tiny_model_folder, kind).run(folder / "run")
+    return folder / "run"
+
+
+def test_a_campaign_finds_changes_that_are_better_than_none(run: Path, kind: str) -> None:
+    result = result_of(run)
+    assert result["best"]["genome"]["kind"] == kind
+    individuals = entries(run, "individual", "main")
+    assert len(individuals) == 14
+    fitness = [tuple(i["fitness"]) for i in individuals]
+    assert len(set(fitness)) > 5
+    assert max(fitness) > fitness[0]
+    assert result["test"]["founder"] is not None and result["test"]["prior_corrected"] is not None
+
+
+def test_the_journal_names_vectors_and_the_gene_store_has_them(run: Path, kind: str) -> None:
+    for search in ("main", "random_search"):
+        for entry in entries(run, "individual", search):
+            record = entry["genome"] if kind == "delta" else entry["genome"]["delta"]
+            assert "genes" not in record
+            genes = GeneStore(run / "genes").read(search, entry["generation"])[entry["id"]]
+            assert genes.shape == (6,)
+            assert np.linalg.norm(genes.astype(float)) == pytest.approx(record["norm"])
+
+
+def test_the_same_campaign_gives_the_same_run_at_two_workers(
+    run: Path, kind: str, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    with quick():
+        campaign(tmp_path / "c", tiny_model_folder, kind, evaluation__n_jobs=2).run(tmp_path / "run")
+    assert bytes_of(tmp_path / "run") == bytes_of(run)
+    ours, theirs = (sorted((each / "genes").iterdir()) for each in (tmp_path / "run", run))
+    assert [path.read_bytes() for path in ours] == [path.read_bytes() for path in theirs]
+
+
+def test_predictions_of_the_saved_best_are_those_of_the_campaign(run: Path, tmp_path: Path) -> None:
+    parts = parts_of(run)
+    test = parts.task.test
+    content = json.loads((run / "test.json").read_text())
+    frame = pd.DataFrame([dict(item.fields) for item in test])
+    with saved_prompt(run) as saved:
+        assert saved.delta is not None
+        predicted = saved.predict(frame)
+    labels = list(parts.task.labels)
+    assert [labels.index(label) for label in predicted["label"]] == content["outcomes"]["best"][0]
+    assert content["outcomes"]["best"] != content["outcomes"]["founder"]
+
+
+def test_the_best_delta_is_read_back_over_its_model_and_no_other(run: Path, tmp_path: Path) -> None:
+    parts = parts_of(run)
+    space, genome = read_delta(run / "best" / "delta.safetensors", parts.model)
+    assert space.settings.dimension == 6 and genome.genes.any()
+    object.__setattr__(parts.model.prepared, "fingerprint", "0" * 64)
+    with pytest.raises(EvolmError, match="was made for the model"):
+        read_delta(run / "best" / "delta.safetensors", parts.model)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"layers": "last:9"}, "space.delta.layers: expected .* found 'last:9'"),
+        ({"layers": [5]}, "indices 0 to 1"),
+        ({"target_modules": ["query"]}, "'query' matches nothing, expected some of .*q_proj"),
+        ({"rank": 99}, "space.delta.rank: expected at most 32 for 'q_proj' .*found 99"),
+        ({"encoding": "lora"}, "'lora' is unknown, expected one of 'lowrank'"),
+        ({"target_modules": ["input_layernorm"]}, "changes linear modules, found 'input_layernorm'"),
+    ],
+)
+def test_a_space_that_does_not_fit_the_model_is_one_sentence(
+    changes: dict[str, Any], message: str, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    toy = campaign(tmp_path, tiny_model_folder, "delta")
+    toy.tables["space"]["delta"].update(changes)
+    with pytest.raises(ConfigError, match=message):
+        toy.run(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_deltas_alone_need_one_prompt(tiny_model_folder: Path, tmp_path: Path) -> None:
+    toy = campaign(tmp_path, tiny_model_folder, "delta")
+    (tmp_path / "founders.jsonl").write_text("".join(json.dumps(founder) + "\n" for founder in FOUNDERS))
+    with pytest.raises(ConfigError, match="found 2 founders"):
+        toy.run(tmp_path / "run")
+    run = campaign(tmp_path / "written", tiny_model_folder, "delta", founders=[], budget__evaluations=4)
+    with quick():
+        assert run.run(tmp_path / "written" / "run").result["best"]["genome"]["kind"] == "delta"
+
+
+def test_a_memory_limit_too_small_for_one_item_is_refused(tiny_model_folder: Path, tmp_path: Path) -> None:
+    toy = campaign(tmp_path, tiny_model_folder, "delta")
+    parts = build(toy.config, toy.folder)
+    parts.model.trunk_bytes = 100
+    with pytest.raises(ConfigError, match="evaluation.trunk_mb: expected at least 1 for the longest item"):
+        check_trunk(parts.evaluator, parts.founders, parts.space)
+
+
+def test_a_resolved_campaign_file_reads_back(run: Path, kind: str) -> None:
+    config = configuration.load(run / "campaign.toml")
+    assert (config.space.prompt is None) == (kind == "delta")
+    assert config.space.delta is not None and config.space.delta.dimension == 6

@@ -1,0 +1,130 @@
+"""Campaigns whose individuals learn by gradient: they get better, resume exactly, and pay for what they learn."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_campaign import FOUNDERS, ToyCampaign, bytes_of, entries, quick, result_of, write_campaign
+
+from evolm.campaign import continue_run
+from evolm.errors import ConfigError, Interrupted
+
+DELTA = {"layers": "last:1", "target_modules": ["q_proj", "v_proj", "o_proj"], "encoding": "lowrank", "rank": 2}
+MEMETIC = {"name": "memetic", "population_size": 3, "gradient_steps": 3, "batch_size": 6, "learning_rate": 0.05}
+ADAM = {"name": "adam", "learning_rates": [0.01, 0.1], "grid_steps": 4, "gradient_steps": 3, "batch_size": 6}
+HYBRID = {"prompt": {"demonstrations": [0, 2], "max_tokens": 240}, "delta": DELTA}
+STRATEGIES: dict[str, dict[str, Any]] = {
+    "memetic": {"strategy": MEMETIC, "space": {"delta": DELTA}},
+    "adam": {"strategy": ADAM, "space": {"delta": DELTA}},
+    "memetic hybrid": {"strategy": MEMETIC, "space": HYBRID},
+    "adam hybrid": {"strategy": ADAM, "space": HYBRID},
+}
+
+
+def campaign(folder: Path, model: Path, name: str, **changes: Any) -> ToyCampaign:
+    toy = write_campaign(folder, model, **{"budget__evaluations": 9, "baselines__random_search": False, **changes})
+    toy.tables.update(STRATEGIES[name])
+    (folder / "founders.jsonl").write_text(json.dumps(FOUNDERS[0]) + "\n")
+    return toy
+
+
+@pytest.fixture(scope="module", params=STRATEGIES)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def run(name: str, tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("learning")
+    with quick():
+        campaign(folder, tiny_model_folder, name).run(folder / "run")
+    return folder / "run"
+
+
+def learning_of(entry: dict[str, Any]) -> dict[str, Any] | None:
+    genome = entry["genome"]
+    return genome.get("delta", genome)["learning"]
+
+
+def test_learning_makes_individuals_better(run: Path) -> None:
+    individuals = entries(run, "individual", "main")
+    first, *others = individuals
+    assert learning_of(first) is None
+    assert all("gradient_step" in each["operators"] and learning_of(each) for each in others)
+    better = [each for each in others if each["fitness"] > first["fitness"]]
+    assert len(better) > len(others) / 2
+    rates = entries(run, "operators", "main")[0]["rates"]["gradient_step"]
+    assert rates["accepted"] == rates["evaluated"] == len(others)
+    assert result_of(run)["dev"]["best"] >= first["score"]
+
+
+def test_what_is_learnt_is_inherited(run: Path, name: str) -> None:
+    known = {each["id"]: each for each in entries(run, "individual", "main")}
+    grown = [each for each in known.values() if each["parents"] and learning_of(known[each["parents"][0]])]
+    assert grown
+    for each in grown:
+        before, after = learning_of(known[each["parents"][0]]), learning_of(each)
+        assert before is not None and after is not None
+        assert after["count"] == before["count"] + after["steps"]
+        assert (after["rate"] == before["rate"]) == name.startswith("adam")
+
+
+def test_the_tokens_of_learning_are_charged_three_times(run: Path) -> None:
+    generations = entries(run, "generation", "main")
+    spent = [after["tokens"] - before["tokens"] for before, after in pairwise(generations)]
+    alone = generations[0]["tokens"] / len(entries(run, "individual", "main"))
+    assert all(tokens > alone for tokens in spent)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bytes(
+    run: Path, name: str, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    class Stop(Exception):
+        pass
+
+    class Stopper:
+        """Stops after the second generation."""
+
+        def __getattr__(self, event: str) -> Any:
+            return lambda *arguments: None
+
+        def on_generation(self, progress: Any) -> None:
+            if progress.generation >= 1:
+                raise Stop
+
+    with quick():
+        with pytest.raises((Stop, Interrupted)):
+            campaign(tmp_path / "c", tiny_model_folder, name).run(tmp_path / "run", observers=[Stopper()])
+        assert not (tmp_path / "run" / "result.json").exists()
+        continue_run(tmp_path / "run")
+    assert bytes_of(tmp_path / "run") == bytes_of(run)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "changes", "message"),
+    [
+        (
+            "memetic",
+            {"space": {"prompt": {}}},
+            "searches 'delta', 'hybrid' genomes, found a space of prompt genomes",
+        ),
+        ("adam", {"task__gold": "audit"}, "learns from labelled train items, found none"),
+    ],
+)
+def test_what_cannot_learn_is_one_sentence(
+    strategy: str, changes: dict[str, Any], message: str, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    toy = campaign(tmp_path, tiny_model_folder, strategy)
+    for key, value in changes.items():
+        if "__" in key:
+            table, _, last = key.partition("__")
+            toy.tables[table][last] = value
+            toy.tables["scorers"] = {"margin": 1.0}
+        else:
+            toy.tables[key] = value
+    with pytest.raises(ConfigError, match=message):
+        toy.run(tmp_path / "run")

@@ -1,0 +1,192 @@
+"""Gradients of lessons against autograd through plain transformers on full sequences, prompt included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from evolm.evaluation import Engine
+from evolm.genomes import DeltaGenome, DeltaSettings, DeltaSpace
+from evolm.genomes.encodings import ENCODINGS
+from evolm.models import LanguageModel, Learnt, Lesson, LogLikelihood, prepare
+from evolm.models.deltas import Delta, Gain, LowRank
+from evolm.storage import AnswerStore
+
+PREFIX = "Is this text spam, or ham? Say which, and nothing else.\n\nText: claim a prize\nLabel: spam\n\n" * 2
+ANSWERS = (" spam", " ham", " junk mail")
+TEXTS = ("win now", "see you at lunch, or at the station", "call me")
+TARGETS = {
+    "lowrank": ["q_proj", "v_proj", "down_proj"],
+    "subspace": ["all-linear"],
+    "scales": ["k_proj", "down_proj", "input_layernorm"],
+    "singular": ["o_proj", "up_proj"],
+}
+
+
+def lesson(
+    delta: Delta, texts: tuple[str, ...] = TEXTS, contrast: bool = True, normalization: str = "tokens"
+) -> Lesson:
+    examples = tuple(LogLikelihood(PREFIX, f"Text: {text}\nLabel:", ANSWERS, delta=delta) for text in texts)
+    weights = tuple((0.5, -0.25, 0.1) if index else (0.0, 1.0, 0.0) for index in range(len(texts)))
+    return Lesson(examples, weights, normalization, contrast)
+
+
+def space_of(model: LanguageModel, encoding: str, layers: str) -> DeltaSpace:
+    return DeltaSpace.of(model, DeltaSettings(layers, tuple(TARGETS[encoding]), 3, encoding, 7, 0.3))
+
+
+def delta_in(space: DeltaSpace, seed: int = 0) -> tuple[DeltaGenome, Delta]:
+    genome = space.random(np.random.default_rng(seed))
+    return genome, Delta(space.changes(genome.genes), space.depth)
+
+
+def learnt(model: LanguageModel, *lessons: Lesson, n_jobs: int = 1) -> list[Learnt]:
+    engine = Engine(model, AnswerStore(":memory:"), n_jobs)
+    try:
+        return engine.learn(lessons)
+    finally:
+        engine.close()
+
+
+def by_autograd(model: LanguageModel, wanted: Lesson) -> Learnt:
+    """Value and gradients from one plain pass per example and answer, the change merged into every weight."""
+    plain = AutoModelForCausalLM.from_pretrained(model.prepared.folder, dtype=torch.float32)
+    delta = wanted.examples[0].delta
+    assert delta is not None
+    leaves = {}
+    for name, change in delta.changes.items():
+        arrays = (change.down, change.up) if isinstance(change, LowRank) else (change.gain,)
+        leaves[name] = [torch.tensor(array, requires_grad=True) for array in arrays]
+    weights = {}
+    for name, change in delta.changes.items():
+        weight = plain.get_submodule(name).weight.detach()
+        if isinstance(change, LowRank):
+            down, up = leaves[name]
+            weights[f"{name}.weight"] = weight + up @ down
+        else:
+            (gain,) = leaves[name]
+            wide = weight.ndim == 2 and change.side == "output"
+            weights[f"{name}.weight"] = weight * (1 + (gain[:, None] if wide else gain))
+    value = torch.zeros(())
+    for example, each in zip(wanted.examples, wanted.weights, strict=True):
+        scores = []
+        for answer in example.continuations:
+            context = model.tokenizer(example.prefix + example.item, add_special_tokens=False).input_ids
+            whole = model.tokenizer(example.prefix + example.item + answer, add_special_tokens=False).input_ids
+            lead = model.encode([""], chat=False)[0]
+            ids = torch.tensor([lead + whole])
+            logits = torch.func.functional_call(plain, weights, (ids,), {"use_cache": False}).logits[0]
+            logprobs = logits.log_softmax(-1)[len(lead) + len(context) - 1 : -1]
+            own = logprobs.gather(1, ids[0, len(lead) + len(context) :, None]).sum()
+            length = {"tokens": len(whole) - len(context), "characters": len(answer.strip()), "sum": 1}
+            scores.append(own / length[wanted.normalization])
+        stacked = torch.stack(scores)
+        stacked = stacked.log_softmax(0) if wanted.contrast else stacked
+        value = value + (stacked * torch.tensor(each)).sum()
+    value.backward()
+    gradients = {name: tuple(leaf.grad.numpy() for leaf in arrays) for name, arrays in leaves.items()}
+    return Learnt(value.item(), gradients)
+
+
+def relative(ours: Learnt, theirs: Learnt) -> float:
+    """The largest difference of any gradient array, by that array's largest entry."""
+    pairs = [
+        (a, b) for name in theirs.gradients for a, b in zip(ours.gradients[name], theirs.gradients[name], strict=True)
+    ]
+    return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in pairs)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Callable[..., LanguageModel]) -> LanguageModel:
+    return tiny_model("float32", "off")
+
+
+@pytest.mark.parametrize("layers", ["last:1", "all"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_gradients_are_those_of_plain_transformers_on_full_sequences(
+    encoding: str, layers: str, model: LanguageModel
+) -> None:
+    _, delta = delta_in(space_of(model, encoding, layers))
+    ours, theirs = learnt(model, lesson(delta))[0], by_autograd(model, lesson(delta))
+    assert ours.value == pytest.approx(theirs.value, rel=1e-5)
+    assert any(np.abs(array).max() > 1e-3 for arrays in theirs.gradients.values() for array in arrays)
+    assert relative(ours, theirs) < 1e-4
+
+
+@pytest.mark.parametrize("contrast", [True, False])
+@pytest.mark.parametrize("normalization", ["sum", "tokens", "characters"])
+def test_every_form_of_the_value_has_its_gradient(contrast: bool, normalization: str, model: LanguageModel) -> None:
+    _, delta = delta_in(space_of(model, "subspace", "last:1"))
+    wanted = lesson(delta, contrast=contrast, normalization=normalization)
+    assert relative(learnt(model, wanted)[0], by_autograd(model, wanted)) < 1e-4
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_the_gradient_of_the_genes_is_a_finite_difference_of_the_value(encoding: str, model: LanguageModel) -> None:
+    space = space_of(model, encoding, "last:1")
+    genome, delta = delta_in(space)
+    gradient = space.pullback(genome, learnt(model, lesson(delta))[0].gradients)
+    direction = np.random.default_rng(1).standard_normal(space.dimension).astype(np.float32)
+    direction /= np.linalg.norm(direction)
+    step = 1e-2
+
+    def value(sign: int) -> float:
+        moved = genome.genes + np.float32(sign * step) * direction
+        return by_autograd(model, lesson(Delta(space.changes(moved), space.depth))).value
+
+    assert float(gradient @ direction) == pytest.approx((value(1) - value(-1)) / (2 * step), rel=2e-2, abs=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_gradient_has_the_same_bits_in_any_company_and_in_workers(
+    dtype: str, tiny_model: Callable[..., LanguageModel]
+) -> None:
+    model = tiny_model(dtype, "off")
+    space = space_of(model, "lowrank", "last:1")
+    wanted = [lesson(delta_in(space, seed)[1], TEXTS[: seed + 1]) for seed in range(3)]
+    alone = [learnt(model, one)[0] for one in wanted]
+    for together in (learnt(model, *wanted), learnt(model, *wanted[::-1])[::-1], learnt(model, *wanted, n_jobs=2)):
+        for ours, theirs in zip(together, alone, strict=True):
+            assert ours.value == theirs.value
+            assert relative(ours, theirs) == 0
+
+
+def test_sharing_lower_layers_changes_no_bit_of_a_gradient(model: LanguageModel) -> None:
+    _, delta = delta_in(space_of(model, "lowrank", "last:1"))
+    shared = learnt(model, lesson(delta))[0]
+    unshared = LanguageModel(model.prepared, "off", trunk_bytes=0)
+    assert model.forward.shares_layers and not unshared.forward.shares_layers
+    assert relative(learnt(unshared, lesson(delta))[0], shared) == 0
+
+
+def test_a_prompt_without_a_graph_would_give_another_gradient(model: LanguageModel) -> None:
+    """What the equality above protects from: the prompt's own keys and values depend on the delta."""
+    _, delta = delta_in(space_of(model, "subspace", "last:1"))
+    wanted = lesson(delta)
+    bare = replace(wanted, examples=tuple(replace(one, prefix="") for one in wanted.examples))
+    assert relative(learnt(model, bare)[0], by_autograd(model, wanted)) > 0.01
+
+
+def test_learning_is_charged_three_times_and_writes_no_weight(model: LanguageModel) -> None:
+    _, delta = delta_in(space_of(model, "lowrank", "all"))
+    before = {name: weight.detach().clone() for name, weight in model.forward.model.named_parameters()}
+    engine = Engine(model, AnswerStore(":memory:"))
+    engine.learn([lesson(delta)])
+    tokens = sum(request.tokens for request in model.tokenize(lesson(delta).examples))
+    assert engine.usage.tokens_charged == 3 * tokens
+    engine.close()
+    after = dict(model.forward.model.named_parameters())
+    assert all(torch.equal(weight, after[name]) for name, weight in before.items())
+    assert all(not weight.requires_grad and weight.grad is None for weight in after.values())
+
+
+def test_gains_of_an_input_learn_too(tiny_model_folder: str) -> None:
+    model = LanguageModel(prepare(str(tiny_model_folder), dtype="float32", device="cpu"), "off")
+    space = space_of(model, "scales", "all")
+    sides = {change.side for change in space.changes(np.ones(space.dimension)).values() if isinstance(change, Gain)}
+    assert sides == {"input", "output"}

@@ -1,0 +1,243 @@
+"""Many deltas in one pass: each row as if it were alone, and as if its delta were merged into the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from evolm.errors import ConfigError
+from evolm.evaluation import Engine
+from evolm.genomes import DeltaSettings, DeltaSpace
+from evolm.genomes.encodings import ENCODINGS
+from evolm.models import Decoding, Generate, LanguageModel, LogLikelihood, Request, prepare
+from evolm.models.deltas import Change, Delta, Gain, LowRank
+from evolm.storage import AnswerStore
+
+TARGETS = {
+    "lowrank": ("q_proj", "v_proj", "down_proj"),
+    "subspace": ("all-linear",),
+    "scales": ("k_proj", "down_proj", "input_layernorm"),
+    "singular": ("o_proj", "up_proj"),
+}
+PREFIX = "Is this text spam, or ham?\n\nText: claim a prize\nLabel: spam\n\n" * 3
+TEXTS = ("win now", "see you at lunch, or at the station, or at home", "call me", "a")
+REQUESTS = [LogLikelihood(PREFIX, f"Text: {text}\nLabel:", (" spam", " ham")) for text in TEXTS]
+WRITTEN = [
+    Generate(PREFIX, f"Text: {text}\nLabel:", Decoding(6, temperature=float(index % 2)))
+    for index, text in enumerate(TEXTS)
+]
+
+
+def space_of(model: LanguageModel, encoding: str, layers: str, rank: int = 3) -> DeltaSpace:
+    return DeltaSpace.of(model, DeltaSettings(layers, TARGETS[encoding], rank, encoding, 7, 0.5))
+
+
+def deltas_of(model: LanguageModel, encoding: str, layers: str, count: int = 3, rank: int = 3) -> list[Delta]:
+    space = space_of(model, encoding, layers, rank)
+    rng = np.random.default_rng(0)
+    found = [space.delta(space.random(rng)) for _ in range(count)]
+    return [delta for delta in found if delta is not None]
+
+
+def strangers(model: LanguageModel) -> list[Delta | None]:
+    """Deltas of all kinds, and none."""
+    kinds = [("lowrank", "last:1", 16), ("subspace", "all", 1), ("scales", "last:1", 1), ("singular", "first:1", 16)]
+    return [None, *(deltas_of(model, name, layers, 1, rank)[0] for name, layers, rank in kinds)]
+
+
+def answers(model: LanguageModel, requests: Sequence[Request], n_jobs: int = 1) -> list[Any]:
+    engine = Engine(model, AnswerStore(":memory:"), n_jobs)
+    try:
+        return engine.answer(requests)
+    finally:
+        engine.close()
+
+
+def same(ours: Sequence[Any], theirs: Sequence[Any]) -> bool:
+    assert len(ours) == len(theirs) > 0
+    return all(
+        all(np.array_equal(x, y) for x, y in zip(a, b, strict=True)) if isinstance(a, tuple) else a == b
+        for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+def carrying(requests: Sequence[Request], delta: Delta | None) -> list[Any]:
+    return [replace(request, delta=delta) for request in requests]
+
+
+@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+def model(request: pytest.FixtureRequest, tiny_model: Callable[..., LanguageModel]) -> LanguageModel:
+    return tiny_model(request.param, "off")
+
+
+@pytest.mark.parametrize("layers", ["last:1", "all"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_row_has_the_same_bits_whatever_deltas_are_around_it(
+    encoding: str, layers: str, model: LanguageModel
+) -> None:
+    mine = deltas_of(model, encoding, layers)
+    others = strangers(model)
+    for requests in (REQUESTS, WRITTEN):
+        alone = [answers(model, [asked])[0] for delta in mine for asked in carrying(requests, delta)]
+        assert same(alone, answers(model, [asked for delta in mine for asked in carrying(requests, delta)]))
+        crowd = [carrying([request], delta)[0] for request in requests for delta in (*others, *mine)]
+        mixed = answers(model, crowd)
+        width = len(others) + len(mine)
+        found = [mixed[at * width + len(others) + index] for index in range(len(mine)) for at in range(len(requests))]
+        assert same(alone, found)
+        assert same(answers(model, requests), mixed[::width])  # those that carry none
+
+
+def test_two_workers_give_the_bits_of_one(model: LanguageModel) -> None:
+    crowd = [asked for delta in strangers(model) for asked in carrying(REQUESTS, delta)]
+    assert same(answers(model, crowd), answers(model, crowd, n_jobs=2))
+
+
+def test_sharing_lower_layers_changes_no_bit(model: LanguageModel) -> None:
+    crowd = [asked for delta in deltas_of(model, "lowrank", "last:1") for asked in carrying(REQUESTS, delta)]
+    apart = LanguageModel(model.prepared, "off", trunk_bytes=0)
+    assert model.forward.shares_layers and not apart.forward.shares_layers
+    assert same(answers(model, crowd), answers(apart, crowd))
+
+
+def test_shared_states_are_computed_once_and_stay_within_their_limit(model: LanguageModel) -> None:
+    fresh = LanguageModel(model.prepared, "off")
+    shared = fresh.forward.shared
+    assert fresh.forward.shares_layers
+    tried = shared.passed
+    first, second = deltas_of(model, "lowrank", "last:1", 2)
+    expected = answers(fresh, carrying(REQUESTS, first))
+    passed = shared.passed - tried
+    answers(fresh, carrying(REQUESTS, second))
+    assert shared.passed - tried == passed > 100
+    assert passed < sum(len(request.context) for request in fresh.tokenize(REQUESTS))  # the prefix once
+    narrow = LanguageModel(model.prepared, "off", trunk_bytes=shared.nbytes // 3)
+    limited = narrow.forward.shared
+    for _ in range(2):
+        assert same(expected, answers(narrow, carrying(REQUESTS, first)))
+        assert 0 < limited.nbytes <= limited.limit
+        assert limited.nbytes == sum(states.nbytes for states in limited._kept.values())
+    assert limited.passed > passed + tried  # what was forgotten was computed again
+
+
+def merged(model: LanguageModel, changes: dict[str, Change], folder: Path) -> LanguageModel:
+    """A copy of a float32 model with changes in its weights."""
+    from transformers import AutoModelForCausalLM
+
+    plain = AutoModelForCausalLM.from_pretrained(model.prepared.folder, dtype=torch.float32)
+    for name, change in changes.items():
+        weight = plain.get_submodule(name).weight
+        with torch.no_grad():
+            if isinstance(change, LowRank):
+                product = torch.tensor(change.up @ change.down)
+                weight += product.T if type(plain.get_submodule(name)).__name__ == "Conv1D" else product
+            elif weight.ndim == 1 or change.side == "input":
+                weight *= 1 + torch.tensor(change.gain)
+            else:
+                weight *= 1 + torch.tensor(change.gain)[:, None]
+    plain.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+    return LanguageModel(prepare(str(folder), dtype="float32", device="cpu"), "off")
+
+
+def test_a_delta_that_is_wider_than_a_block_takes_several(
+    tiny_model: Callable[..., LanguageModel], tmp_path: Path
+) -> None:
+    model = LanguageModel(tiny_model("float32", "off").prepared, "off")
+    model.forward.delta_columns = 4
+    mine = deltas_of(model, "lowrank", "all", 2, rank=11)
+    crowd = answers(model, [asked for delta in mine for asked in carrying(REQUESTS, delta)])
+    assert same(crowd[len(REQUESTS) :], answers(model, carrying(REQUESTS, mine[1])))
+    theirs = answers(merged(model, dict(mine[1].changes), tmp_path), REQUESTS)
+    pairs = zip(crowd[len(REQUESTS) :], theirs, strict=True)
+    assert max(np.abs(np.concatenate(a) - np.concatenate(b)).max() for a, b in pairs) < 1e-4
+
+
+@pytest.mark.parametrize("layers", ["last:1", "all"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_delta_acts_as_if_it_were_merged(
+    encoding: str, layers: str, tiny_model: Callable[..., LanguageModel], tmp_path: Path
+) -> None:
+    model = tiny_model("float32", "off")
+    (delta,) = deltas_of(model, encoding, layers, 1)
+    ours = np.concatenate([np.concatenate(answer) for answer in answers(model, carrying(REQUESTS, delta))])
+    theirs = np.concatenate(
+        [np.concatenate(answer) for answer in answers(merged(model, dict(delta.changes), tmp_path), REQUESTS)]
+    )
+    plain = np.concatenate([np.concatenate(answer) for answer in answers(model, REQUESTS)])
+    assert np.abs(ours - theirs).max() < 1e-4
+    assert np.abs(ours - plain).max() > 1e-2
+
+
+def test_base_weights_are_what_they_were(model: LanguageModel) -> None:
+    before = {name: weight.detach().clone() for name, weight in model.forward.model.named_parameters()}
+    answers(model, [asked for delta in strangers(model) for asked in carrying(REQUESTS, delta)])
+    assert all(torch.equal(weight, before[name]) for name, weight in model.forward.model.named_parameters())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.forward.model.modules())
+
+
+def test_transposed_weights_and_positions_that_are_added_below_are_right(tmp_path: Path, tiny_tokenizer: Any) -> None:
+    config = GPT2Config(vocab_size=len(tiny_tokenizer), n_embd=32, n_layer=2, n_head=4, n_positions=512)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        GPT2LMHeadModel(config).float().save_pretrained(tmp_path / "gpt2")
+    tiny_tokenizer.save_pretrained(tmp_path / "gpt2")
+    model = LanguageModel(prepare(str(tmp_path / "gpt2"), dtype="float32", device="cpu"), "off")
+    for encoding in ("lowrank", "singular"):
+        space = DeltaSpace.of(model, DeltaSettings("last:1", ("c_attn", "c_proj"), 2, encoding, 7, 0.5))
+        delta = space.delta(space.random(np.random.default_rng(0)))
+        assert delta is not None
+        changed = merged(model, dict(delta.changes), tmp_path / encoding)
+        ours, theirs = answers(model, carrying(REQUESTS, delta)), answers(changed, REQUESTS)
+        assert (
+            max(np.abs(np.concatenate(a) - np.concatenate(b)).max() for a, b in zip(ours, theirs, strict=True)) < 1e-4
+        )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (DeltaSettings(layers="last:3"), "expected 'all', 'last:N', .* of 1 to 2, found 'last:3'"),
+        (DeltaSettings(layers="some"), "found 'some'"),
+        (DeltaSettings(layers=(0, 7)), r"found \[0, 7\]"),
+        (DeltaSettings(layers=()), r"found \[\]"),
+        (DeltaSettings("all", ("q",)), "'q' matches nothing, expected some of 'q_proj'"),
+        (DeltaSettings("all", ()), "expected some of 'q_proj'.*found none"),
+        (DeltaSettings("all", rank=17), "expected at most 16 for 'v_proj'|expected at most 32"),
+        (DeltaSettings("all", rank=0), "rank of at least 1"),
+        (DeltaSettings("all", sigma=0.0), "sigma above 0"),
+        (DeltaSettings("all", dimension=0), "dimension: expected at least 1"),
+        (DeltaSettings("all", ("input_layernorm",), encoding="lowrank"), "use 'scales' for norms"),
+        (DeltaSettings("all", encoding="gains"), "'gains' is unknown"),
+    ],
+)
+def test_what_a_model_does_not_have_is_one_sentence(
+    settings: DeltaSettings, message: str, tiny_model: Callable[..., LanguageModel]
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        DeltaSpace.of(tiny_model("float32", "off"), settings)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_no_genes_change_nothing_and_a_space_is_made_again_from_its_record(
+    encoding: str, tiny_model: Callable[..., LanguageModel]
+) -> None:
+    model = tiny_model("float32", "off")
+    space, again = space_of(model, encoding, "all"), space_of(model, encoding, "all")
+    assert space.delta(space.zero()) is None
+    for change in space.changes(np.zeros(space.dimension)).values():
+        effect = change.gain if isinstance(change, Gain) else change.up @ change.down
+        assert not effect.any()
+    genes = space.random(np.random.default_rng(0)).genes
+    assert Delta(space.changes(genes)) == Delta(again.changes(genes))
+    assert space.checksum == again.checksum and space.identity() == again.identity()
+    described = space.describe()
+    assert described["genes"] == space.dimension == space.bounds.shape[0]
+    assert described["bytes_per_genome"] == 4 * space.dimension and described["parameters"] > 0

@@ -1,0 +1,27 @@
+"""A search among vectors of genes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from gene_functions import SIGMA, Made, N
+
+from evolm.genomes import DeltaGenome, DeltaSpace
+from evolm.operators import operators_for
+from evolm.strategies import STRATEGIES, SearchSpace, Strategy
+
+
+@pytest.fixture
+def vector_search(toy_deltas: Callable[..., DeltaSpace]) -> Made:
+    """Return ``vector_search(name, seed=0, n=N, founders=None, **settings)``; the founder is the genome of zeros."""
+
+    def made(
+        name: str, seed: int = 0, n: int = N, founders: list[DeltaGenome] | None = None, **settings: Any
+    ) -> Strategy:
+        space, kind = toy_deltas(dimension=n, sigma=SIGMA), STRATEGIES[name]
+        operators = [(operator, operator.weight) for operator in operators_for("delta")]
+        return kind(kind.Params(**settings), SearchSpace(space, founders or [space.zero()], operators, seed))
+
+    return made

@@ -1,0 +1,106 @@
+"""CMA-ES, full and separable: true to DEAP and the papers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from gene_functions import ELLIPSOID, SIGMA, SPHERE, Made, N, conditioned, gap, quadratic, step
+from scipy import stats
+
+from evolm.strategies import CmaEs
+from evolm.strategies.cmaes import Distribution, learnt_diagonal, learnt_full
+from evolm.strategies.vectors import wide
+
+
+def test_full_covariance_learns_axes_that_a_diagonal_cannot(vector_search: Made, TableScorer: Any) -> None:
+    basis = stats.ortho_group.rvs(6, random_state=np.random.default_rng(0))
+    table = TableScorer(quadratic(conditioned(6, 1e4), basis))
+    for seed in range(2):
+        full = gap(vector_search("cmaes", seed, n=6), table, 2500)
+        assert full < gap(vector_search("cmaes", seed, n=6, full_up_to=5), table, 2500) / 100
+
+
+def test_beyond_full_up_to_the_covariance_is_a_diagonal_that_learns_the_scales(
+    vector_search: Made, TableScorer: Any
+) -> None:
+    assert vector_search("cmaes", n=200).now.covariance.shape == (200, 200)
+    assert vector_search("cmaes", n=201).now.covariance.shape == (201,)
+    strategy, table = vector_search("cmaes", full_up_to=N - 1), TableScorer(ELLIPSOID)
+    gap(strategy, table, 1500)
+    assert strategy.now.covariance.shape == (N,)
+    assert stats.spearmanr(strategy.now.covariance, conditioned(N, 1e3)).statistic < -0.9
+
+
+def fresh_distribution(n: int, full: bool) -> Distribution:
+    return Distribution(np.zeros(n), 0.5, np.identity(n) if full else np.ones(n), np.zeros(n), np.zeros(n))
+
+
+def test_with_one_gene_the_separable_form_is_the_full_one() -> None:
+    full, diagonal = fresh_distribution(1, full=True), fresh_distribution(1, full=False)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        points = full.mean + full.sigma * (0.5 + rng.standard_normal((4, 1)))
+        full, diagonal = learnt_full(full, points, 8), learnt_diagonal(diagonal, points, 8)
+        for ours, deaps in ((diagonal.mean, full.mean), (diagonal.covariance, full.covariance[0])):
+            assert ours == pytest.approx(deaps, rel=1e-9)
+        assert diagonal.sigma == pytest.approx(full.sigma, rel=1e-9)
+    assert abs(full.sigma / 0.5 - 1) > 0.1
+    assert full.updates == diagonal.updates == 20
+
+
+def test_from_a_sphere_both_forms_take_the_same_first_step_and_learn_variances_in_the_papers_ratio() -> None:
+    n, rng = 7, np.random.default_rng(0)
+    points = 0.5 * rng.standard_normal((5, n))
+    full, diagonal = (fresh_distribution(n, kind) for kind in (True, False))
+    full, diagonal = learnt_full(full, points, 10), learnt_diagonal(diagonal, points, 10)
+    for ours, deaps in zip(
+        (diagonal.mean, diagonal.step_path, diagonal.path), (full.mean, full.step_path, full.path), strict=True
+    ):
+        assert ours == pytest.approx(deaps, abs=1e-12)
+    assert diagonal.sigma == pytest.approx(full.sigma)
+    learnt = np.diag(full.covariance) - 1
+    assert diagonal.covariance - 1 == pytest.approx((n + 2) / 3 * learnt, rel=1e-9)
+
+
+def test_a_distribution_too_narrow_for_float32_starts_anew_with_twice_the_samples(
+    vector_search: Made, TableScorer: Any
+) -> None:
+    for full_up_to in (N, 0):
+        strategy = vector_search("cmaes", full_up_to=full_up_to)
+        step(strategy, TableScorer(SPHERE))
+        asked = step(strategy, TableScorer(lambda genome: math.nan))  # nothing is learnt from these
+        assert {individual.operators for individual in asked} == {("cmaes",)}
+        strategy.now = replace(strategy.now, mean=np.ones(N), sigma=1e-12)
+        anew = strategy.ask()
+        assert len(anew) == strategy.size == 2 * len(asked)
+        assert strategy.now.sigma == SIGMA
+        assert {individual.operators for individual in anew} == {("random",)}
+        again = vector_search("cmaes", full_up_to=full_up_to)
+        again.load_state_dict(strategy.state_dict())
+        assert again.size == strategy.size
+
+
+def test_a_founder_is_no_sample_to_learn_from(vector_search: Made, TableScorer: Any) -> None:
+    strategy: CmaEs = vector_search("cmaes", population_size=4)
+    asked = step(strategy, TableScorer(lambda genome: -float(np.sum(wide(genome) ** 2))))
+    best, second = sorted(asked[1:], key=lambda individual: individual.fitness.values, reverse=True)[:2]
+    assert asked[0].fitness > best.fitness
+    assert {individual.parents for individual in strategy.ask()} == {(best.id, second.id)}
+    share = math.log(2.5) / (math.log(2.5) + math.log(2.5 / 2))
+    assert strategy.now.mean == pytest.approx(share * wide(best.genome) + (1 - share) * wide(second.genome))
+
+
+def test_where_more_than_half_failed_the_missing_ones_take_no_step(vector_search: Made, TableScorer: Any) -> None:
+    strategy: CmaEs = vector_search("cmaes", population_size=8, full_up_to=0)
+    asked = strategy.ask()
+    good = next(individual for individual in asked if not strategy.is_founder(individual))
+    TableScorer(lambda genome: 1.0 if genome is good.genome else math.nan).fill(asked)
+    strategy.tell(asked)
+    children = strategy.ask()
+    weight = (math.log(4.5) - math.log(1)) / sum(math.log(4.5) - math.log(rank) for rank in range(1, 5))
+    assert strategy.now.mean == pytest.approx(weight * wide(good.genome))
+    assert {individual.parents for individual in children} == {(good.id,)}
