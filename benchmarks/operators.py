@@ -30,7 +30,7 @@ import evolm
 from benchmarks.setting import setting, write_result
 from evolm.campaign import continue_run, start_run
 from evolm.config import Campaign, load, overlay, validate
-from evolm.operators import OPERATORS, Rates
+from evolm.operators import OPERATORS, Rates, operators_for
 from evolm.storage import RunLayout, read_entries
 from evolm.tasks import load_task
 from evolm.wording import markdown_table
@@ -68,7 +68,7 @@ def write_data(folder: Path) -> None:
 
 def campaign(role: str, seed: int, children: int) -> Campaign:
     """Return the demo's campaign on those rows, with language operators of one role and without baselines."""
-    model_free = sum(o.weight for o in OPERATORS.values() if o.role == role and not o.speaks)
+    model_free = sum(o.weight for o in operators_for("prompt") if o.role == role and not o.speaks)
     tables = load(POPULATION / "campaign.toml").model_dump(by_alias=True, mode="json")
     tables["task"]["columns"] = {"text": "text", "label": "label"}
     tables["task"]["labels"] = {}
@@ -76,7 +76,7 @@ def campaign(role: str, seed: int, children: int) -> Campaign:
         "seed": seed,
         "task": {"data": {"train": "train.csv", "dev": "dev.csv"}},
         "strategy": {"offspring": children, **PROBABILITIES[role]},
-        "operators": {o.name: model_free for o in OPERATORS.values() if o.role == role and o.speaks},
+        "operators": {o.name: model_free for o in operators_for("prompt") if o.role == role and o.speaks},
         "budget": {"evaluations": FOUNDERS + children},
         "baselines": {"random_search": False, "few_shot": False, "prior_corrected": False},
     }

@@ -62,6 +62,13 @@ def one_sentence(resume: Path | None = None, advice: str = "") -> Iterator[None]
         raise typer.Exit(130) from None
 
 
+def _say_loading() -> None:
+    """Tell a person at a terminal what the first seconds are spent on."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        console.print(Text("Loading torch and transformers ...", style="dim"))
+
+
 @app.command()
 def init(
     data: Annotated[
@@ -117,6 +124,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, score one batch, estimate.")] = False,
 ) -> None:
     """Run a campaign: evolve, compare with its baselines, judge on the test split."""
+    _say_loading()
     from evolm import config as configuration
     from evolm.campaign import Permissions, build, start_run
     from evolm.campaign.founder_sources import find_source
@@ -168,6 +176,7 @@ def resume(
     allow: AllowOption = [],
 ) -> None:
     """Go on with an interrupted run, or add to the budget of a finished one."""
+    _say_loading()
     from evolm.campaign import Permissions, continue_run
     from evolm.live import LiveView, log_to
 
