@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from evolm import config as configuration
+from evolm.genomes.encodings import ENCODINGS
 from evolm.reference import BLOCKS, rewritten
+from evolm.strategies import STRATEGIES
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -24,9 +26,14 @@ def test_the_generated_tables_are_those_of_this_code(text: str) -> None:
 
 
 def test_the_example_campaign_is_valid(text: str) -> None:
-    (example,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
-    campaign = configuration.validate(configuration.Campaign, tomllib.loads(example), "README")
+    example, deltas = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    tables = tomllib.loads(example)
+    campaign = configuration.validate(configuration.Campaign, tables, "README")
     assert campaign.budget.evaluations == 100
+    changed = configuration.validate(configuration.Campaign, {**tables, **tomllib.loads(deltas)}, "README")
+    assert changed.space.delta is not None
+    assert STRATEGIES[changed.strategy["name"]].Params
+    assert changed.space.delta.encoding in ENCODINGS
 
 
 def test_every_command_of_the_examples_exists(text: str) -> None:
