@@ -23,6 +23,7 @@ from evolm.models.structure import Site, Structure
 from evolm.storage import read_entries
 from evolm.tasks import Item, load_task
 from evolm.tasks.hub import DATASETS
+from evolm.wording import signed
 
 SCORE_FILE = "score.json"
 KEPT = ("score", "interval", "scored", "left_out", "unanswered")  # of a score's record
@@ -123,5 +124,5 @@ def score_sentence(record: Mapping[str, Any], name: str) -> str:
     metric = str(record["metric"]).replace("_", " ")
     return (
         f"On the run's {run['scored']} dev rows: {other['score']:.3f} {metric} {where}, {run['score']:.3f} on the "
-        f"model that it was evolved on ({record['difference']:+.3f})."
+        f"model that it was evolved on ({signed(record['difference'])})."
     )

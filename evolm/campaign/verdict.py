@@ -23,6 +23,7 @@ from evolm.population import Individual
 from evolm.scorers import Evaluation
 from evolm.tasks import METRICS, Task
 from evolm.tasks.metrics import confusion_matrix, per_class
+from evolm.wording import signed
 
 SHOWN = 12  # test items of a generation task whose text is kept
 
@@ -201,13 +202,14 @@ def claim(test: dict[str, Any] | None, metric: str) -> str:
     rival = test["strongest_baseline"]
     low, high = test["interval"]
     figures = f"{test['best']:.3f} against {test[rival]:.3f} {metric.replace('_', ' ')} on {test['items']} test items"
-    gain = f"gain {test['gain']:+.3f}, 95 % interval [{low:+.3f}, {high:+.3f}]"
+    gain = f"gain {signed(test['gain'])}, 95 % interval [{signed(low)}, {signed(high)}]"
     if low > 0:
         return f"Better than {NAMES[rival]}: {figures}; {gain}."
     over = ""
     if test["interval_over_founder"][0] > 0 and rival != "founder":
         low, high = test["interval_over_founder"]
-        over = f" Over the best founder the gain is {test['gain_over_founder']:+.3f} [{low:+.3f}, {high:+.3f}]."
+        gained = signed(test["gain_over_founder"])
+        over = f" Over the best founder the gain is {gained} [{signed(low)}, {signed(high)}]."
     return f"No reliable gain: keep {NAMES[rival]} ({figures}; {gain}).{over}"
 
 

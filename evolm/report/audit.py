@@ -10,8 +10,8 @@ from scipy import stats
 
 from evolm.report.front import LENGTH
 from evolm.report.reading import RunRecord, words
-from evolm.report.tables import percent, signed
-from evolm.wording import counted
+from evolm.report.tables import percent
+from evolm.wording import counted, signed
 
 FEW = 8  # with fewer individuals even a perfect rank correlation is left open
 ONE_CLASS = 0.95  # share of the most predicted label from which a prompt is flagged

@@ -15,8 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evolm.report.svg import EVOLUTION, FOUNDER, INK, PAPER, wide_figure
-from evolm.report.tables import signed
-from evolm.wording import counted, markdown_table, numbered
+from evolm.wording import counted, markdown_table, numbered, signed
 
 Record = dict[str, Any]
 

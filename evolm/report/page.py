@@ -30,10 +30,10 @@ from evolm.report.tables import (
     progress_rows,
     savings,
     score_rows,
-    signed,
 )
 from evolm.report.writing import written_items
 from evolm.storage import write_atomically
+from evolm.wording import signed
 
 FIGURES = {
     "curves": (plots.curves, "Scores of all individuals and the best so far, over evaluations"),

@@ -26,7 +26,8 @@ from evolm.report.svg import (
     label_right,
     wide_figure,
 )
-from evolm.report.tables import percent, score_rows, signed
+from evolm.report.tables import percent, score_rows
+from evolm.wording import signed
 
 
 def curves(record: RunRecord) -> Figure | None:

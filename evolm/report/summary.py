@@ -11,8 +11,8 @@ from rich.text import Text
 from evolm.report.audit import audits, one_class
 from evolm.report.front import members, rule
 from evolm.report.reading import RunRecord
-from evolm.report.tables import budget_rows, headline, progress_rows, score_rows, signed
-from evolm.wording import counted
+from evolm.report.tables import budget_rows, headline, progress_rows, score_rows
+from evolm.wording import counted, signed
 
 
 def render_summary(directory: Path) -> RenderableType:

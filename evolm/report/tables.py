@@ -15,10 +15,11 @@ from typing import Any
 from scipy.stats import binomtest
 
 from evolm.report.reading import RunRecord
+from evolm.wording import signed
 
 BASELINES = {
     "founder": "best founder",
-    "prior_corrected": "founder, prior-corrected",
+    "prior_corrected": "founder, labels calibrated",
     "few_shot": "founder with random demonstrations",
     "random_search": "random search, same budget",
     "majority": "always the commonest label",
@@ -159,14 +160,6 @@ def headline(record: RunRecord) -> str:
     if founder is None or best["id"] == founder["id"]:
         return said + ", a founder."
     return f"{said}, {signed(best['score'] - founder['score'])} over the best founder."
-
-
-def signed(value: float) -> str:
-    """A difference with its sign, ``+0.040``; a loss has a typographer's minus, nothing is ``0.000``."""
-    text = f"{abs(value):.3f}"
-    if float(text) == 0:
-        return text
-    return ("+" if value > 0 else "\N{MINUS SIGN}") + text
 
 
 def percent(share: float) -> str:
