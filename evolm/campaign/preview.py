@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from evolm.campaign.baselines import FEW_SHOT_DRAWS
-from evolm.campaign.build import Parts
+from evolm.campaign.build import Parts, strategy_of
 from evolm.campaign.search import FINALISTS
 from evolm.campaign.statistics import smallest_visible_gain
 from evolm.evaluation.engine import Engine
+from evolm.genomes import deltas_of
 from evolm.models import Request
 from evolm.models.language_model import describe_tokens
 from evolm.storage import AnswerStore
@@ -100,14 +101,31 @@ def _estimate(parts: Parts) -> Table:
     return table
 
 
+def _own_share(parts: Parts) -> float:
+    """Return the share of the layers that is passed for every individual anew."""
+    deltas = deltas_of(parts.space)
+    shares = deltas is not None and parts.model.trunk_bytes
+    return 1 - deltas.depth / parts.model.structure.layers if deltas is not None and shares else 1.0
+
+
+def _learns(parts: Parts) -> bool:
+    return strategy_of(parts.config.strategy, parts.permissions)[0].learns
+
+
 def _phases(parts: Parts, prefix: float, per_item: float) -> list[tuple[str, int, float]]:
     task, config = parts.task, parts.config
     evaluations = config.budget.evaluations or (config.budget.items // max(len(task.dev), 1))
 
-    def cost(prompts: int, items: int) -> float:
-        return prompts * (prefix + items * per_item)
+    own = _own_share(parts)
 
-    phases = [("search", evaluations, cost(evaluations, len(task.dev)))]
+    def cost(individuals: int, items: int) -> float:
+        """Tokens of a whole pass: what all deltas share once, their own layers for each."""
+        each = prefix + items * per_item
+        return individuals * each if own == 1 else each * (1 - own) + individuals * each * own
+
+    learning = parts.strategy(config.strategy, config.seed).learning_settings()
+    learnt = 3 * own * evaluations * learning.steps * (prefix + learning.batch * per_item)
+    phases = [("search", evaluations, cost(evaluations, len(task.dev)) + learnt * _learns(parts))]
     searches = 1
     if config.baselines.random_search and config.strategy.get("name") != "random_search":
         phases.append(("random search", evaluations, cost(evaluations, len(task.dev))))
