@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
+from evolm.wording import counted
+
 Genome = dict[str, Any]
 
 _WORDS = re.compile(r"\w+(?:['\u2019-]\w+)*|\s+|[^\w\s]")
@@ -44,7 +46,7 @@ class Side:
     verbalizers: list[tuple[str, Piece]]  # (label, the word that stands for it)
     calibration: Piece  # says that labels are calibrated; empty where they are not
     template: Piece
-    weights: str  # what a delta or hybrid genome holds beside its prompt, shortened; "" for prompts
+    weights: str  # a sentence about the delta of a delta or hybrid genome; "" for prompts
 
 
 def compare(old: Genome, new: Genome) -> tuple[Side, Side]:
@@ -120,10 +122,19 @@ def _calibration(mine: bool, other: bool, mark: str) -> Piece:
     return Piece("labels calibrated", "" if other else mark) if mine else Piece("")
 
 
-def _weights(genome: Genome, limit: int = 240) -> str:
-    prompt_keys = {"instruction", "demonstrations", "verbalizers", "template", "calibrated", "prompt"}
-    rest = {k: v for k, v in genome.items() if k not in prompt_keys}
-    if rest.get("kind") in (None, "prompt"):
+def _weights(genome: Genome) -> str:
+    """Return a sentence about the delta of a genome; nothing for a prompt."""
+    delta = genome.get("delta") if genome.get("kind") == "hybrid" else genome
+    if not isinstance(delta, dict) or delta.get("kind") != "delta":
         return ""
-    text = json.dumps(rest, sort_keys=True)
-    return text if len(text) <= limit else text[:limit] + " …"
+    if not delta.get("norm"):
+        return "The model as it is."
+    said = f"The model's weights are changed: genes of length {delta['norm']:.3g}"
+    if sigma := delta.get("sigma"):
+        said += f", mutated in steps of {sigma:.2g}"
+    if learning := delta.get("learning"):
+        said += (
+            f"; learnt in {counted(learning['count'], 'gradient step')}, at last {learning['steps']} at a time with "
+            f"rate {learning['rate']:.2g} and decay {learning['decay']:.2g}"
+        )
+    return f"{said}."
