@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,6 +31,7 @@ from rich.table import Table
 from transformers import AutoModelForCausalLM
 
 from benchmarks.setting import MODEL, read_result, setting, write_result
+from benchmarks.timing import compare
 from evolm.evaluation.worker import ModelSpec, answer_batch
 from evolm.genomes import DeltaSettings, DeltaSpace
 from evolm.models import LanguageModel, TokenizedRequest, prepare
@@ -70,28 +70,6 @@ def answered(model: LanguageModel, requests: list[TokenizedRequest]) -> None:
     answer_batch(ModelSpec(model.prepared, "off", model.profile.digest), requests, model)
 
 
-def compare(ways: Ways, rounds: int) -> dict[str, Any]:
-    """Time every way in alternating order; return median seconds, and median and lowest ratio to the first."""
-    for way in ways.values():
-        way()  # warm-up
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for index in range(rounds):
-        for name in list(ways)[:: 1 if index % 2 == 0 else -1]:
-            began = time.perf_counter()
-            ways[name]()
-            seconds[name].append(time.perf_counter() - began)
-    first = seconds[next(iter(ways))]
-    ratios = {name: [b / a for a, b in zip(first, times, strict=True)] for name, times in seconds.items()}
-    return {
-        name: {
-            "seconds": round(statistics.median(times), 4),
-            "ratio": round(statistics.median(ratios[name]), 3),
-            "lowest_ratio": round(min(ratios[name]), 3),
-        }
-        for name, times in seconds.items()
-    }
-
-
 # -- a batch in which every prompt carries a delta -----------------------------------------------------------
 
 
@@ -108,7 +86,7 @@ def mixed(model: LanguageModel, rounds: int) -> dict[str, Any]:
             "mixed": lambda loaded=loaded: answered(model, loaded),  # type: ignore[misc]
             "plain": lambda: answered(model, plain),
         }
-        record[name] = compare(ways, rounds)
+        record[name] = compare(ways, rounds)[0]
     model.forward.shares_layers = True
     return record
 
@@ -203,7 +181,7 @@ def individuals(model: LanguageModel, rounds: int) -> dict[str, Any]:
                 "merge, pass, restore": lambda requests=requests, alone=alone: alone.merge(requests),  # type: ignore[misc]
                 "PEFT set_adapter": lambda requests=requests, alone=alone: alone.adapters(requests),  # type: ignore[misc]
             }
-            found = compare(ways, rounds)
+            found = compare(ways, rounds)[0]
             if layers == "all" and items == ITEMS[0]:
                 began = time.perf_counter()
                 alone.perturb(requests, 1)
@@ -234,7 +212,7 @@ def trunk(model: LanguageModel, rounds: int) -> dict[str, Any]:
             "warm": lambda deltas=deltas: answered(model, carried(requests, next(deltas))),  # type: ignore[misc]
             "not shared": lambda deltas=deltas, apart=apart: answered(apart, carried(requests, next(deltas))),  # type: ignore[misc]
         }
-        found = compare(ways, rounds)
+        found = compare(ways, rounds)[0]
         warm, unshared = found["warm"]["seconds"], found["not shared"]["seconds"]
         layers = model.structure.layers
         record[f"last {k} of {layers}"] = {

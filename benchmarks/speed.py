@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +24,7 @@ from rich.table import Table
 from transformers import AutoModelForCausalLM
 
 from benchmarks.setting import MODEL, read_result, setting, write_result
+from benchmarks.timing import compare
 from evolm.evaluation.executors import JoblibExecutor
 from evolm.evaluation.plan import split_answers
 from evolm.evaluation.worker import ModelSpec, answer_batch
@@ -85,27 +84,6 @@ def shared(model: LanguageModel, requests: list[TokenizedRequest]) -> np.ndarray
     spec = ModelSpec(model.prepared, "off", model.profile.digest)
     answers = split_answers(requests, np.concatenate(answer_batch(spec, requests, model).answers))
     return np.array([[tokens.sum() for tokens in answer] for answer in answers])
-
-
-def compare(ways: dict[str, Callable[[], np.ndarray]], rounds: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Time every way ``rounds`` times in alternating order; return seconds and ratios to the first, and answers."""
-    answers = {name: way() for name, way in ways.items()}  # warm-up
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for index in range(rounds):
-        for name in list(ways)[:: 1 if index % 2 == 0 else -1]:
-            began = time.perf_counter()
-            ways[name]()
-            seconds[name].append(time.perf_counter() - began)
-    first = next(iter(ways))
-    record = {
-        name: {
-            "seconds": round(statistics.median(times), 4),
-            "ratio": round(statistics.median(b / a for a, b in zip(seconds[first], times, strict=True)), 3),
-            "lowest_ratio": round(min(b / a for a, b in zip(seconds[first], times, strict=True)), 3),
-        }
-        for name, times in seconds.items()
-    }
-    return record, answers
 
 
 def sharing(dtype: str, rounds: int, items: int = ITEMS) -> dict[str, Any]:

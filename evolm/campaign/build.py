@@ -97,7 +97,8 @@ def build(
         EvolmError: if anything named does not exist, does not fit or is not admitted.
     """
     check_budget(config.budget)
-    check_objectives(config, strategy_of(config.strategy, permissions)[0])
+    strategy, _ = strategy_of(config.strategy, permissions)
+    check_objectives(config, strategy)
     task = load_task(
         config.task,
         config.template,
@@ -106,7 +107,7 @@ def build(
         trusted=permissions.trusted_data,
         frame=frame,
     )
-    check_space(strategy_of(config.strategy, permissions)[0], config.strategy, kind_of(config), task)
+    check_space(strategy, config.strategy, kind_of(config), task)
     chosen_operators(config.operators, kind_of(config), task)
     plans = scorer_plans(config, task, permissions, functions or {})
     section = config.model

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evolm.campaign.baselines import FEW_SHOT_DRAWS
-from evolm.campaign.build import Parts, strategy_of
+from evolm.campaign.build import Parts
 from evolm.campaign.search import FINALISTS
 from evolm.campaign.statistics import smallest_visible_gain
 from evolm.evaluation.engine import Engine
@@ -104,12 +104,9 @@ def _estimate(parts: Parts) -> Table:
 def _own_share(parts: Parts) -> float:
     """Return the share of the layers that is passed for every individual anew."""
     deltas = deltas_of(parts.space)
-    shares = deltas is not None and parts.model.trunk_bytes
-    return 1 - deltas.depth / parts.model.structure.layers if deltas is not None and shares else 1.0
-
-
-def _learns(parts: Parts) -> bool:
-    return strategy_of(parts.config.strategy, parts.permissions)[0].learns
+    if deltas is None or not parts.model.trunk_bytes:
+        return 1.0
+    return 1 - deltas.depth / parts.model.structure.layers
 
 
 def _phases(parts: Parts, prefix: float, per_item: float) -> list[tuple[str, int, float]]:
@@ -123,9 +120,11 @@ def _phases(parts: Parts, prefix: float, per_item: float) -> list[tuple[str, int
         each = prefix + items * per_item
         return individuals * each if own == 1 else each * (1 - own) + individuals * each * own
 
-    learning = parts.strategy(config.strategy, config.seed).learning_settings()
-    learnt = 3 * own * evaluations * learning.steps * (prefix + learning.batch * per_item)
-    phases = [("search", evaluations, cost(evaluations, len(task.dev)) + learnt * _learns(parts))]
+    strategy = parts.strategy(config.strategy, config.seed)
+    learning = strategy.learning_settings()
+    lesson = 3 * own * (prefix + learning.batch * per_item) if strategy.learns else 0.0
+    learnt = evaluations * learning.steps * lesson
+    phases = [("search", evaluations, cost(evaluations, len(task.dev)) + learnt)]
     searches = 1
     if config.baselines.random_search and config.strategy.get("name") != "random_search":
         phases.append(("random search", evaluations, cost(evaluations, len(task.dev))))

@@ -9,8 +9,6 @@ the delta, and a cache of them without a graph would silently give another gradi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ from torch import nn
 from evolm.models.deltas import Delta, Gain, LowRank, factors
 from evolm.models.forward_plan import ForwardPlan
 from evolm.models.packed_forward import KeyValues, PackedForward, Row
+from evolm.models.population_forward import hooked
 from evolm.models.requests import Learnt, TokenizedLesson
 
 ROUNDED = 64  # a pass has a multiple of so many rows
@@ -46,7 +45,7 @@ class Teacher:
         below = self._below(plan)
         with torch.enable_grad():
             leaves = {name: _leaves(change, self.forward) for name, change in delta.changes.items()}
-            with _acting(self.forward.model, delta, leaves):
+            with hooked(self.forward.model, _hooks(delta, leaves)):
                 states = self._pass(plan, below)
             value = _value(lesson, self._logprobs(plan, states))
             value.backward()
@@ -108,24 +107,16 @@ def _gradient(leaf: torch.Tensor) -> np.ndarray:
     return np.zeros(leaf.shape, np.float32) if leaf.grad is None else leaf.grad.cpu().numpy()
 
 
-@contextmanager
-def _acting(model: nn.Module, delta: Delta, leaves: dict[str, tuple[torch.Tensor, ...]]) -> Iterator[None]:
-    """Let one delta, as leaves of a graph, act on the model's modules."""
-    modules: dict[str, Any] = dict(model.named_modules())
-    handles = []
-    try:
-        for name, change in delta.changes.items():
-            module, own = modules[name], leaves[name]
-            if isinstance(change, LowRank):
-                handles.append(module.register_forward_hook(_adding(*own)))
-            elif change.side == "input":
-                handles.append(module.register_forward_pre_hook(_multiplying_input(*own)))
-            else:
-                handles.append(module.register_forward_hook(_multiplying_output(*own)))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+def _hooks(delta: Delta, leaves: dict[str, tuple[torch.Tensor, ...]]) -> list[tuple[str, str, Any]]:
+    """Return what lets one delta, as leaves of a graph, act on the model's modules."""
+    hooks = []
+    for name, change in delta.changes.items():
+        if isinstance(change, LowRank):
+            hooks.append((name, "output", _adding(*leaves[name])))
+        else:
+            multiplying = _multiplying_input if change.side == "input" else _multiplying_output
+            hooks.append((name, change.side, multiplying(*leaves[name])))
+    return hooks
 
 
 def _adding(down: torch.Tensor, up: torch.Tensor) -> Any:

@@ -23,6 +23,27 @@ from torch import nn
 from evolm.models.deltas import Delta, Gain, LowRank
 
 
+@contextmanager
+def hooked(model: nn.Module, hooks: Sequence[tuple[str, str, Any]]) -> Iterator[None]:
+    """Let hooks act on modules inside of this block.
+
+    Args:
+        model: has the modules.
+        hooks: name of a module, ``"input"`` or ``"output"``, and the hook on that side of it.
+    """
+    modules = dict(model.named_modules())
+    handles = []
+    try:
+        for name, side, hook in hooks:
+            module = modules[name]
+            register = module.register_forward_pre_hook if side == "input" else module.register_forward_hook
+            handles.append(register(hook))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
 class Placed(Protocol):
     """Rows of a pass that carry the same delta: ``begin`` up to ``end``; ``delta`` is an index, -1 = none."""
 
@@ -129,21 +150,12 @@ class Population:
     @contextmanager
     def attached(self) -> Iterator[None]:
         """Let the deltas act on the model's modules, and take them off again."""
-        modules: dict[str, Any] = dict(self.model.named_modules()) if self.deltas else {}
-        handles = []
-        try:
-            for name, terms in self._low_rank.items():
-                handles.append(modules[name].register_forward_hook(self._adding(terms)))
-            for name, (gains, side) in self._gains.items():
-                module = modules[name]
-                if side == "input":
-                    handles.append(module.register_forward_pre_hook(self._multiplying_input(gains)))
-                else:
-                    handles.append(module.register_forward_hook(self._multiplying_output(gains)))
+        hooks = [(name, "output", self._adding(terms)) for name, terms in self._low_rank.items()]
+        for name, (gains, side) in self._gains.items():
+            multiplying = self._multiplying_input if side == "input" else self._multiplying_output
+            hooks.append((name, side, multiplying(gains)))
+        with hooked(self.model, hooks):
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def _adding(self, terms: _Terms) -> Any:
         def add(module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,7 @@ import numpy as np
 
 from evolm.operators.voice import Voice
 from evolm.population import Individual
+from evolm.wording import headline
 
 Family = tuple[Individual, ...]
 Role: TypeAlias = Literal["mutation", "crossover", "learning"]
@@ -111,7 +112,7 @@ class FunctionOperator:
     @property
     def summary(self) -> str:
         """First line of the function's docstring."""
-        return (self.function.__doc__ or "").strip().splitlines()[0]
+        return headline(self.function.__doc__)
 
     def vary(self, families: Sequence[Family], context: VariationContext) -> list[Any | None]:
         """Apply the function to each family's genomes."""

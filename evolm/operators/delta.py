@@ -13,6 +13,7 @@ import numpy as np
 
 from evolm.genomes import DeltaGenome, DeltaSpace
 from evolm.operators.base import Family, FunctionOperator, Operator, Role, VariationContext
+from evolm.wording import headline
 
 ETA = 10.0  # SBX: the larger, the nearer children lie to their parents
 ALPHA = 0.3  # blend: how far beyond its parents a child may lie, in their distance
@@ -94,7 +95,7 @@ class DifferentialMutation:
     @property
     def summary(self) -> str:
         """First line of the docstring."""
-        return (self.__doc__ or "").splitlines()[0]
+        return headline(self.__doc__)
 
     def vary(self, families: Sequence[Family], context: VariationContext) -> list[DeltaGenome | None]:
         """Return a child of each family's first parent; None while fewer than two others are known."""

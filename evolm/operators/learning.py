@@ -22,11 +22,12 @@ import numpy as np
 from evolm.genomes import DeltaGenome, HybridGenome, Learning, deltas_of
 from evolm.models import Lesson, LogLikelihood
 from evolm.models.deltas import Delta
+from evolm.operators.adam import adam_direction
 from evolm.operators.base import Family, LearningSettings, Role, VariationContext
 from evolm.scorers import Scoring
 from evolm.tasks import Item
+from evolm.wording import headline
 
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Kingma 2014, algorithm 1
 SPREAD = 0.3  # of the lognormal factor on rate and decay
 MOST_STEPS = 16
 
@@ -39,11 +40,8 @@ def adam_step(genes: np.ndarray, gradient: np.ndarray, learning: Learning) -> tu
         gradient: ``(n,)`` of what is maximised.
         learning: settings and moments.
     """
-    count = learning.count + 1
-    first = BETA1 * learning.first + (1 - BETA1) * gradient
-    second = BETA2 * learning.second + (1 - BETA2) * gradient**2
-    rate = learning.rate
-    step = (first / (1 - BETA1**count)) / (np.sqrt(second / (1 - BETA2**count)) + EPSILON)
+    count, rate = learning.count + 1, learning.rate
+    step, first, second = adam_direction(gradient, learning.first, learning.second, count)
     moved = genes * (1 - rate * learning.decay) + rate * step
     return moved.astype(np.float32), replace(learning, first=first, second=second, count=count)
 
@@ -129,7 +127,7 @@ class GradientStep:
     @property
     def summary(self) -> str:
         """First line of the docstring."""
-        return (self.__doc__ or "").splitlines()[0]
+        return headline(self.__doc__)
 
     def vary(self, families: Sequence[Family], context: VariationContext) -> list[Any | None]:
         """Let each family's first parent learn, all side by side; None where there is nothing to learn from."""

@@ -20,12 +20,11 @@ from scipy.stats import rankdata
 
 from evolm.config import Section
 from evolm.genomes import DeltaGenome
+from evolm.operators.adam import adam_direction
 from evolm.population import Individual
 from evolm.strategies.vectors import VectorStrategy, best_first, wide
 
 RATES = {"sgd": 3.0, "adam": 0.3}  # a gradient of centred ranks is shorter than the steps that Adam makes of it
-BETAS = (0.9, 0.999)
-EPSILON = 1e-8
 
 
 class EvolutionStrategyParams(Section):
@@ -124,7 +123,5 @@ def plain_step(mean: Mean, slope: np.ndarray, rate: float) -> Mean:
 def adam_step(mean: Mean, slope: np.ndarray, rate: float) -> Mean:
     """Go uphill as Adam does; no step where the gradient and its memory are zero."""
     count = mean.count + 1
-    first = BETAS[0] * mean.first + (1 - BETAS[0]) * slope
-    second = BETAS[1] * mean.second + (1 - BETAS[1]) * slope**2
-    size = np.sqrt(second / (1 - BETAS[1] ** count)) + EPSILON
-    return Mean(mean.genes + rate * first / (1 - BETAS[0] ** count) / size, first, second, count)
+    direction, first, second = adam_direction(slope, mean.first, mean.second, count)
+    return Mean(mean.genes + rate * direction, first, second, count)
