@@ -108,7 +108,12 @@ def build(
         frame=frame,
     )
     check_space(strategy, config.strategy, kind_of(config), task)
-    chosen_operators(config.operators, kind_of(config), task)
+    operators = chosen_operators(config.operators, kind_of(config), task)
+    if strategy.learns and not any(operator.role == "learning" for operator, _ in operators):
+        raise ConfigError(
+            "operators.gradient_step: expected a weight above 0, since strategy "
+            f"{config.strategy['name']!r} learns by it; found 0"
+        )
     plans = scorer_plans(config, task, permissions, functions or {})
     section = config.model
     model = LanguageModel(

@@ -32,7 +32,8 @@ def read_delta(path: Path, model: LanguageModel) -> tuple[DeltaSpace, DeltaGenom
 
     Raises:
         RunError: if the file is missing or damaged.
-        GenomeError: if the delta was made for another model, or a library drew other random numbers.
+        GenomeError: if the delta was made for another model, a library drew other random numbers, or
+            genes are missing, NaN or infinite.
     """
     try:
         with safe_open(path, framework="numpy") as stored:
@@ -45,4 +46,6 @@ def read_delta(path: Path, model: LanguageModel) -> tuple[DeltaSpace, DeltaGenom
         raise GenomeError(f"{path}: the delta was made for the model {found[:16]}, expected {expected[:16]}")
     space = DeltaSpace.of(model, settings_of(identity))
     refuse_other_space(space, identity, str(path))
+    if reason := space.outside(genome):
+        raise GenomeError(f"{path}: {reason}")
     return space, genome

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from evolm.config import Section
 from evolm.genomes import deltas_of
@@ -21,7 +21,7 @@ from evolm.strategies.base import Strategy
 
 
 class AdamParams(Section):
-    learning_rates: list[float] = Field([0.005, 0.02, 0.05], min_length=1, description="the grid")
+    learning_rates: list[PositiveFloat] = Field([0.005, 0.02, 0.05], min_length=1, description="the grid")
     weight_decay: float = Field(0.01, ge=0, description="decoupled, towards no change")
     gradient_steps: int = Field(4, ge=1, description="steps between two evaluations")
     grid_steps: int = Field(8, ge=1, description="steps that each rate of the grid learns for")

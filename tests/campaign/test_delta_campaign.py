@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save
 from toy_campaign import FOUNDERS, ToyCampaign, bytes_of, entries, merged, quick, result_of, write_campaign
 
 from evolm import config as configuration
@@ -105,6 +108,20 @@ def test_the_best_delta_is_read_back_over_its_model_and_no_other(run: Path, tmp_
     object.__setattr__(parts.model.prepared, "fingerprint", "0" * 64)
     with pytest.raises(EvolmError, match="was made for the model"):
         read_delta(run / "best" / "delta.safetensors", parts.model)
+
+
+@pytest.mark.parametrize(
+    ("genes", "message"),
+    [([1.0, float("nan"), 0, 0, 0, 0], "1 genes are NaN or infinite"), ([1.0, 2.0], "2 genes, expected 6")],
+)
+def test_damaged_genes_are_one_sentence(run: Path, genes: list[float], message: str, tmp_path: Path) -> None:
+    shutil.copytree(run / "best", tmp_path / "best")
+    file = tmp_path / "best" / "delta.safetensors"
+    with safe_open(file, framework="numpy") as stored:
+        metadata = stored.metadata()
+    file.write_bytes(save({"genes": np.array(genes, dtype=np.float32)}, metadata))
+    with pytest.raises(EvolmError, match=message), saved_prompt(tmp_path / "best"):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,12 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
             "searches 'delta', 'hybrid' genomes, found a space of prompt genomes",
         ),
         ("adam", {"task__gold": "audit"}, "learns from labelled train items, found none"),
+        (
+            "adam",
+            {"operators": {"gradient_step": 0.0}},
+            "gradient_step: expected a weight above 0.*'adam'",
+        ),
+        ("adam", {"strategy": {**ADAM, "learning_rates": [0.01, -1.0]}}, "learning_rates.1' is -1.0"),
     ],
 )
 def test_what_cannot_learn_is_one_sentence(
