@@ -4,7 +4,8 @@
     python -m benchmarks.delta --seconds       equal seconds
     python -m benchmarks.delta --tune 2        dev only: seeds 100 and up, nothing of the test split is shown
 
-Every cell is an ordinary run below ``runs/``; what is finished is kept. ``results/delta.json`` and
+Every cell is an ordinary run of one worker below ``runs/``; what is finished is kept. ``--cells NAME`` runs one
+task's cells, so that the two tasks can run side by side, a core each. ``results/delta.json`` and
 ``results/delta_seconds.json`` have the numbers, the pictures beside them the figures.
 """
 
@@ -21,7 +22,8 @@ LOWRANK = {"encoding": "lowrank", "layers": "last:3", "target_modules": ["q_proj
 TOKENS = {"trec-memetic": 1_200_000, "sms-spam-delta": 1_600_000}
 SECONDS = 60
 COMMON: dict[str, Any] = {
-    "baselines": {"few_shot": False},
+    "baselines": {"few_shot": False, "random_search": False, "prior_corrected": False},
+    "evaluation": {"n_jobs": 1},
     "task": {"split": {"dev": 96, "validation": 96, "test": 400}},
 }
 # Who has no gradient searches a few dozen coordinates; who has one learns all factors of the same modules.

@@ -30,11 +30,12 @@ from rich.console import Console
 from rich.table import Table
 from transformers import AutoModelForCausalLM
 
+from benchmarks.plain import last_logprobs
 from benchmarks.setting import MODEL, read_result, setting, write_result
 from benchmarks.timing import compare
 from evolm.evaluation.worker import ModelSpec, answer_batch
 from evolm.genomes import DeltaSettings, DeltaSpace
-from evolm.models import LanguageModel, TokenizedRequest, prepare
+from evolm.models import LanguageModel, PassSettings, TokenizedRequest, prepare
 from evolm.models.deltas import Delta, LowRank
 
 PREFIX, ITEM, POPULATION, PLAIN_ROWS = 60, 20, 16, 16
@@ -136,7 +137,7 @@ class OneByOne:
     def _pass(model: Any, requests: list[TokenizedRequest]) -> None:
         for begin in range(0, len(requests), PLAIN_ROWS):
             ids = torch.tensor([request.context for request in requests[begin : begin + PLAIN_ROWS]])
-            model(input_ids=ids, use_cache=False, logits_to_keep=1).logits.float().log_softmax(-1)
+            last_logprobs(model, ids)
 
     def merge(self, requests: list[TokenizedRequest]) -> None:
         """Merge, pass, restore."""
@@ -154,7 +155,7 @@ class OneByOne:
         """PEFT's adapters, one after the other."""
         for index in range(len(self.deltas)):
             self.adapted.set_adapter(str(index))
-            self._pass(self.adapted, requests)
+            self._pass(self.adapted.get_base_model(), requests)
 
     def perturb(self, requests: list[TokenizedRequest], count: int) -> None:
         """Add seeded noise to all weights, pass, take it away again; for ``count`` individuals."""
@@ -204,7 +205,7 @@ def trunk(model: LanguageModel, rounds: int) -> dict[str, Any]:
     record = {}
     for k in (3, 8):
         deltas = iter(population(model, f"last:{k}", MODULES["q and v"], 4 * rounds + 8))
-        apart = LanguageModel(model.prepared, "off", trunk_bytes=0)
+        apart = LanguageModel(model.prepared, "off", PassSettings(trunk_bytes=0))
         model.forward.shared.forget()
         began = time.perf_counter()
         answered(model, carried(requests, next(deltas)))

@@ -134,8 +134,13 @@ class Field:
             "--tune", type=int, default=0, metavar="SEEDS", help="number of tuning seeds; dev scores only"
         )
         parser.add_argument("--out", type=Path, default=None, help="where the runs lie")
+        parser.add_argument(
+            "--cells", choices=list(self.populations), help="run this population's cells only; nothing is written"
+        )
         arguments = parser.parse_args()
-        if arguments.tune:
+        if arguments.cells:
+            run_sweep(self.sweep(arguments.cells, SEEDS, arguments.out or Path(f"runs/benchmarks/{self.name}")))
+        elif arguments.tune:
             self.tune(arguments.tune, arguments.out or Path(f"runs/benchmarks/{self.name}-tuning"))
         else:
             self.measure(arguments.out or Path(f"runs/benchmarks/{self.name}"))

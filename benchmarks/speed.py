@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import AutoModelForCausalLM
 
+from benchmarks.plain import last_logprobs
 from benchmarks.setting import MODEL, read_result, setting, write_result
 from benchmarks.timing import compare
 from evolm.evaluation.executors import JoblibExecutor
@@ -61,8 +62,7 @@ class Plain:
         parts = []
         for begin in range(0, len(rows), PLAIN_ROWS):
             ids = torch.tensor(rows[begin : begin + PLAIN_ROWS])
-            logits = self.model(input_ids=ids, use_cache=False, logits_to_keep=keep).logits
-            parts.append(logits.float().log_softmax(-1))
+            parts.append(last_logprobs(self.model, ids, keep))
         return torch.cat(parts)
 
     def per_item(self, requests: list[TokenizedRequest]) -> np.ndarray:

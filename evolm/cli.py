@@ -1,4 +1,4 @@
-"""The command line: init, run, resume, report, compare, sweep, predict, score, export, schema.
+"""The command line: init, tune, run, resume, report, compare, sweep, predict, score, export, schema.
 
 Errors that a user can mend are one sentence and exit code 2; an interrupted campaign exits with 130.
 """
@@ -104,6 +104,24 @@ def schema() -> None:
     from evolm.campaign.schema import campaign_schema
 
     typer.echo(json.dumps(campaign_schema(), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def tune(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder, hub id, .gguf file or package:DIST/FILE.")],
+    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    prompt_tokens: Annotated[int, typer.Option(min=1, help="Length of the prompts that are tried.")] = 200,
+    item_tokens: Annotated[int, typer.Option(min=1, help="Length of the items, on average.")] = 25,
+    rounds: Annotated[int, typer.Option(min=1, help="Timed passes of each size.")] = 5,
+) -> None:
+    """Measure which size of forward passes is fastest on this machine, and print the lines for campaign.toml."""
+    _say_loading()
+    from evolm.campaign.tuning import tuned
+    from evolm.evaluation.tuning import Workload
+
+    with one_sentence():
+        for line in tuned(model, dtype, Workload(prompt_tokens=prompt_tokens, item_tokens=item_tokens), rounds):
+            Console().print(line)
 
 
 @app.command()

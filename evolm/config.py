@@ -212,6 +212,15 @@ class EvaluationSection(Section):
     trunk_mb: int = Field(
         256, ge=0, description="memory of each worker for states that deltas share, in MB; 0 = share none"
     )
+    prefix_mb: int = Field(
+        128, ge=0, description="memory of each worker for prompts' keys and values between batches, in MB; 0 = none"
+    )
+    slab_tokens: int = Field(
+        512,
+        ge=64,
+        multiple_of=64,
+        description="tokens in a pass of the linear layers; `evolm tune` finds the fastest",
+    )
 
 
 class BaselinesSection(Section):

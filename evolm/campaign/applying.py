@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evolm.campaign.build import jobs, make_judge, scoring_of
+from evolm.campaign.build import jobs, make_judge, pass_settings, scoring_of
 from evolm.campaign.saved import SavedRecord, find_prompt, seen_by_run
 from evolm.campaign.scored import Score, reasons
 from evolm.config import Campaign, TaskSection
@@ -91,7 +91,7 @@ class SavedPrompt:
                 f"{place}: the model changed since the run: expected {fingerprint[:16]}, "
                 f"found {prepared.fingerprint[:16]}"
             )
-        self.model = LanguageModel(prepared, section.chat_template)
+        self.model = LanguageModel(prepared, section.chat_template, pass_settings(self.config))
         self.space: Any = None
         self.delta: DeltaGenome | None = None
         if record.delta is not None:
@@ -150,7 +150,7 @@ class SavedPrompt:
         names = {"name": prepared.name, "revision": "", "dtype": prepared.dtype}
         section = self.config.model.model_copy(update=names)
         other.config = self.config.model_copy(update={"model": section})
-        other.model = LanguageModel(prepared, section.chat_template)
+        other.model = LanguageModel(prepared, section.chat_template, pass_settings(self.config))
         other.engine = Engine(other.model, AnswerStore(":memory:"))
         if not changed:
             other.space = other.delta = other.change = None

@@ -23,7 +23,7 @@ from evolm.evaluation.engine import Engine
 from evolm.evaluation.evaluator import Evaluator
 from evolm.genomes import DeltaSpace, HybridSpace, PromptGenome, PromptSpace, deltas_of
 from evolm.genomes.delta_space import NO_PROMPT, settings_of
-from evolm.models import Decoding, LanguageModel, prepare
+from evolm.models import Decoding, LanguageModel, PassSettings, prepare
 from evolm.operators import OPERATORS, Operator, Voice, operators_for
 from evolm.scorers import DEFAULT_SCORERS, SCORERS, FunctionScorer, LabelProbabilities, Scorer, Scoring, Weighted
 from evolm.storage import AnswerStore
@@ -119,7 +119,7 @@ def build(
     model = LanguageModel(
         prepare(section.name, revision=section.revision, dtype=section.dtype, device=section.device, root=root),
         section.chat_template,
-        config.evaluation.trunk_mb * 2**20,
+        pass_settings(config),
     )
     words = allowed_words(config, task)
     prompts = prompt_space(config, task, model, words)
@@ -191,6 +191,12 @@ def check_objectives(config: Campaign, strategy: type[Strategy]) -> None:
             raise ConfigError(
                 f"fitness.combine = 'pareto': expected at least two scorers, found {len(config.scorers)}"
             )
+
+
+def pass_settings(config: Campaign) -> PassSettings:
+    """Return the sizes of forward passes that a campaign asks for."""
+    section = config.evaluation
+    return PassSettings(section.slab_tokens, section.trunk_mb * 2**20, section.prefix_mb * 2**20)
 
 
 def jobs(wanted: int | str, model: LanguageModel) -> int:
@@ -396,17 +402,17 @@ def check_trunk(evaluator: Evaluator, founders: Founders, space: Any) -> None:
     """
     model = evaluator.engine.model
     deltas = deltas_of(space)
-    if deltas is None or not deltas.depth or not model.trunk_bytes:
+    if deltas is None or not deltas.depth or not model.passes.trunk_bytes:
         return
     width = int(model.config.get_text_config().hidden_size) * (2 if model.prepared.dtype == "bfloat16" else 4)
     longest = max(evaluator.task.dev, key=lambda item: sum(map(len, item.fields.values())))
     shown = evaluator.express(founders.genomes[0]).prompt
     asked = evaluator.engine.tokenize(next(next(iter(evaluator.scorers.values()))[0].evaluate(shown, [longest])))
     needed = max((len(request.context) * width for request in asked), default=0)
-    if needed > model.trunk_bytes:
+    if needed > model.passes.trunk_bytes:
         raise ConfigError(
             f"evaluation.trunk_mb: expected at least {-(-needed // 2**20)} for the longest item, found "
-            f"{model.trunk_bytes // 2**20}; 0 shares nothing"
+            f"{model.passes.trunk_bytes // 2**20}; 0 shares nothing"
         )
 
 

@@ -104,7 +104,7 @@ def _estimate(parts: Parts) -> Table:
 def _own_share(parts: Parts) -> float:
     """Return the share of the layers that is passed for every individual anew."""
     deltas = deltas_of(parts.space)
-    if deltas is None or not parts.model.trunk_bytes:
+    if deltas is None or not parts.model.passes.trunk_bytes:
         return 1.0
     return 1 - deltas.depth / parts.model.structure.layers
 

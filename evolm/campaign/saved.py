@@ -12,17 +12,19 @@ from evolm.config import Campaign, GenerationSection, Section, TemplateSection, 
 from evolm.errors import RunError, nearest
 from evolm.export.peft import ADAPTER_CONFIG
 from evolm.export.prompt import FILE, SCHEMA
+from evolm.models import PassSettings
 from evolm.storage import RunLayout
 from evolm.wording import listed
 
 
 class SavedModel(Section):
-    """The model that a prompt was evolved for; the fingerprint is that of its files."""
+    """The model that a prompt was evolved for, its files' fingerprint, and the size of its forward passes."""
 
     name: str
     fingerprint: str
     dtype: Literal["float32", "bfloat16"]
     revision: str = ""
+    slab_tokens: int = PassSettings().slab_tokens
 
 
 class SavedRecord(Section):
@@ -71,12 +73,13 @@ class SavedRecord(Section):
 
     def campaign(self, where: str) -> Campaign:
         """Return the campaign that the prompt remembers; it has no rows of its own."""
-        model = self.model.model_dump(exclude={"fingerprint"})
+        model = self.model.model_dump(exclude={"fingerprint", "slab_tokens"})
         tables = {
             "model": {**model, "chat_template": "on" if self.chat_template else "off"},
             "task": {**self.task, "data": "rows", "normalization": self.normalization or "auto"},
             "template": self.template,
             "generation": self.generation or {},
+            "evaluation": {"slab_tokens": self.model.slab_tokens},
         }
         return validate(Campaign, tables, where)
 

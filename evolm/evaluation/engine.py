@@ -38,19 +38,19 @@ class Usage:
         requests: requests answered.
         cache_hits: of these, how many the cache or an equal request in the same call answered.
         tokens_charged: their tokens, before caching and sharing.
-        tokens_forwarded: tokens that passed the linear layers.
+        tokens_forwarded: tokens that passed all of the model's layers, or as many that passed some of them.
         tokens_padded: the same with the padding of slabs.
     """
 
     requests: int = 0
     cache_hits: int = 0
     tokens_charged: int = 0
-    tokens_forwarded: int = 0
-    tokens_padded: int = 0
+    tokens_forwarded: float = 0.0
+    tokens_padded: float = 0.0
 
     def to_record(self) -> dict[str, int]:
-        """Return plain JSON values."""
-        return asdict(self)
+        """Return plain JSON values, rounded to whole tokens."""
+        return {name: round(value) for name, value in asdict(self).items()}
 
 
 class Engine:
@@ -75,7 +75,7 @@ class Engine:
         self.usage = Usage()
         self.progress = progress or (lambda done, total: None)
         self.stop_requested = False
-        spec = ModelSpec(model.prepared, "on" if model.chat else "off", model.profile.digest, model.trunk_bytes)
+        spec = ModelSpec(model.prepared, "on" if model.chat else "off", model.profile.digest, model.passes)
         self.executor: Executor = SerialExecutor(spec, model) if n_jobs == 1 else JoblibExecutor(spec, n_jobs)
         self._scope = hashlib.sha256(f"{model.prepared.fingerprint} {model.profile.digest}".encode()).digest()
 

@@ -32,14 +32,14 @@ class _Builder:
         self._known: dict[tuple[int, int, tuple[int, ...]], int] = {}
         self._places: dict[tuple[int, int], int] = {}
 
-    def extend(self, tokens: tuple[int, ...], start: int, parent: int, delta: int) -> int:
+    def extend(self, tokens: tuple[int, ...], start: int, parent: int, delta: int, lasting: bool = False) -> int:
         """Add ``tokens`` behind ``parent`` in blocks, all with one delta; return the last segment."""
         for begin in range(0, len(tokens), self.block):
             block = tokens[begin : begin + self.block]
             key = (parent, delta, block)
             if key not in self._known:
                 self._known[key] = len(self.segments)
-                self.segments.append(Segment(block, start + begin, parent, delta))
+                self.segments.append(Segment(block, start + begin, parent, delta, lasting))
             parent = self._known[key]
         return parent
 
@@ -59,7 +59,8 @@ class _Builder:
         """Add prefix and item; return the last segment."""
         cut = request.prefix_length
         delta = self.deltas.setdefault(request.delta, len(self.deltas) - 1)
-        return self.extend(request.context[cut:], cut, self.extend(request.context[:cut], 0, -1, delta), delta)
+        prompt = self.extend(request.context[:cut], 0, -1, delta, lasting=True)
+        return self.extend(request.context[cut:], cut, prompt, delta)
 
     def add(self, request: TokenizedRequest) -> None:
         parent = self.context(request)

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -26,6 +26,7 @@ from evolm.errors import ModelError
 from evolm.evaluation.plan import plan, plan_generation, split_answers
 from evolm.models import (
     LanguageModel,
+    PassSettings,
     PreparedModel,
     Tokenized,
     TokenizedGeneration,
@@ -34,7 +35,6 @@ from evolm.models import (
 )
 from evolm.models.decoding import TextWriter
 from evolm.models.learning import Teacher
-from evolm.models.shared_layers import TRUNK_BYTES
 
 PARENT_POLL_SECONDS = 0.5
 Asked: TypeAlias = Tokenized | TokenizedLesson
@@ -48,13 +48,13 @@ class ModelSpec:
         prepared: where the model lies.
         chat_template: ``"on"`` or ``"off"``.
         profile: digest of the numeric profile that the worker must arrive at by itself.
-        trunk_bytes: most memory of each worker for states that deltas share; 0 = share none.
+        passes: sizes of its forward passes.
     """
 
     prepared: PreparedModel
     chat_template: str
     profile: str
-    trunk_bytes: int = TRUNK_BYTES
+    passes: PassSettings = field(default_factory=PassSettings)
 
 
 @dataclass(frozen=True)
@@ -64,18 +64,19 @@ class BatchResult:
     Attributes:
         answers: one array per request: float32 log-probabilities of its continuations' tokens, one after another,
             the int32 tokens that were written, or a lesson's float32 value and gradient.
-        tokens: tokens that passed the linear layers, padding excluded.
+        tokens: tokens that passed all layers, or as many that passed some of them; padding excluded. A token
+            forward and backward counts three.
         slab_tokens: the same, padding included.
     """
 
     answers: list[np.ndarray]
-    tokens: int
-    slab_tokens: int
+    tokens: float
+    slab_tokens: float
 
 
 @lru_cache(maxsize=1)
 def _model(spec: ModelSpec) -> LanguageModel:
-    model = LanguageModel(spec.prepared, spec.chat_template, spec.trunk_bytes)
+    model = LanguageModel(spec.prepared, spec.chat_template, spec.passes)
     if model.profile.digest != spec.profile:
         raise ModelError(
             f"a worker computes with numeric profile {model.profile.digest} ({model.profile.cpu}), expected "
@@ -99,38 +100,40 @@ def answer_batch(spec: ModelSpec, requests: Sequence[Asked], model: LanguageMode
     """Answer a batch of requests of one kind in this process, with ``model`` or the worker's own copy of it."""
     model = model or _model(spec)
     with canonical_threads(model.profile.threads):
-        if isinstance(requests[0], TokenizedLesson):
-            return _learnt(model, [request for request in requests if isinstance(request, TokenizedLesson)])
-        if isinstance(requests[0], TokenizedGeneration):
-            return _written(model, [request for request in requests if isinstance(request, TokenizedGeneration)])
-        return _scored(model, [request for request in requests if isinstance(request, TokenizedRequest)])
+        before = model.forward.work
+        answers = _answers(model, requests)
+        work = model.forward.work - before
+        return BatchResult(answers, work.tokens, work.slab_tokens)
 
 
-def _scored(model: LanguageModel, requests: Sequence[TokenizedRequest]) -> BatchResult:
+def _answers(model: LanguageModel, requests: Sequence[Asked]) -> list[np.ndarray]:
+    if isinstance(requests[0], TokenizedLesson):
+        return _learnt(model, [request for request in requests if isinstance(request, TokenizedLesson)])
+    if isinstance(requests[0], TokenizedGeneration):
+        return _written(model, [request for request in requests if isinstance(request, TokenizedGeneration)])
+    return _scored(model, [request for request in requests if isinstance(request, TokenizedRequest)])
+
+
+def _scored(model: LanguageModel, requests: Sequence[TokenizedRequest]) -> list[np.ndarray]:
     profile = model.profile
     forward_plan = plan(requests, profile.slab_tokens, profile.block_tokens, model.forward.shares_layers)
-    answers = split_answers(requests, model.forward.logprobs(forward_plan))
-    padded = len(forward_plan.slabs) * profile.slab_tokens
-    return BatchResult([np.concatenate(answer) for answer in answers], forward_plan.tokens, padded)
+    return [np.concatenate(answer) for answer in split_answers(requests, model.forward.logprobs(forward_plan))]
 
 
-def _written(model: LanguageModel, requests: Sequence[TokenizedGeneration]) -> BatchResult:
+def _written(model: LanguageModel, requests: Sequence[TokenizedGeneration]) -> list[np.ndarray]:
     profile = model.profile
     forward_plan, ends = plan_generation(requests, profile.slab_tokens, profile.block_tokens)
     writer = TextWriter(model.forward, profile.decode_rows, lambda tokens, d: model.written(tokens, d).finished)
-    answers = writer.write(forward_plan, ends, requests)
-    padded = len(forward_plan.slabs) * profile.slab_tokens + writer.passes * profile.decode_rows
-    return BatchResult(answers, forward_plan.tokens + writer.passed, padded)
+    return writer.write(forward_plan, ends, requests)
 
 
-def _learnt(model: LanguageModel, lessons: Sequence[TokenizedLesson]) -> BatchResult:
+def _learnt(model: LanguageModel, lessons: Sequence[TokenizedLesson]) -> list[np.ndarray]:
     profile, teacher = model.profile, Teacher(model.forward)
-    answers, tokens = [], 0
-    for lesson in lessons:
-        forward_plan = plan(lesson.examples, profile.slab_tokens, profile.block_tokens, model.forward.shares_layers)
-        answers.append(teacher.learn(lesson, forward_plan))
-        tokens += 3 * forward_plan.tokens
-    return BatchResult(answers, tokens, tokens)
+    share = model.forward.shares_layers
+    return [
+        teacher.learn(lesson, plan(lesson.examples, profile.slab_tokens, profile.block_tokens, share))
+        for lesson in lessons
+    ]
 
 
 def answer_in_worker(spec: ModelSpec, requests: Sequence[Asked]) -> BatchResult:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from evolm.config import Campaign
 from evolm.export.delta import DELTA_FILE, delta_files
 from evolm.genomes import Expression, deltas_of
-from evolm.models import Generate, LanguageModel, Request
+from evolm.models import Generate, LanguageModel, PassSettings, Request
 from evolm.scorers import LabelProbabilities
 from evolm.tasks import Task
 
@@ -68,6 +68,11 @@ def best_files(
             "fingerprint": model.prepared.fingerprint,
             "dtype": model.prepared.dtype,
             **({"revision": config.model.revision} if config.model.revision else {}),
+            **(
+                {"slab_tokens": model.passes.slab_tokens}
+                if model.passes.slab_tokens != PassSettings().slab_tokens
+                else {}
+            ),
         },
         "task": {
             **config.task.model_dump(mode="json", include=set(READING)),

@@ -2,7 +2,7 @@
 
 from evolm.models.language_model import LanguageModel
 from evolm.models.loading import PreparedModel, prepare
-from evolm.models.profile import NumericProfile
+from evolm.models.profile import NumericProfile, PassSettings
 from evolm.models.requests import (
     Answer,
     Decoding,
@@ -31,6 +31,7 @@ __all__ = [
     "LogLikelihood",
     "LogProbs",
     "NumericProfile",
+    "PassSettings",
     "PreparedModel",
     "Request",
     "Tokenized",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from evolm.models.deltas import Delta
@@ -19,12 +19,14 @@ class Segment:
         start: position of its first token in the whole text.
         parent: index of the segment it continues, -1 at the start of a text.
         delta: index of the delta it carries, the same as its parent's; -1 = none.
+        lasting: whether later batches may continue it too: it is a block of a prompt.
     """
 
     tokens: tuple[int, ...]
     start: int
     parent: int
     delta: int = -1
+    lasting: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,10 @@ class ForwardPlan:
         return sum(len(segment.tokens) for segment in self.segments)
 
 
-def fill_slabs(segments: Sequence[Segment], slab_tokens: int) -> list[list[int]]:
-    """Fill slabs first-fit, parents before children (in one slab or an earlier one)."""
-    waiting = list(range(len(segments)))
-    placed = [False] * len(segments)
+def fill_slabs(segments: Sequence[Segment], slab_tokens: int, known: Collection[int] = ()) -> list[list[int]]:
+    """Fill slabs first-fit, parents before children (in one slab or an earlier one), all but those ``known``."""
+    placed = [index in known for index in range(len(segments))]
+    waiting = [index for index, done in enumerate(placed) if not done]
     slabs: list[list[int]] = []
     while waiting:
         slab: list[int] = []

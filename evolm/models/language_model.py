@@ -21,7 +21,7 @@ from evolm.errors import ContextExceeded, ModelError
 from evolm.models.forward_plan import ForwardPlan, Segment
 from evolm.models.loading import PreparedModel, load_config, load_tokenizer, load_weights, read_tensors
 from evolm.models.packed_forward import ATTENTION, PackedForward
-from evolm.models.profile import NumericProfile
+from evolm.models.profile import NumericProfile, PassSettings
 from evolm.models.requests import (
     Decoding,
     Generate,
@@ -32,7 +32,6 @@ from evolm.models.requests import (
     TokenizedGeneration,
     TokenizedRequest,
 )
-from evolm.models.shared_layers import TRUNK_BYTES
 from evolm.models.structure import Structure
 
 PLACEHOLDER = "\u2060evolm\u2060"  # stands for content while a chat template is rendered; occurs in no text
@@ -44,13 +43,18 @@ class LanguageModel:
     Args:
         prepared: from :func:`evolm.models.prepare`.
         chat_template: ``"auto"``, ``"on"`` or ``"off"``.
-        trunk_bytes: most memory of each process for states that deltas share.
+        passes: sizes of its forward passes.
     """
 
-    def __init__(self, prepared: PreparedModel, chat_template: str = "auto", trunk_bytes: int = TRUNK_BYTES) -> None:
+    def __init__(
+        self,
+        prepared: PreparedModel,
+        chat_template: str = "auto",
+        passes: PassSettings | None = None,
+    ) -> None:
         self.prepared = prepared
-        self.profile = NumericProfile(prepared.dtype, torch.device(prepared.device).type)
-        self.trunk_bytes = trunk_bytes
+        self.passes = passes or PassSettings()
+        self.profile = NumericProfile(prepared.dtype, torch.device(prepared.device).type, self.passes.slab_tokens)
         self._chat_template = chat_template
         self._frames: dict[str, tuple[str, str]] = {}
 
@@ -247,7 +251,12 @@ class LanguageModel:
             raise ModelError(f"model {self.prepared.name!r}: capped logits are not supported")
         profile = self.profile
         forward = PackedForward(
-            weights, profile.slab_tokens, profile.head_rows, profile.delta_columns, self.trunk_bytes
+            weights,
+            profile.slab_tokens,
+            profile.head_rows,
+            profile.delta_columns,
+            self.passes.trunk_bytes,
+            self.passes.prefix_bytes,
         )
         self._check(forward)
         return forward

@@ -49,6 +49,7 @@ class Teacher:
                 states = self._pass(plan, below)
             value = _value(lesson, self._logprobs(plan, states))
             value.backward()
+        self.forward.count(plan.tokens, plan.tokens, plan.depth, times=2)  # backward costs two passes forward
         gradients = [_gradient(leaf) for arrays in leaves.values() for leaf in arrays]
         return np.concatenate([np.array([value.item()], np.float32), *(gradient.ravel() for gradient in gradients)])
 

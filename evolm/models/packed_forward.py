@@ -30,14 +30,31 @@ from transformers import AttentionInterface, PreTrainedModel
 
 from evolm.errors import ModelError
 from evolm.models.deltas import Delta
-from evolm.models.forward_plan import ForwardPlan, Segment
+from evolm.models.forward_plan import ForwardPlan, Segment, fill_slabs
 from evolm.models.population_forward import Population
-from evolm.models.shared_layers import TRUNK_BYTES, SharedLayers
+from evolm.models.prefix_cache import KeyValues, PrefixCache, text_keys
+from evolm.models.shared_layers import SharedLayers
 
 ATTENTION = "evolm_segments"
 
 
-KeyValues = dict[int, tuple[torch.Tensor, torch.Tensor]]  # layer -> (Hkv, S, d) keys and values up to the end
+@dataclass(frozen=True)
+class Work:
+    """What passed the trunk, in tokens that passed all of its layers; half the layers make half a token.
+
+    Attributes:
+        tokens: without padding.
+        slab_tokens: with it.
+    """
+
+    tokens: float = 0.0
+    slab_tokens: float = 0.0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.tokens + other.tokens, self.slab_tokens + other.slab_tokens)
+
+    def __sub__(self, other: Work) -> Work:
+        return Work(self.tokens - other.tokens, self.slab_tokens - other.slab_tokens)
 
 
 @dataclass
@@ -75,12 +92,14 @@ class _Cache:
     Args:
         plan: its segments wait for their parents.
         ends: segments that something else waits for, one entry a wait; see :meth:`release`.
+        known: segments that are not passed, and their keys and values.
     """
 
-    def __init__(self, plan: ForwardPlan, ends: Sequence[int]) -> None:
-        awaited = [segment.parent for segment in plan.segments if segment.parent >= 0]
+    def __init__(self, plan: ForwardPlan, ends: Sequence[int], known: dict[int, KeyValues]) -> None:
+        passed = (segment for index, segment in enumerate(plan.segments) if index not in known)
+        awaited = [segment.parent for segment in passed if segment.parent >= 0]
         self.waiting = np.bincount([*awaited, *ends], minlength=len(plan.segments))
-        self.known: dict[int, KeyValues] = {}
+        self.known: dict[int, KeyValues] = {index: kept for index, kept in known.items() if self.waiting[index]}
 
     def room(self, index: int) -> KeyValues | None:
         """Return an empty place for a segment's keys and values; None where nobody waits for them."""
@@ -171,6 +190,7 @@ class PackedForward:
         head_rows: positions in every pass of the output head.
         delta_columns: columns of a block of low-rank factors, see :mod:`evolm.models.population_forward`.
         trunk_bytes: most memory for states that deltas share, see :mod:`evolm.models.shared_layers`.
+        prefix_bytes: most memory for prompts' keys and values, see :mod:`evolm.models.prefix_cache`.
     """
 
     def __init__(
@@ -179,7 +199,8 @@ class PackedForward:
         slab_tokens: int,
         head_rows: int,
         delta_columns: int = 32,
-        trunk_bytes: int = TRUNK_BYTES,
+        trunk_bytes: int = 0,
+        prefix_bytes: int = 0,
     ) -> None:
         self.model = model
         self.trunk = model.base_model
@@ -188,6 +209,8 @@ class PackedForward:
         self.head_rows = head_rows
         self.delta_columns = delta_columns
         self.shared = SharedLayers(model, trunk_bytes)
+        self.prefixes = PrefixCache(prefix_bytes)
+        self.work = Work()
         self._population: Population | None = None
 
     @cached_property
@@ -198,11 +221,14 @@ class PackedForward:
             return False
         tokens = tuple(range(min(8, self.head.weight.shape[0])))
         plan = ForwardPlan([Segment(tokens, 0, -1)], [[0]])
+        before = self.work
         with torch.inference_mode():
             try:
                 whole, parts = (next(self.passes(each))[1] for each in (plan, replace(plan, depth=depth)))
             except ModelError:
                 return False
+            finally:
+                self.work = before
         return torch.equal(whole[: len(tokens)], parts[: len(tokens)])
 
     @contextmanager
@@ -272,9 +298,12 @@ class PackedForward:
         Yields:
             Per slab: the first row of each of its segments; the states ``(slab_tokens, d)``; the cache.
         """
-        cache = _Cache(plan, ends)
-        below = {} if lower or not plan.depth else self.shared.states(plan, self)
-        for slab in plan.slabs:
+        keys = [] if lower else text_keys(plan, [delta.digest.encode() for delta in plan.deltas])
+        known = {} if lower else self.prefixes.known(plan, keys, {*ends, *(segment for segment, _ in plan.positions)})
+        slabs = fill_slabs(plan.segments, self.slab_tokens, known) if known else plan.slabs
+        cache = _Cache(plan, ends, known)
+        below = {} if lower or not plan.depth else self.shared.states(plan, self, known)
+        for slab in slabs:
             segments = {index: plan.segments[index] for index in slab}
             # A parent may lie in the same slab: in each layer its keys and values are there before the child's turn.
             room = {index: cache.room(index) for index in slab}
@@ -290,6 +319,9 @@ class PackedForward:
                 for index, segment in segments.items()
             ]
             states = self.trunk_pass(rows, self.slab_tokens, plan.depth, lower)
+            for index, segment in segments.items():
+                if segment.lasting and self.prefixes.limit and room[index]:
+                    self.prefixes.keep(keys[index], len(segment.tokens), cache.known[index])
             for segment in segments.values():
                 if segment.parent >= 0:
                     cache.release(segment.parent)
@@ -311,6 +343,7 @@ class PackedForward:
             begin = row.end
             tokens[row.begin : row.end] = row.tokens
             places[row.begin : row.end] = np.arange(row.start, row.start + len(row.tokens))
+        self.count(begin, size, depth, lower)
         device = self.head.weight.device
         inputs: dict[str, torch.Tensor] = {"input_ids": torch.from_numpy(tokens).to(device)[None]}
         layers = self.trunk
@@ -327,6 +360,12 @@ class PackedForward:
             use_cache=False,
             rows=rows,
         ).last_hidden_state[0]
+
+    def count(self, tokens: int, size: int, depth: int = 0, lower: bool = False, times: int = 1) -> None:
+        """Add to the work done: ``times`` passes of ``tokens`` in ``size`` rows through some of the layers."""
+        layers = self.model.config.get_text_config().num_hidden_layers
+        share = times * (depth if lower else layers - depth) / layers
+        self.work += Work(tokens * share, size * share)
 
     def _side_by_side(self, rows: Sequence[Row], size: int) -> torch.Tensor:
         """Return ``(size, d)``: the rows' states from the lower layers."""

@@ -11,9 +11,8 @@ Splitting a pass changes no bit: the same rows meet the same layers in the same 
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,13 +20,11 @@ from torch import nn
 
 from evolm.errors import ModelError
 from evolm.models.forward_plan import ForwardPlan, Segment, fill_slabs
+from evolm.models.prefix_cache import text_keys
 from evolm.models.structure import layer_list
 
 if TYPE_CHECKING:
     from evolm.models.packed_forward import PackedForward
-
-TRUNK_BYTES = 256 * 2**20
-KEY_BYTES = 20
 
 
 class SharedLayers:
@@ -46,16 +43,19 @@ class SharedLayers:
         self.nbytes = 0
         self.passed = 0  # tokens that went through lower layers
 
-    def states(self, plan: ForwardPlan, forward: PackedForward) -> dict[int, torch.Tensor]:
-        """Return segment -> ``(tokens, d)``: the states that enter layer ``plan.depth``."""
-        keys = _keys(plan)
-        found = {key: states for key in dict.fromkeys(keys) if (states := self._read(key)) is not None}
-        wanted = self._with_ancestors(plan, (index for index, key in enumerate(keys) if key not in found))
+    def states(
+        self, plan: ForwardPlan, forward: PackedForward, known: Collection[int] = ()
+    ) -> dict[int, torch.Tensor]:
+        """Return segment -> ``(tokens, d)``: what enters layer ``plan.depth``; nothing of those ``known``."""
+        keys = text_keys(plan)
+        mine = {index: key for index, key in enumerate(keys) if index not in known}
+        found = {key: states for key in dict.fromkeys(mine.values()) if (states := self._read(key)) is not None}
+        wanted = self._with_ancestors(plan, (index for index, key in mine.items() if key not in found))
         for key, states in self._computed(plan, keys, wanted, forward):
             if key not in found:
                 found[key] = states
                 self._keep(key, states)
-        return {index: found[key] for index, key in enumerate(keys)}
+        return {index: found[key] for index, key in mine.items()}
 
     @staticmethod
     def _with_ancestors(plan: ForwardPlan, indices: Iterable[int]) -> list[int]:
@@ -139,13 +139,3 @@ def _final_norm(trunk: Any) -> str:
     if len(norms) != 1:
         raise ModelError(f"{type(trunk).__name__}: expected one norm behind the last layer, found {len(norms)}")
     return norms[0]
-
-
-def _keys(plan: ForwardPlan) -> list[bytes]:
-    """Return what identifies each segment's states: its tokens and all before them, as they were cut."""
-    keys: list[bytes] = []
-    for segment in plan.segments:
-        before = keys[segment.parent] if segment.parent >= 0 else plan.depth.to_bytes(4, "big")
-        tokens = b"".join(token.to_bytes(4, "big") for token in segment.tokens)
-        keys.append(hashlib.sha256(before + tokens).digest()[:KEY_BYTES])
-    return keys

@@ -20,6 +20,7 @@ from evolm.campaign.build import Parts, build, check_trunk
 from evolm.campaign.runs import build_from_run
 from evolm.errors import ConfigError, EvolmError
 from evolm.export.delta import read_delta
+from evolm.models import PassSettings
 from evolm.storage import GeneStore, RunLayout
 
 DELTA = {"layers": "last:1", "target_modules": ["q_proj", "v_proj"], "dimension": 6, "sigma": 2.0}
@@ -158,7 +159,7 @@ def test_deltas_alone_need_one_prompt(tiny_model_folder: Path, tmp_path: Path) -
 def test_a_memory_limit_too_small_for_one_item_is_refused(tiny_model_folder: Path, tmp_path: Path) -> None:
     toy = campaign(tmp_path, tiny_model_folder, "delta")
     parts = build(toy.config, toy.folder)
-    parts.model.trunk_bytes = 100
+    parts.model.passes = PassSettings(trunk_bytes=100)
     with pytest.raises(ConfigError, match="evaluation.trunk_mb: expected at least 1 for the longest item"):
         check_trunk(parts.evaluator, parts.founders, parts.space)
 

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 from evolm.evaluation import Engine
 from evolm.genomes import DeltaGenome, DeltaSettings, DeltaSpace
 from evolm.genomes.encodings import ENCODINGS
-from evolm.models import LanguageModel, Learnt, Lesson, LogLikelihood, prepare
+from evolm.models import LanguageModel, Learnt, Lesson, LogLikelihood, PassSettings, prepare
 from evolm.models.deltas import Delta, Gain, LowRank
 from evolm.storage import AnswerStore
 
@@ -159,7 +159,7 @@ def test_a_gradient_has_the_same_bits_in_any_company_and_in_workers(
 def test_sharing_lower_layers_changes_no_bit_of_a_gradient(model: LanguageModel) -> None:
     _, delta = delta_in(space_of(model, "lowrank", "last:1"))
     shared = learnt(model, lesson(delta))[0]
-    unshared = LanguageModel(model.prepared, "off", trunk_bytes=0)
+    unshared = LanguageModel(model.prepared, "off", PassSettings(trunk_bytes=0))
     assert model.forward.shares_layers and not unshared.forward.shares_layers
     assert relative(learnt(unshared, lesson(delta))[0], shared) == 0
 

@@ -16,7 +16,7 @@ from evolm.errors import ConfigError
 from evolm.evaluation import Engine
 from evolm.genomes import DeltaSettings, DeltaSpace
 from evolm.genomes.encodings import ENCODINGS
-from evolm.models import Decoding, Generate, LanguageModel, LogLikelihood, Request, prepare
+from evolm.models import Decoding, Generate, LanguageModel, LogLikelihood, PassSettings, Request, prepare
 from evolm.models.deltas import Change, Delta, Gain, LowRank
 from evolm.storage import AnswerStore
 
@@ -102,13 +102,13 @@ def test_two_workers_give_the_bits_of_one(model: LanguageModel) -> None:
 
 def test_sharing_lower_layers_changes_no_bit(model: LanguageModel) -> None:
     crowd = [asked for delta in deltas_of(model, "lowrank", "last:1") for asked in carrying(REQUESTS, delta)]
-    apart = LanguageModel(model.prepared, "off", trunk_bytes=0)
+    apart = LanguageModel(model.prepared, "off", PassSettings(trunk_bytes=0))
     assert model.forward.shares_layers and not apart.forward.shares_layers
     assert same(answers(model, crowd), answers(apart, crowd))
 
 
 def test_shared_states_are_computed_once_and_stay_within_their_limit(model: LanguageModel) -> None:
-    fresh = LanguageModel(model.prepared, "off")
+    fresh = LanguageModel(model.prepared, "off", PassSettings(prefix_bytes=0))
     shared = fresh.forward.shared
     assert fresh.forward.shares_layers
     tried = shared.passed
@@ -118,7 +118,7 @@ def test_shared_states_are_computed_once_and_stay_within_their_limit(model: Lang
     answers(fresh, carrying(REQUESTS, second))
     assert shared.passed - tried == passed > 100
     assert passed < sum(len(request.context) for request in fresh.tokenize(REQUESTS))  # the prefix once
-    narrow = LanguageModel(model.prepared, "off", trunk_bytes=shared.nbytes // 3)
+    narrow = LanguageModel(model.prepared, "off", PassSettings(trunk_bytes=shared.nbytes // 3, prefix_bytes=0))
     limited = narrow.forward.shared
     for _ in range(2):
         assert same(expected, answers(narrow, carrying(REQUESTS, first)))

@@ -1,0 +1,48 @@
+"""``evolm tune``: what each size of forward passes is worth here, as a table and as lines for campaign.toml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from evolm.errors import ConfigError
+from evolm.evaluation.tuning import Measured, Workload, measure
+from evolm.models import LanguageModel, PassSettings, prepare
+
+CLEARLY = 1.03  # smaller differences are noise, and the usual size stays
+
+
+def tuned(name: str, dtype: str, workload: Workload, rounds: int) -> list[RenderableType]:
+    """Measure, and return what a person is told.
+
+    Raises:
+        ConfigError: for an unknown dtype.
+        ModelError: if there is no such model, or its architecture cannot be packed.
+    """
+    if dtype not in ("auto", "float32", "bfloat16"):
+        raise ConfigError(f"--dtype: expected auto, float32 or bfloat16, found {dtype!r}")
+    model = LanguageModel(prepare(name, dtype=dtype, root=Path.cwd()), "off")
+    found = measure(model, workload, rounds=rounds)
+    table = Table("slab_tokens", "tokens a second", "speed", "padding")
+    usual = next(one for one in found if one.slab_tokens == PassSettings().slab_tokens)
+    for one in found:
+        table.add_row(
+            f"{one.slab_tokens}",
+            f"{one.tokens_per_second:.0f}",
+            f"{one.speed / usual.speed:.2f}",
+            f"{one.padding:.1%}",
+        )
+    threads = model.profile.threads
+    said = f"One process, {threads} thread{'s' * (threads > 1)}, {model.profile.dtype}, median of {rounds} rounds."
+    return [table, Text(said), Text(advice(found, usual))]
+
+
+def advice(found: list[Measured], usual: Measured) -> str:
+    """Return the lines for campaign.toml, or that the default is as good."""
+    best = max(found, key=lambda one: one.speed)
+    if best.speed < CLEARLY * usual.speed:
+        return f"The default, {usual.slab_tokens}, is as fast as any: nothing to change."
+    return f"For campaign.toml:\n\n[evaluation]\nslab_tokens = {best.slab_tokens}"

@@ -1,0 +1,35 @@
+"""Ways of doing the same thing, timed beside each other on a machine whose speed drifts."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def compare(ways: Mapping[str, Callable[[], Any]], rounds: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Time every way ``rounds`` times in alternating order.
+
+    Returns:
+        Per way: median seconds, median and lowest ratio to the first way, taken round by round; and what each
+        returned when it was called first, before any timing.
+    """
+    answers = {name: way() for name, way in ways.items()}  # warm-up
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for index in range(rounds):
+        for name in list(ways)[:: 1 if index % 2 == 0 else -1]:
+            began = time.perf_counter()
+            ways[name]()
+            seconds[name].append(time.perf_counter() - began)
+    first = seconds[next(iter(ways))]
+    ratios = {name: [b / a for a, b in zip(first, times, strict=True)] for name, times in seconds.items()}
+    record = {
+        name: {
+            "seconds": round(statistics.median(times), 4),
+            "ratio": round(statistics.median(ratios[name]), 3),
+            "lowest_ratio": round(min(ratios[name]), 3),
+        }
+        for name, times in seconds.items()
+    }
+    return record, answers

@@ -1,0 +1,103 @@
+"""Which size of forward passes is fastest on this machine? ``evolm tune`` measures it.
+
+A larger slab has faster matrix products and more padding behind the last segment of a batch; where the optimum lies
+depends on the processor, its caches and the model. The choice is part of the numeric profile: it is made once,
+written into the campaign file, and never by the clock of a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evolm.evaluation.plan import BATCH_TOKENS, plan
+from evolm.evaluation.timing import compare
+from evolm.evaluation.worker import canonical_threads
+from evolm.models import LanguageModel, TokenizedRequest
+
+SIZES = (256, 512, 1024, 2048)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is scored: random tokens of these lengths, two answers of one token.
+
+    Attributes:
+        prompts: prompts in a batch.
+        prompt_tokens: length of each.
+        item_tokens: of each item; lengths vary by half of it around it.
+    """
+
+    prompts: int = 8
+    prompt_tokens: int = 200
+    item_tokens: int = 25
+
+    def requests(self, vocabulary: int) -> list[TokenizedRequest]:
+        """Return the requests of one batch of the usual size."""
+        rng = np.random.default_rng(0)
+        items = max((BATCH_TOKENS // self.prompts - self.prompt_tokens) // self.item_tokens, 1)
+        lengths = rng.integers(max(self.item_tokens // 2, 1), self.item_tokens * 3 // 2 + 1, items)
+        texts = [_tokens(rng, int(length), vocabulary) for length in lengths]
+        prompts = [_tokens(rng, self.prompt_tokens, vocabulary) for _ in range(self.prompts)]
+        return [TokenizedRequest(prompt + text, len(prompt), ((0,), (1,))) for prompt in prompts for text in texts]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one size of slabs is worth.
+
+    Attributes:
+        slab_tokens: the size.
+        tokens_per_second: tokens without padding, median over the rounds.
+        speed: over that of the first size, median of the rounds' ratios.
+        padding: share of the slabs that is padding.
+    """
+
+    slab_tokens: int
+    tokens_per_second: float
+    speed: float
+    padding: float
+
+
+def measure(
+    model: LanguageModel, workload: Workload, sizes: Sequence[int] = SIZES, rounds: int = 5
+) -> list[Measured]:
+    """Time one process with every size of slabs, in alternating order.
+
+    Args:
+        model: its profile's threads compute.
+        workload: what is scored.
+        sizes: sizes of slabs.
+        rounds: timed passes of each size, after one that warms up.
+    """
+    forward, block = model.forward, model.profile.block_tokens
+    requests = workload.requests(forward.head.weight.shape[0])
+    plans = {size: plan(requests, size, block) for size in sizes}
+
+    def passing(size: int) -> None:
+        forward.slab_tokens = size
+        forward.prefixes.forget()
+        forward.logprobs(plans[size])
+
+    before = forward.slab_tokens
+    try:
+        with canonical_threads(model.profile.threads):
+            found, _ = compare({str(size): lambda size=size: passing(size) for size in sizes}, rounds)  # type: ignore[misc]
+    finally:
+        forward.slab_tokens = before
+        forward.prefixes.forget()
+    return [
+        Measured(
+            size,
+            plans[size].tokens / found[str(size)]["seconds"],
+            1 / found[str(size)]["ratio"],
+            1 - plans[size].tokens / (len(plans[size].slabs) * size),
+        )
+        for size in sizes
+    ]
+
+
+def _tokens(rng: np.random.Generator, count: int, vocabulary: int) -> tuple[int, ...]:
+    return tuple(rng.integers(0, vocabulary, count).tolist())

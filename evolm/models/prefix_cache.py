@@ -1,0 +1,97 @@
+"""Keys and values of prompts' blocks, kept from one batch to the next.
+
+A prompt meets more items in the next block of a race, in the finals and on the test split; two prompts begin alike.
+Blocks are found by the tokens up to their end and by the delta they were passed under, as vLLM finds them (Kwon 2023,
+https://arxiv.org/abs/2309.06180) and SGLang keeps them (Zheng 2023, https://arxiv.org/abs/2312.07104); the least
+recently used go first. A kept block has the bits it would have if it were passed again: what is shared decides no
+answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from evolm.models.forward_plan import ForwardPlan
+
+KEY_BYTES = 20
+
+KeyValues = dict[int, tuple[torch.Tensor, torch.Tensor]]  # layer -> (Hkv, S, d) keys and values up to the end
+
+
+def text_keys(plan: ForwardPlan, scopes: Sequence[bytes] = ()) -> list[bytes]:
+    """Return what identifies each segment: its tokens and all before them, as they were cut.
+
+    Args:
+        plan: the segments; layers below ``plan.depth`` and above are told apart.
+        scopes: per delta of the plan, what else the text was passed under; none where deltas make no difference.
+    """
+    keys: list[bytes] = []
+    for segment in plan.segments:
+        root = plan.depth.to_bytes(4, "big") + (scopes[segment.delta] if scopes and segment.delta >= 0 else b"")
+        before = keys[segment.parent] if segment.parent >= 0 else root
+        tokens = b"".join(token.to_bytes(4, "big") for token in segment.tokens)
+        keys.append(hashlib.sha256(before + tokens).digest()[:KEY_BYTES])
+    return keys
+
+
+class PrefixCache:
+    """Keys and values of blocks, within a limit.
+
+    Args:
+        limit: most bytes; 0 = keep nothing.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.nbytes = 0
+        self._kept: OrderedDict[bytes, KeyValues] = OrderedDict()  # a block's own part; least recently used first
+
+    def known(self, plan: ForwardPlan, keys: Sequence[bytes], needed: set[int]) -> dict[int, KeyValues]:
+        """Return keys and values up to the end of each block of a plan that need not be passed again.
+
+        Args:
+            plan: its segments that are marked as ``lasting`` may be here.
+            keys: from :func:`text_keys`.
+            needed: segments whose states are wanted, and which are passed whatever is known.
+        """
+        found: dict[int, KeyValues] = {}
+        for index, segment in enumerate(plan.segments):
+            ready = segment.parent < 0 or segment.parent in found
+            if not (segment.lasting and ready and index not in needed and keys[index] in self._kept):
+                continue
+            own = self._kept[keys[index]]
+            found[index] = _joined(found[segment.parent], own) if segment.parent >= 0 else own
+        for index in reversed(found):  # what others continue is used last, so it is forgotten last
+            self._kept.move_to_end(keys[index])
+        return found
+
+    def keep(self, key: bytes, tokens: int, upto: KeyValues) -> None:
+        """Keep a block of ``tokens`` whose keys and values, everything before it included, are ``upto``."""
+        own = {layer: (k[:, -tokens:].clone(), v[:, -tokens:].clone()) for layer, (k, v) in upto.items()}
+        size = _nbytes(own)
+        if key in self._kept or size > self.limit:
+            return
+        self._kept[key] = own
+        self.nbytes += size
+        while self.nbytes > self.limit:
+            _, oldest = self._kept.popitem(last=False)
+            self.nbytes -= _nbytes(oldest)
+
+    def forget(self) -> None:
+        """Drop everything."""
+        self._kept.clear()
+        self.nbytes = 0
+
+
+def _joined(past: KeyValues, own: KeyValues) -> KeyValues:
+    return {
+        layer: (torch.cat((past[layer][0], k), 1), torch.cat((past[layer][1], v), 1)) for layer, (k, v) in own.items()
+    }
+
+
+def _nbytes(own: Mapping[int, tuple[torch.Tensor, torch.Tensor]]) -> int:
+    return sum(k.nbytes + v.nbytes for k, v in own.values())

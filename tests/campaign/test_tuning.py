@@ -1,0 +1,49 @@
+"""``evolm tune``: measured on a real tiny model; what it recommends is a campaign that runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from evolm.campaign.tuning import advice, tuned
+from evolm.cli import app
+from evolm.errors import ConfigError
+from evolm.evaluation.tuning import SIZES, Measured, Workload, measure
+from evolm.models import LanguageModel, PassSettings, prepare
+
+SMALL = Workload(prompts=2, prompt_tokens=20, item_tokens=10)
+
+
+def test_every_size_is_measured_on_the_same_tokens(tiny_model_folder: Path) -> None:
+    model = LanguageModel(prepare(str(tiny_model_folder), dtype="float32", device="cpu"), "off")
+    found = measure(model, SMALL, rounds=2)
+    assert [one.slab_tokens for one in found] == list(SIZES)
+    assert found[0].speed == 1.0 and all(one.tokens_per_second > 0 for one in found)
+    assert len({one.padding for one in found}) > 1 and all(0 <= one.padding < 1 for one in found)
+    assert model.forward.slab_tokens == PassSettings().slab_tokens
+
+
+def test_a_person_is_told_what_to_write(tiny_model_folder: Path) -> None:
+    console = Console(record=True, width=100)
+    for line in tuned(str(tiny_model_folder), "float32", SMALL, 1):
+        console.print(line)
+    text = console.export_text()
+    assert all(str(size) in text for size in SIZES) and "One process, 1 thread, float32" in text
+
+
+@pytest.mark.parametrize(
+    ("speeds", "expected"), [((0.9, 1.0, 1.02, 0.8), "nothing to change"), ((1, 1, 1.3, 1.2), "slab_tokens = 1024")]
+)
+def test_the_default_stays_unless_another_size_is_clearly_faster(speeds: tuple[float, ...], expected: str) -> None:
+    found = [Measured(size, 100 * speed, speed, 0.0) for size, speed in zip(SIZES, speeds, strict=True)]
+    assert expected in advice(found, found[1])
+
+
+def test_an_unknown_dtype_or_model_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--dtype: expected auto, float32 or bfloat16, found 'int8'"):
+        tuned("anything", "int8", SMALL, 1)
+    result = CliRunner().invoke(app, ["tune", str(tmp_path / "nothing")])
+    assert result.exit_code == 2 and "nothing" in result.output
