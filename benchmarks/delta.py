@@ -19,8 +19,8 @@ from evolm.campaign.sweep import strategy_variants
 
 STRATEGIES = ("random_search", "adam", "memetic", "cmaes", "es", "differential_evolution")
 LOWRANK = {"encoding": "lowrank", "layers": "last:3", "target_modules": ["q_proj", "v_proj"], "rank": 1}
-TOKENS = {"trec-memetic": 1_200_000, "sms-spam-delta": 1_600_000}
-SECONDS = 60
+TOKENS = {"trec-memetic": 400_000, "sms-spam-delta": 500_000}
+SECONDS = 25
 COMMON: dict[str, Any] = {
     "baselines": {"few_shot": False, "random_search": False, "prior_corrected": False},
     "evaluation": {"n_jobs": 1},
