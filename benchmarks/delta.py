@@ -44,7 +44,7 @@ def field(seconds: bool) -> Field:
         }
         for name, tokens in TOKENS.items()
     }
-    return Field("delta_seconds" if seconds else "delta", variants, populations)
+    return Field("delta_seconds" if seconds else "delta", variants, populations, "memetic" if seconds else "")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmarks.setting import RESULTS, setting, write_result
+from evolm.campaign.build import Models
+from evolm.campaign.comparison import Comparison
 from evolm.campaign.sweep import Sweep, plan_sweep, run_sweep
 from evolm.populations import find_population
 from evolm.report import RunRecord
@@ -37,11 +40,14 @@ class Field:
         name: of the files of results and of the folder of runs.
         variants: name -> tables; the first one is what the others are compared with.
         populations: founding population -> tables that replace what its campaign file says, for all variants.
+        warm_up: variant that runs first, uncounted, where seconds are the budget: what a model's layers remember
+            of the rows would be paid by whoever runs first otherwise. Empty = none.
     """
 
     name: str
     variants: Mapping[str, Mapping[str, Any]]
     populations: Mapping[str, Mapping[str, Any]]
+    warm_up: str = ""
 
     @property
     def first(self) -> str:
@@ -53,9 +59,18 @@ class Field:
         folder = find_population(population)
         return plan_sweep(folder, out / population, self.variants, seeds, self.populations[population])
 
+    def cells(self, population: str, out: Path) -> Comparison:
+        """Run the cells of one population that are missing."""
+        models: Models = {}
+        if self.warm_up:
+            first = replace(self, variants={self.warm_up: self.variants[self.warm_up]})
+            with TemporaryDirectory() as folder:
+                run_sweep(first.sweep(population, [FIRST_TUNING_SEED], Path(folder)), models=models)
+        return run_sweep(self.sweep(population, SEEDS, out), models=models)
+
     def measure(self, out: Path) -> None:
         """Run what is missing, then write the table and the figure."""
-        populations = {name: run_sweep(self.sweep(name, SEEDS, out)).to_record() for name in self.populations}
+        populations = {name: self.cells(name, out).to_record() for name in self.populations}
         tables = {name: dict(tables) for name, tables in self.populations.items()}
         write_result(
             self.name,
@@ -139,7 +154,7 @@ class Field:
         )
         arguments = parser.parse_args()
         if arguments.cells:
-            run_sweep(self.sweep(arguments.cells, SEEDS, arguments.out or Path(f"runs/benchmarks/{self.name}")))
+            self.cells(arguments.cells, arguments.out or Path(f"runs/benchmarks/{self.name}"))
         elif arguments.tune:
             self.tune(arguments.tune, arguments.out or Path(f"runs/benchmarks/{self.name}-tuning"))
         else:

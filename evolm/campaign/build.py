@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import joblib
 import pandas as pd
@@ -23,13 +23,15 @@ from evolm.evaluation.engine import Engine
 from evolm.evaluation.evaluator import Evaluator
 from evolm.genomes import DeltaSpace, HybridSpace, PromptGenome, PromptSpace, deltas_of
 from evolm.genomes.delta_space import NO_PROMPT, settings_of
-from evolm.models import Decoding, LanguageModel, PassSettings, prepare
+from evolm.models import Decoding, LanguageModel, PassSettings, PreparedModel, prepare
 from evolm.operators import OPERATORS, Operator, Voice, operators_for
 from evolm.scorers import DEFAULT_SCORERS, SCORERS, FunctionScorer, LabelProbabilities, Scorer, Scoring, Weighted
 from evolm.storage import AnswerStore
 from evolm.strategies import STRATEGIES, SearchSpace, Strategy
 from evolm.tasks import Task, load_task
 from evolm.wording import listed
+
+Models: TypeAlias = dict[tuple[PreparedModel, str, PassSettings], LanguageModel]
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def build(
     answers: Path | str = ":memory:",
     instructions: Sequence[str] = (),
     warm_starts: Sequence[Path] = (),
+    models: Models | None = None,
 ) -> Parts:
     """Build a campaign's objects.
 
@@ -92,6 +95,7 @@ def build(
         answers: the answer cache's file.
         instructions: founders given on the command line.
         warm_starts: runs or founding populations given on the command line.
+        models: what runs before this one have loaded; see :func:`loaded`.
 
     Raises:
         EvolmError: if anything named does not exist, does not fit or is not admitted.
@@ -116,11 +120,8 @@ def build(
         )
     plans = scorer_plans(config, task, permissions, functions or {})
     section = config.model
-    model = LanguageModel(
-        prepare(section.name, revision=section.revision, dtype=section.dtype, device=section.device, root=root),
-        section.chat_template,
-        pass_settings(config),
-    )
+    prepared = prepare(section.name, revision=section.revision, dtype=section.dtype, device=section.device, root=root)
+    model = loaded(prepared, section.chat_template, pass_settings(config), {} if models is None else models)
     words = allowed_words(config, task)
     prompts = prompt_space(config, task, model, words)
     scoring = scoring_of(config, task, model, words, prompts.tokens)
@@ -197,6 +198,15 @@ def pass_settings(config: Campaign) -> PassSettings:
     """Return the sizes of forward passes that a campaign asks for."""
     section = config.evaluation
     return PassSettings(section.slab_tokens, section.trunk_mb * 2**20, section.prefix_mb * 2**20)
+
+
+def loaded(prepared: PreparedModel, chat_template: str, passes: PassSettings, models: Models) -> LanguageModel:
+    """Return a model, the one that an earlier run used where it is the same, with what its layers remember."""
+    key = (prepared, chat_template, passes)
+    if key not in models:
+        models.clear()  # one at a time: what an earlier model remembers is of no use to this one
+        models[key] = LanguageModel(prepared, chat_template, passes)
+    return models[key]
 
 
 def jobs(wanted: int | str, model: LanguageModel) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from evolm import config as configuration
-from evolm.campaign.build import Parts, Permissions, build
+from evolm.campaign.build import Models, Parts, Permissions, build
 from evolm.campaign.founder_files import founders_files
 from evolm.campaign.loop import Campaign
 from evolm.campaign.observers import Observer
@@ -82,6 +82,7 @@ def start_run(
     frame: pd.DataFrame | None = None,
     functions: Mapping[str, Callable[..., float]] | None = None,
     answers: Path | None = None,
+    models: Models | None = None,
 ) -> Run:
     """Run a campaign in a new directory.
 
@@ -94,6 +95,7 @@ def start_run(
         permissions, instructions, warm_starts, frame, functions: see :func:`evolm.campaign.build.build`.
         observers: told about every event.
         answers: an answer cache shared with other runs; none = the run's own.
+        models: models shared with other runs of this process; see :func:`evolm.campaign.build.loaded`.
 
     Raises:
         EvolmError: for anything a user can mend.
@@ -112,6 +114,7 @@ def start_run(
         functions=functions,
         instructions=instructions,
         warm_starts=warm_starts,
+        models=models,
     )
     resolved = absolute(config, root, permissions, frame is not None)
     rows = None if frame is None else _as_text(frame, config).to_parquet()
@@ -160,6 +163,7 @@ def continue_run(
     observers: Sequence[Observer] = (),
     functions: Mapping[str, Callable[..., float]] | None = None,
     answers: Path | None = None,
+    models: Models | None = None,
 ) -> Run:
     """Go on with a run from its last checkpoint, to the end that an undisturbed run would have reached.
 
@@ -168,7 +172,7 @@ def continue_run(
         add: limits to raise, by the names of ``[budget]``; the searches go on and the test split is opened again.
         n_jobs: workers, if other than before; no result depends on it.
         permissions: packages are admitted anew; data is accepted where it is, since its content is checked.
-        answers: as for :func:`start_run`; no result depends on it.
+        answers, models: as for :func:`start_run`; no result depends on them.
 
     Raises:
         RunError: if it is no run, another process works on it, or its data or model changed.
@@ -181,7 +185,7 @@ def continue_run(
         config = _with_budget(config, add or {})
         if n_jobs is not None:
             config = _changed(config, {"evaluation": {"n_jobs": n_jobs}})
-        parts = build_from_run(layout, config, permissions, functions, answers)
+        parts = build_from_run(layout, config, permissions, functions, answers, models)
         if add:
             write_atomically(layout.campaign, config.to_toml())
         return _drive(parts, layout, observers)
@@ -193,6 +197,7 @@ def build_from_run(
     permissions: Permissions = Permissions(),
     functions: Mapping[str, Callable[..., float]] | None = None,
     answers: Path | None = None,
+    models: Models | None = None,
 ) -> Parts:
     """Build a run's parts from its directory."""
     trusted = Permissions(permissions.packages, permissions.data_roots, trusted_data=True)
@@ -204,6 +209,7 @@ def build_from_run(
         frame=frame,
         functions=functions,
         answers=answers or layout.answers,
+        models=models,
     )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from evolm import config as configuration
-from evolm.campaign.build import Permissions, check_budget, strategy_of
+from evolm.campaign.build import Models, Permissions, check_budget, strategy_of
 from evolm.campaign.comparison import Comparison, compare, require_comparable
 from evolm.campaign.observers import Observer
 from evolm.campaign.runs import absolute, continue_run, start_run
@@ -137,25 +137,29 @@ def _refuse_other_cell(cell: Cell, sweep: Sweep) -> None:
 
 
 def run_sweep(
-    sweep: Sweep, watch: Callable[[], AbstractContextManager[Observer]] = lambda: nullcontext(Observer())
+    sweep: Sweep,
+    watch: Callable[[], AbstractContextManager[Observer]] = lambda: nullcontext(Observer()),
+    models: Models | None = None,
 ) -> Comparison:
     """Run what is not finished, compare the variants with the first one, and write the tables.
 
     Args:
         sweep: from :func:`plan_sweep`.
         watch: gives an observer for every cell that is run.
+        models: models that other sweeps of this process have loaded; the cells share theirs in any case.
 
     Raises:
         Interrupted: after Ctrl-C; calling it again goes on.
         EvolmError: if a cell cannot be run, or has no labelled test split.
     """
     groups: dict[str, list[TestedRun]] = {}
+    models = {} if models is None else models
     for number, cell in enumerate(sweep.cells, 1):
         what = f"{cell.variant}, seed {cell.seed}"
         if not is_finished(cell.directory):
             logger.info("Cell %d of %d: %s", number, len(sweep.cells), what)
             with watch() as observer:
-                _run_cell(cell, sweep, observer)
+                _run_cell(cell, sweep, observer, models)
         run = read_run(cell.directory)
         groups.setdefault(cell.variant, []).append(run)
         require_comparable([run for runs in groups.values() for run in runs])
@@ -167,7 +171,7 @@ def run_sweep(
     return comparison
 
 
-def _run_cell(cell: Cell, sweep: Sweep, observer: Observer) -> None:
+def _run_cell(cell: Cell, sweep: Sweep, observer: Observer, models: Models) -> None:
     layout, answers = RunLayout(cell.directory), sweep.out / ANSWERS
     if layout.journal.exists() and layout.journal.stat().st_size:
         continue_run(
@@ -176,6 +180,7 @@ def _run_cell(cell: Cell, sweep: Sweep, observer: Observer) -> None:
             permissions=sweep.permissions,
             observers=[observer],
             answers=answers,
+            models=models,
         )
     else:
         start_run(
@@ -185,6 +190,7 @@ def _run_cell(cell: Cell, sweep: Sweep, observer: Observer) -> None:
             permissions=sweep.permissions,
             observers=[observer],
             answers=answers,
+            models=models,
         )
 
 
