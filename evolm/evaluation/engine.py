@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ from evolm.models import (
 )
 from evolm.models.learning import read_learnt
 from evolm.storage.answers import AnswerStore, answer_key
+
+TOKENIZED = 4096  # requests whose tokens are kept
 
 
 @dataclass
@@ -75,13 +78,29 @@ class Engine:
         self.usage = Usage()
         self.progress = progress or (lambda done, total: None)
         self.stop_requested = False
+        self._tokens: OrderedDict[Request, Tokenized] = OrderedDict()  # least recently asked first
         spec = ModelSpec(model.prepared, "on" if model.chat else "off", model.profile.digest, model.passes)
         self.executor: Executor = SerialExecutor(spec, model) if n_jobs == 1 else JoblibExecutor(spec, n_jobs)
         self._scope = hashlib.sha256(f"{model.prepared.fingerprint} {model.profile.digest}".encode()).digest()
 
     def tokenize(self, requests: Sequence[Request]) -> list[Tokenized]:
-        """Return the tokens of every request; see :meth:`LanguageModel.tokenize` for errors."""
-        return self.model.tokenize(requests)
+        """Return the tokens of every request; see :meth:`LanguageModel.tokenize` for errors.
+
+        Deltas under one prompt, and a prompt that meets its items again, ask what was asked before.
+        """
+        texts = [replace(request, delta=None) if request.delta else request for request in requests]
+        new = [text for text in dict.fromkeys(texts) if text not in self._tokens]
+        known = dict(zip(new, self.model.tokenize(new), strict=True))
+        known.update((text, self._tokens[text]) for text in texts if text in self._tokens)
+        for text in dict.fromkeys(texts):
+            self._tokens[text] = known[text]
+            self._tokens.move_to_end(text)
+        while len(self._tokens) > TOKENIZED:
+            self._tokens.popitem(last=False)
+        return [
+            replace(known[text], delta=request.delta) if request.delta else known[text]
+            for text, request in zip(texts, requests, strict=True)
+        ]
 
     def answer(self, requests: Sequence[Request]) -> list[Any]:
         """Answer every request, in order.

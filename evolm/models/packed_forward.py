@@ -205,6 +205,7 @@ class PackedForward:
         self.model = model
         self.trunk = model.base_model
         self.head = model.get_output_embeddings()
+        self._like = next(self.trunk.parameters())
         self.slab_tokens = slab_tokens
         self.head_rows = head_rows
         self.delta_columns = delta_columns
@@ -281,8 +282,7 @@ class PackedForward:
 
     def empty_states(self, rows: int) -> torch.Tensor:
         """Return ``(rows, d)`` zeros of the trunk's type."""
-        weight = next(self.trunk.parameters())
-        return torch.zeros(rows, self.head.weight.shape[1], dtype=weight.dtype, device=weight.device)
+        return torch.zeros(rows, self.head.weight.shape[1], dtype=self._like.dtype, device=self._like.device)
 
     def passes(
         self, plan: ForwardPlan, ends: Sequence[int] = (), lower: bool = False

@@ -116,6 +116,13 @@ class Template:
 
 
 def _render(where: str, source: str, values: Mapping[str, Any]) -> str:
+    return _rendered(where, source, tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in values.items()))
+
+
+@lru_cache(maxsize=16384)
+def _rendered(where: str, source: str, pairs: tuple[tuple[str, Any], ...]) -> str:
+    """Render once for all individuals that meet a row; options arrive as a tuple and leave as the list they were."""
+    values = {name: list(value) if isinstance(value, tuple) else value for name, value in pairs}
     try:
         return _compiled(source).render(values)
     except SecurityError as error:
