@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from evolm.models import LogLikelihood
-from evolm.scorers.base import FLOOR, GENERATION, Dialogue, Evaluation, Scoring, Weighted
+from evolm.scorers.base import FLOOR, GENERATION, Dialogue, Evaluation, PartsOf, Scoring, Weighted, scores_within
 from evolm.scorers.generation import written
 from evolm.scorers.perplexity import alone, per_token
 from evolm.tasks import Item
@@ -26,6 +26,7 @@ class _WrittenText:
     kinds: ClassVar[tuple[str, ...]] = (GENERATION,)
     needs_gold = False
     empty: ClassVar[float] = FLOOR
+    parts: ClassVar[PartsOf | None] = None  # relevance has no upper bound, diversity is no mean over items
 
     def __init__(self, scoring: Scoring, params: Weighted) -> None:
         self.scoring = scoring
@@ -43,6 +44,8 @@ class _WrittenText:
 
 class Fluency(_WrittenText):
     """Mean log-probability (nats) a token of the written text, without prompt or item before it."""
+
+    parts = staticmethod(scores_within(FLOOR, 0.0))
 
     def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """See the class."""
