@@ -34,7 +34,7 @@ class Individual:
         operators: names of the operators that made it, in order.
         parent_fitness: best fitness among its parents.
         fitness: DEAP's fitness, invalid until evaluated and for ever if evaluation failed.
-        status: ``"new"``, ``"evaluated"``, ``"failed"``, or ``"dropped"`` if it left a race before all items were scored.
+        status: ``"new"``, ``"evaluated"``, ``"failed"``, or ``"dropped"`` before all items were scored.
         reason: why it failed or was dropped.
         items: dev items that were scored for it.
         score: the task's metric on dev.

@@ -230,20 +230,21 @@ def check_partial(config: Campaign, strategy: type[Strategy], params: Any) -> No
 
 def check_parts(config: Campaign, scorers: Mapping[str, tuple[Scorer, float]], task: Task) -> None:
     """Refuse to race by an objective that is no mean over items, or on too few items."""
-    rules = rules_of(config.evaluation)
+    rules, n = rules_of(config.evaluation), len(task.dev)
     if rules is None:
         return
     for name, (scorer, _) in scorers.items():
         if parts_of(scorer) is None:
-            by = f" by the metric {task.metric!r}" if name == task_scorer(task) else ""
-            more = "; say in [scorers] between what its scores lie: range = [0, 1]"
+            found = f"{name!r} by the metric {task.metric!r}" if name == task_scorer(task) else repr(name)
+            if isinstance(scorer, FunctionScorer):
+                found += "; say in [scorers] between what its scores lie: range = [0, 1]"
             raise ConfigError(
-                f"evaluation.racing = {rules.mode!r}: expected scorers that are means of one bounded number per item, "
-                f"found {name!r}{by}{more if isinstance(scorer, FunctionScorer) else ''}"
+                f"evaluation.racing = {rules.mode!r}: expected scorers that are means of one bounded number per "
+                f"item, found {found}"
             )
-    if not looks(rules.block, len(task.dev)):
+    if not looks(rules.block, n):
         raise ConfigError(
-            f"evaluation.race_block: expected at most two thirds of the {len(task.dev)} dev items, found {rules.block}"
+            f"evaluation.race_block: expected at most two thirds of the {n} dev items, found {rules.block}"
         )
 
 

@@ -143,10 +143,11 @@ def _print_racing(parts: Parts, console: Console) -> None:
     rules = rules_of(parts.config.evaluation)
     if rules is None:
         return
-    known = ", ".join(map(str, looks(rules.block, len(parts.task.dev))))
+    n = len(parts.task.dev)
+    known = ", ".join(map(str, looks(rules.block, n)))
     what = "racing" if rules.mode == "race" else "successive halving"
     console.print(
-        Text(f"With {what}, candidates may be dropped after {known} of {len(parts.task.dev)} items: less than estimated")
+        Text(f"With {what}, candidates may be dropped after {known} of {n} items: it will be fewer than estimated")
     )
 
 

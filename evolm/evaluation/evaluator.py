@@ -195,8 +195,8 @@ class Evaluator:
         """
         results = self.assess([individual.genome for individual in individuals], items, memories, everything)
         everything_failed = bool(individuals) and not proven
-        for individual, (assessment, charge) in zip(individuals, results, strict=True):
-            individual.items = charge.items
+        for individual, (assessment, _) in zip(individuals, results, strict=True):
+            individual.items = len(items)
             if isinstance(assessment, str):
                 individual.fail(assessment)
                 everything_failed = False

@@ -1,7 +1,8 @@
 """Racing: candidates are scored on growing blocks of items and leave when more items would change nothing.
 
-In a *race* a candidate meets a rival that is scored on all items already: whoever it must not be worse than to matter
-to the strategy. Items come in a random order, new in every generation, and the paired differences per item are bet on.
+In a *race* a candidate meets a rival that is scored on all items already: whoever it must not be worse than to
+matter to the strategy. Items come in a random order, new in every generation, and the paired differences per item
+are bet on.
 
 - Test: of "over all items, the candidate is no worse than its rival". Every difference is a bet against it that is
   fair at best, with stakes that cannot ruin; the wealth of whoever bets begins at 1 and grows where the candidate
@@ -11,13 +12,13 @@ to the strategy. Items come in a random order, new in every generation, and the 
   reaches ``1 / level`` with a probability of at most ``level`` (Ville's inequality), however often one looks. The
   level holds for each candidate, not for all of them together.
 
-Maron & Moore 1994 (Hoeffding races) and irace (López-Ibáñez 2016, https://doi.org/10.1016/j.orp.2016.09.002, after
-F-Race, Birattari 2002) race in the same way; irace's test is Student's t. That, and the sign test, drop good
+Maron & Moore 1994 (Hoeffding races) and irace (López-Ibáñez 2016, https://doi.org/10.1016/j.orp.2016.09.002,
+after F-Race, Birattari 2002) race in the same way; irace's test is Student's t. That, and the sign test, drop good
 candidates too often where differences are skewed, and balanced accuracy skews them: an item of a rare label counts
 much, and none may have been seen yet. Betting needs bounds of the numbers and nothing else.
 
-*Successive halving* (Jamieson & Talwalkar 2016, https://arxiv.org/abs/1502.07943) keeps the better half at every look.
-It saves a share that is known beforehand and makes no statistical claim: a good candidate with a bad start is lost.
+*Successive halving* (Jamieson & Talwalkar 2016, https://arxiv.org/abs/1502.07943) keeps the better half at every
+look. What it saves is known beforehand, and it makes no statistical claim: a good candidate with a bad start is lost.
 
 Whoever stays is evaluated on all items in the task's order, to the bit as without racing; so is whoever fails.
 """
@@ -34,7 +35,8 @@ from evolm.evaluation.evaluator import Assessment, Charge, Evaluator, Memory
 from evolm.population import Individual
 from evolm.tasks import Item
 
-STAKES = np.array([[0.1], [0.3], [0.5], [0.7], [0.9]])  # shares of the stake that could ruin; wealth is their mean
+# Shares of the stake that could ruin; wealth is the mean of all. Bold ones, since looks are few and early.
+STAKES = np.array([[0.5], [0.7], [0.9]])
 
 # (an individual that was asked for, the best of all that were scored on all items) -> its rival
 RivalOf = Callable[[Individual, Individual | None], Individual | None]
@@ -153,9 +155,7 @@ class Race:
             runners = [runner for runner, _ in scored if runner.individual.id not in gone]
         return gone
 
-    def _losers(
-        self, scored: Sequence[tuple[Runner, Assessment]], seen: np.ndarray
-    ) -> list[tuple[Runner, str]]:
+    def _losers(self, scored: Sequence[tuple[Runner, Assessment]], seen: np.ndarray) -> list[tuple[Runner, str]]:
         """Return who is dropped from a race, and why."""
         losers = []
         for runner, said in scored:

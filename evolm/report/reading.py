@@ -186,8 +186,8 @@ class RunRecord:
     def individuals(self, search: str = "main") -> pd.DataFrame:
         """One row an individual, in the order asked.
 
-        ``score`` is NaN where it failed or was dropped by racing; ``evaluation`` is its place on the axis of evaluations spent
-        (evenly spread between the totals that the generations around it recorded).
+        ``score`` is NaN where it failed or was dropped; ``evaluation`` is its place on the axis of evaluations
+        spent (evenly spread between the totals that the generations around it recorded).
         """
         frame = pd.DataFrame(self.entries_of("individual", search), columns=INDIVIDUAL_COLUMNS)
         frame["score"] = pd.to_numeric(frame["score"], errors="coerce").astype(float)

@@ -58,9 +58,7 @@ class FunctionScorer:
     needs_gold = False
     Params = FunctionParams
 
-    def __init__(
-        self, function: ScoreFunction, scoring: Scoring, params: FunctionParams = FunctionParams()
-    ) -> None:
+    def __init__(self, function: ScoreFunction, scoring: Scoring, params: FunctionParams = FunctionParams()) -> None:
         self.function = function
         self.scoring = scoring
         self.range = params.range

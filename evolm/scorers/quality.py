@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from evolm.models import LogLikelihood
-from evolm.scorers.base import FLOOR, GENERATION, Dialogue, Evaluation, PartsOf, Scoring, Weighted, scores_within
+from evolm.scorers.base import FLOOR, GENERATION, Dialogue, Evaluation, Scoring, Weighted, scores_within
 from evolm.scorers.generation import written
 from evolm.scorers.perplexity import alone, per_token
 from evolm.tasks import Item
@@ -26,7 +26,6 @@ class _WrittenText:
     kinds: ClassVar[tuple[str, ...]] = (GENERATION,)
     needs_gold = False
     empty: ClassVar[float] = FLOOR
-    parts: ClassVar[PartsOf | None] = None  # relevance has no upper bound, diversity is no mean over items
 
     def __init__(self, scoring: Scoring, params: Weighted) -> None:
         self.scoring = scoring
@@ -61,6 +60,8 @@ class Relevance(_WrittenText):
     https://arxiv.org/abs/1510.03055, with lambda = 1).
     """
 
+    parts = None  # there is no upper bound
+
     def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """See the class."""
         template = self.scoring.task.template
@@ -78,6 +79,7 @@ class Diversity(_WrittenText):
     A text's own score is the share of its pairs that no other text has.
     """
 
+    parts = None  # which pairs are distinct depends on all texts
     empty = 0.0
 
     def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:

@@ -181,9 +181,7 @@ METRICS: dict[str, Metric] = {
             balanced_accuracy,
             weights=balanced_weights,
         ),
-        Metric(
-            "accuracy", ("classification", "choice"), "Share of right answers.", accuracy, weights=equal_weights
-        ),
+        Metric("accuracy", ("classification", "choice"), "Share of right answers.", accuracy, weights=equal_weights),
         Metric("macro_f1", ("classification",), "Mean F1 of the labels.", macro_f1),
         Metric(
             "chrf", ("generation",), "Mean chrF of the texts, by sacrebleu, from 0 to 1.", mean_outcome, chrf, 0.0

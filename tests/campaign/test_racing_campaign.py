@@ -199,16 +199,17 @@ def test_a_run_without_racing_says_nothing_about_it(finished: Path) -> None:
     assert "dropped" not in render_page(RunRecord.read(finished)).lower()
 
 
-@pytest.mark.parametrize("items", [200, 333])
+@pytest.mark.parametrize("items", [480, 555])
 def test_the_budget_of_items_buys_more_evaluations_and_is_never_exceeded(
     toy: Callable[..., ToyCampaign], tmp_path: Path, items: int
 ) -> None:
     out = toy(**changed(budget={"evaluations": 0, "items": items})).run(tmp_path / "run").directory
+    limit = items
     for search in SEARCHES:
         last = entries(out, "generation", search)[-1]
-        assert items - N_DEV < last["items"] <= items
-        assert last["evaluations"] > items // N_DEV
-    assert entries(out, "generation", "random_search")[-1]["items"] <= result_of(out)["budget"]["items"]
+        assert limit - N_DEV < last["items"] <= limit
+        assert last["evaluations"] > limit // N_DEV
+        limit = last["items"]  # random search has what the search spent
 
 
 @pytest.mark.parametrize("name", ["hill_climb", "islands", "random_search"])
@@ -275,9 +276,7 @@ def test_a_short_prompt_may_be_worth_something_in_a_race(toy: Callable[..., ToyC
             assert entry["fitness"][0] == pytest.approx(score + 0.01 * length)
 
 
-def test_the_live_view_and_the_dry_run_say_what_racing_does(
-    toy: Callable[..., ToyCampaign], tmp_path: Path
-) -> None:
+def test_the_live_view_and_the_dry_run_say_what_racing_does(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:
     campaign = toy(**changed("halving", baselines={"random_search": False}))
     console = Console(file=io.StringIO(), width=200)
     log_to(console)

@@ -325,7 +325,9 @@ def test_a_score_outside_the_range_that_a_function_was_given_is_a_failure(
     toy_task: Task, tiny_model: Callable[..., LanguageModel], scoring: Any
 ) -> None:
     made_from = scoring(toy_task, tiny_model("float32", "off"), "sum")
-    scorer = FunctionScorer(lambda item, label, _: 2.5 if item is toy_task.dev[1] else 2.0, made_from, FunctionParams(range=(0, 2)))
+    scorer = FunctionScorer(
+        lambda item, label, _: 2.5 if item is toy_task.dev[1] else 2.0, made_from, FunctionParams(range=(0, 2))
+    )
     evaluation = hold(scorer.evaluate(GENOME, toy_task.dev), all_right(toy_task, 3.0))
     assert evaluation.failures == {1: "the function returned 2.5"}
     assert scorer.describe()["range"] == [0, 2]
