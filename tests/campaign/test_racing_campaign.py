@@ -25,6 +25,7 @@ from evolm.report import RunRecord, render_summary
 from evolm.report.page import render_page
 from evolm.report.tables import failures
 from evolm.storage import RunLayout
+from evolm.strategies import STRATEGIES
 
 N_DEV = 24
 RACING: dict[str, Any] = {
@@ -212,10 +213,31 @@ def test_the_budget_of_items_buys_more_evaluations_and_is_never_exceeded(
         limit = last["items"]  # random search has what the search spent
 
 
-@pytest.mark.parametrize("name", ["hill_climb", "islands", "random_search"])
+DELTA = {"layers": "last:1", "target_modules": ["q_proj", "v_proj"], "dimension": 6, "sigma": 2.0}
+PROMPT = {"demonstrations": [0, 2], "max_tokens": 240}
+OTHERS: dict[str, dict[str, Any]] = {
+    "hill_climb": {"strategy": {"name": "hill_climb"}},
+    "islands": {"strategy": {"name": "islands", "population_size": 3}},
+    "random_search": {"strategy": {"name": "random_search"}},
+    "memetic": {
+        "strategy": {"name": "memetic", "population_size": 4, "gradient_steps": 1, "batch_size": 4},
+        "space": {"delta": DELTA, "prompt": PROMPT},
+    },
+    "differential_evolution": {
+        "strategy": {"name": "differential_evolution", "population_size": 5},
+        "space": {"delta": DELTA},
+        "founders": [],
+    },
+}
+
+
+def test_every_strategy_that_accepts_partial_results_races_in_a_campaign() -> None:
+    assert {"genetic", *OTHERS} == {name for name, kind in STRATEGIES.items() if kind.accepts_partial}
+
+
+@pytest.mark.parametrize("name", OTHERS)
 def test_other_strategies_race_too(name: str, toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:
-    strategy = {"name": name, **({"population_size": 3} if name == "islands" else {})}
-    out = toy(**changed(strategy=strategy, baselines={"random_search": False})).run(tmp_path / "run").directory
+    out = toy(**changed(**OTHERS[name], baselines={"random_search": False})).run(tmp_path / "run").directory
     gone = {e["id"] for e in dropped(out)}
     assert gone
     assert not gone & {parent for e in entries(out, "individual") for parent in e["parents"]}
