@@ -108,7 +108,7 @@ class Race:
             ScorerError: if all items of everybody who was scored on all of them failed.
         """
         given = [individual for individual in individuals if individual.given]
-        charges = self._scored_on_all(given, {}, proven=False)
+        charges = self._scored_on_all(given, {}, proven=best is not None)
         known = [one for one in (best, *given) if one is not None and one.fitness.valid]
         best = max(known, key=lambda one: (one.fitness.values, -one.id), default=None)
         others = [individual for individual in individuals if not individual.given]
