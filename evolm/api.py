@@ -66,7 +66,10 @@ class Result:
 
     @property
     def history(self) -> pd.DataFrame:
-        """One row per evaluated individual of the main search, in the order of asking."""
+        """One row per individual of the main search, in the order of asking.
+
+        ``status`` is evaluated, failed or dropped; of the last two, which have no ``score``, ``reason`` says why.
+        """
         return RunRecord.read(self.directory).individuals("main")
 
     @property

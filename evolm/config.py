@@ -221,6 +221,17 @@ class EvaluationSection(Section):
         multiple_of=64,
         description="tokens in a pass of the linear layers; `evolm tune` finds the fastest",
     )
+    racing: Literal["off", "race", "halving"] = Field(
+        "off",
+        description="race = candidates are scored on growing blocks of dev items and dropped when they are "
+        "significantly worse than whom they must beat; halving = the better half stays at every look",
+    )
+    race_level: float = Field(
+        0.1, gt=0, lt=1, description="chance, at most, that a race drops a candidate as good as its rival"
+    )
+    race_block: int = Field(
+        16, ge=1, description="dev items of the first look of race or halving; each further one has twice as many"
+    )
 
 
 class BaselinesSection(Section):

@@ -128,6 +128,7 @@ class LiveView(Observer):
             "mean dev": f"{progress.mean:.3f}" if progress else "–",
             "diversity": f"{progress.diversity:.2f}" if progress else "–",
             **({} if front is None else {"front": str(front)}),
+            **({} if not progress or progress.saved is None else {"items saved": f"{progress.saved:.0%}"}),
             "items/s": "–" if math.isnan(pace) else f"{pace:.0f}",
             "cache hits": f"{hits:.0%}" if progress else "–",
             "time": duration(seconds),
@@ -200,7 +201,7 @@ class LiveView(Observer):
         if self._live is None:
             usage = progress.usage
             logger.info(
-                "%s, generation %d: best %.3f, mean %.3f, diversity %.2f; %d of %s evaluations; "
+                "%s, generation %d: best %.3f, mean %.3f, diversity %.2f; %d of %s evaluations%s; "
                 "%.0f items/s, cache hits %.0f %%; %s, ETA %s%s",
                 TITLES.get(progress.search, progress.search),
                 progress.generation,
@@ -209,6 +210,7 @@ class LiveView(Observer):
                 progress.diversity,
                 progress.evaluations,
                 progress.evaluations_allowed or "∞",
+                "" if progress.saved is None else f", {progress.saved:.0%} of items saved",
                 0 if math.isnan(self.pace.per_second) else self.pace.per_second,
                 100 * usage.get("cache_hits", 0) / max(usage.get("requests", 0), 1),
                 duration(progress.seconds),

@@ -34,10 +34,12 @@ class Individual:
         operators: names of the operators that made it, in order.
         parent_fitness: best fitness among its parents.
         fitness: DEAP's fitness, invalid until evaluated and for ever if evaluation failed.
-        status: ``"new"``, ``"evaluated"`` or ``"failed"``.
-        reason: why it failed.
+        status: ``"new"``, ``"evaluated"``, ``"failed"``, or ``"dropped"`` before all items were scored.
+        reason: why it failed or was dropped.
+        items: dev items that were scored for it.
         score: the task's metric on dev.
         cases: ``(n_items,)`` per-item scores, for lexicase selection.
+        parts: ``(n_items,)`` numbers whose mean is the first fitness value, for races; None where nobody races.
         measures: named numbers for people and archives.
     """
 
@@ -50,8 +52,10 @@ class Individual:
     fitness: base.Fitness = field(default_factory=lambda: fitness_class(1)())
     status: str = "new"
     reason: str = ""
+    items: int = 0
     score: float | None = None
     cases: np.ndarray | None = None
+    parts: np.ndarray | None = None
     measures: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -59,8 +63,18 @@ class Individual:
         """The genome's digest."""
         return self.genome.digest
 
+    @property
+    def given(self) -> bool:
+        """Whether it is a founder: neither born nor drawn."""
+        return not self.parents and self.operators != ("random",)
+
     def accept(
-        self, fitness: Sequence[float], score: float, cases: np.ndarray, measures: Mapping[str, float]
+        self,
+        fitness: Sequence[float],
+        score: float,
+        cases: np.ndarray,
+        measures: Mapping[str, float],
+        parts: np.ndarray | None = None,
     ) -> None:
         """Take an evaluation; a NaN or infinite fitness is refused, since it would poison DEAP's archives."""
         if not np.all(np.isfinite(fitness)):
@@ -68,12 +82,17 @@ class Individual:
             return
         self.fitness = fitness_class(len(fitness))(tuple(map(float, fitness)))
         self.status, self.reason, self.score = "evaluated", "", float(score)
-        self.cases, self.measures = cases, dict(measures)
+        self.cases, self.measures, self.parts = cases, dict(measures), parts
 
     def fail(self, reason: str) -> None:
         """Record that no fitness can be given."""
         self.status, self.reason, self.score = "failed", reason, None
         self.fitness = fitness_class(1)()
+
+    def drop(self, reason: str) -> None:
+        """Record that a race ended early for it: it has no fitness, and loses to whoever has one."""
+        self.fail(reason)
+        self.status = "dropped"
 
     @property
     def better_than_parents(self) -> bool:
@@ -91,6 +110,7 @@ class Individual:
             "digest": self.digest,
             "status": self.status,
             "reason": self.reason or None,
+            "items": self.items,
             "fitness": list(self.fitness.values) if self.fitness.valid else None,
             "score": self.score,
             "measures": self.measures,
@@ -100,7 +120,8 @@ class Individual:
         """Return everything, as JSON values and arrays."""
         parent = None if self.parent_fitness is None else list(self.parent_fitness)
         genome = self.genome.to_record()
-        return {**self.to_record(), "genome": genome, "parent_fitness": parent, "cases": self.cases}
+        arrays = {"cases": self.cases, "parts": self.parts}
+        return {**self.to_record(), "genome": genome, "parent_fitness": parent, **arrays}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Individual:
@@ -114,8 +135,10 @@ class Individual:
             parent_fitness=None if state["parent_fitness"] is None else tuple(state["parent_fitness"]),
             status=state["status"],
             reason=state["reason"] or "",
+            items=state.get("items", 0),
             score=state["score"],
             cases=state["cases"],
+            parts=state.get("parts"),
             measures=dict(state["measures"]),
         )
         if state["fitness"] is not None:

@@ -16,7 +16,7 @@ from evolm.storage import read_checkpoint, write_checkpoint
 def child(*fitness: float) -> Individual:
     individual = Individual(3, PromptGenome("Spam?"), 2, (1, 2), ("swap", "drop"), (0.5, 0.1))
     if fitness:
-        individual.accept(fitness, 0.75, np.array([0.1, 0.2], dtype=np.float64), {"tokens": 4})
+        individual.accept(fitness, 0.75, np.array([0.1, 0.2], dtype=np.float64), {"tokens": 4}, np.array([1.0, 0.2]))
     return individual
 
 
@@ -59,11 +59,29 @@ def test_the_journals_record_is_strict_json() -> None:
     assert child().to_record()["fitness"] is None
 
 
-@pytest.mark.parametrize("kind", ["new", "evaluated", "failed"])
+def test_whoever_is_dropped_has_no_fitness_and_has_not_failed() -> None:
+    individual = child(0.6, 0.2)
+    individual.drop("worse than #3 on 16 of 80 items")
+    assert (individual.status, individual.fitness.valid, individual.score) == ("dropped", False, None)
+    assert not individual.better_than_parents
+    assert individual.to_record()["reason"] == "worse than #3 on 16 of 80 items"
+
+
+def test_a_founder_is_who_was_neither_born_nor_drawn() -> None:
+    genome = PromptGenome("x")
+    assert Individual(0, genome, operators=("founders.jsonl:1",)).given
+    assert not Individual(1, genome, operators=("random",)).given
+    assert not child().given
+
+
+@pytest.mark.parametrize("kind", ["new", "evaluated", "failed", "dropped"])
 def test_an_individual_survives_a_checkpoint(kind: str, tmp_path: Path) -> None:
     individual = child() if kind == "new" else child(0.6, 0.2)
     if kind == "failed":
         individual.fail("why")
+    if kind == "dropped":
+        individual.drop("worse")
+    individual.items = 16
     write_checkpoint(tmp_path, {"one": individual.state_dict()})
     state = read_checkpoint(tmp_path)
     assert state is not None
@@ -75,8 +93,9 @@ def test_an_individual_survives_a_checkpoint(kind: str, tmp_path: Path) -> None:
     assert again.fitness.values == individual.fitness.values
     assert again.genome == individual.genome
     if kind == "new":
-        assert again.cases is None
+        assert again.cases is None and again.parts is None
     else:
+        assert again.parts is not None and again.parts.tolist() == [1.0, 0.2]
         assert np.array_equal(again.cases, individual.cases)
         assert again.cases.dtype == individual.cases.dtype
 

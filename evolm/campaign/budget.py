@@ -20,12 +20,14 @@ class Ledger:
         evaluations: individuals scored.
         items: items scored.
         tokens: tokens of all requests, each counted in full.
+        dropped: individuals that racing dropped before all items were scored.
         idle_generations: generations since the best last improved.
     """
 
     evaluations: int = 0
     items: int = 0
     tokens: int = 0
+    dropped: int = 0
     idle_generations: int = 0
 
     def charge(self, charges: list[Charge]) -> None:

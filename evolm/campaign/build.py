@@ -17,15 +17,26 @@ import joblib
 import pandas as pd
 
 from evolm.campaign.founding import Founders, load_founders
-from evolm.config import BudgetSection, Campaign, validate
+from evolm.config import BudgetSection, Campaign, EvaluationSection, validate
 from evolm.errors import ConfigError, ContextExceeded, PermissionNeeded, nearest
 from evolm.evaluation.engine import Engine
 from evolm.evaluation.evaluator import Evaluator
+from evolm.evaluation.racing import Rules, looks
 from evolm.genomes import DeltaSpace, HybridSpace, PromptGenome, PromptSpace, deltas_of
 from evolm.genomes.delta_space import NO_PROMPT, settings_of
 from evolm.models import Decoding, LanguageModel, PassSettings, PreparedModel, prepare
 from evolm.operators import OPERATORS, Operator, Voice, operators_for
-from evolm.scorers import DEFAULT_SCORERS, SCORERS, FunctionScorer, LabelProbabilities, Scorer, Scoring, Weighted
+from evolm.scorers import (
+    DEFAULT_SCORERS,
+    SCORERS,
+    FunctionParams,
+    FunctionScorer,
+    LabelProbabilities,
+    Scorer,
+    Scoring,
+    Weighted,
+    parts_of,
+)
 from evolm.storage import AnswerStore
 from evolm.strategies import STRATEGIES, SearchSpace, Strategy
 from evolm.tasks import Task, load_task
@@ -101,8 +112,9 @@ def build(
         EvolmError: if anything named does not exist, does not fit or is not admitted.
     """
     check_budget(config.budget)
-    strategy, _ = strategy_of(config.strategy, permissions)
+    strategy, params = strategy_of(config.strategy, permissions)
     check_objectives(config, strategy)
+    check_partial(config, strategy, params)
     task = load_task(
         config.task,
         config.template,
@@ -127,6 +139,7 @@ def build(
     scoring = scoring_of(config, task, model, words, prompts.tokens)
     scorers = {name: (make_scorer(kind, params, scoring), weight) for name, kind, params, weight in plans}
     check_gold(scorers, task)
+    check_parts(config, scorers, task)
     deltas = delta_space(config, model)
     founders = load_founders(config, task, prompts, root, permissions.data_roots, instructions, warm_starts, deltas)
     space, founders = individuals(config, deltas, with_instructions(prompts, founders.prompts), founders)
@@ -162,7 +175,7 @@ def task_scorer(task: Task) -> str:
 
 def make_scorer(kind: Any, params: Any, scoring: Scoring) -> Scorer:
     """Return a scorer of the catalogue, or a user's function as one."""
-    scorer: Scorer = kind(scoring, params) if hasattr(kind, "evaluate") else FunctionScorer(kind, scoring)
+    scorer: Scorer = kind(scoring, params) if hasattr(kind, "evaluate") else FunctionScorer(kind, scoring, params)
     return scorer
 
 
@@ -207,6 +220,48 @@ def loaded(prepared: PreparedModel, chat_template: str, passes: PassSettings, mo
         models.clear()  # one at a time: what an earlier model remembers is of no use to this one
         models[key] = LanguageModel(prepared, chat_template, passes)
     return models[key]
+
+
+def rules_of(section: EvaluationSection) -> Rules | None:
+    """Return how individuals race; None where they don't."""
+    if section.racing == "off":
+        return None
+    return Rules(section.racing, section.race_block, section.race_level)
+
+
+def check_partial(config: Campaign, strategy: type[Strategy], params: Any) -> None:
+    """Refuse to race under a strategy that needs everybody's fitness, or several objectives."""
+    if config.evaluation.racing == "off":
+        return
+    where = f"evaluation.racing = {config.evaluation.racing!r}"
+    if config.fitness.combine != "sum":
+        raise ConfigError(f"{where}: expected fitness.combine = 'sum', found {config.fitness.combine!r}")
+    if why := strategy.refuses_partial(params):
+        able = listed(name for name, kind in STRATEGIES.items() if kind.accepts_partial)
+        raise ConfigError(
+            f"{where}: strategy {config.strategy.get('name', 'genetic')!r} cannot drop individuals, since {why}; "
+            f"these can: {able}"
+        )
+
+
+def check_parts(config: Campaign, scorers: Mapping[str, tuple[Scorer, float]], task: Task) -> None:
+    """Refuse to race by an objective that is no mean over items, or on too few items."""
+    rules, n = rules_of(config.evaluation), len(task.dev)
+    if rules is None:
+        return
+    for name, (scorer, _) in scorers.items():
+        if parts_of(scorer) is None:
+            found = f"{name!r} by the metric {task.metric!r}" if name == task_scorer(task) else repr(name)
+            if isinstance(scorer, FunctionScorer):
+                found += "; say in [scorers] between what its scores lie: range = [0, 1]"
+            raise ConfigError(
+                f"evaluation.racing = {rules.mode!r}: expected scorers that are means of one bounded number per "
+                f"item, found {found}"
+            )
+    if not looks(rules.block, n):
+        raise ConfigError(
+            f"evaluation.race_block: expected at most two thirds of the {n} dev items, found {rules.block}"
+        )
 
 
 def jobs(wanted: int | str, model: LanguageModel) -> int:
@@ -288,7 +343,8 @@ def scorer_plans(
     for name, value in (config.scorers or {task_scorer(task): 1.0}).items():
         kind = functions[name] if name in functions else lookup(name, SCORERS, permissions, "scorers")
         settings = value if isinstance(value, Mapping) else {"weight": value}
-        params = validate(getattr(kind, "Params", Weighted), settings, f"[scorers] {name}")
+        default = Weighted if hasattr(kind, "evaluate") else FunctionParams
+        params = validate(getattr(kind, "Params", default), settings, f"[scorers] {name}")
         kinds = getattr(kind, "kinds", (task.kind,))
         if task.kind not in kinds:
             known = listed(known for known, scorer in SCORERS.items() if task.kind in scorer.kinds)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from evolm.archives import Front
-from evolm.campaign.build import Parts
+from evolm.campaign.build import Parts, rules_of
 from evolm.campaign.observers import Observer, Progress
 from evolm.campaign.search import Search
 from evolm.campaign.verdict import Final, claim, finals_of, run_verdict
@@ -74,6 +74,7 @@ class Campaign:
                 self.journal,
                 config.fitness.pick if config.fitness.combine == "pareto" else None,
                 GeneStore(layout.genes),
+                rules_of(config.evaluation),
             )
             for name, table in settings.items()
         ]
@@ -101,7 +102,10 @@ class Campaign:
         if search is self.main:
             return budget
         spent = self.main.ledger
-        return BudgetSection(evaluations=spent.evaluations, tokens=spent.tokens if budget.tokens else 0)
+        tokens = spent.tokens if budget.tokens else 0
+        if self.main.race and budget.items:  # which buy the more evaluations the more of them are cut short
+            return BudgetSection(evaluations=budget.evaluations, items=spent.items, tokens=tokens)
+        return BudgetSection(evaluations=spent.evaluations, tokens=tokens)
 
     def open(self) -> None:
         """Begin, or go on from the checkpoint.
@@ -157,6 +161,7 @@ class Campaign:
             "operators": {operator.name: weight for operator, weight in self.main.strategy.variation.operators},
             "space": deltas.describe() if (deltas := deltas_of(parts.space)) else None,
             "budget": config.budget.model_dump(),
+            "racing": self.main.race.rules.to_record() if self.main.race else None,
         }
 
     def _model_record(self) -> dict[str, str]:
@@ -188,7 +193,7 @@ class Campaign:
                 raise RunError(
                     f"{where}: {what} changed since the run began: expected {str(was)[:16]}, found {str(found)[:16]}"
                 )
-        for key in ("strategy", "scorers", "operators", "space", "seed", "founders"):
+        for key in ("strategy", "scorers", "operators", "space", "seed", "founders", "racing"):
             if before.get(key) != head[key]:
                 raise RunError(
                     f"{where}: {key} changed since the run began: expected {before.get(key)}, found {head[key]}"
@@ -257,6 +262,7 @@ class Campaign:
             usage=self.parts.engine.usage.to_record(),
             seconds=self.seconds,
             improved=improved,
+            saved=_share_saved(search),
         )
 
     def _conclude(self) -> dict[str, Any]:
@@ -301,6 +307,7 @@ class Campaign:
             "model": self._model_record(),
             "task": self._task_record(),
             "budget": {"evaluations": ledger.evaluations, "items": ledger.items, "tokens": ledger.tokens},
+            "racing": self._racing(),
             "dev": {"founder": founder.score, "best": final.winner.score},
             "validation": None if final.validation is None else {"best": final.validation},
             "test": test,
@@ -309,6 +316,14 @@ class Campaign:
             "front": self._front(),
             "founder": {"id": founder.id, "digest": founder.digest, "genome": founder.genome.summary()},
         }
+
+    def _racing(self) -> dict[str, Any] | None:
+        """How the main search raced, and what that saved; None where all items were scored for everybody."""
+        search = self.main
+        if search.race is None:
+            return None
+        saved = {"items_saved": search.items_saved, "share_saved": _share_saved(search)}
+        return {**search.race.rules.to_record(), "dropped": search.ledger.dropped, **saved}
 
     def _front(self) -> dict[str, Any] | None:
         """The main search's front and the rule that picked its best; None where there is one objective."""
@@ -396,3 +411,10 @@ class Campaign:
         self.journal.close()
         self.timing.close()
         self.parts.engine.close()
+
+
+def _share_saved(search: Search) -> float | None:
+    """Return the share of items that racing saved a search; None where nobody races."""
+    if search.race is None:
+        return None
+    return search.items_saved / max(search.items_saved + search.ledger.items, 1)

@@ -19,6 +19,7 @@ class Progress:
         usage: the engine's counts since the run began.
         seconds: since the run began, interruptions excluded.
         improved: whether the best is a new one.
+        saved: share of items that racing saved so far; None where nobody races.
     """
 
     search: str
@@ -31,6 +32,7 @@ class Progress:
     usage: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     improved: bool = False
+    saved: float | None = None
 
 
 class Observer:

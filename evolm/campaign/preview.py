@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from evolm.campaign.baselines import FEW_SHOT_DRAWS
-from evolm.campaign.build import Parts
+from evolm.campaign.build import Parts, rules_of
 from evolm.campaign.search import FINALISTS
 from evolm.campaign.statistics import smallest_visible_gain
 from evolm.evaluation.engine import Engine
+from evolm.evaluation.racing import looks
 from evolm.genomes import deltas_of
 from evolm.models import Request
 from evolm.models.language_model import describe_tokens
@@ -39,6 +40,7 @@ def preview(parts: Parts, console: Console) -> None:
         _print_model(parts, console)
         _print_prompt(parts, console)
         console.print(_estimate(parts))
+        _print_racing(parts, console)
         _print_visible_gain(parts, console)
     finally:
         parts.engine.close()
@@ -135,6 +137,18 @@ def _phases(parts: Parts, prefix: float, per_item: float) -> list[tuple[str, int
     if task.test and task.knows_gold:
         phases.append(("test split", prompts, cost(prompts, len(task.test))))
     return phases
+
+
+def _print_racing(parts: Parts, console: Console) -> None:
+    rules = rules_of(parts.config.evaluation)
+    if rules is None:
+        return
+    n = len(parts.task.dev)
+    known = ", ".join(map(str, looks(rules.block, n)))
+    what = "racing" if rules.mode == "race" else "successive halving"
+    console.print(
+        Text(f"With {what}, candidates may be dropped after {known} of {n} items: it will be fewer than estimated")
+    )
 
 
 def _print_visible_gain(parts: Parts, console: Console) -> None:

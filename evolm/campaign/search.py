@@ -12,9 +12,11 @@ from evolm.archives import BestFound, Front
 from evolm.campaign.budget import Ledger, allowed, spent
 from evolm.config import BudgetSection
 from evolm.errors import ScorerError
-from evolm.evaluation.evaluator import Evaluator
+from evolm.evaluation.evaluator import Charge, Evaluator
+from evolm.evaluation.racing import Race, Rules
 from evolm.genomes import diversity
 from evolm.population import Individual
+from evolm.randomness import derive_seed
 from evolm.storage import GeneStore, Journal
 from evolm.strategies import Strategy
 from evolm.tasks import Item
@@ -33,6 +35,7 @@ class Search:
         journal: where individuals and generations are written, in the order of asking.
         rule: how the best is picked from a front; None where there is one objective.
         genes: where vectors of genes are kept, which the journal has no room for.
+        rules: how individuals race; None where all of them are scored on all items.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Search:
         journal: Journal,
         rule: Literal["first", "knee"] | None = None,
         genes: GeneStore | None = None,
+        rules: Rules | None = None,
     ) -> None:
         self.name = name
         self.strategy = strategy
@@ -51,6 +55,7 @@ class Search:
         self.items = items
         self.journal = journal
         self.genes = genes
+        self.race = Race(evaluator, items, rules) if rules else None
         self.ledger = Ledger()
         self.archive: BestFound | Front = BestFound(FINALISTS) if rule is None else Front(FINALISTS, rule)
         self.founder: Individual | None = None
@@ -75,7 +80,8 @@ class Search:
         if not asked:
             self.exhausted = True
             return False
-        self.ledger.charge(self.evaluator.evaluate(asked, self.items))
+        self.ledger.charge(self._evaluate(asked))
+        self.ledger.dropped += sum(individual.status == "dropped" for individual in asked)
         self._refuse_constant_objective(asked)
         self.strategy.tell(asked)
         improved = self.archive.update(asked)
@@ -83,6 +89,18 @@ class Search:
         self.ledger.idle_generations = 0 if improved else self.ledger.idle_generations + 1
         self._record(asked)
         return improved
+
+    def _evaluate(self, asked: Sequence[Individual]) -> list[Charge]:
+        if self.race is None:
+            return self.evaluator.evaluate(asked, self.items)
+        # Another order in every generation: what stands was selected over earlier ones.
+        seed = derive_seed("race", self.strategy.search.seed, self.ledger.evaluations)
+        return self.race.evaluate(asked, self.strategy.rival, self.archive.best, seed)
+
+    @property
+    def items_saved(self) -> int:
+        """Items that racing left out of what its individuals would have been scored on."""
+        return self.ledger.evaluations * len(self.items) - self.ledger.items
 
     def _refuse_constant_objective(self, asked: Sequence[Individual]) -> None:
         """Refuse to search a front in which an objective tells nobody of the first generation apart."""
@@ -98,7 +116,7 @@ class Search:
 
     def _keep_founder(self, asked: Sequence[Individual]) -> None:
         """Remember the best of the founders: what the search started from."""
-        founders = [i for i in asked if not i.parents and i.operators != ("random",) and i.fitness.valid]
+        founders = [individual for individual in asked if individual.given and individual.fitness.valid]
         known = [self.founder] if self.founder else []
         self.founder = max(known + founders, key=lambda i: (i.fitness.values, -i.id), default=None)
 
@@ -116,6 +134,7 @@ class Search:
             "evaluations": self.ledger.evaluations,
             "items": self.ledger.items,
             "tokens": self.ledger.tokens,
+            "dropped": self.ledger.dropped,
             "best": best.score if best else None,
             "best_id": best.id if best else None,
             "mean": float(np.mean(scores)) if scores else None,

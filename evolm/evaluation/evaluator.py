@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import add
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +16,7 @@ from evolm.genomes import Expression
 from evolm.models import Answer, Request, Tokenized, charge
 from evolm.models.deltas import Delta
 from evolm.population import Individual
-from evolm.scorers import Dialogue, Evaluation, Scorer
+from evolm.scorers import Dialogue, Evaluation, Parts, Scorer, parts_of
 from evolm.tasks import Item, Task
 
 JUDGE = ""  # name of the task's own scorer among the campaign's
@@ -39,6 +41,7 @@ class Assessment:
         measures: every scorer's objective by its name, ``gold`` where gold is for the audit only, and more.
         failures: item index -> reason.
         judged: the task's own evaluation; None without gold labels.
+        parts: of the first of ``fitness``; None where nobody asked for them.
     """
 
     fitness: tuple[float, ...]
@@ -47,6 +50,20 @@ class Assessment:
     measures: Mapping[str, float]
     failures: Mapping[int, str]
     judged: Evaluation | None = None
+    parts: Parts | None = None
+
+
+@dataclass
+class Memory:
+    """What was answered about one genome, so that whoever goes on with more items asks and pays for nothing twice.
+
+    Attributes:
+        known: answers so far.
+        tokens: what they cost.
+    """
+
+    known: dict[Request, Answer] = field(default_factory=dict)
+    tokens: int = 0
 
 
 @dataclass
@@ -55,19 +72,20 @@ class _Hearing:
 
     dialogues: dict[str, Dialogue]
     delta: Delta | None = None
+    memory: Memory = field(default_factory=Memory)
+    begun: bool = False
     asked: dict[str, Sequence[Request]] = field(default_factory=dict)  # of dialogues that wait for answers
     open: dict[Request, Tokenized] = field(default_factory=dict)
-    known: dict[Request, Answer] = field(default_factory=dict)
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
-    tokens: int = 0
     reason: str = ""
 
     def ask(self, tokenize: Callable[[Sequence[Request]], list[Tokenized]]) -> list[Tokenized]:
         """Return the requests that are new in this round, as tokens."""
         try:
-            if not self.known and not self.asked:
+            if not self.begun:
                 self.asked = {name: next(dialogue) for name, dialogue in self.dialogues.items()}
-            new = [r for requests in self.asked.values() for r in requests if r not in self.known]
+                self.begun = True
+            new = [r for requests in self.asked.values() for r in requests if r not in self.memory.known]
             texts = list(dict.fromkeys(new))
             carried = [replace(text, delta=self.delta) for text in texts] if self.delta else texts
             self.open = dict(zip(texts, tokenize(carried), strict=True))
@@ -77,12 +95,12 @@ class _Hearing:
 
     def hear(self, answers: Sequence[Answer]) -> None:
         """Take the answers to what was asked, and go on with every dialogue."""
-        self.tokens += sum(charge(r, a) for r, a in zip(self.open.values(), answers, strict=True))
-        self.known.update(zip(self.open, answers, strict=True))
+        self.memory.tokens += sum(charge(r, a) for r, a in zip(self.open.values(), answers, strict=True))
+        self.memory.known.update(zip(self.open, answers, strict=True))
         asked, self.asked = self.asked, {}
         for name, requests in asked.items():
             try:
-                self.asked[name] = self.dialogues[name].send([self.known[request] for request in requests])
+                self.asked[name] = self.dialogues[name].send([self.memory.known[request] for request in requests])
             except StopIteration as end:
                 self.evaluations[name] = end.value
 
@@ -118,11 +136,24 @@ class Evaluator:
         self.combine = combine
         self.express = express
 
-    def assess(self, genomes: Sequence[Any], items: Sequence[Item]) -> list[tuple[Assessment | str, Charge]]:
+    def assess(
+        self,
+        genomes: Sequence[Any],
+        items: Sequence[Item],
+        memories: Sequence[Memory] | None = None,
+        everything: Sequence[Item] = (),
+    ) -> list[tuple[Assessment | str, Charge]]:
         """Evaluate genomes on the same items.
 
+        Args:
+            genomes: what is evaluated.
+            items: on what.
+            memories: a genome's own answers to earlier items, in the order of ``genomes``; they are added to.
+            everything: all items, where the parts of an objective over them are wanted; every scorer must have some.
+
         Returns:
-            Per genome, in order: its assessment, or the reason why it cannot have one; and what it costs.
+            Per genome, in order: its assessment, or the reason why it cannot have one; and what it costs, earlier
+            items that it remembers included.
 
         Raises:
             Interrupted: if a stop was requested.
@@ -130,26 +161,42 @@ class Evaluator:
         scorers = {name: scorer for name, (scorer, _) in self.scorers.items()}
         if self.task.knows_gold:
             scorers[JUDGE] = self.judge
-        hearings = self._hear(scorers, genomes, items)
-        return [
-            (hearing.reason or self._combined(genome, hearing.evaluations), Charge(len(items), hearing.tokens))
-            for genome, hearing in zip(genomes, hearings, strict=True)
-        ]
+        hearings = self._hear(scorers, genomes, items, memories)
+        results: list[tuple[Assessment | str, Charge]] = []
+        for genome, hearing in zip(genomes, hearings, strict=True):
+            said: Assessment | str = hearing.reason or self._combined(genome, hearing.evaluations)
+            if everything and isinstance(said, Assessment):
+                said = replace(said, parts=self._parts(hearing.evaluations, items, everything))
+            results.append((said, Charge(len(items), hearing.memory.tokens)))
+        return results
 
     def judged(self, genomes: Sequence[Any], items: Sequence[Item]) -> list[Evaluation | str]:
         """Return what the task's own scorer alone says about genomes, or the reason why it cannot."""
         hearings = self._hear({JUDGE: self.judge}, genomes, items)
         return [hearing.reason or hearing.evaluations[JUDGE] for hearing in hearings]
 
-    def evaluate(self, individuals: Sequence[Individual], items: Sequence[Item]) -> list[Charge]:
+    def evaluate(
+        self,
+        individuals: Sequence[Individual],
+        items: Sequence[Item],
+        memories: Sequence[Memory] | None = None,
+        everything: Sequence[Item] = (),
+        proven: bool = False,
+    ) -> list[Charge]:
         """Give every individual its fitness or its failure; return what each costs.
+
+        Args:
+            individuals: who is evaluated.
+            items, memories, everything: see :meth:`assess`.
+            proven: whether others have been scored, so that it is not the scorer that is wrong.
 
         Raises:
             ScorerError: if all items of all individuals failed: then the scorer is wrong, not the prompts.
         """
-        results = self.assess([individual.genome for individual in individuals], items)
-        everything_failed = bool(individuals)
+        results = self.assess([individual.genome for individual in individuals], items, memories, everything)
+        everything_failed = bool(individuals) and not proven
         for individual, (assessment, _) in zip(individuals, results, strict=True):
+            individual.items = len(items)
             if isinstance(assessment, str):
                 individual.fail(assessment)
                 everything_failed = False
@@ -159,19 +206,26 @@ class Evaluator:
                 count = len(assessment.failures)
                 individual.fail(f"{count} of {len(items)} items failed; item {items[index].digest}: {reason}")
             else:
-                individual.accept(assessment.fitness, assessment.score, assessment.cases, assessment.measures)
+                parts = assessment.parts.values if assessment.parts else None
+                individual.accept(assessment.fitness, assessment.score, assessment.cases, assessment.measures, parts)
             everything_failed &= len(assessment.failures) == len(items)
         if everything_failed:
             raise ScorerError(f"every item of every individual failed; the first: {individuals[0].reason}")
         return [charge for _, charge in results]
 
-    def _hear(self, scorers: Mapping[str, Scorer], genomes: Sequence[Any], items: Sequence[Item]) -> list[_Hearing]:
+    def _hear(
+        self,
+        scorers: Mapping[str, Scorer],
+        genomes: Sequence[Any],
+        items: Sequence[Item],
+        memories: Sequence[Memory] | None = None,
+    ) -> list[_Hearing]:
         """Drive all dialogues to their ends, a round of all of them in one call of the engine."""
         hearings = []
-        for genome in genomes:
+        for genome, memory in zip(genomes, memories or [Memory() for _ in genomes], strict=True):
             shown = self.express(genome)
             dialogues = {name: scorer.evaluate(shown.prompt, items) for name, scorer in scorers.items()}
-            hearings.append(_Hearing(dialogues, shown.delta))
+            hearings.append(_Hearing(dialogues, shown.delta, memory))
         waiting = hearings
         while waiting:
             asked = [hearing.ask(self.engine.tokenize) for hearing in waiting]
@@ -180,6 +234,17 @@ class Evaluator:
                 hearing.hear([next(answers) for _ in own])
             waiting = [hearing for hearing in waiting if hearing.asked]
         return hearings
+
+    def _parts(
+        self, evaluations: Mapping[str, Evaluation], items: Sequence[Item], everything: Sequence[Item]
+    ) -> Parts:
+        """Return the parts of the weighted sum of objectives."""
+        found = []
+        for name, (scorer, weight) in self.scorers.items():
+            of_scorer = parts_of(scorer)
+            assert of_scorer is not None  # whoever wants parts has asked for them before
+            found.append(of_scorer(evaluations[name], items, everything).weighted(weight))
+        return reduce(add, found)
 
     def _combined(self, genome: Any, evaluations: Mapping[str, Evaluation]) -> Assessment:
         judged = evaluations.get(JUDGE)

@@ -131,8 +131,8 @@ class Rates:
         tried: children asked of it.
         fallback: of these, how often another operator had to stand in.
         accepted: new children inside the space.
-        evaluated: accepted children whose fitness is known.
-        better: of these, those that beat the best of their parents.
+        evaluated: accepted children that were scored, those included that failed or were dropped.
+        better: of these, those that beat the best of their parents; who failed or was dropped did not.
     """
 
     tried: int = 0

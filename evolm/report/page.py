@@ -28,6 +28,7 @@ from evolm.report.tables import (
     operator_rows,
     percent,
     progress_rows,
+    racing,
     savings,
     score_rows,
 )
@@ -79,6 +80,7 @@ def render_page(record: RunRecord) -> str:
         operators=operator_rows(record),
         budget=budget_rows(record),
         savings=savings(record),
+        racing=racing(record),
         failures=failures(record),
         profile=_flatten(record.run.get("profile") or {}),
         updated=next((e["time"] for e in reversed(record.timing) if e.get("time")), ""),

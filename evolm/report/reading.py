@@ -34,6 +34,7 @@ INDIVIDUAL_COLUMNS = [
     "operators",
     "digest",
     "reason",
+    "items",
     "genome",
     "measures",
 ]
@@ -42,6 +43,7 @@ GENERATION_COLUMNS = [
     "evaluations",
     "items",
     "tokens",
+    "dropped",
     "best",
     "best_id",
     "mean",
@@ -52,7 +54,7 @@ GENERATION_COLUMNS = [
 
 @dataclass(frozen=True)
 class Ancestor:
-    """One individual in a lineage; ``score`` is the task's metric on dev, or None where it failed."""
+    """One individual in a lineage; ``score`` is the task's metric on dev, or None where it has none."""
 
     id: int
     generation: int
@@ -184,8 +186,8 @@ class RunRecord:
     def individuals(self, search: str = "main") -> pd.DataFrame:
         """One row an individual, in the order asked.
 
-        ``score`` is NaN where it failed; ``evaluation`` is its place on the axis of evaluations spent
-        (evenly spread between the totals that the generations around it recorded).
+        ``score`` is NaN where it failed or was dropped; ``evaluation`` is its place on the axis of evaluations
+        spent (evenly spread between the totals that the generations around it recorded).
         """
         frame = pd.DataFrame(self.entries_of("individual", search), columns=INDIVIDUAL_COLUMNS)
         frame["score"] = pd.to_numeric(frame["score"], errors="coerce").astype(float)

@@ -15,7 +15,7 @@ from typing import Any
 from scipy.stats import binomtest
 
 from evolm.report.reading import RunRecord
-from evolm.wording import signed
+from evolm.wording import counted, signed
 
 BASELINES = {
     "founder": "best founder",
@@ -147,6 +147,18 @@ def failures(record: RunRecord) -> list[tuple[str, int, list[int]]]:
     reasons = Counter(str(e.get("reason") or "no reason recorded") for e in failed)
     ids = {r: [e["id"] for e in failed if str(e.get("reason") or "no reason recorded") == r] for r in reasons}
     return [(reason, count, ids[reason]) for reason, count in reasons.most_common()]
+
+
+def racing(record: RunRecord) -> str:
+    """What racing saved the main search so far, in a sentence; ``""`` where nobody raced."""
+    rules, last = record.run.get("racing"), record.last("generation")
+    each = (record.task.get("splits") or {}).get("dev")
+    if not rules or not last or not each:
+        return ""
+    name = "Racing" if rules.get("mode") == "race" else "Successive halving"
+    dropped = f"{name} dropped {last['dropped']} of {counted(last['evaluations'], 'individual')} early"
+    whole = last["evaluations"] * each
+    return f"{dropped}: {last['items']:,} of {whole:,} items were scored, {percent(1 - last['items'] / whole)} saved."
 
 
 def headline(record: RunRecord) -> str:

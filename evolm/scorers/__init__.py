@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from evolm.scorers.base import Dialogue, Evaluation, Scorer, Scoring, Weighted
+from evolm.scorers.base import Dialogue, Evaluation, Parts, Scorer, Scoring, Weighted, parts_of
 from evolm.scorers.consistency import SelfConsistency
-from evolm.scorers.function import FunctionScorer
+from evolm.scorers.function import FunctionParams, FunctionScorer
 from evolm.scorers.generation import Chrf, ExactMatch, written
 from evolm.scorers.information import MutualInformation
 from evolm.scorers.judge import PTrue
@@ -39,12 +39,15 @@ __all__ = [
     "SCORERS",
     "Dialogue",
     "Evaluation",
+    "FunctionParams",
     "FunctionScorer",
     "LabelLikelihood",
     "LabelProbabilities",
+    "Parts",
     "Scorer",
     "Scoring",
     "Weighted",
     "calibrated",
+    "parts_of",
     "written",
 ]

@@ -10,6 +10,9 @@ scorers and genomes side by side, a round of all of them in one batch. The contr
 - an item that cannot be scored gets NaN and a reason in ``failures``; the individual is then invalid, the
   campaign goes on. What makes every item fail (a missing model, a missing file) raises;
 - neither genome nor items are changed.
+
+Where an objective is the mean of one bounded number per item, a scorer says so by its ``parts``: racing judges
+genomes on some of the items by them.
 """
 
 from __future__ import annotations
@@ -65,6 +68,37 @@ Dialogue: TypeAlias = Generator[Sequence[Request], list[Any], Evaluation]
 
 
 @dataclass(frozen=True)
+class Parts:
+    """An objective over all items as the mean of one number per item, as far as items were evaluated.
+
+    Attributes:
+        values: ``(n,)`` numbers of the items that were, in their order.
+        lowest, highest: between them lies every item's number for this genome, evaluated or not.
+    """
+
+    values: np.ndarray
+    lowest: float
+    highest: float
+
+    def weighted(self, weight: float) -> Parts:
+        """Return the parts of the objective times ``weight``."""
+        ends = weight * self.lowest, weight * self.highest
+        return Parts(weight * self.values, min(ends), max(ends))
+
+    def __add__(self, other: Parts) -> Parts:
+        return Parts(self.values + other.values, self.lowest + other.lowest, self.highest + other.highest)
+
+
+# (what a scorer says about some items, these items, all items) -> parts of the objective over all items
+PartsOf: TypeAlias = Callable[[Evaluation, Sequence[Item], Sequence[Item]], Parts]
+
+
+def scores_within(lowest: float, highest: float) -> PartsOf:
+    """Return the parts of a scorer whose objective is the mean of its per-item scores, which lie in a range."""
+    return lambda evaluation, items, everything: Parts(evaluation.scores, lowest, highest)
+
+
+@dataclass(frozen=True)
 class Scoring:
     """What scorers are made from.
 
@@ -96,6 +130,8 @@ class Scorer(Protocol):
         Params: the scorer's table in ``[scorers]``.
         kinds: tasks it can score.
         needs_gold: whether it reads gold labels; those that don't are audited against them where there are any.
+        parts: how its evaluations fall into numbers of single items; None where they don't. A scorer from outside
+            that lacks the attribute says None (see :func:`parts_of`).
     """
 
     @property
@@ -112,6 +148,11 @@ class Scorer(Protocol):
 
     def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """Ask, and turn answers into an evaluation."""
+
+
+def parts_of(scorer: Scorer) -> PartsOf | None:
+    """Return a scorer's ``parts``."""
+    return getattr(scorer, "parts", None)
 
 
 def mean_or_nan(scores: np.ndarray, failures: Mapping[int, str]) -> float:

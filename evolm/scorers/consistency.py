@@ -24,6 +24,7 @@ from evolm.scorers.base import (
     Scoring,
     Weighted,
     mean_or_nan,
+    scores_within,
 )
 from evolm.scorers.likelihood import about_labels
 from evolm.tasks import METRICS, Item
@@ -45,6 +46,7 @@ class SelfConsistency:
     Params = ConsistencyParams
     kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION, CHOICE, GENERATION)
     needs_gold = False
+    parts = staticmethod(scores_within(0.0, 1.0))
 
     def __init__(self, scoring: Scoring, params: ConsistencyParams) -> None:
         self.scoring, self.params = scoring, params

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
+from pydantic import Field, FiniteFloat, field_validator
 
 from evolm.scorers.base import (
     CHOICE,
@@ -14,9 +15,11 @@ from evolm.scorers.base import (
     GENERATION,
     Dialogue,
     Evaluation,
+    PartsOf,
     Scoring,
     Weighted,
     mean_or_nan,
+    scores_within,
 )
 from evolm.scorers.generation import written
 from evolm.scorers.likelihood import about_labels
@@ -24,6 +27,19 @@ from evolm.tasks import Item
 
 # (item, predicted label or written text, {label: probability}) -> score, higher is better
 ScoreFunction = Callable[[Item, str, dict[str, float]], float]
+
+
+class FunctionParams(Weighted):
+    range: tuple[FiniteFloat, FiniteFloat] | None = Field(
+        None, description="lowest and highest score of an item; another one is a failure. Racing needs to know them"
+    )
+
+    @field_validator("range")
+    @classmethod
+    def _lowest_first(cls, ends: tuple[float, float] | None) -> tuple[float, float] | None:
+        if ends is not None and ends[0] >= ends[1]:
+            raise ValueError(f"expected [lowest, highest], found {list(ends)}")
+        return ends
 
 
 class FunctionScorer:
@@ -35,19 +51,27 @@ class FunctionScorer:
     Args:
         function: see :data:`ScoreFunction`.
         scoring: what the model is asked with.
+        params: the function's table in ``[scorers]``.
     """
 
     kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION, CHOICE, GENERATION)
     needs_gold = False
-    Params = Weighted
+    Params = FunctionParams
 
-    def __init__(self, function: ScoreFunction, scoring: Scoring) -> None:
+    def __init__(self, function: ScoreFunction, scoring: Scoring, params: FunctionParams = FunctionParams()) -> None:
         self.function = function
         self.scoring = scoring
+        self.range = params.range
 
     def describe(self) -> dict[str, Any]:
-        """Return the function's name."""
-        return {"function": getattr(self.function, "__qualname__", repr(self.function))}
+        """Return the function's name, and its range where one was named."""
+        known = {"range": list(self.range)} if self.range else {}
+        return {"function": getattr(self.function, "__qualname__", repr(self.function)), **known}
+
+    @property
+    def parts(self) -> PartsOf | None:
+        """The scores, where their range was named."""
+        return scores_within(*self.range) if self.range else None
 
     def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """Apply the function to every item."""
@@ -78,4 +102,7 @@ class FunctionScorer:
             score = float(self.function(item, predicted, probabilities))
         except Exception as error:  # a user's function may raise anything; the campaign survives it
             return float("nan"), f"{type(error).__name__}: {error}"
-        return score, "" if np.isfinite(score) else f"the function returned {score}"
+        lowest, highest = self.range or (-np.inf, np.inf)
+        if not (np.isfinite(score) and lowest <= score <= highest):
+            return float("nan"), f"the function returned {score}"
+        return score, ""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from evolm.models import Generate, Generated, Request
-from evolm.scorers.base import GENERATION, Dialogue, Evaluation, Scoring, Weighted, mean_or_nan
+from evolm.scorers.base import GENERATION, Dialogue, Evaluation, Scoring, Weighted, mean_or_nan, scores_within
 from evolm.tasks import METRICS, Item
 
 
@@ -34,6 +34,7 @@ class TextMatch:
     Params = Weighted
     kinds: ClassVar[tuple[str, ...]] = (GENERATION,)
     needs_gold = True
+    parts = staticmethod(scores_within(0.0, 1.0))
     metric: ClassVar[str]
 
     def __init__(self, scoring: Scoring, params: Weighted) -> None:

@@ -39,6 +39,7 @@ class MutualInformation:
     Params = Weighted
     kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION,)
     needs_gold = False
+    parts = None  # an item's divergence is from the mean of all
 
     def __init__(self, scoring: Scoring, params: Weighted) -> None:
         assert scoring.labels is not None

@@ -8,8 +8,20 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from evolm.scorers.base import CHOICE, CLASSIFICATION, FLOOR, Dialogue, Evaluation, Scoring, Weighted, mean_or_nan
-from evolm.tasks import Item, Task
+from evolm.scorers.base import (
+    CHOICE,
+    CLASSIFICATION,
+    FLOOR,
+    Dialogue,
+    Evaluation,
+    Parts,
+    PartsOf,
+    Scoring,
+    Weighted,
+    mean_or_nan,
+    scores_within,
+)
+from evolm.tasks import METRICS, Item, Task
 
 
 def predicted(logprobs: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
@@ -63,6 +75,18 @@ class LabelLikelihood:
         """Return how labels are compared."""
         return self.labels.describe()
 
+    @property
+    def parts(self) -> PartsOf | None:
+        """What right answers count, where the task's metric is a mean over items."""
+        return self._right_answers if METRICS[self.task.metric].weights else None
+
+    def _right_answers(self, evaluation: Evaluation, items: Sequence[Item], everything: Sequence[Item]) -> Parts:
+        weights_of = METRICS[self.task.metric].weights
+        assert weights_of is not None
+        weights = weights_of(np.bincount(self.task.gold_indices(everything), minlength=self.task.n_options))
+        gold = self.task.gold_indices(items)
+        return Parts(np.where(evaluation.outcomes == gold, weights[gold], 0.0), 0.0, float(weights.max()))
+
     def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """See the class."""
         logprobs = yield from self.labels.ask(genome, items)
@@ -89,6 +113,7 @@ class Margin:
 
     Params = Weighted
     kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION, CHOICE)
+    parts = staticmethod(scores_within(-1.0, 1.0))
 
     def __init__(self, scoring: Scoring, params: Weighted) -> None:
         assert scoring.labels is not None

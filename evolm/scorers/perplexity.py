@@ -20,6 +20,7 @@ from evolm.scorers.base import (
     GENERATION,
     Dialogue,
     Evaluation,
+    Parts,
     Scoring,
     Weighted,
 )
@@ -53,6 +54,11 @@ class Perplexity:
     def __init__(self, scoring: Scoring, params: PerplexityParams) -> None:
         self.scoring, self.params = scoring, params
         self.needs_gold = params.of == "answer"
+
+    @staticmethod
+    def parts(evaluation: Evaluation, items: Sequence[Item], everything: Sequence[Item]) -> Parts:
+        """Return the mean's terms: log-probabilities, none below the floor."""
+        return Parts(np.maximum(evaluation.scores, FLOOR), FLOOR, 0.0)
 
     def describe(self) -> dict[str, Any]:
         """Return whose perplexity it is."""

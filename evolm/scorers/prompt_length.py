@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from evolm.scorers.base import CHOICE, CLASSIFICATION, GENERATION, Dialogue, Evaluation, Scoring, Weighted
+from evolm.scorers.base import CHOICE, CLASSIFICATION, GENERATION, Dialogue, Evaluation, Parts, Scoring, Weighted
 from evolm.tasks import Item
 
 
@@ -20,6 +20,11 @@ class PromptLength:
 
     def __init__(self, scoring: Scoring, params: Weighted) -> None:
         self.tokens = scoring.prompt_tokens
+
+    @staticmethod
+    def parts(evaluation: Evaluation, items: Sequence[Item], everything: Sequence[Item]) -> Parts:
+        """Return the same number for every item, which is known before any is seen."""
+        return Parts(evaluation.scores, evaluation.objective, evaluation.objective)
 
     def describe(self) -> dict[str, Any]:
         """Return nothing: there is nothing to set."""

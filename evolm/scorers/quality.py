@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from evolm.models import LogLikelihood
-from evolm.scorers.base import FLOOR, GENERATION, Dialogue, Evaluation, Scoring, Weighted
+from evolm.scorers.base import FLOOR, GENERATION, Dialogue, Evaluation, Scoring, Weighted, scores_within
 from evolm.scorers.generation import written
 from evolm.scorers.perplexity import alone, per_token
 from evolm.tasks import Item
@@ -44,6 +44,8 @@ class _WrittenText:
 class Fluency(_WrittenText):
     """Mean log-probability (nats) a token of the written text, without prompt or item before it."""
 
+    parts = staticmethod(scores_within(FLOOR, 0.0))
+
     def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """See the class."""
         texts = yield from written(self.scoring, genome, items)
@@ -57,6 +59,8 @@ class Relevance(_WrittenText):
     log p(text | item) - log p(text), both without the genome's prompt (the scoring of Li 2016,
     https://arxiv.org/abs/1510.03055, with lambda = 1).
     """
+
+    parts = None  # there is no upper bound
 
     def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """See the class."""
@@ -75,6 +79,7 @@ class Diversity(_WrittenText):
     A text's own score is the share of its pairs that no other text has.
     """
 
+    parts = None  # which pairs are distinct depends on all texts
     empty = 0.0
 
     def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:

@@ -29,14 +29,17 @@ class GeneStore:
         self.folder = folder
 
     def write(self, search: str, generation: int, individuals: Sequence[Any]) -> None:
-        """Keep the vectors of individuals that have one; prompts have none.
+        """Keep the vectors of individuals that have one, beside those of its generation that are kept already.
+
+        A budget may end in the middle of a generation, and more of it be asked for later. Prompts have no vectors.
 
         Raises:
-            RunError: if the disk refuses.
+            RunError: if the disk refuses, or what is kept cannot be read.
         """
         vectors = {str(each.id): genes for each in individuals if (genes := genes_of(each.genome)) is not None}
         if vectors:
-            write_atomically(self._path(search, generation), save(vectors))
+            kept = {str(id): genes for id, genes in self.read(search, generation).items()}
+            write_atomically(self._path(search, generation), save({**kept, **vectors}))
 
     def read(self, search: str, generation: int) -> dict[int, np.ndarray]:
         """Return id -> genes of a generation; empty where none were kept.

@@ -51,7 +51,7 @@ class Strategy(ABC):
     """
 
     Params: ClassVar[type[BaseModel]]
-    accepts_partial: ClassVar[bool] = False
+    accepts_partial: ClassVar[bool] = False  # whether individuals may be dropped before all items are scored
     many_objectives: ClassVar[bool] = False
     learns: ClassVar[bool] = False  # by gradient, from the gold labels of train items
     spaces: ClassVar[tuple[str, ...]] = ("prompt", "delta", "hybrid")  # kinds of genomes it can search
@@ -88,6 +88,23 @@ class Strategy(ABC):
     def load_extra_state(self, state: dict[str, Any]) -> None:
         """Read back :meth:`extra_state`."""
 
+    def rival(self, individual: Individual, best: Individual | None) -> Individual | None:
+        """Return whom an individual that was asked for must not be worse than, to make any difference here.
+
+        Args:
+            individual: one that is pending.
+            best: the best of all that were evaluated, founders of this generation included.
+
+        Returns:
+            An evaluated individual; None where everybody makes a difference.
+        """
+        return None
+
+    @classmethod
+    def refuses_partial(cls, params: Any) -> str:
+        """Return why individuals must not be dropped under these parameters; ``""`` where they may."""
+        return "" if cls.accepts_partial else "it learns from everybody's fitness"
+
     def learning_settings(self) -> LearningSettings:
         """Return how genomes learn by gradient, where they do."""
         return LearningSettings()
@@ -110,7 +127,7 @@ class Strategy(ABC):
         return asked
 
     def tell(self, individuals: Sequence[Individual]) -> None:
-        """Take individuals that were asked for, in any order, evaluated or failed.
+        """Take individuals that were asked for, in any order, evaluated, failed or dropped.
 
         Raises:
             ValueError: if one was not asked for, was told before, or has not been evaluated.

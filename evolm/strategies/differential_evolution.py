@@ -35,6 +35,7 @@ class DifferentialEvolution(VectorStrategy):
     Params = DifferentialEvolutionParams
     params: DifferentialEvolutionParams
     made_by = "differential_evolution"
+    accepts_partial = True
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -62,6 +63,10 @@ class DifferentialEvolution(VectorStrategy):
                 self.targets[trial.id] = place
                 trials.append(trial)
         return trials
+
+    def rival(self, individual: Individual, best: Individual | None) -> Individual | None:
+        """The trial's own target."""
+        return self.population[self.targets[individual.id]]
 
     def _trial(self, place: int) -> list[Individual]:
         """Return one new trial; a random genome while there are too few members, or where all of them are alike."""

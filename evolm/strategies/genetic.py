@@ -37,6 +37,7 @@ class Genetic(Strategy):
 
     Params = GeneticParams
     params: GeneticParams
+    accepts_partial = True
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -54,6 +55,15 @@ class Genetic(Strategy):
             return self.founders(count)
         self.variation.population = tools.selBest(self.population, len(self.population))
         return self._children(self._families(count))
+
+    def rival(self, individual: Individual, best: Individual | None) -> Individual | None:
+        """The last of a full population: who is worse than that does not survive."""
+        return self.population[-1] if len(self.population) >= self.params.population_size else None
+
+    @classmethod
+    def refuses_partial(cls, params: GeneticParams) -> str:
+        """Children of a generational step survive because they are young."""
+        return "" if params.survival == "plus" else "survival = 'generational' keeps children whatever they are worth"
 
     def _children(self, families: list[Family]) -> list[Individual]:
         return self.offspring(families, self.params.crossover_prob, self.params.mutation_prob)

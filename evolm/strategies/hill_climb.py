@@ -25,6 +25,7 @@ class HillClimb(Strategy):
 
     Params = HillClimbParams
     params: HillClimbParams
+    accepts_partial = True
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -44,6 +45,10 @@ class HillClimb(Strategy):
         self.variation.population = [self.current, *self.starts]
         families = [(self.current,)] * self.params.neighbours
         return self.offspring(families, crossover_prob=0.0, mutation_prob=1.0)
+
+    def rival(self, individual: Individual, best: Individual | None) -> Individual | None:
+        """Where it stands: who is worse is not moved to."""
+        return self.current
 
     def _move(self, told: list[Individual]) -> None:
         ranked = sorted(told, key=lambda individual: individual.fitness.values, reverse=True)

@@ -57,6 +57,13 @@ class Islands(Genetic):
             everyone += children
         return everyone
 
+    def rival(self, individual: Individual, best: Individual | None) -> Individual | None:
+        """The worst on the individual's own island, where that is full."""
+        island = self.islands[self.homes[individual.id]]
+        if len(island) < self.params.population_size:
+            return None
+        return min(island, key=lambda one: (one.fitness.values, -one.id))
+
     def _migrate(self) -> None:
         count = min(self.params.migrants, *map(len, self.islands))
         with self.randomness.lend():

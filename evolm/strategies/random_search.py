@@ -25,6 +25,7 @@ class RandomSearch(Strategy):
 
     Params = RandomSearchParams
     params: RandomSearchParams
+    accepts_partial = True
 
     def first(self) -> list[Individual]:
         """Founders, then random genomes."""
@@ -33,6 +34,10 @@ class RandomSearch(Strategy):
     def next(self, told: list[Individual]) -> list[Individual]:
         """Random genomes that were not drawn before."""
         return self.randoms(self.params.population_size)
+
+    def rival(self, individual: Individual, best: Individual | None) -> Individual | None:
+        """The best so far: nobody else is remembered."""
+        return best
 
     def extra_state(self) -> dict[str, Any]:
         """Nothing."""

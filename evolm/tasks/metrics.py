@@ -33,6 +33,8 @@ class Metric:
             a number in [0, 1].
         compare: from a written text and its target to that item's outcome, where outcomes come from texts.
         worst: outcome of an item that could not be answered.
+        weights: where the metric is a mean over items of a right answer's weight: from ``(n_labels,)`` counts of gold
+            over all items to ``(n_labels,)`` weights by gold label. None of other metrics.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Metric:
     function: Callable[[Outcomes, Indices, int], float]
     compare: Callable[[str, str], float] | None = None
     worst: float = -1
+    weights: Callable[[Indices], NDArray[np.float64]] | None = None
 
 
 class ClassScores(TypedDict):
@@ -94,6 +97,17 @@ def accuracy(predicted: Indices, gold: Indices, n_labels: int) -> float:
     """Return the fraction of the ``(n,)`` rows whose prediction is the gold label."""
     matrix = confusion_matrix(predicted, gold, n_labels)
     return float(np.trace(matrix) / matrix.sum())
+
+
+def equal_weights(counts: Indices) -> NDArray[np.float64]:
+    """Return what a right answer counts in the mean that is :func:`accuracy`: 1, whatever the label."""
+    return np.ones(len(counts))
+
+
+def balanced_weights(counts: Indices) -> NDArray[np.float64]:
+    """Return what a right answer counts in the mean that is :func:`balanced_accuracy`: n / (labels n_label)."""
+    known = counts > 0
+    return np.where(known, np.sum(counts) / (np.count_nonzero(known) * np.maximum(counts, 1)), 0.0)
 
 
 def balanced_accuracy(predicted: Indices, gold: Indices, n_labels: int) -> float:
@@ -160,8 +174,14 @@ def _check_numbers(outcomes: Outcomes) -> None:
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("balanced_accuracy", ("classification",), "Mean recall of the labels.", balanced_accuracy),
-        Metric("accuracy", ("classification", "choice"), "Share of right answers.", accuracy),
+        Metric(
+            "balanced_accuracy",
+            ("classification",),
+            "Mean recall of the labels.",
+            balanced_accuracy,
+            weights=balanced_weights,
+        ),
+        Metric("accuracy", ("classification", "choice"), "Share of right answers.", accuracy, weights=equal_weights),
         Metric("macro_f1", ("classification",), "Mean F1 of the labels.", macro_f1),
         Metric(
             "chrf", ("generation",), "Mean chrF of the texts, by sacrebleu, from 0 to 1.", mean_outcome, chrf, 0.0

@@ -112,7 +112,13 @@ def test_a_search_ends_for_a_reason(
 def test_a_ledger_adds_up_charges() -> None:
     ledger = Ledger()
     ledger.charge([Charge(10, 300), Charge(10, 0)])
-    assert ledger.to_record() == {"evaluations": 2, "items": 20, "tokens": 300, "idle_generations": 0}
+    assert ledger.to_record() == {
+        "evaluations": 2,
+        "items": 20,
+        "tokens": 300,
+        "dropped": 0,
+        "idle_generations": 0,
+    }
 
 
 # -- baselines -----------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from evolm.models import LanguageModel
 from evolm.operators import Voice, operators_for
 from evolm.population import Individual
 from evolm.storage import AnswerStore, read_checkpoint, write_checkpoint
-from evolm.strategies import STRATEGIES, SearchSpace, Strategy
+from evolm.strategies import STRATEGIES, HillClimb, SearchSpace, Strategy
 from evolm.strategies.vectors import VectorStrategy
 from evolm.tasks import Task
 
@@ -202,6 +202,51 @@ def test_nan_never_wins(make: Make, TableScorer: Any) -> None:
     assert best.best is not None
     assert best.best.fitness.values[0] == max(i.fitness.values[0] for i in everyone if i.fitness.valid)
     assert all(individual.fitness.valid for individual in best)
+
+
+def test_who_was_dropped_is_forgotten_and_its_rival_was_evaluated_before(make: Make, table: Any) -> None:
+    """Whoever is worse than the rival that its strategy names is dropped, as a race that knows everything would."""
+    strategy, best = make(), BestFound(4)
+    assert (type(strategy).rival is not Strategy.rival) == strategy.accepts_partial
+    if type(strategy).refuses_partial(strategy.params):
+        return
+    evaluated, gone, everyone = set(), set(), 0
+    for _ in range(8):
+        asked = strategy.ask()
+        assert not gone & {parent for individual in asked for parent in individual.parents}
+        for individual in asked:
+            rival = strategy.rival(individual, best.best)
+            table.fill([individual])
+            if rival is not None:
+                assert rival.fitness.valid and rival.id in evaluated
+                if individual.fitness < rival.fitness:
+                    individual.drop("worse")
+        gone |= {individual.id for individual in asked if individual.status == "dropped"}
+        evaluated |= {individual.id for individual in asked if individual.fitness.valid}
+        strategy.tell(asked)
+        best.update(asked)
+        everyone += len(asked)
+    assert gone
+    assert len(gone) + len(evaluated) == everyone
+
+
+def test_dropping_whom_a_strategy_would_have_refused_anyway_changes_nothing(
+    make: Make, table: Any, TableScorer: Any
+) -> None:
+    strategy = make()
+    if type(strategy).refuses_partial(strategy.params) or isinstance(strategy, HillClimb):
+        return  # a hill climber starts anew from the second best
+    expected, best = history(make(), table, 6), BestFound(4)
+    for whole in expected:
+        asked = strategy.ask()
+        assert described(asked) == whole
+        rivals = [strategy.rival(individual, best.best) for individual in asked]
+        table.fill(asked)
+        for individual, rival in zip(asked, rivals, strict=True):
+            if rival is not None and individual.fitness < rival.fitness:
+                individual.drop("worse")
+        strategy.tell(asked)
+        best.update(asked)
 
 
 def test_when_everything_fails_the_search_goes_on(make: Make, TableScorer: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from evolm.genomes import PromptGenome
 from evolm.models import Generate, Generated, LanguageModel, LogLikelihood
-from evolm.scorers import SCORERS, Evaluation, FunctionScorer, calibrated
+from evolm.scorers import SCORERS, Evaluation, FunctionParams, FunctionScorer, calibrated
 from evolm.scorers.information import pointwise_information
 from evolm.scorers.labels import CONTENT_FREE
 from evolm.tasks import Item, Task
@@ -319,6 +319,29 @@ def test_a_function_that_fails_on_one_item_fails_that_item(
     assert list(evaluation.failures) == [3]
     assert evaluation.failures[3].startswith(reason)
     assert np.isnan(evaluation.objective)
+
+
+def test_a_score_outside_the_range_that_a_function_was_given_is_a_failure(
+    toy_task: Task, tiny_model: Callable[..., LanguageModel], scoring: Any
+) -> None:
+    made_from = scoring(toy_task, tiny_model("float32", "off"), "sum")
+    scorer = FunctionScorer(
+        lambda item, label, _: 2.5 if item is toy_task.dev[1] else 2.0, made_from, FunctionParams(range=(0, 2))
+    )
+    evaluation = hold(scorer.evaluate(GENOME, toy_task.dev), all_right(toy_task, 3.0))
+    assert evaluation.failures == {1: "the function returned 2.5"}
+    assert scorer.describe()["range"] == [0, 2]
+    assert scorer.parts is not None
+    parts = scorer.parts(evaluation, toy_task.dev, toy_task.dev)
+    assert (parts.lowest, parts.highest) == (0, 2)
+    assert parts.weighted(-3).highest == 0 and parts.weighted(-3).lowest == -6
+    assert FunctionScorer(lambda *_: 1.0, made_from).parts is None
+
+
+@pytest.mark.parametrize("ends", [(1, 0), (1, 1), (0, float("inf"))])
+def test_a_range_has_two_finite_ends_the_lowest_first(ends: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="lowest, highest|finite"):
+        FunctionParams(range=ends)
 
 
 def test_ctrl_c_inside_a_function_is_no_failed_item(function_scorer: Any, toy_task: Task) -> None:

@@ -41,6 +41,20 @@ def test_no_prediction_at_all_is_zero(name: str) -> None:
     assert METRICS[name].function(np.full(6, -1), GOLD, 2) == 0.0
 
 
+@pytest.mark.parametrize("name", CLASSIFICATION)
+@pytest.mark.parametrize("gold", [GOLD, np.array([2, 2, 0, 2]), np.array([1, 1])])
+def test_weights_make_a_metric_a_mean_over_items(name: str, gold: np.ndarray) -> None:
+    """Of macro F1 there are none: a wrong answer costs precision that belongs to no item."""
+    weights_of = METRICS[name].weights
+    assert (weights_of is None) == (name == "macro_f1")
+    for seed in range(5):
+        predicted = np.random.default_rng(seed).integers(-1, 3, len(gold))
+        if weights_of is not None:
+            weights = weights_of(np.bincount(gold, minlength=3))
+            mean = np.mean(np.where(predicted == gold, weights[gold], 0.0))
+            assert mean == pytest.approx(METRICS[name].function(predicted, gold, 3))
+
+
 def test_balanced_accuracy_ignores_predicted_labels_that_are_never_gold() -> None:
     predicted = np.array([0, 2, 1, 1])
     assert METRICS["balanced_accuracy"].function(predicted, np.array([0, 0, 1, 1]), 3) == 0.75
