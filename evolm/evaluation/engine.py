@@ -132,7 +132,7 @@ class Engine:
         """
         tokenized = []
         for one in lessons:
-            examples: tuple[TokenizedRequest, ...] = tuple(self.tokenize(one.examples))
+            examples = tuple(r for r in self.tokenize(one.examples) if isinstance(r, TokenizedRequest))
             tokenized.append(TokenizedLesson(examples, one.weights, one.scales(examples), one.contrast))
         self.usage.requests += len(tokenized)
         self.usage.tokens_charged += sum(lesson.tokens for lesson in tokenized)
