@@ -145,7 +145,11 @@ class DeltaSpaceSection(Section):
     )
     rank: int = Field(1, ge=1, description="of low-rank changes; of singular, how many singular values")
     dimension: int = Field(48, ge=1, description="genes of subspace; the other encodings have their own number")
-    sigma: float = Field(0.1, gt=0, description="step size: genes are drawn and mutated in steps of about this size")
+    sigma: float = Field(
+        0.0,
+        ge=0,
+        description="step size: genes are drawn and mutated in steps of about this size; 0 = 10 for subspace, else 0.1",
+    )
     seed: int = Field(0, description="of everything random and fixed; never of the search")
 
 

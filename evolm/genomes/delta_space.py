@@ -35,7 +35,7 @@ class DeltaSettings:
         rank: of low-rank changes.
         encoding: a row of ``ENCODINGS``.
         dimension: number of genes of ``subspace``.
-        sigma: step size of random genes and mutations.
+        sigma: step size of random genes and mutations; 0 = the encoding's own.
         seed: of everything random and fixed.
     """
 
@@ -44,7 +44,7 @@ class DeltaSettings:
     rank: int = 1
     encoding: str = "subspace"
     dimension: int = 48
-    sigma: float = 0.1
+    sigma: float = 0.0
     seed: int = 0
 
     def to_record(self) -> dict[str, Any]:
@@ -87,15 +87,16 @@ class DeltaSpace:
                 f"space.delta.encoding: {settings.encoding!r} is unknown, expected one of {listed(ENCODINGS)}"
                 f"{nearest(settings.encoding, ENCODINGS)}"
             )
-        if settings.rank < 1 or not settings.sigma > 0:
+        if settings.rank < 1 or not settings.sigma >= 0:
             raise ConfigError(
-                "space.delta: expected rank of at least 1 and sigma above 0, "
+                "space.delta: expected rank of at least 1 and sigma of at least 0, "
                 f"found {settings.rank} and {settings.sigma}"
             )
         sites = model.structure.chosen(settings.layers, settings.target_modules)
         plan = Plan(sites, settings.rank, settings.dimension, settings.seed, model.read_weights)
         encoded = ENCODINGS[settings.encoding](plan)
-        return cls(settings, sites, model.prepared.fingerprint, encoded, prompt)
+        resolved = replace(settings, sigma=settings.sigma or encoded.sigma)
+        return cls(resolved, sites, model.prepared.fingerprint, encoded, prompt)
 
     @property
     def dimension(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -70,8 +70,10 @@ class Encoding(Protocol):
     Attributes:
         dimension: number of genes.
         parameters: how many numbers of the model's own form a delta has.
+        sigma: step size that changes what the model says without breaking it, where nothing else is asked for.
     """
 
+    sigma: ClassVar[float]
     dimension: int
     parameters: int
 
@@ -111,6 +113,8 @@ def _down(plan: Plan, site: Site) -> np.ndarray:
 class LowRankEncoding:
     """All factors are genes: ``down = A0 + a`` with a seeded ``A0``, ``up = b`` (Hu 2021, LoRA)."""
 
+    sigma: ClassVar[float] = 0.1
+
     def __init__(self, plan: Plan) -> None:
         plan.require_linear("lowrank")
         self.sites = plan.sites
@@ -143,6 +147,8 @@ class SubspaceEncoding:
     searches prompts (Sun 2022, https://arxiv.org/abs/2201.03514). Were both factors moved from zero, the change
     would be quadratic there, and its gradient zero. With genes ~ N(0, s^2) the entries of ``up`` are ~ N(0, s^2).
     """
+
+    sigma: ClassVar[float] = 10.0
 
     def __init__(self, plan: Plan) -> None:
         plan.require_linear("subspace")
@@ -179,6 +185,8 @@ class SubspaceEncoding:
 class ScalesEncoding:
     """A gain per channel: of a module's output, or of the input of a feed-forward block's last module (IA3)."""
 
+    sigma: ClassVar[float] = 0.1
+
     def __init__(self, plan: Plan) -> None:
         self.sites = plan.sites
         self.inputs = [site.kind == LINEAR and site.name.endswith(FEEDFORWARD) for site in plan.sites]
@@ -208,6 +216,8 @@ class SingularEncoding:
     ESSA (Korotyshova 2025, https://arxiv.org/abs/2507.04453) searches the singular values of LoRA's factors after
     supervised fine-tuning; here it is those of the model's own matrices.
     """
+
+    sigma: ClassVar[float] = 0.1
 
     def __init__(self, plan: Plan) -> None:
         plan.require_linear("singular")
