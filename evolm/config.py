@@ -148,7 +148,7 @@ class DeltaSpaceSection(Section):
     sigma: float = Field(
         0.0,
         ge=0,
-        description="step size: genes are drawn and mutated in steps of about this size; 0 = 10 for subspace, else 0.1",
+        description="step size of random genes and mutations; 0 = 10 for subspace, else 0.1",
     )
     seed: int = Field(0, description="of everything random and fixed; never of the search")
 
