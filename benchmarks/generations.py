@@ -13,7 +13,7 @@ import statistics
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import wraps
 from pathlib import Path
@@ -69,10 +69,10 @@ def padded(model: LanguageModel, requests: list[TokenizedRequest], workers: int)
     return {"tokens": tokens, "batches": count, "slabs": slabs, "padding": round(1 - tokens / (slabs * slab), 4)}
 
 
-def padding() -> dict[str, Any]:
+def padding(populations: Sequence[str] = PADDED) -> dict[str, Any]:
     """Return the share of padding for some founding populations, with one and with two workers."""
     record = {}
-    for population in PADDED:
+    for population in populations:
         model, requests = founders_requests(population)
         record[population] = {
             "requests": len(requests),

@@ -8,9 +8,9 @@ machines' speed drifts. Every part keeps its own command, commit, machine and ve
 
 - *one-token*, *two-labels*, *five-labels*: evolm against lm-evaluation-harness (``HFLM.loglikelihood``) and against
   plain passes of transformers, for two labels of one token, two of two and three tokens, five of two and three; with
-  the largest difference of log-probabilities, in the dtype timed and in float32 (see :mod:`benchmarks.rivals`). 64
-  items (24 with five labels) instead of 240, for the harness takes long; evolm gets the same few, and would gain by
-  more of them, since a prompt is passed once;
+  the largest difference of log-probabilities, in the dtype timed and in float32 (see :mod:`benchmarks.rivals`). 32,
+  28 and 25 items instead of 240, for the harness takes half a second a row and ratios are per item anyway. evolm gets
+  the same few, and would gain by more of them, since a prompt is passed once for all: ``--items 240``;
 - *flops*, *workers*, *memory*: see :mod:`benchmarks.throughput`;
 - *growth*: see :mod:`benchmarks.growth`; the plot is ``results/speed_growth.png``;
 - *padding*, *campaign*: see :mod:`benchmarks.generations`.
@@ -23,12 +23,14 @@ from __future__ import annotations
 
 import argparse
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
+from transformers.utils.logging import disable_progress_bar
 
 from benchmarks import growth
 from benchmarks.generations import campaign, padding
@@ -65,17 +67,17 @@ def _contest(kind: str, model: LanguageModel, effort: Effort) -> dict[str, Any]:
 
 def _campaign(effort: Effort) -> dict[str, Any]:
     if effort.quick:
-        return campaign(2, task={"split": {"dev": 16}}, strategy={"population_size": 4, "offspring": 4})
+        return campaign(2, task={"split": {"dev": 8}}, strategy={"population_size": 4, "offspring": 4})
     return campaign(6)
 
 
 PARTS: dict[str, Callable[[LanguageModel, Effort], dict[str, Any]]] = {
     **{kind: partial(_contest, kind) for kind in ITEMS},
-    "flops": lambda model, effort: flops(model, effort.rounds, 8 if effort.quick else 32),
-    "workers": lambda model, effort: workers(model, effort.rounds, 6 if effort.quick else 32),
-    "memory": lambda model, effort: memory(model),
+    "flops": lambda model, effort: flops(model, effort.rounds, 1 if effort.quick else 4),
+    "workers": lambda model, effort: workers(model, effort.rounds, 2 if effort.quick else 4),
+    "memory": lambda model, effort: memory(model, 8 if effort.quick else 64),
     "growth": lambda model, effort: growth.growth(model, effort.rounds, 1 if effort.quick else growth.DOUBLINGS),
-    "padding": lambda model, effort: padding(),
+    "padding": lambda model, effort: padding(("trec-questions",)) if effort.quick else padding(),
     "campaign": lambda model, effort: _campaign(effort),
 }
 
@@ -132,12 +134,14 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=0, help="items of the parts against others")
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)  # the harness tells at length what it was given
+    disable_progress_bar()
     torch.set_num_threads(1)
     model = LanguageModel(prepare(MODEL, dtype=arguments.dtype), "off")
     effort = Effort(arguments.quick, arguments.items)
     name = "speed-quick" if effort.quick else "speed"
     record = {part: own for part, own in read_result(name).items() if part in PARTS}
     for part in [arguments.part] if arguments.part else PARTS:
+        began = time.perf_counter()
         record[part] = {
             **setting(f"python -m benchmarks.speed --part {part}"),
             "dtype": model.prepared.dtype,
@@ -145,7 +149,7 @@ def main() -> None:
             "measured": PARTS[part](model, effort),
         }
         write_result(name, record)
-        print(part, "measured", flush=True)
+        print(f"{part}: measured in {time.perf_counter() - began:.0f} s", flush=True)
     if "growth" in record:
         growth.figure(record["growth"]["measured"]).savefig(RESULTS / f"{name}_growth.png", dpi=110)
     print(f"\n{rivals_table(record)}\n\n{shares_table(record)}")

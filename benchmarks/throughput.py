@@ -26,6 +26,7 @@ from evolm.evaluation.worker import ModelSpec, answer_batch
 from evolm.models import LanguageModel, TokenizedRequest
 from evolm.models.forward_plan import ForwardPlan
 
+ITEMS = 28  # of each prompt, which then fills two slabs
 SQUARES = (1024, 2048)  # matrix products beside those of the model's own shapes
 AT_LEAST = 0.05  # seconds that a product is repeated for
 
@@ -80,9 +81,9 @@ def product_rates(pairs: dict[str, tuple[torch.Tensor, torch.Tensor]]) -> dict[s
     return rates
 
 
-def flops(model: LanguageModel, rounds: int, items: int) -> dict[str, Any]:
+def flops(model: LanguageModel, rounds: int, population: int) -> dict[str, Any]:
     """Measure useful operations a second beside the best product's, round by round."""
-    shape = Shape(items, population=4)
+    shape = Shape(ITEMS, population=population)
     requests = tokens_of(model, requests_of(model, shape), shape)
     forward_plan = plan(requests, model.profile.slab_tokens, model.profile.block_tokens)
     useful, pairs = useful_operations(model, forward_plan), products(model)
@@ -115,9 +116,9 @@ def _run(executor: Executor, requests: list[TokenizedRequest]) -> None:
         pass
 
 
-def workers(model: LanguageModel, rounds: int, items: int) -> dict[str, Any]:
+def workers(model: LanguageModel, rounds: int, population: int) -> dict[str, Any]:
     """Time one worker, two workers, and one process of two threads; ratios are to the two workers."""
-    shape = Shape(items, population=8)
+    shape = Shape(ITEMS, population=population)
     requests = tokens_of(model, requests_of(model, shape), shape)
     threaded = LanguageModel(model.prepared, "off")
     threaded.profile = replace(threaded.profile, threads=2)
@@ -134,13 +135,14 @@ def workers(model: LanguageModel, rounds: int, items: int) -> dict[str, Any]:
         pool.close()
 
 
-def memory(model: LanguageModel) -> dict[str, Any]:
+def memory(model: LanguageModel, items: int) -> dict[str, Any]:
     """Measure the memory of one and of two workers that have worked (Linux: smaps; MB = 10^6 bytes).
 
-    The weights' proportional set size shows whether two workers hold one copy. Private memory is what a worker
-    has written (``Private_Dirty``): pages of a mapped file that only one process happens to read are not its own.
+    The weights' proportional set size shows whether two workers hold one copy, as long as no other process maps the
+    model. Private memory is what a worker has written (``Private_Dirty``): pages of a mapped file that only one
+    process happens to read are not its own.
     """
-    shape = Shape(64)
+    shape = Shape(items)
     requests = tokens_of(model, requests_of(model, shape), shape)
     record: dict[str, Any] = {}
     for count in (1, 2):
