@@ -84,17 +84,17 @@ def growth(model: LanguageModel, rounds: int, doublings: int = DOUBLINGS) -> dic
             "exponent_median_of_rounds": round(statistics.median(by_round), 3),
             "exponent_highest_of_rounds": round(max(by_round), 3),
         }
-    return record
+    return {"rounds": rounds, "series": record}
 
 
-def figure(measured: dict[str, Any]) -> Figure:
+def figure(series: dict[str, Any]) -> Figure:
     """Return the figure: time over size, both relative to the smallest, in doublings."""
     with matplotlib.rc_context(STYLE):
         drawn, axes = wide_figure(4.2, right=0.74)
-        most = max(len(own["sizes"]) for own in measured.values()) - 1
+        most = max(len(own["sizes"]) for own in series.values()) - 1
         axes.plot([0, most], [0, most], color=QUIET, linewidth=1.1, linestyle=(0, (4, 3)))
         labels = [(float(most), "proportional", QUIET)]
-        for what, own in measured.items():
+        for what, own in series.items():
             heights = [math.log2(each / own["seconds"][0]) for each in own["seconds"]]
             color = COLORS[what]
             axes.plot(range(len(heights)), heights, "o-", color=color, linewidth=2, markersize=5)

@@ -75,8 +75,8 @@ PARTS: dict[str, Callable[[LanguageModel, Effort], dict[str, Any]]] = {
     **{kind: partial(_contest, kind) for kind in ITEMS},
     "flops": lambda model, effort: flops(model, effort.rounds, 1 if effort.quick else 4),
     "workers": lambda model, effort: workers(model, effort.rounds, 2 if effort.quick else 4),
-    "memory": lambda model, effort: memory(model, 8 if effort.quick else 64),
-    "growth": lambda model, effort: growth.growth(model, effort.rounds, 1 if effort.quick else growth.DOUBLINGS),
+    "memory": lambda model, effort: memory(model, *((8, 2) if effort.quick else (64, 6))),
+    "growth": lambda model, effort: growth.growth(model, *((1, 1) if effort.quick else (5, growth.DOUBLINGS))),
     "padding": lambda model, effort: padding(("trec-questions",)) if effort.quick else padding(),
     "campaign": lambda model, effort: _campaign(effort),
 }
@@ -113,7 +113,7 @@ def shares_table(record: dict[str, Any]) -> str:
     if "memory" in measured:
         held = measured["memory"]["weights_pss_of_two_over_one"]
         rows.append(("memory for weights, two workers over one", f"{held:.2f}", ""))
-    for what, own in measured.get("growth", {}).items():
+    for what, own in measured.get("growth", {}).get("series", {}).items():
         wanted = "at most 1.05" if what in growth.LIMITED else ""
         rows.append((f"exponent of time in {what}", f"{own['exponent']:.2f}", wanted))
     for population, own in measured.get("padding", {}).items():
@@ -145,13 +145,12 @@ def main() -> None:
         record[part] = {
             **setting(f"python -m benchmarks.speed --part {part}"),
             "dtype": model.prepared.dtype,
-            "rounds": effort.rounds,
             "measured": PARTS[part](model, effort),
         }
         write_result(name, record)
         print(f"{part}: measured in {time.perf_counter() - began:.0f} s", flush=True)
     if "growth" in record:
-        growth.figure(record["growth"]["measured"]).savefig(RESULTS / f"{name}_growth.png", dpi=110)
+        growth.figure(record["growth"]["measured"]["series"]).savefig(RESULTS / f"{name}_growth.png", dpi=110)
     print(f"\n{rivals_table(record)}\n\n{shares_table(record)}")
 
 

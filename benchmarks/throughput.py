@@ -100,6 +100,7 @@ def flops(model: LanguageModel, rounds: int, population: int) -> dict[str, Any]:
             by_shape[name].append(max(before[name], after[name]))
         shares.append(rates[-1] / max(own[-1] for own in by_shape.values()))
     return {
+        "rounds": rounds,
         "tokens": forward_plan.tokens,
         "padding": round(1 - forward_plan.tokens / (len(forward_plan.slabs) * model.profile.slab_tokens), 4),
         "useful_gflop": round(useful / 1e9, 2),
@@ -130,24 +131,24 @@ def workers(model: LanguageModel, rounds: int, population: int) -> dict[str, Any
     }
     try:
         ways = {name: lambda each=each: _run(each, requests) for name, each in executors.items()}
-        return {"requests": len(requests), "ways": compare(ways, rounds)[0]}  # type: ignore[arg-type]
+        return {"rounds": rounds, "requests": len(requests), "ways": compare(ways, rounds)[0]}
     finally:
         pool.close()
 
 
-def memory(model: LanguageModel, items: int) -> dict[str, Any]:
+def memory(model: LanguageModel, items: int, repeats: int) -> dict[str, Any]:
     """Measure the memory of one and of two workers that have worked (Linux: smaps; MB = 10^6 bytes).
 
     The weights' proportional set size shows whether two workers hold one copy, as long as no other process maps the
     model. Private memory is what a worker has written (``Private_Dirty``): pages of a mapped file that only one
-    process happens to read are not its own.
+    process happens to read are not its own. Two workers get work ``repeats`` times, so that both have had some.
     """
     shape = Shape(items)
     requests = tokens_of(model, requests_of(model, shape), shape)
     record: dict[str, Any] = {}
     for count in (1, 2):
         executor = JoblibExecutor(spec_of(model), 2)  # the pool holds two; a single batch loads the model in one
-        for _ in range(1 if count == 1 else 6):
+        for _ in range(1 if count == 1 else repeats):
             list(executor.run([requests] * (1 if count == 1 else 4)))
         children = psutil.Process(os.getpid()).children(recursive=True)
         found = [_memory(child, model.prepared.folder) for child in children]
