@@ -65,10 +65,11 @@ def _contest(kind: str, model: LanguageModel, effort: Effort) -> dict[str, Any]:
     return contest(kind, model, effort.rounds, items, sizes)
 
 
-def _campaign(effort: Effort) -> dict[str, Any]:
+def _campaign(model: LanguageModel, effort: Effort) -> dict[str, Any]:
+    tables: dict[str, Any] = {"model": {"dtype": model.prepared.dtype}}
     if effort.quick:
-        return campaign(2, task={"split": {"dev": 8}}, strategy={"population_size": 4, "offspring": 4})
-    return campaign(6)
+        tables |= {"task": {"split": {"dev": 8}}, "strategy": {"population_size": 4, "offspring": 4}}
+    return campaign(2 if effort.quick else 6, **tables)
 
 
 PARTS: dict[str, Callable[[LanguageModel, Effort], dict[str, Any]]] = {
@@ -78,7 +79,7 @@ PARTS: dict[str, Callable[[LanguageModel, Effort], dict[str, Any]]] = {
     "memory": lambda model, effort: memory(model, *((8, 2) if effort.quick else (64, 6))),
     "growth": lambda model, effort: growth.growth(model, *((1, 1) if effort.quick else (5, growth.DOUBLINGS))),
     "padding": lambda model, effort: padding(("trec-questions",)) if effort.quick else padding(),
-    "campaign": lambda model, effort: _campaign(effort),
+    "campaign": _campaign,
 }
 
 
@@ -128,8 +129,9 @@ def shares_table(record: dict[str, Any]) -> str:
 def main() -> None:
     """Measure, write results/speed.json part by part, print the README's tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and items; writes speed-quick.json")
-    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16"])
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and items; writes another file")
+    dtypes_help = "one that is named has a file of its own"
+    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16"], help=dtypes_help)
     parser.add_argument("--part", choices=list(PARTS), help="measure one part, keep the others' figures")
     parser.add_argument("--items", type=int, default=0, help="items of the parts against others")
     arguments = parser.parse_args()
@@ -138,12 +140,14 @@ def main() -> None:
     torch.set_num_threads(1)
     model = LanguageModel(prepare(MODEL, dtype=arguments.dtype), "off")
     effort = Effort(arguments.quick, arguments.items)
-    name = "speed-quick" if effort.quick else "speed"
-    record = {part: own for part, own in read_result(name).items() if part in PARTS}
+    dtypes = [] if arguments.dtype == "auto" else [arguments.dtype]
+    name = "-".join(["speed", *dtypes, *(["quick"] if effort.quick else [])])
+    given = [f"--dtype {dtype}" for dtype in dtypes] + ([f"--items {effort.items}"] if effort.items else [])
+    record = {part: own for part, own in read_result(name).items() if part in PARTS and "measured" in own}
     for part in [arguments.part] if arguments.part else PARTS:
         began = time.perf_counter()
         record[part] = {
-            **setting(f"python -m benchmarks.speed --part {part}"),
+            **setting(" ".join([f"python -m benchmarks.speed --part {part}", *given])),
             "dtype": model.prepared.dtype,
             "measured": PARTS[part](model, effort),
         }
