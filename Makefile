@@ -21,7 +21,8 @@ check: $(VENV)/.installed  ## Lint, format and type checks
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-benchmark: $(VENV)/.installed  ## Measure what sharing saves; writes benchmarks/results/speed.json
+benchmark: $(VENV)/.installed  ## Measure the engine's speed beside others'; writes benchmarks/results/speed.json
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks.speed
 
 clean:  ## Remove the environment (runs/ stays)

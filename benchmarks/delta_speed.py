@@ -32,7 +32,7 @@ from transformers import AutoModelForCausalLM
 
 from benchmarks.plain import last_logprobs
 from benchmarks.setting import MODEL, read_result, setting, write_result
-from benchmarks.timing import compare
+from evolm.evaluation.timing import compare
 from evolm.evaluation.worker import ModelSpec, answer_batch
 from evolm.genomes import DeltaSettings, DeltaSpace
 from evolm.models import LanguageModel, PassSettings, TokenizedRequest, prepare
@@ -69,6 +69,7 @@ def carried(requests: list[TokenizedRequest], delta: Delta) -> list[TokenizedReq
 
 
 def answered(model: LanguageModel, requests: list[TokenizedRequest]) -> None:
+    model.forward.prefixes.forget()  # a campaign's individuals are new ones, these are the same in every round
     answer_batch(ModelSpec(model.prepared, "off", model.profile.digest), requests, model)
 
 

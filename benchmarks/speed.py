@@ -1,182 +1,161 @@
-"""How much faster sharing makes scoring, and what workers cost in memory.
+"""How fast the engine is: beside what people use, beside what the processor can do, and as work grows.
 
-    python -m benchmarks.speed [--quick] [--dtype float32] [--part sharing|memory]
+    python -m benchmarks.speed [--quick] [--dtype float32] [--part NAME] [--items N]
 
-One prompt of 200 tokens, 64 items of 25 tokens, labels of one token and of several; SmolLM2-135M-Instruct, one
-thread. evolm's engine (cache off) against plain transformers in two forms that people write: one full pass per
-item (labels of one token can share it), and one per item and label. Plain passes run in batches of 16 rows
-without padding, with logits at scored positions only: as good as the plain way gets. The order alternates, figures
-are medians, and ratios are taken round by round, since these machines' speed drifts.
+SmolLM2-135M-Instruct; prompts of 200 tokens and items of 25 unless a part says otherwise. The order of what is
+compared alternates, figures are medians of at least 5 rounds, and ratios are taken round by round, since these
+machines' speed drifts. Every part keeps its own command, commit, machine and versions, and can be measured alone:
+
+- *one-token*, *two-labels*, *five-labels*: evolm against lm-evaluation-harness (``HFLM.loglikelihood``) and against
+  plain passes of transformers, for two labels of one token, two of two and three tokens, five of two and three; with
+  the largest difference of log-probabilities, in the dtype timed and in float32 (see :mod:`benchmarks.rivals`). 32,
+  28 and 25 items instead of 240, for the harness takes half a second a row and ratios are per item anyway. evolm gets
+  the same few, and would gain by more of them, since a prompt is passed once for all: ``--items 240``;
+- *flops*, *workers*, *memory*: see :mod:`benchmarks.throughput`;
+- *growth*: see :mod:`benchmarks.growth`; the plot is ``results/speed_growth.png``;
+- *padding*, *campaign*: see :mod:`benchmarks.generations`.
+
+``--quick`` measures everything in fewer rounds with fewer items, which proves only that it works: what is wanted of
+the engine is wanted of the full measurement.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import logging
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import numpy as np
-import psutil
 import torch
-from rich.console import Console
-from rich.table import Table
-from transformers import AutoModelForCausalLM
+from transformers.utils.logging import disable_progress_bar
 
-from benchmarks.plain import last_logprobs
-from benchmarks.setting import MODEL, read_result, setting, write_result
-from benchmarks.timing import compare
-from evolm.evaluation.executors import JoblibExecutor
-from evolm.evaluation.plan import split_answers
-from evolm.evaluation.worker import ModelSpec, answer_batch
-from evolm.models import LanguageModel, TokenizedRequest, prepare
-
-PREFIX, ITEMS, ITEM_TOKENS = 200, 64, 25
-PLAIN_ROWS = 16
-LABELS = {"one token": ((19556,), (905,)), "two and three tokens": ((19556, 905), (26804, 19556, 905))}
+from benchmarks import growth
+from benchmarks.generations import campaign, padding
+from benchmarks.rivals import BATCHES, ITEMS, QUICK_ITEMS, contest
+from benchmarks.setting import COLD, MODEL, RESULTS, read_result, setting, write_result
+from benchmarks.throughput import flops, memory, workers
+from evolm.models import LanguageModel, prepare
+from evolm.wording import markdown_table
 
 
-def requests_of(
-    labels: tuple[tuple[int, ...], ...], vocabulary: int, items: int = ITEMS, seed: int = 0
-) -> list[TokenizedRequest]:
-    """Return requests with one random prefix of 200 tokens and random items of 25."""
-    rng = np.random.default_rng(seed)
-    prefix = tuple(rng.integers(100, vocabulary, PREFIX).tolist())
-    return [
-        TokenizedRequest(prefix + tuple(rng.integers(100, vocabulary, ITEM_TOKENS).tolist()), PREFIX, labels)
-        for _ in range(items)
-    ]
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured.
 
-
-class Plain:
-    """The plain way: transformers' own forward pass over whole rows."""
-
-    def __init__(self, model: LanguageModel) -> None:
-        self.model = AutoModelForCausalLM.from_pretrained(
-            model.prepared.folder, dtype=getattr(torch, model.prepared.dtype)
-        ).eval()
-
-    @torch.inference_mode()
-    def _last_logprobs(self, rows: list[tuple[int, ...]], keep: int) -> torch.Tensor:
-        """Return ``(rows, keep, vocabulary)`` log-probabilities at the last ``keep`` positions of equal rows."""
-        parts = []
-        for begin in range(0, len(rows), PLAIN_ROWS):
-            ids = torch.tensor(rows[begin : begin + PLAIN_ROWS])
-            parts.append(last_logprobs(self.model, ids, keep))
-        return torch.cat(parts)
-
-    def per_item(self, requests: list[TokenizedRequest]) -> np.ndarray:
-        """One pass per item: only labels of one token can be read from it. ``(items, labels)``."""
-        logprobs = self._last_logprobs([r.context for r in requests], 1)[:, 0]
-        return logprobs[:, [label[0] for label in requests[0].continuations]].numpy()
-
-    def per_label(self, requests: list[TokenizedRequest]) -> np.ndarray:
-        """One pass per item and label: sums of the label's log-probabilities. ``(items, labels)``."""
-        columns = []
-        for label in requests[0].continuations:
-            logprobs = self._last_logprobs([r.context + label[:-1] for r in requests], len(label))
-            columns.append(logprobs[:, range(len(label)), label].sum(-1))
-        return torch.stack(columns, 1).numpy()
-
-
-def shared(model: LanguageModel, requests: list[TokenizedRequest]) -> np.ndarray:
-    """evolm's way: sums of the labels' log-probabilities, ``(items, labels)``."""
-    spec = ModelSpec(model.prepared, "off", model.profile.digest)
-    answers = split_answers(requests, np.concatenate(answer_batch(spec, requests, model).answers))
-    return np.array([[tokens.sum() for tokens in answer] for answer in answers])
-
-
-def sharing(dtype: str, rounds: int, items: int = ITEMS) -> dict[str, Any]:
-    """Measure shared against plain passes for each kind of labels, and their agreement."""
-    torch.set_num_threads(1)
-    model = LanguageModel(prepare(MODEL, dtype=dtype), "off")
-    plain = Plain(model)
-    record: dict[str, Any] = {"dtype": model.prepared.dtype, "rounds": rounds, "items": items}
-    for kind, labels in LABELS.items():
-        requests = requests_of(labels, len(model.tokenizer), items)
-        ways: dict[str, Callable[[], np.ndarray]] = {"evolm": lambda r=requests: shared(model, r)}
-        if kind == "one token":
-            ways["plain, per item"] = lambda r=requests: plain.per_item(r)
-        ways["plain, per item and label"] = lambda r=requests: plain.per_label(r)
-        timings, answers = compare(ways, rounds)
-        for name, answer in answers.items():
-            timings[name]["largest_difference_nats"] = float(np.abs(answer - answers["evolm"]).max())
-        record[kind] = timings
-    return record
-
-
-def worker_memory(dtype: str) -> dict[str, Any]:
-    """Measure the memory of one and of two workers that have worked (Linux: smaps; MB = 10^6 bytes).
-
-    The weights' proportional set size shows whether two workers hold one copy. Private memory is what a worker
-    has written (``Private_Dirty``): pages of a mapped file that only one process happens to read are not its own.
+    Attributes:
+        quick: for a look only.
+        items: of the rivals' parts; 0 = what suits each.
     """
-    prepared = prepare(MODEL, dtype=dtype)
-    model = LanguageModel(prepared, "off")
-    spec = ModelSpec(prepared, "off", model.profile.digest)
-    requests = requests_of(LABELS["two and three tokens"], len(model.tokenizer))
-    record: dict[str, Any] = {"dtype": prepared.dtype}
-    for workers in (1, 2):
-        executor = JoblibExecutor(spec, 2)  # the pool holds two; a single batch loads the model in one of them
-        for _ in range(1 if workers == 1 else 6):
-            list(executor.run([requests] * (1 if workers == 1 else 4)))
-        found = [_memory(child, prepared.folder) for child in psutil.Process(os.getpid()).children(recursive=True)]
-        found = [memory for memory in found if memory["weights_pss_mb"] > 0]
-        record[f"{workers} worker{'s' * (workers > 1)}"] = found
-        executor.close()
-    one = record["1 worker"][0]["weights_pss_mb"]
-    both = sum(memory["weights_pss_mb"] for memory in record["2 workers"])
-    record["weights_pss_of_two_over_one"] = round(both / one, 3)
-    return record
+
+    quick: bool
+    items: int = 0
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of what is timed."""
+        return 2 if self.quick else 5
 
 
-def _memory(process: psutil.Process, folder: str) -> dict[str, float]:
-    maps = process.memory_maps(grouped=True)
-    files = [m for m in maps if m.path.startswith("/")]
-    return {
-        "file_pss_mb": round(sum(m.pss for m in files) / 1e6, 1),
-        "weights_pss_mb": round(sum(m.pss for m in files if m.path.startswith(folder)) / 1e6, 1),
-        "private_mb": round(sum(m.private_dirty for m in maps) / 1e6, 1),
-    }
+def _contest(kind: str, model: LanguageModel, effort: Effort) -> dict[str, Any]:
+    items = effort.items or (QUICK_ITEMS if effort.quick else ITEMS)[kind]
+    sizes = (8,) if effort.quick else BATCHES
+    return contest(kind, model, effort.rounds, items, sizes)
+
+
+def _campaign(model: LanguageModel, effort: Effort) -> dict[str, Any]:
+    tables: dict[str, Any] = {"model": {"dtype": model.prepared.dtype}}
+    if effort.quick:
+        tables |= {"task": {"split": {"dev": 8}}, "strategy": {"population_size": 4, "offspring": 4}}
+    return campaign(2 if effort.quick else 6, **tables)
+
+
+PARTS: dict[str, Callable[[LanguageModel, Effort], dict[str, Any]]] = {
+    **{kind: partial(_contest, kind) for kind in ITEMS},
+    "flops": lambda model, effort: flops(model, effort.rounds, 1 if effort.quick else 4),
+    "workers": lambda model, effort: workers(model, effort.rounds, 2 if effort.quick else 4),
+    "memory": lambda model, effort: memory(model, *((8, 2) if effort.quick else (64, 6))),
+    "growth": lambda model, effort: growth.growth(model, *((1, 1) if effort.quick else (5, growth.DOUBLINGS))),
+    "padding": lambda model, effort: padding(("trec-questions",)) if effort.quick else padding(),
+    "campaign": _campaign,
+}
+
+
+# -- for people ----------------------------------------------------------------------------------------------
+
+
+def rivals_table(record: dict[str, Any]) -> str:
+    """Return the README's table of what evolm was measured against."""
+    header = ("labels", "against", "evolm is faster by", "lowest", "largest difference, float32", "as timed")
+    rows = []
+    for kind in ITEMS:
+        for name, row in record.get(kind, {}).get("measured", {}).get("ways", {}).items():
+            if name != "evolm":
+                exact, as_timed = row["largest_difference_nats_float32"], row["largest_difference_nats"]
+                ratio, lowest = f"{row['ratio']:.1f} times", f"{row['lowest_ratio']:.1f}"
+                differing = (f"{exact:.0e} nats", f"{as_timed:.2f} nats")
+                rows.append((kind.replace("-", " "), name, ratio, lowest, *differing))
+    return markdown_table(header, rows)
+
+
+def shares_table(record: dict[str, Any]) -> str:
+    """Return the README's table of everything else, beside what is wanted."""
+    measured = {part: record[part]["measured"] for part in PARTS if part in record}
+    rows: list[tuple[str, str, str]] = []
+    if "flops" in measured:
+        share = measured["flops"]["share_of_the_best_product"]
+        rows.append(("useful operations a second over the best matrix product's", f"{share['median']:.2f}", "0.5"))
+    if "workers" in measured:
+        ways = measured["workers"]["ways"]
+        for name, wanted in (("one worker of one thread", "1.6"), ("one process of two threads", "1.2")):
+            rows.append((f"two workers of one thread over {name}", f"{ways[name]['ratio']:.2f}", wanted))
+    if "memory" in measured:
+        held = measured["memory"]["weights_pss_of_two_over_one"]
+        rows.append(("memory for weights, two workers over one", f"{held:.2f}", ""))
+    for what, own in measured.get("growth", {}).get("series", {}).items():
+        wanted = "at most 1.05" if what in growth.LIMITED else ""
+        rows.append((f"exponent of time in {what}", f"{own['exponent']:.2f}", wanted))
+    for population, own in measured.get("padding", {}).items():
+        rows.append((f"padding, founders of {population} on dev", f"{own['1 worker']['padding']:.1%}", "under 10 %"))
+    if "campaign" in measured:
+        own = measured["campaign"]
+        rows.append((f"padding, generations of {own['population']}", f"{own['padding']:.1%}", "under 10 %"))
+        rows.append((f"not in the model, generations of {own['population']}", f"{own['not_model']:.1%}", "under 5 %"))
+    return markdown_table(("what", "measured", "wanted"), rows)
 
 
 def main() -> None:
-    """Measure, print, write results/speed.json."""
+    """Measure, write results/speed.json part by part, print the README's tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds; writes speed-quick.json")
-    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16"])
-    parser.add_argument("--part", choices=["sharing", "memory"], help="measure one part, keep the other's figures")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and items; writes another file")
+    dtypes_help = "one that is named has a file of its own"
+    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16"], help=dtypes_help)
+    parser.add_argument("--part", choices=list(PARTS), help="measure one part, keep the others' figures")
+    parser.add_argument("--items", type=int, default=0, help="items of the parts against others")
     arguments = parser.parse_args()
-    rounds = 3 if arguments.quick else 5
-    name = "speed-quick" if arguments.quick else "speed"
-    record = read_result(name)
-    if arguments.part != "sharing":
-        record["memory"] = {**setting("python -m benchmarks.speed --part memory"), **worker_memory(arguments.dtype)}
-    if arguments.part != "memory":
-        measured = [sharing(arguments.dtype, rounds)]
-        if measured[0]["dtype"] != "float32":  # where both ways can be compared digit by digit
-            measured.append(sharing("float32", 1, items=16))
-        shape = {"prefix": PREFIX, "items": ITEMS, "item_tokens": ITEM_TOKENS, "threads": 1}
-        record["sharing"] = {**setting("python -m benchmarks.speed --part sharing"), **shape, "measured": measured}
-    path = write_result(name, record)
-    console = Console()
-    for measured in record.get("sharing", {}).get("measured", []):
-        table = Table(
-            "labels", "way", "seconds", "ratio", "lowest", "largest difference (nats)", title=measured["dtype"]
-        )
-        for kind in LABELS:
-            for name, row in measured[kind].items():
-                table.add_row(
-                    kind,
-                    name,
-                    f"{row['seconds']:.2f}",
-                    f"{row['ratio']:.2f}",
-                    f"{row['lowest_ratio']:.2f}",
-                    f"{row['largest_difference_nats']:.1e}",
-                )
-        console.print(table)
-    console.print(record.get("memory"))
-    console.print(f"Written to {path.name}")
+    logging.disable(logging.WARNING)  # the harness tells at length what it was given
+    disable_progress_bar()
+    torch.set_num_threads(1)
+    model = LanguageModel(prepare(MODEL, dtype=arguments.dtype), "off", COLD)
+    effort = Effort(arguments.quick, arguments.items)
+    dtypes = [] if arguments.dtype == "auto" else [arguments.dtype]
+    name = "-".join(["speed", *dtypes, *(["quick"] if effort.quick else [])])
+    given = [f"--dtype {dtype}" for dtype in dtypes] + ([f"--items {effort.items}"] if effort.items else [])
+    record = {part: own for part, own in read_result(name).items() if part in PARTS and "measured" in own}
+    for part in [arguments.part] if arguments.part else PARTS:
+        began = time.perf_counter()
+        record[part] = {
+            **setting(" ".join([f"python -m benchmarks.speed --part {part}", *given])),
+            "dtype": model.prepared.dtype,
+            "measured": PARTS[part](model, effort),
+        }
+        write_result(name, record)
+        print(f"{part}: measured in {time.perf_counter() - began:.0f} s", flush=True)
+    if "growth" in record:
+        growth.figure(record["growth"]["measured"]["series"]).savefig(RESULTS / f"{name}_growth.png", dpi=110)
+    print(f"\n{rivals_table(record)}\n\n{shares_table(record)}")
 
 
 if __name__ == "__main__":

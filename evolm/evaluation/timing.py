@@ -8,20 +8,37 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def compare(ways: Mapping[str, Callable[[], Any]], rounds: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Time every way ``rounds`` times in alternating order.
+def timed(
+    ways: Mapping[str, Callable[[], Any]], rounds: int, warm_up: bool = True
+) -> tuple[dict[str, list[float]], dict[str, Any]]:
+    """Time every way ``rounds`` times in alternating order: seconds a round, and what each returned at first.
 
-    Returns:
-        Per way: median seconds, median and lowest ratio to the first way, taken round by round; and what each
-        returned when it was called first, before any timing.
+    Args:
+        ways: name -> what is timed.
+        rounds: at least one.
+        warm_up: call each once before; where that has been done, or takes too long, rounds begin at once.
     """
-    answers = {name: way() for name, way in ways.items()}  # warm-up
+    answers = {name: way() for name, way in ways.items()} if warm_up else {}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for index in range(rounds):
         for name in list(ways)[:: 1 if index % 2 == 0 else -1]:
             began = time.perf_counter()
-            ways[name]()
+            answer = ways[name]()
             seconds[name].append(time.perf_counter() - began)
+            answers.setdefault(name, answer)
+    return seconds, answers
+
+
+def compare(
+    ways: Mapping[str, Callable[[], Any]], rounds: int, warm_up: bool = True
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Time every way ``rounds`` times in alternating order.
+
+    Returns:
+        Per way: median seconds, median and lowest ratio to the first way, taken round by round; and what each
+        returned when it was called first.
+    """
+    seconds, answers = timed(ways, rounds, warm_up)
     first = seconds[next(iter(ways))]
     ratios = {name: [b / a for a, b in zip(first, times, strict=True)] for name, times in seconds.items()}
     record = {
@@ -33,3 +50,12 @@ def compare(ways: Mapping[str, Callable[[], Any]], rounds: int) -> tuple[dict[st
         for name, times in seconds.items()
     }
     return record, answers
+
+
+def middle(values: list[float], digits: int = 4) -> dict[str, float]:
+    """Return the median, the lowest and the highest of some values."""
+    return {
+        "median": round(statistics.median(values), digits),
+        "lowest": round(min(values), digits),
+        "highest": round(max(values), digits),
+    }

@@ -1,0 +1,174 @@
+"""What a real campaign's generation spends beside its model: padding in slabs, and time that is not the model's.
+
+- *padding*: the requests of a campaign's founders on its dev items, planned as the engine plans them. The share is of
+  tokens in linear layers: slabs filled to their ends over all of them;
+- *campaign*: the demo, as ``evolm run sms-spam --set evaluation.n_jobs=1`` begins it, stopped after some
+  generations. A generation's time is cut into forward passes, tokenising, planning, cache of answers, checkpoint,
+  report, and the rest (the search itself). The first generation is kept apart, since it loads the model.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import wraps
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from evolm.campaign import Campaign, Observer, Progress, build, loop, start_run
+from evolm.config import FILE_NAME, load
+from evolm.evaluation import engine, worker
+from evolm.evaluation.plan import batch_target, batches, plan
+from evolm.models import LanguageModel, TokenizedRequest
+from evolm.models.packed_forward import PackedForward
+from evolm.populations import find_population
+from evolm.storage import AnswerStore
+
+PADDED = ("sms-spam", "trec-questions", "commonsense-choice")
+DEMO = "sms-spam"
+MODEL = "forward passes"
+PLACES: dict[str, list[tuple[Any, str]]] = {  # none of them runs inside of another
+    MODEL: [(PackedForward, "logprobs")],
+    "tokenising": [(LanguageModel, "tokenize")],
+    "planning": [(worker, "plan"), (engine, "batch_target")],
+    "cache of answers": [(AnswerStore, "get"), (AnswerStore, "put")],
+    "checkpoint": [(Campaign, "_checkpoint")],
+    "report": [(loop, "write_report")],
+}
+
+
+# -- padding -------------------------------------------------------------------------------------------------
+
+
+def founders_requests(population: str) -> tuple[LanguageModel, list[TokenizedRequest]]:
+    """Return what a campaign asks first, as tokens, equal requests once; and its model, which is not loaded."""
+    folder = find_population(population)
+    parts = build(load(folder / FILE_NAME), folder)
+    asked: dict[TokenizedRequest, None] = {}
+    try:
+        for genome in parts.founders.genomes:
+            shown = parts.evaluator.express(genome)
+            requests = next(parts.evaluator.judge.evaluate(shown.prompt, parts.task.dev))
+            asked.update(dict.fromkeys(parts.engine.tokenize(requests)))  # type: ignore[arg-type]
+    finally:
+        parts.engine.close()
+    return parts.model, list(asked)
+
+
+def padded(model: LanguageModel, requests: list[TokenizedRequest], workers: int) -> dict[str, Any]:
+    """Return tokens in linear layers and the share of padding when so many workers answer."""
+    slab, tokens, slabs, count = model.profile.slab_tokens, 0, 0, 0
+    for batch in batches(requests, batch_target(requests, workers)):
+        planned = plan([requests[index] for index in batch.indices], slab, model.profile.block_tokens)
+        tokens, slabs, count = tokens + planned.tokens, slabs + len(planned.slabs), count + 1
+    return {"tokens": tokens, "batches": count, "slabs": slabs, "padding": round(1 - tokens / (slabs * slab), 4)}
+
+
+def padding(populations: Sequence[str] = PADDED) -> dict[str, Any]:
+    """Return the share of padding for some founding populations, with one and with two workers."""
+    record = {}
+    for population in populations:
+        model, requests = founders_requests(population)
+        record[population] = {
+            "requests": len(requests),
+            **{f"{workers} worker{'s' * (workers > 1)}": padded(model, requests, workers) for workers in (1, 2)},
+        }
+    return record
+
+
+# -- time that is not the model's ----------------------------------------------------------------------------
+
+
+class Stopwatch:
+    """Seconds spent in some functions."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+
+    def _watched(self, function: Callable[..., Any], what: str) -> Callable[..., Any]:
+        @wraps(function)
+        def call(*arguments: Any, **named: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return function(*arguments, **named)
+            finally:
+                self.seconds[what] += time.perf_counter() - began
+
+        return call
+
+    @contextmanager
+    def watching(self, places: dict[str, list[tuple[Any, str]]]) -> Iterator[None]:
+        """Measure calls of functions by what they belong to."""
+        with ExitStack() as stack:
+            for what, functions in places.items():
+                for owner, name in functions:
+                    stack.enter_context(patch.object(owner, name, self._watched(getattr(owner, name), what)))
+            yield
+
+
+class Enough(Exception):
+    """As many generations as wanted have been seen."""
+
+
+class Generations(Observer):
+    """Notes where the time of each generation of the main search went; ends the campaign after ``wanted``."""
+
+    def __init__(self, watch: Stopwatch, wanted: int) -> None:
+        self.watch, self.wanted = watch, wanted
+        self.seen: list[dict[str, Any]] = []
+
+    def on_phase(self, name: str) -> None:
+        """The main search begins."""
+        self._begin()
+
+    def _begin(self) -> None:
+        self._began = time.perf_counter()
+        self._before = Counter(self.watch.seconds)
+
+    def on_generation(self, progress: Progress) -> None:
+        """A generation has been saved and reported."""
+        total = time.perf_counter() - self._began
+        parts = {what: self.watch.seconds[what] - self._before[what] for what in PLACES}
+        parts["rest"] = total - sum(parts.values())
+        done = self.seen[-1] if self.seen else {"evaluations_done": 0, "forwarded": 0, "padded": 0}
+        forwarded, slabs = progress.usage["tokens_forwarded"], progress.usage["tokens_padded"]
+        self.seen.append(
+            {
+                "evaluations": progress.evaluations - done["evaluations_done"],
+                "seconds": round(total, 4),
+                "parts": {what: round(spent, 4) for what, spent in parts.items()},
+                "not_model": round(1 - parts[MODEL] / total, 4),
+                "padding": round(1 - (forwarded - done["forwarded"]) / max(slabs - done["padded"], 1), 4),
+                "evaluations_done": progress.evaluations,
+                "forwarded": forwarded,
+                "padded": slabs,
+            }
+        )
+        if len(self.seen) >= self.wanted:
+            raise Enough
+        self._begin()
+
+
+def campaign(generations: int, **tables: Any) -> dict[str, Any]:
+    """Run the demo for some generations; return where their time went and the shares of all but the first."""
+    folder = find_population(DEMO)
+    settings = load(folder / FILE_NAME, {"evaluation": {"n_jobs": 1}, **tables})
+    watch = Stopwatch()
+    observer = Generations(watch, generations)
+    with tempfile.TemporaryDirectory() as temporary, watch.watching(PLACES):
+        with suppress(Enough):
+            start_run(settings, folder, Path(temporary) / "run", observers=[observer])
+    later = observer.seen[1:]
+    spent = sum(each["seconds"] for each in later)
+    return {
+        "population": DEMO,
+        "generations": observer.seen,
+        "not_model": round(statistics.median(each["not_model"] for each in later), 4),
+        "padding": round(statistics.median(each["padding"] for each in later), 4),
+        "parts": {what: round(sum(e["parts"][what] for e in later) / spent, 4) for what in later[0]["parts"]},
+    }

@@ -1,0 +1,171 @@
+"""What one pass makes of the processor, and what a second worker adds.
+
+- *flops*: useful floating-point operations a second (tokens of segments, visible keys, scored positions; no padding
+  anywhere) over the best of several matrix products in the same dtype, measured in the same rounds;
+- *workers*: two workers of one thread beside one, and beside one process of two threads, on the same requests;
+- *memory*: one copy of the weights for all workers (Linux).
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from dataclasses import replace
+from typing import Any
+
+import psutil
+import torch
+import torch.nn.functional as F
+
+from benchmarks.material import Shape, requests_of, tokens_of
+from benchmarks.setting import COLD
+from evolm.evaluation.executors import Executor, JoblibExecutor, SerialExecutor
+from evolm.evaluation.plan import batch_target, batches, plan
+from evolm.evaluation.timing import compare, middle
+from evolm.evaluation.worker import ModelSpec, answer_batch
+from evolm.models import LanguageModel, TokenizedRequest
+from evolm.models.forward_plan import ForwardPlan
+
+ITEMS = 28  # of each prompt, which then fills two slabs
+SQUARES = (1024, 2048)  # matrix products beside those of the model's own shapes
+AT_LEAST = 0.05  # seconds that a product is repeated for
+
+
+def spec_of(model: LanguageModel) -> ModelSpec:
+    """Return what the engine would give its workers."""
+    return ModelSpec(model.prepared, "off", model.profile.digest, model.passes)
+
+
+def useful_operations(model: LanguageModel, forward_plan: ForwardPlan) -> int:
+    """Return the floating-point operations that the answers need, a multiplication and an addition being two.
+
+    Norms, activations, rotary embeddings and the normaliser's logarithm are left out, as is usual.
+    """
+    config = model.config.get_text_config()
+    weights = sum(site.inputs * site.outputs for site in model.structure.sites if site.kind == "linear")
+    width = config.num_attention_heads * (getattr(config, "head_dim", None) or _head_width(config))
+    # The i-th token of a segment sees everything before the segment and i + 1 tokens of it.
+    seen = sum(len(s.tokens) * s.start + len(s.tokens) * (len(s.tokens) + 1) // 2 for s in forward_plan.segments)
+    attention = 2 * seen * width * config.num_hidden_layers  # products with keys, and with values
+    head = len(forward_plan.positions) * config.hidden_size * config.vocab_size
+    return 2 * (weights * forward_plan.tokens + attention + head)
+
+
+def _head_width(config: Any) -> int:
+    return int(config.hidden_size // config.num_attention_heads)
+
+
+def products(model: LanguageModel) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Return matrix products by their shapes: those of the model's layers on one slab, and square ones."""
+    dtype = getattr(torch, model.prepared.dtype)
+    slab = model.profile.slab_tokens
+    linear = {(site.inputs, site.outputs) for site in model.structure.sites if site.kind == "linear"}
+    shapes = [(slab, *each) for each in sorted(linear)] + [(size, size, size) for size in SQUARES]
+    return {
+        f"{rows}x{inner}x{columns}": (torch.randn(rows, inner).to(dtype), torch.randn(columns, inner).to(dtype))
+        for rows, inner, columns in shapes
+    }
+
+
+@torch.inference_mode()
+def product_rates(pairs: dict[str, tuple[torch.Tensor, torch.Tensor]]) -> dict[str, float]:
+    """Return operations a second of each product."""
+    rates = {}
+    for name, (left, weight) in pairs.items():
+        F.linear(left, weight)
+        count, began = 0, time.perf_counter()
+        while (spent := time.perf_counter() - began) < AT_LEAST:
+            F.linear(left, weight)
+            count += 1
+        rates[name] = 2 * left.shape[0] * left.shape[1] * weight.shape[0] * count / spent
+    return rates
+
+
+def flops(model: LanguageModel, rounds: int, population: int) -> dict[str, Any]:
+    """Measure useful operations a second beside the best product's, round by round."""
+    shape = Shape(ITEMS, population=population)
+    requests = tokens_of(model, requests_of(model, shape), shape)
+    forward_plan = plan(requests, model.profile.slab_tokens, model.profile.block_tokens)
+    useful, pairs = useful_operations(model, forward_plan), products(model)
+    answer_batch(spec_of(model), requests, model)
+    rates, shares = [], []
+    by_shape: dict[str, list[float]] = {name: [] for name in pairs}
+    for _ in range(rounds):
+        before = product_rates(pairs)
+        began = time.perf_counter()
+        answer_batch(spec_of(model), requests, model)
+        rates.append(useful / (time.perf_counter() - began))
+        after = product_rates(pairs)  # the better of before and after: where the machine slows down, so do these
+        for name in pairs:
+            by_shape[name].append(max(before[name], after[name]))
+        shares.append(rates[-1] / max(own[-1] for own in by_shape.values()))
+    return {
+        "rounds": rounds,
+        "tokens": forward_plan.tokens,
+        "padding": round(1 - forward_plan.tokens / (len(forward_plan.slabs) * model.profile.slab_tokens), 4),
+        "useful_gflop": round(useful / 1e9, 2),
+        "useful_gflops_per_second": middle([rate / 1e9 for rate in rates], 1),
+        "product_gflops_per_second": {name: round(statistics.median(own) / 1e9, 1) for name, own in by_shape.items()},
+        "share_of_the_best_product": middle(shares),
+    }
+
+
+def _run(executor: Executor, requests: list[TokenizedRequest]) -> None:
+    """Answer requests in the batches that the engine would make for this executor."""
+    cut = batches(requests, batch_target(requests, executor.n_jobs))
+    for _ in executor.run([[requests[index] for index in batch.indices] for batch in cut]):
+        pass
+
+
+def workers(model: LanguageModel, rounds: int, population: int) -> dict[str, Any]:
+    """Time one worker, two workers, and one process of two threads; ratios are to the two workers."""
+    shape = Shape(ITEMS, population=population)
+    requests = tokens_of(model, requests_of(model, shape), shape)
+    threaded = LanguageModel(model.prepared, "off", COLD)
+    threaded.profile = replace(threaded.profile, threads=2)
+    pool = JoblibExecutor(spec_of(model), 2)
+    executors: dict[str, Executor] = {
+        "two workers of one thread": pool,
+        "one worker of one thread": SerialExecutor(spec_of(model), model),
+        "one process of two threads": SerialExecutor(spec_of(threaded), threaded),
+    }
+    try:
+        ways = {name: lambda each=each: _run(each, requests) for name, each in executors.items()}
+        return {"rounds": rounds, "requests": len(requests), "ways": compare(ways, rounds)[0]}
+    finally:
+        pool.close()
+
+
+def memory(model: LanguageModel, items: int, repeats: int) -> dict[str, Any]:
+    """Measure the memory of one and of two workers that have worked (Linux: smaps; MB = 10^6 bytes).
+
+    The weights' proportional set size shows whether two workers hold one copy, as long as no other process maps the
+    model. Private memory is what a worker has written (``Private_Dirty``): pages of a mapped file that only one
+    process happens to read are not its own. Two workers get work ``repeats`` times, so that both have had some.
+    """
+    shape = Shape(items)
+    requests = tokens_of(model, requests_of(model, shape), shape)
+    record: dict[str, Any] = {}
+    for count in (1, 2):
+        executor = JoblibExecutor(spec_of(model), 2)  # the pool holds two; a single batch loads the model in one
+        for _ in range(1 if count == 1 else repeats):
+            list(executor.run([requests] * (1 if count == 1 else 4)))
+        children = psutil.Process(os.getpid()).children(recursive=True)
+        found = [_memory(child, model.prepared.folder) for child in children]
+        record[f"{count} worker{'s' * (count > 1)}"] = [own for own in found if own["weights_pss_mb"] > 0]
+        executor.close()
+    one = record["1 worker"][0]["weights_pss_mb"]
+    both = sum(own["weights_pss_mb"] for own in record["2 workers"])
+    record["weights_pss_of_two_over_one"] = round(both / one, 3)
+    return record
+
+
+def _memory(process: psutil.Process, folder: str) -> dict[str, float]:
+    maps = process.memory_maps(grouped=True)
+    files = [m for m in maps if m.path.startswith("/")]
+    return {
+        "file_pss_mb": round(sum(m.pss for m in files) / 1e6, 1),
+        "weights_pss_mb": round(sum(m.pss for m in files if m.path.startswith(folder)) / 1e6, 1),
+        "private_mb": round(sum(m.private_dirty for m in maps) / 1e6, 1),
+    }
