@@ -21,6 +21,7 @@ STRATEGIES = ("random_search", "adam", "memetic", "cmaes", "es", "differential_e
 LOWRANK = {"encoding": "lowrank", "layers": "last:3", "target_modules": ["q_proj", "v_proj"], "rank": 1}
 TOKENS = {"trec-memetic": 300_000, "sms-spam-delta": 200_000}
 SECONDS = 15
+PAIRS = [("memetic", "adam"), ("memetic", "cmaes")]
 COMMON: dict[str, Any] = {
     "baselines": {"few_shot": False, "random_search": False, "prior_corrected": False},
     "evaluation": {"n_jobs": 1},
@@ -61,7 +62,9 @@ def field(seconds: bool) -> Field:
         }
         for name, tokens in TOKENS.items()
     }
-    return Field("delta_seconds" if seconds else "delta", variants, populations, "memetic" if seconds else "")
+    if seconds:
+        return Field("delta_seconds", variants, populations, "memetic", PAIRS, "delta --seconds")
+    return Field("delta", variants, populations, pairs=PAIRS)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ from matplotlib.figure import Figure
 
 from benchmarks.setting import RESULTS, setting, write_result
 from evolm.campaign.build import Models
-from evolm.campaign.comparison import Comparison
+from evolm.campaign.comparison import Comparison, compare
 from evolm.campaign.sweep import Sweep, plan_sweep, run_sweep
+from evolm.campaign.tested_runs import TestedRun, is_finished, read_run
 from evolm.populations import find_population
 from evolm.report import RunRecord
 from evolm.report.svg import EVOLUTION, INK, QUIET, RANDOM, wide_figure
@@ -38,16 +39,20 @@ class Field:
 
     Attributes:
         name: of the files of results and of the folder of runs.
+        command: module and options that measure it, where they are not its name.
         variants: name -> tables; the first one is what the others are compared with.
         populations: founding population -> tables that replace what its campaign file says, for all variants.
         warm_up: variant that runs first, uncounted, where seconds are the budget: what a model's layers remember
             of the rows would be paid by whoever runs first otherwise. Empty = none.
+        pairs: further pairs of variants whose difference is wanted, first minus second.
     """
 
     name: str
     variants: Mapping[str, Mapping[str, Any]]
     populations: Mapping[str, Mapping[str, Any]]
     warm_up: str = ""
+    pairs: Sequence[tuple[str, str]] = ()
+    command: str = ""
 
     @property
     def first(self) -> str:
@@ -62,22 +67,44 @@ class Field:
     def cells(self, population: str, out: Path) -> Comparison:
         """Run the cells of one population that are missing."""
         models: Models = {}
-        if self.warm_up:
+        sweep = self.sweep(population, SEEDS, out)
+        if self.warm_up and not all(is_finished(cell.directory) for cell in sweep.cells):
             first = replace(self, variants={self.warm_up: self.variants[self.warm_up]})
             with TemporaryDirectory() as folder:
                 run_sweep(first.sweep(population, [FIRST_TUNING_SEED], Path(folder)), models=models)
-        return run_sweep(self.sweep(population, SEEDS, out), models=models)
+        return run_sweep(sweep, models=models)
 
     def measure(self, out: Path) -> None:
         """Run what is missing, then write the table and the figure."""
-        populations = {name: self.cells(name, out).to_record() for name in self.populations}
+        populations = {
+            name: {**self.cells(name, out).to_record(), "pairs": self.met(name, out)} for name in self.populations
+        }
         tables = {name: dict(tables) for name, tables in self.populations.items()}
         write_result(
             self.name,
-            {"setting": setting(f"python -m benchmarks.{self.name}"), "tables": tables, "populations": populations},
+            {
+                "setting": setting(f"python -m benchmarks.{self.command or self.name}"),
+                "tables": tables,
+                "populations": populations,
+            },
         )
         self.figure(populations).savefig(RESULTS / f"{self.name}.png", dpi=110)
         print(self.markdown(populations))
+        for name, record in populations.items():
+            for pair in record["pairs"]:
+                gain, low, high = pair["difference"], pair["low"], pair["high"]
+                print(f"{name}: {pair['first']} over {pair['second']} {gain:+.3f} [{low:+.3f}, {high:+.3f}]")
+
+    def met(self, population: str, out: Path) -> list[dict[str, Any]]:
+        """Return the differences of the further pairs."""
+        found = []
+        for pair in self.pairs:
+            runs: dict[str, list[TestedRun]] = {name: [] for name in pair}
+            for cell in self.sweep(population, SEEDS, out).cells:
+                if cell.variant in runs:
+                    runs[cell.variant].append(read_run(cell.directory))
+            found += compare(runs, [pair]).to_record()["differences"]
+        return found
 
     def markdown(self, populations: dict[str, Any]) -> str:
         """Return the table of the README: a row per population and variant."""
