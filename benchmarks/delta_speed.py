@@ -7,7 +7,7 @@ alternating order, medians. evolm's engine runs without its cache of answers.
 
 - *mixed*: 16 deltas of rank 1 in one batch, over the same number of prompts without any (the same tokens, nothing
   shared between prompts in either);
-- *individuals*: individuals scored a second by one batch of 8 deltas, against three ways of doing it one by one:
+- *individuals*: individuals scored a second by one batch of 4 deltas, against three ways of doing it one by one:
   merge the delta into the weights, pass, restore; PEFT's ``set_adapter``; perturb and restore *all* weights by a seed
   (the way of ES-at-Scale, Qiu 2025, https://arxiv.org/abs/2509.24372). These pass plain batches of 16 rows;
 - *trunk*: one delta after another on the same items with the lower layers' states at hand, over the same without;
@@ -39,7 +39,7 @@ from evolm.models import LanguageModel, PassSettings, TokenizedRequest, prepare
 from evolm.models.deltas import Delta, LowRank
 
 PREFIX, ITEM, POPULATION, PLAIN_ROWS = 60, 20, 16, 16
-ALONE = 8  # individuals that are also scored one by one
+ALONE = 4  # individuals that are also scored one by one
 LABELS = ((19556,), (905,))
 MODULES = {"q and v": ("q_proj", "v_proj"), "all linear": ("all-linear",)}
 ITEMS = (2, 8, 32)
