@@ -17,6 +17,7 @@ from toy_campaign import FOUNDERS, ToyCampaign, entries, quick, result_of, write
 from typer.testing import CliRunner
 
 from evolm.campaign import Observer, Permissions, continue_run
+from evolm.campaign.build import Models
 from evolm.campaign.sweep import Sweep, plan_sweep, run_sweep, strategy_variants
 from evolm.cli import app
 from evolm.errors import ConfigError, PermissionNeeded, RunError
@@ -173,6 +174,18 @@ def test_a_sweep_that_crashed_in_a_cell_goes_on_to_what_an_undisturbed_one_gives
     run_sweep(planned(small, out), counter.watch)
     assert counter.cells == 3
     assert tables_of(out) == tables_of(finished_sweep)
+
+
+def test_the_cells_of_a_sweep_share_one_loaded_model(small: ToyCampaign, swept: Path) -> None:
+    for name in STRATEGIES:
+        shutil.rmtree(swept / name / "seed-3")
+    models: Models = {}
+    with quick():
+        run_sweep(planned(small, swept), models=models)
+        (model,) = models.values()
+        loaded = model.forward
+        run_sweep(planned(small, swept, seeds=range(3, 6)), models=models)
+    assert list(models.values()) == [model] and model.forward is loaded
 
 
 def test_seeds_and_strategies_can_be_added(small: ToyCampaign, swept: Path) -> None:

@@ -16,6 +16,7 @@ from evolm.evaluation import engine as engines
 from evolm.evaluation.plan import Batch
 from evolm.genomes import PromptGenome
 from evolm.models import LanguageModel, LogLikelihood
+from evolm.models.deltas import Delta, Gain
 from evolm.population import Individual
 from evolm.scorers import Evaluation, LabelLikelihood, Weighted
 from evolm.storage import AnswerStore
@@ -214,3 +215,24 @@ def test_when_every_item_of_all_fails_the_scorer_is_to_blame(
 
     with pytest.raises(ScorerError, match=r"every item of every individual failed.*no file"):
         evaluator(table=Broken()).evaluate(individuals("a", "b"), toy_task.dev)
+
+
+def test_a_text_is_tokenised_once_whatever_delta_is_asked_for(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    tokenize = engine.model.tokenize
+    monkeypatch.setattr(engine.model, "tokenize", lambda texts: asked.append(len(texts)) or tokenize(texts))
+    delta = Delta({"model.layers.0.self_attn.q_proj": Gain(np.full(4, 0.5, np.float32), "output")}, 0)
+    plain = engine.tokenize([*REQUESTS[:4], REQUESTS[0]])
+    changed = engine.tokenize([replace(request, delta=delta) for request in REQUESTS])
+    assert asked == [4, 2]
+    assert plain == [*tokenize(REQUESTS[:4]), plain[0]] and all(one.delta is None for one in plain)
+    assert changed == [replace(one, delta=delta) for one in tokenize(REQUESTS)]
+
+
+def test_tokens_that_were_not_asked_for_long_are_forgotten(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "TOKENIZED", 2)
+    first = engine.tokenize(REQUESTS)
+    assert list(engine._tokens) == REQUESTS[-2:]
+    assert engine.tokenize(REQUESTS[::-1]) == first[::-1]

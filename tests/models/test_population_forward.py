@@ -241,3 +241,17 @@ def test_no_genes_change_nothing_and_a_space_is_made_again_from_its_record(
     described = space.describe()
     assert described["genes"] == space.dimension == space.bounds.shape[0]
     assert described["bytes_per_genome"] == 4 * space.dimension and described["parameters"] > 0
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_an_encoding_has_a_step_size_of_its_own_unless_another_is_asked_for(
+    encoding: str, model: LanguageModel
+) -> None:
+    asked = DeltaSettings("last:1", TARGETS[encoding], 1, encoding, 7)
+    own = DeltaSpace.of(model, asked)
+    assert own.settings.sigma == ENCODINGS[encoding].sigma > 0
+    spread = np.std([own.random(np.random.default_rng(seed)).genes for seed in range(40)])
+    assert 0.8 < spread / own.settings.sigma < 1.2
+    assert DeltaSpace.of(model, replace(asked, sigma=0.5)).settings.sigma == 0.5
+    with pytest.raises(ConfigError, match="sigma of at least 0, found 1 and -1"):
+        DeltaSpace.of(model, replace(asked, sigma=-1.0))
