@@ -212,7 +212,7 @@ def test_transposed_weights_and_positions_that_are_added_below_are_right(tmp_pat
         (DeltaSettings("all", ()), "expected some of 'q_proj'.*found none"),
         (DeltaSettings("all", rank=17), "expected at most 16 for 'v_proj'|expected at most 32"),
         (DeltaSettings("all", rank=0), "rank of at least 1"),
-        (DeltaSettings("all", sigma=0.0), "sigma above 0"),
+        (DeltaSettings("all", sigma=-0.1), "sigma of at least 0"),
         (DeltaSettings("all", dimension=0), "dimension: expected at least 1"),
         (DeltaSettings("all", ("input_layernorm",), encoding="lowrank"), "use 'scales' for norms"),
         (DeltaSettings("all", encoding="gains"), "'gains' is unknown"),

@@ -24,7 +24,7 @@ MODULAR = {"encoding": "singular", "rank": 3}  # two modules, three genes each
 @pytest.fixture(scope="module")
 def wide(toy_deltas: Space) -> DeltaSpace:
     """Many genes, so that a child shows a distribution."""
-    return toy_deltas(dimension=4000)
+    return toy_deltas(dimension=4000, sigma=0.1)
 
 
 def drawn(space: DeltaSpace, seed: int, **more: Any) -> DeltaGenome:
