@@ -9,7 +9,7 @@ machines' speed drifts. Every part keeps its own command, commit, machine and ve
 - *one-token*, *two-labels*, *five-labels*: evolm against lm-evaluation-harness (``HFLM.loglikelihood``) and against
   plain passes of transformers, for two labels of one token, two of two and three tokens, five of two and three; with
   the largest difference of log-probabilities, in the dtype timed and in float32 (see :mod:`benchmarks.rivals`). 32,
-  28 and 25 items instead of 240, for the harness takes half a second a row and ratios are per item anyway. evolm gets
+  28 and 25 items instead of 240, for the harness is slow and ratios are per item anyway. evolm gets
   the same few, and would gain by more of them, since a prompt is passed once for all: ``--items 240``;
 - *flops*, *workers*, *memory*: see :mod:`benchmarks.throughput`;
 - *growth*: see :mod:`benchmarks.growth`; the plot is ``results/speed_growth.png``;

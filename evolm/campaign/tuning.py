@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from evolm.errors import ConfigError
+from evolm.errors import ConfigError, ContextExceeded
 from evolm.evaluation.tuning import Measured, Workload, measure
 from evolm.models import LanguageModel, PassSettings, prepare
 
@@ -21,10 +21,16 @@ def tuned(name: str, dtype: str, workload: Workload, rounds: int) -> list[Render
     Raises:
         ConfigError: for an unknown dtype.
         ModelError: if there is no such model, or its architecture cannot be packed.
+        ContextExceeded: if what is scored does not fit the model.
     """
     if dtype not in ("auto", "float32", "bfloat16"):
         raise ConfigError(f"--dtype: expected auto, float32 or bfloat16, found {dtype!r}")
     model = LanguageModel(prepare(name, dtype=dtype, root=Path.cwd()), "off")
+    if workload.longest > model.context_length:
+        raise ContextExceeded(
+            f"--prompt-tokens, --item-tokens: expected at most {model.context_length} tokens in all for {name!r}, "
+            f"found {workload.longest} for the longest item"
+        )
     found = measure(model, workload, rounds=rounds)
     table = Table("slab_tokens", "tokens a second", "speed", "padding")
     usual = next(one for one in found if one.slab_tokens == PassSettings().slab_tokens)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from cachetools import LRUCache
 
 from evolm.errors import Interrupted
 from evolm.evaluation.executors import Executor, JoblibExecutor, SerialExecutor
@@ -78,7 +78,7 @@ class Engine:
         self.usage = Usage()
         self.progress = progress or (lambda done, total: None)
         self.stop_requested = False
-        self._tokens: OrderedDict[Request, Tokenized] = OrderedDict()  # least recently asked first
+        self._tokens: LRUCache[Request, Tokenized] = LRUCache(TOKENIZED)
         spec = ModelSpec(model.prepared, "on" if model.chat else "off", model.profile.digest, model.passes)
         self.executor: Executor = SerialExecutor(spec, model) if n_jobs == 1 else JoblibExecutor(spec, n_jobs)
         self._scope = hashlib.sha256(f"{model.prepared.fingerprint} {model.profile.digest}".encode()).digest()
@@ -89,14 +89,11 @@ class Engine:
         Deltas under one prompt, and a prompt that meets its items again, ask what was asked before.
         """
         texts = [replace(request, delta=None) if request.delta else request for request in requests]
-        new = [text for text in dict.fromkeys(texts) if text not in self._tokens]
-        known = dict(zip(new, self.model.tokenize(new), strict=True))
-        known.update((text, self._tokens[text]) for text in texts if text in self._tokens)
-        for text in dict.fromkeys(texts):
-            self._tokens[text] = known[text]
-            self._tokens.move_to_end(text)
-        while len(self._tokens) > TOKENIZED:
-            self._tokens.popitem(last=False)
+        known = {text: tokens for text in texts if (tokens := self._tokens.get(text)) is not None}
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        fresh = dict(zip(new, self.model.tokenize(new), strict=True))
+        known.update(fresh)
+        self._tokens.update(fresh)
         return [
             replace(known[text], delta=request.delta) if request.delta else known[text]
             for text, request in zip(texts, requests, strict=True)

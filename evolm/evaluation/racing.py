@@ -183,8 +183,8 @@ class Race:
 def looks(block: int, n: int) -> list[int]:
     """Return how many of ``n`` items each look knows: ``block``, twice as many, and so on.
 
-    None knows more than two thirds: every look passes the prompts of all who race once more, so one that could save
-    less than a third of the items would cost more than it saves.
+    None knows more than two thirds: a look passes prompts once more that are no longer in memory, so one that could
+    save less than a third of the items would cost more than it saves.
     """
     counts = []
     while 3 * block <= 2 * n:

@@ -34,11 +34,20 @@ class Workload:
     prompt_tokens: int = 200
     item_tokens: int = 25
 
+    @property
+    def _longest_item(self) -> int:
+        return self.item_tokens * 3 // 2
+
+    @property
+    def longest(self) -> int:
+        """Most tokens of a prompt and an item."""
+        return self.prompt_tokens + self._longest_item
+
     def requests(self, vocabulary: int) -> list[TokenizedRequest]:
         """Return the requests of one batch of the usual size."""
         rng = np.random.default_rng(0)
         items = max((BATCH_TOKENS // self.prompts - self.prompt_tokens) // self.item_tokens, 1)
-        lengths = rng.integers(max(self.item_tokens // 2, 1), self.item_tokens * 3 // 2 + 1, items)
+        lengths = rng.integers(max(self.item_tokens // 2, 1), self._longest_item + 1, items)
         texts = [_tokens(rng, int(length), vocabulary) for length in lengths]
         prompts = [_tokens(rng, self.prompt_tokens, vocabulary) for _ in range(self.prompts)]
         return [TokenizedRequest(prompt + text, len(prompt), ((0,), (1,))) for prompt in prompts for text in texts]

@@ -10,10 +10,10 @@ answer.
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
+from cachetools import LRUCache
 
 from evolm.models.forward_plan import ForwardPlan
 
@@ -47,8 +47,12 @@ class PrefixCache:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.nbytes = 0
-        self._kept: OrderedDict[bytes, KeyValues] = OrderedDict()  # a block's own part; least recently used first
+        self._kept: LRUCache[bytes, KeyValues] = LRUCache(limit, getsizeof=_nbytes)  # a block's own part
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are kept."""
+        return int(self._kept.currsize)
 
     def known(self, plan: ForwardPlan, keys: Sequence[bytes], needed: set[int]) -> dict[int, KeyValues]:
         """Return keys and values up to the end of each block of a plan that need not be passed again.
@@ -66,25 +70,18 @@ class PrefixCache:
             own = self._kept[keys[index]]
             found[index] = _joined(found[segment.parent], own) if segment.parent >= 0 else own
         for index in reversed(found):  # what others continue is used last, so it is forgotten last
-            self._kept.move_to_end(keys[index])
+            self._kept.get(keys[index])
         return found
 
     def keep(self, key: bytes, tokens: int, upto: KeyValues) -> None:
         """Keep a block of ``tokens`` whose keys and values, everything before it included, are ``upto``."""
-        own = {layer: (k[:, -tokens:].clone(), v[:, -tokens:].clone()) for layer, (k, v) in upto.items()}
-        size = _nbytes(own)
-        if key in self._kept or size > self.limit:
-            return
-        self._kept[key] = own
-        self.nbytes += size
-        while self.nbytes > self.limit:
-            _, oldest = self._kept.popitem(last=False)
-            self.nbytes -= _nbytes(oldest)
+        own = {layer: (k[:, -tokens:], v[:, -tokens:]) for layer, (k, v) in upto.items()}
+        if key not in self._kept and _nbytes(own) <= self.limit:
+            self._kept[key] = {layer: (k.clone(), v.clone()) for layer, (k, v) in own.items()}
 
     def forget(self) -> None:
         """Drop everything."""
         self._kept.clear()
-        self.nbytes = 0
 
 
 def _joined(past: KeyValues, own: KeyValues) -> KeyValues:
@@ -93,5 +90,5 @@ def _joined(past: KeyValues, own: KeyValues) -> KeyValues:
     }
 
 
-def _nbytes(own: Mapping[int, tuple[torch.Tensor, torch.Tensor]]) -> int:
+def _nbytes(own: KeyValues) -> int:
     return sum(k.nbytes + v.nbytes for k, v in own.values())

@@ -11,11 +11,11 @@ Splitting a pass changes no bit: the same rows meet the same layers in the same 
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
+from cachetools import LRUCache
 from torch import nn
 
 from evolm.errors import ModelError
@@ -38,10 +38,14 @@ class SharedLayers:
     def __init__(self, model: Any, limit: int) -> None:
         self._model = model
         self.limit = limit
-        self._kept: OrderedDict[bytes, torch.Tensor] = OrderedDict()  # least recently used first
+        self._kept: LRUCache[bytes, torch.Tensor] = LRUCache(limit, getsizeof=lambda states: states.nbytes)
         self._parts: dict[tuple[int, bool], nn.Module] = {}
-        self.nbytes = 0
         self.passed = 0  # tokens that went through lower layers
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are kept."""
+        return int(self._kept.currsize)
 
     def states(
         self, plan: ForwardPlan, forward: PackedForward, known: Collection[int] = ()
@@ -49,12 +53,13 @@ class SharedLayers:
         """Return segment -> ``(tokens, d)``: what enters layer ``plan.depth``; nothing of those ``known``."""
         keys = text_keys(plan)
         mine = {index: key for index, key in enumerate(keys) if index not in known}
-        found = {key: states for key in dict.fromkeys(mine.values()) if (states := self._read(key)) is not None}
+        found = {key: states for key in dict.fromkeys(mine.values()) if (states := self._kept.get(key)) is not None}
         wanted = self._with_ancestors(plan, (index for index, key in mine.items() if key not in found))
         for key, states in self._computed(plan, keys, wanted, forward):
             if key not in found:
                 found[key] = states
-                self._keep(key, states)
+                if states.nbytes <= self.limit:
+                    self._kept[key] = states
         return {index: found[key] for index, key in mine.items()}
 
     @staticmethod
@@ -85,24 +90,9 @@ class SharedLayers:
                 self.passed += tokens
                 yield names[index], states[begin : begin + tokens].clone()
 
-    def _read(self, key: bytes) -> torch.Tensor | None:
-        if key in self._kept:
-            self._kept.move_to_end(key)
-        return self._kept.get(key)
-
-    def _keep(self, key: bytes, states: torch.Tensor) -> None:
-        if states.nbytes > self.limit:
-            return
-        self._kept[key] = states
-        self.nbytes += states.nbytes
-        while self.nbytes > self.limit:
-            _, oldest = self._kept.popitem(last=False)
-            self.nbytes -= oldest.nbytes
-
     def forget(self) -> None:
         """Drop all kept states."""
         self._kept.clear()
-        self.nbytes = 0
 
     # -- the two parts of the model ------------------------------------------------------------------------
 

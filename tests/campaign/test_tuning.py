@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from evolm.campaign.tuning import advice, tuned
 from evolm.cli import app
-from evolm.errors import ConfigError
+from evolm.errors import ConfigError, ContextExceeded
 from evolm.evaluation.tuning import SIZES, Measured, Workload, measure
 from evolm.models import LanguageModel, PassSettings, prepare
 
@@ -40,6 +40,11 @@ def test_a_person_is_told_what_to_write(tiny_model_folder: Path) -> None:
 def test_the_default_stays_unless_another_size_is_clearly_faster(speeds: tuple[float, ...], expected: str) -> None:
     found = [Measured(size, 100 * speed, speed, 0.0) for size, speed in zip(SIZES, speeds, strict=True)]
     assert expected in advice(found, found[1])
+
+
+def test_a_prompt_that_does_not_fit_the_model_is_one_sentence(tiny_model_folder: Path) -> None:
+    with pytest.raises(ContextExceeded, match="expected at most .* tokens in all for .*, found 1000015"):
+        tuned(str(tiny_model_folder), "float32", Workload(prompt_tokens=10**6, item_tokens=10), 1)
 
 
 def test_an_unknown_dtype_or_model_is_one_sentence(tmp_path: Path) -> None:

@@ -233,6 +233,7 @@ def test_a_text_is_tokenised_once_whatever_delta_is_asked_for(
 
 def test_tokens_that_were_not_asked_for_long_are_forgotten(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "TOKENIZED", 2)
+    engine = Engine(engine.model, AnswerStore(":memory:"))
     first = engine.tokenize(REQUESTS)
     assert list(engine._tokens) == REQUESTS[-2:]
     assert engine.tokenize(REQUESTS[::-1]) == first[::-1]
