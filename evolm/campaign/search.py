@@ -61,6 +61,7 @@ class Search:
         self.founder: Individual | None = None
         self.exhausted = False
         self.last: dict[str, Any] = {}
+        self.asked: Sequence[Individual] = ()  # of the last step, in the order of asking
 
     def over(self, budget: BudgetSection, seconds: float) -> str:
         """Return why the search has ended, or ``""``."""
@@ -74,7 +75,7 @@ class Search:
         Raises:
             Interrupted: if a stop was requested; nothing of the generation is then kept but the answers.
         """
-        asked = self.strategy.ask(allowed(budget, self.ledger, len(self.items)))
+        self.asked = asked = self.strategy.ask(allowed(budget, self.ledger, len(self.items)))
         if self.strategy.search.voice is not None:
             self.ledger.tokens += self.strategy.search.voice.spent()
         if not asked:

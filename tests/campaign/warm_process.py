@@ -36,6 +36,7 @@ from toy_campaign import quick
 import evolm.cli
 from evolm.campaign import preview
 from evolm.evaluation import engine
+from evolm.evaluation.racing import Race
 from evolm.storage import AnswerStore, Journal
 
 QUICK = quick()
@@ -49,6 +50,8 @@ CALLS: dict[str, tuple[Any, str]] = {
     "unlink": (Path, "unlink"),
     "append": (Journal, "append"),
     "put": (AnswerStore, "put"),
+    "look of a race": (Race, "_losers"),  # the answers of a look are known, and nobody has left yet
+    "look of a halving": (Race, "_better_half"),
 }
 
 
