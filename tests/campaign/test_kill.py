@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,7 @@ import psutil
 import pytest
 from toy_campaign import ToyCampaign, bytes_of, entries, result_of, without_clock
 
-from evolm.evaluation import executors
-from evolm.evaluation.executors import JoblibExecutor
-
 KILLED = -9
-KILLS = 20
 
 
 @pytest.fixture(scope="session")
@@ -201,54 +197,12 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(
     check(finish(evolm, founding, out), out, undisturbed)
 
 
-# -- workers -------------------------------------------------------------------------------------------------
-
-
-def kill_workers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Let ``KILLS`` workers die by SIGKILL with their work done and not yet handed over; return who died.
-
-    They die two by two, in every call that is cut into batches: a new worker takes seconds to start.
-    """
-    orders, dead = folder / "orders", folder / "dead"
-    orders.mkdir()
-    dead.mkdir()
-    run = JoblibExecutor.run
-
-    def run_with_orders(self: JoblibExecutor, batches: Sequence[Any]) -> Iterator[Any]:
-        begun = len(list(dead.iterdir()))
-        for number in range(begun, min(begun + min(len(batches), 2), KILLS)):
-            (orders / str(number)).touch()
-        yield from run(self, batches)
-
-    def work(spec: Any, batch: Any) -> Any:
-        import os
-        import signal
-        import time
-
-        from evolm.evaluation.worker import answer_in_worker
-
-        result = answer_in_worker(spec, batch)
-        for order in list(orders.iterdir()):
-            try:
-                order.rename(dead / order.name)
-            except FileNotFoundError:
-                continue  # another worker was faster
-            while list(orders.iterdir()):  # until the other one has its work done
-                time.sleep(0.01)
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-
-    monkeypatch.setattr(JoblibExecutor, "run", run_with_orders)
-    monkeypatch.setattr(executors, "answer_in_worker", work)
-    return dead
-
-
 def test_twenty_workers_killed_with_their_work_in_hand_change_no_bit(
-    toy: Callable[..., ToyCampaign], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    evolm: Any, toy: Callable[..., ToyCampaign], tmp_path: Path
 ) -> None:
-    settings = {"strategy": {"name": "genetic", "population_size": 2}, "baselines": {"random_search": False}}
+    settings: dict[str, Any] = {"strategy": {"name": "genetic", "population_size": 2}, "budget__evaluations": 18}
     undisturbed = toy(**settings).run(tmp_path / "undisturbed").directory
-    dead = kill_workers(tmp_path, monkeypatch)
-    run = toy(**settings, evaluation={"n_jobs": 2}).run(tmp_path / "run").directory
-    assert len(list(dead.iterdir())) == KILLS
-    assert bytes_of(run) == bytes_of(undisturbed)
+    told = evolm("run", toy(name="toy", **settings).folder, "--out", tmp_path / "run", "--n-jobs", 2, worker_kills=20)
+    assert told["exit"] == 0, told["log"]
+    assert told["workers_killed"] == 20
+    assert bytes_of(tmp_path / "run") == bytes_of(undisturbed)
