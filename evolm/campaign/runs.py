@@ -116,27 +116,39 @@ def start_run(
         warm_starts=warm_starts,
         models=models,
     )
-    resolved = absolute(config, root, permissions, frame is not None)
-    rows = None if frame is None else _as_text(frame, config).to_parquet()
+    files = first_files(parts, absolute(config, root, permissions, frame is not None), frame)
     layout.create()
     with layout.lock():
-        layout.begin()
-        layout.clear_scratch()
-        records = parts.founders.records(deltas_of(parts.space))
-        for name, content in founders_files(records, parts.founders.seen).items():
-            write_atomically(layout.directory / name, content)
-        keys = {split: [item.content_key for item in getattr(parts.task, split)] for split in SPLITS}
-        write_atomically(layout.items, json.dumps({**keys, "inherited": sorted(parts.founders.seen)}) + "\n")
-        if rows is not None:
-            write_atomically(layout.data, rows)
-        local = {"founders": ["founders.jsonl"]}
-        tables = configuration.overlay(resolved.model_dump(by_alias=True, mode="json"), local)
-        write_atomically(
-            layout.campaign, configuration.validate(configuration.Campaign, tables, "campaign").to_toml()
-        )
+        write_first(layout, files)
         parts.engine.answers.close()
         parts.engine.answers = AnswerStore(answers or layout.answers)
         return _drive(parts, layout, observers)
+
+
+def first_files(parts: Parts, resolved: configuration.Campaign, frame: pd.DataFrame | None) -> dict[str, str | bytes]:
+    """Return name -> content of what a run's directory holds before anything is evaluated, ``campaign.toml`` last.
+
+    Args:
+        parts: the run's objects.
+        resolved: its campaign, every path absolute.
+        frame: its rows, where they came from Python.
+    """
+    keys = {split: [item.content_key for item in getattr(parts.task, split)] for split in SPLITS}
+    seen = parts.founders.seen
+    files = founders_files(parts.founders.records(deltas_of(parts.space)), seen)
+    files["items.json"] = json.dumps({**keys, "inherited": sorted(seen)}) + "\n"
+    if frame is not None:
+        files["data.parquet"] = _as_text(frame, resolved).to_parquet()
+    files[configuration.FILE_NAME] = _changed(resolved, {"founders": ["founders.jsonl"]}).to_toml()
+    return files
+
+
+def write_first(layout: RunLayout, files: Mapping[str, str | bytes]) -> None:
+    """Mark a directory as a run's, and write :func:`first_files` into it."""
+    layout.begin()
+    layout.clear_scratch()
+    for name, content in files.items():
+        write_atomically(layout.directory / name, content)
 
 
 def _as_text(frame: pd.DataFrame, config: configuration.Campaign) -> pd.DataFrame:

@@ -83,11 +83,16 @@ class Search:
         self.ledger.charge(self._evaluate(asked))
         self.ledger.dropped += sum(individual.status == "dropped" for individual in asked)
         self._refuse_constant_objective(asked)
+        improved = self.learn(asked)
+        self._record(asked)
+        return improved
+
+    def learn(self, asked: Sequence[Individual]) -> bool:
+        """Tell the strategy and the archive what became of a generation; return whether the best is a new one."""
         self.strategy.tell(asked)
         improved = self.archive.update(asked)
         self._keep_founder(asked)
         self.ledger.idle_generations = 0 if improved else self.ledger.idle_generations + 1
-        self._record(asked)
         return improved
 
     def _evaluate(self, asked: Sequence[Individual]) -> list[Charge]:
