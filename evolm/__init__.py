@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from evolm.api import Result, evolve, load_result
     from evolm.campaign.observers import Observer
+    from evolm.errors import BudgetSpent
+    from evolm.integrations.objective import Objective
 
 __version__ = "0.1.0"
-__all__ = ["Observer", "Result", "__version__", "evolve", "load_result"]
+__all__ = ["BudgetSpent", "Objective", "Observer", "Result", "__version__", "evolve", "load_result"]
 
 _PLACES = {
     "Result": "evolm.api",
     "evolve": "evolm.api",
     "load_result": "evolm.api",
     "Observer": "evolm.campaign.observers",
+    "BudgetSpent": "evolm.errors",
+    "Objective": "evolm.integrations.objective",
 }
 
 

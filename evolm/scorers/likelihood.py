@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import entr
 
 from evolm.scorers.base import (
     CHOICE,
@@ -35,7 +34,7 @@ def predicted(logprobs: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
 def label_entropy(logprobs: np.ndarray) -> float:
     """Return the entropy (nats) of the mean of ``(n, n_labels)`` log-probabilities' distributions."""
     mean = np.exp(logprobs).mean(axis=0)
-    return float(entr(mean).sum())
+    return float(-np.sum(mean * np.log(np.where(mean > 0, mean, 1.0))))
 
 
 def about_labels(task: Task, logprobs: np.ndarray, items: Sequence[Item]) -> Evaluation:
@@ -43,8 +42,10 @@ def about_labels(task: Task, logprobs: np.ndarray, items: Sequence[Item]) -> Eva
 
     Of a classification the measures are ``largest_share``, that of the label which is predicted most often, and
     ``label_entropy`` (nats), that of the mean of all items' label probabilities: 0 where the model is sure of one
-    and the same label throughout, ln(labels) where none is preferred over all items. ``score`` and ``objective`` are the metric (NaN without gold); the per-item score is the probability of the
-    gold label, or of the predicted one.
+    and the same label throughout, ln(labels) where none is preferred over all items.
+
+    ``score`` and ``objective`` are the metric (NaN without gold); the per-item score is the probability of the gold
+    label, or of the predicted one.
     """
     outcomes, failures = predicted(logprobs)
     rows = np.arange(len(items))

@@ -1,0 +1,139 @@
+"""Opening the run of an objective: a new directory, one to go on with, or one of several that share a budget."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import multiprocessing
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from evolm import config as configuration
+from evolm.campaign.build import Parts, build
+from evolm.campaign.driven_campaign import DrivenCampaign
+from evolm.campaign.observers import Observer
+from evolm.campaign.runs import absolute, absolute_model, changed, first_files, write_first
+from evolm.errors import RunError
+from evolm.storage import AnswerStore, RunLayout, SharedLedger, write_atomically
+
+FREE = ("budget", "evaluation")  # tables that may be others when a run goes on
+LEDGER, ANSWERS, LOCK = "ledger.sqlite", "answers.sqlite", "lock"
+
+
+@contextmanager
+def driven_run(
+    config: configuration.Campaign,
+    root: Path,
+    out: Path,
+    *,
+    observers: Sequence[Observer] = (),
+    shared: bool = False,
+    **sources: Any,
+) -> Iterator[DrivenCampaign]:
+    """Open a run that is driven from outside; it is locked while the context lasts.
+
+    Args:
+        config: the campaign.
+        root: folder that its relative paths start from.
+        out: its directory, new or one to go on with; with ``shared`` the directory of several runs.
+        observers: told about every event.
+        shared: whether processes with the same configuration spend the budget together.
+        sources: see :func:`evolm.campaign.build.build`.
+
+    Raises:
+        EvolmError: for anything a user can mend.
+    """
+    config = changed(config, {"model": {"name": absolute_model(config.model.name, root)}})
+    parts = build(config, root, **sources)
+    try:
+        frame = sources.get("frame")
+        resolved = absolute(config, root, parts.permissions, frame is not None)
+        files = first_files(parts, resolved, frame)
+        layout = _own_place(out) if shared else RunLayout(out)
+        begun = layout.journal.exists() and layout.journal.stat().st_size > 0
+        if not begun:
+            layout.create()
+        with layout.lock():
+            if begun:
+                _go_on(layout, files)
+            else:
+                write_first(layout, files)
+            with _one_at_a_time(out) if shared else nullcontext():
+                _use_answers(parts, out / ANSWERS)
+                pool = SharedLedger(out / LEDGER, _digest(files)) if shared else None
+            campaign = DrivenCampaign(parts, layout, observers, pool)
+            try:
+                campaign.open()
+                yield campaign
+            finally:
+                campaign.close()
+    finally:
+        parts.engine.close()
+
+
+def _use_answers(parts: Parts, path: Path) -> None:
+    parts.engine.answers.close()
+    parts.engine.answers = AnswerStore(path)
+
+
+def _own_place(out: Path) -> RunLayout:
+    """Make and return a directory of this process alone, named after it."""
+    name = multiprocessing.current_process().name
+    for number in itertools.count(1):
+        layout = RunLayout(out / f"{name}-{number}")
+        try:
+            layout.directory.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise RunError(f"{out}: expected a place to write runs to: {error.strerror or error}") from None
+        return layout
+    raise AssertionError  # numbers never end
+
+
+@contextmanager
+def _one_at_a_time(out: Path) -> Iterator[None]:
+    """Let one process at a time make what all of them open."""
+    with FileLock(out / LOCK):
+        yield
+
+
+def _digest(files: Mapping[str, str | bytes]) -> str:
+    """Return 16 hexadecimal digits over everything that processes must agree on."""
+    total = hashlib.sha256()
+    for name in sorted(files):
+        content = files[name]
+        total.update(name.encode() + (content.encode() if isinstance(content, str) else content))
+    return total.hexdigest()[:16]
+
+
+def _go_on(layout: RunLayout, files: Mapping[str, str | bytes]) -> None:
+    """Refuse another configuration than a run had; take over its budget.
+
+    Raises:
+        RunError: naming the table that changed.
+    """
+    layout.require_run()
+    layout.clear_scratch()
+    text = str(files[configuration.FILE_NAME])
+    before, now = configuration.read_tables(layout.campaign), tomllib.loads(text)
+    for table in sorted(before.keys() | now.keys()):
+        was, found = before.get(table), now.get(table)
+        if table not in FREE and was != found:
+            raise RunError(
+                f"{layout.directory}: {table} changed since the run began: expected {json.dumps(was)}, "
+                f"found {json.dumps(found)}"
+            )
+    if layout.founders.read_text(encoding="utf-8") != files[layout.founders.name]:
+        raise RunError(f"{layout.directory}: founders changed since the run began: expected those of {layout.founders}")
+    if before != now:
+        write_atomically(layout.campaign, text)
+
+
+__all__ = ["driven_run"]
