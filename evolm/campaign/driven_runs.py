@@ -8,7 +8,7 @@ import json
 import multiprocessing
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -51,30 +51,36 @@ def driven_run(
     """
     config = changed(config, {"model": {"name": absolute_model(config.model.name, root)}})
     parts = build(config, root, **sources)
-    try:
-        frame = sources.get("frame")
-        resolved = absolute(config, root, parts.permissions, frame is not None)
-        files = first_files(parts, resolved, frame)
-        layout = _own_place(out) if shared else RunLayout(out)
-        begun = layout.journal.exists() and layout.journal.stat().st_size > 0
-        if not begun:
-            layout.create()
-        with layout.lock():
-            if begun:
-                _go_on(layout, files)
-            else:
-                write_first(layout, files)
-            with _one_at_a_time(out) if shared else nullcontext():
+    with ExitStack() as stack:
+        try:
+            frame = sources.get("frame")
+            files = first_files(parts, absolute(config, root, parts.permissions, frame is not None), frame)
+            layout = stack.enter_context(_directory(_own_place(out) if shared else out, files))
+            with FileLock(out / LOCK) if shared else nullcontext():  # one process at a time makes what all open
                 _use_answers(parts, out / ANSWERS)
                 pool = SharedLedger(out / LEDGER, _digest(files)) if shared else None
             campaign = DrivenCampaign(parts, layout, observers, pool)
-            try:
-                campaign.open()
-                yield campaign
-            finally:
-                campaign.close()
-    finally:
-        parts.engine.close()
+        except BaseException:
+            parts.engine.close()
+            raise
+        stack.callback(campaign.close)
+        campaign.open()
+        yield campaign
+
+
+@contextmanager
+def _directory(directory: Path, files: Mapping[str, str | bytes]) -> Iterator[RunLayout]:
+    """Make a run's directory, or go on in it; lock it while the context lasts."""
+    layout = RunLayout(directory)
+    begun = layout.journal.exists() and layout.journal.stat().st_size > 0
+    if not begun:
+        layout.create()
+    with layout.lock():
+        if begun:
+            _go_on(layout, files)
+        else:
+            write_first(layout, files)
+        yield layout
 
 
 def _use_answers(parts: Parts, path: Path) -> None:
@@ -82,26 +88,19 @@ def _use_answers(parts: Parts, path: Path) -> None:
     parts.engine.answers = AnswerStore(path)
 
 
-def _own_place(out: Path) -> RunLayout:
+def _own_place(out: Path) -> Path:
     """Make and return a directory of this process alone, named after it."""
     name = multiprocessing.current_process().name
     for number in itertools.count(1):
-        layout = RunLayout(out / f"{name}-{number}")
+        directory = out / f"{name}-{number}"
         try:
-            layout.directory.mkdir(parents=True)
+            directory.mkdir(parents=True)
         except FileExistsError:
             continue
         except OSError as error:
             raise RunError(f"{out}: expected a place to write runs to: {error.strerror or error}") from None
-        return layout
+        return directory
     raise AssertionError  # numbers never end
-
-
-@contextmanager
-def _one_at_a_time(out: Path) -> Iterator[None]:
-    """Let one process at a time make what all of them open."""
-    with FileLock(out / LOCK):
-        yield
 
 
 def _digest(files: Mapping[str, str | bytes]) -> str:
