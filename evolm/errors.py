@@ -12,7 +12,8 @@
     ├── RunError                    a run directory is taken, locked, changed or unwritable
     ├── ScorerError                 a scorer failed for every item
     ├── WorkerError                 a batch lost its worker too many times
-    └── BudgetSpent                 an objective was asked for more than its budget allows; a RuntimeError too
+    ├── BudgetSpent                 an objective was asked for more than its budget allows; a RuntimeError too
+    └── MissingPackage              an optional package is not installed; an ImportError too
 
 ``Interrupted`` is not an error: it says that the user asked to stop and that everything is saved.
 
@@ -78,6 +79,10 @@ class BudgetSpent(EvolmError, RuntimeError):
     def __init__(self, message: str, best: Any = None) -> None:
         super().__init__(message)
         self.best = best
+
+
+class MissingPackage(EvolmError, ImportError):
+    """What was asked for needs an optional package, which is not installed."""
 
 
 class Interrupted(Exception):
