@@ -273,12 +273,6 @@ class DrivenCampaign(Campaign):
         """Only make sure of the journal, which says all."""
         self.journal.sync()
 
-    def close(self) -> None:
-        """Close files, cache, workers and the shared budget."""
-        super().close()
-        if self.pool:
-            self.pool.close()
-
 
 def _revived(record: Record, genome: Any) -> Individual:
     """Return an individual as a journal's entry has it; its per-item scores are not there."""
