@@ -137,7 +137,9 @@ def _go_on(layout: RunLayout, files: Mapping[str, str | bytes]) -> None:
                 f"found {json.dumps(found)}"
             )
     if layout.founders.read_text(encoding="utf-8") != files[layout.founders.name]:
-        raise RunError(f"{layout.directory}: founders changed since the run began: expected those of {layout.founders}")
+        raise RunError(
+            f"{layout.directory}: founders changed since the run began: expected those of {layout.founders}"
+        )
     if before != now:
         write_atomically(layout.campaign, text)
 

@@ -46,11 +46,15 @@ def arguments(tiny_model_folder: Path) -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def opened(arguments: Callable[..., dict[str, Any]]) -> Iterator[Callable[..., Objective]]:
-    """Return ``opened(space="delta", **changes)``: an objective that is closed after the test."""
+    """Return ``opened(space="delta", tables=None, **changes)``: an objective that is closed after the test.
+
+    ``tables`` replaces the ``[space]`` table of that name.
+    """
     made: list[Objective] = []
 
-    def open_one(space: str = "delta", **changes: Any) -> Objective:
-        made.append(Objective(**arguments(space, **changes)))
+    def open_one(space: str = "delta", tables: dict[str, Any] | None = None, **changes: Any) -> Objective:
+        settings = arguments(space, **changes)
+        made.append(Objective(**{**settings, "space": tables or settings["space"]}))
         return made[-1]
 
     yield open_one

@@ -41,7 +41,10 @@ def by_hand(objective: Objective, strategy: Any) -> None:
 
 @pytest.mark.parametrize(
     ("name", "space"),
-    [(name, "delta" if "delta" in kind.spaces and name != "nsga2" else kind.spaces[0]) for name, kind in STRATEGIES.items()]
+    [
+        (name, "delta" if "delta" in kind.spaces and name != "nsga2" else kind.spaces[0])
+        for name, kind in STRATEGIES.items()
+    ]
     + [("genetic", "prompt"), ("genetic", "hybrid")],
 )
 def test_a_loop_by_hand_asks_what_a_campaign_asks(
@@ -79,7 +82,7 @@ def test_two_strategies_and_vectors_share_one_journal_with_true_parents(opened: 
 
 def test_strategies_that_do_not_fit_are_refused(opened: Open) -> None:
     objective = opened("prompt")
-    with pytest.raises(ConfigError, match="searches delta genomes"):
+    with pytest.raises(ConfigError, match="searches 'delta' genomes"):
         objective.strategy("cmaes")
     with pytest.raises(ConfigError, match="searches a front"):
         objective.strategy("nsga2")

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
-from campaign.toy_campaign import bytes_of, entries, result_of, without_clock
+from campaign.toy_campaign import bytes_of, entries, quick, result_of, without_clock
 from typer.testing import CliRunner
 
 import evolm
@@ -98,9 +99,9 @@ def test_worst_is_weighted_and_finite(opened: Open) -> None:
 
 def test_what_fails_is_worth_the_worst_and_charged_and_journalled(opened: Open) -> None:
     space = {"prompt": {"demonstrations": [0, 0], "verbalizers": {"ham": ["spam"]}}}
-    objective = opened("prompt", space=space)
-    values = dict(zip([v.name for v in objective.codec.variables], objective.codec.values(
-        objective.decode(objective.x0)), strict=True))
+    objective = opened("prompt", tables=space)
+    names = [variable.name for variable in objective.codec.variables]
+    values = dict(zip(names, objective.codec.values(objective.decode(objective.x0)), strict=True))
     clash = objective.codec.genome(list((values | {"verbalizer_ham": "spam"}).values()))
     assert objective.many([clash, objective.decode(objective.x0)]).tolist()[0] == objective.worst
     assert objective.left == 10
@@ -195,14 +196,42 @@ def test_a_budget_of_items_counts_items(opened: Open) -> None:
         objective.many(rows(objective, 3))
 
 
+# -- a program that asks ------------------------------------------------------------------------------------
+
+
+class Killed(Exception):
+    """Stands for a signal."""
+
+
+def host(objective: Objective, upto: int = 99) -> Any:
+    """A program that decides by what it was told; it is killed behind so many calls."""
+    x, value = objective.x0, objective(objective.x0)
+    rng = np.random.default_rng(5)
+    for call in itertools.count(1):
+        if call >= upto:
+            raise Killed
+        if not objective.left:
+            return objective.finish(x)
+        X = x + rng.normal(0, 20, (min(3, objective.left), objective.dimension)).round(3)
+        values = objective.many(X)
+        if values.max() > value:
+            x, value = X[values.argmax()], values.max()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(arguments: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    with quick(), Objective(**arguments(), out=out) as objective:
+        host(objective)
+    return out
+
+
 # -- what it leaves behind -----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def finished(arguments: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a finished run over hybrids that never asked for a founder; changed by no test."""
-    from campaign.toy_campaign import quick
-
     with quick(), Objective(**arguments("hybrid"), out=tmp_path_factory.mktemp("objective") / "run") as objective:
         objective.many(rows(objective, 7))
         objective(rows(objective, 1, seed=1)[0])
@@ -210,7 +239,7 @@ def finished(arguments: Callable[..., dict[str, Any]], tmp_path_factory: pytest.
     return result.directory
 
 
-def test_finish_judges_as_a_campaign_does(finished: Path) -> None:
+def test_finish_judges_as_a_campaign_does(finished: Path, arguments: Callable[..., dict[str, Any]]) -> None:
     result = result_of(finished)
     assert result["test"]["openings"] == 1
     assert {"best", "founder", "random_search", "prior_corrected", "majority"} <= result["test"].keys()
@@ -219,35 +248,32 @@ def test_finish_judges_as_a_campaign_does(finished: Path) -> None:
     assert entries(finished, "validation", "main")
     assert entries(finished, "run")[0]["strategy"] == {"name": "objective"}
     (founder,) = [e for e in entries(finished, "individual", "main") if e["id"] == result["founder"]["id"]]
-    assert founder["genome"]["prompt"]["instruction"] in ("Is it spam, or ham?", "Read the text. Say spam if it sells, else ham.")
+    assert founder["genome"]["prompt"]["instruction"] in arguments()["founders"] + arguments("prompt")["founders"]
     assert founder["operators"] != ["proposed"]
     for name in ("result.json", "test.json", "report.html", "best/prompt.txt", "baselines/random_search/prompt.txt"):
         assert (finished / name).exists(), name
 
 
-def test_the_commands_know_such_a_run(finished: Path, tmp_path: Path) -> None:
-    table = finished / "data.parquet"
+def test_the_commands_know_such_a_run(finished: Path, undisturbed: Path, tmp_path: Path) -> None:
     rows = tmp_path / "rows.csv"
-    import pandas as pd
-
-    pd.read_parquet(table).to_csv(rows, index=False)
+    pd.read_parquet(finished / "data.parquet").to_csv(rows, index=False)
     for command in (
         ["report", finished],
         ["predict", finished, rows, "--out", tmp_path / "labelled.csv"],
         ["score", finished, rows],
         ["export", finished, "--to", "prompt", tmp_path / "prompt"],
         ["export", finished, "--to", "population", tmp_path / "population"],
-        ["compare", finished, finished],
+        ["compare", finished, undisturbed],
     ):
         told = CliRunner().invoke(app, list(map(str, command)))
-        assert told.exit_code == 0 or "compare" in command, (command, told.output)
-    assert "objective" not in (tmp_path / "population" / "campaign.toml").read_text()
-    with pytest.raises(RunError, match="another program asked this run's questions through evolm.Objective"):
+        assert told.exit_code == 0, (command, told.output)
+    assert "[strategy]" not in (tmp_path / "population" / "campaign.toml").read_text()
+    with pytest.raises(RunError, match="another program drives this run through evolm.Objective"):
         continue_run(finished)
 
 
 def test_no_campaign_can_be_run_by_that_strategy(arguments: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="what a run is called that calls of evolm.Objective make"):
+    with pytest.raises(ConfigError, match="stands for a program that calls evolm.Objective"):
         evolm.evolve(**arguments(strategy="objective", out=tmp_path / "run"))
 
 
@@ -310,35 +336,6 @@ def test_observers_are_told_of_every_call(opened: Open) -> None:
 
 
 # -- going on ------------------------------------------------------------------------------------------------
-
-
-class Killed(Exception):
-    """Stands for a signal."""
-
-
-def host(objective: Objective, upto: int = 99) -> Any:
-    """A program that decides by what it was told; it is killed behind so many calls."""
-    x, value = objective.x0, objective(objective.x0)
-    rng = np.random.default_rng(5)
-    for call in itertools.count(1):
-        if call >= upto:
-            raise Killed
-        if not objective.left:
-            return objective.finish(x)
-        X = x + rng.normal(0, 20, (min(3, objective.left), objective.dimension)).round(3)
-        values = objective.many(X)
-        if values.max() > value:
-            x, value = X[values.argmax()], values.max()
-
-
-@pytest.fixture(scope="module")
-def undisturbed(arguments: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from campaign.toy_campaign import quick
-
-    out = tmp_path_factory.mktemp("undisturbed") / "run"
-    with quick(), Objective(**arguments(), out=out) as objective:
-        host(objective)
-    return out
 
 
 def killed(settings: dict[str, Any], out: Path, upto: int) -> None:
@@ -422,6 +419,6 @@ def test_a_campaigns_directory_is_not_taken_over(arguments: Callable[..., dict[s
     settings = arguments(budget=2)
     run = evolm.evolve(**settings, strategy="random_search", out=tmp_path / "run")
     before = json.loads((run.directory / "result.json").read_text())
-    with pytest.raises(RunError, match='strategy changed since the run began: expected .*random_search'):
+    with pytest.raises(RunError, match="strategy changed since the run began: expected .*random_search"):
         Objective(**settings, out=tmp_path / "run")
     assert result_of(run.directory) == before
