@@ -12,7 +12,6 @@ from deap import base
 
 from evolm.genomes import from_record
 
-
 PROPOSED = "proposed"  # operator of an individual that somebody else's optimizer came up with
 NOT_GIVEN = (("random",), (PROPOSED,))  # operators of individuals without parents that are no founders
 

@@ -112,30 +112,25 @@ class DrivenCampaign(Campaign):
         self._tell("on_phase", MAIN)
 
     def evaluate(self, proposals: Sequence[Individual], tokens: int = 0) -> list[Individual]:
-        """Return what became of proposals, in order; of so many as the budget allows.
+        """Evaluate, charge and journal proposals, as many as the budget allows; return these, in order.
 
         Args:
-            proposals: see :meth:`Driven.propose`. Those that an earlier process asked for in the same place are
-                neither charged nor journalled again.
+            proposals: see :meth:`Driven.propose`; the past must have been recalled.
             tokens: what it cost to come up with them.
 
         Raises:
             RunError: if the test split was opened, or the disk refuses.
             Interrupted: if a stop was requested.
         """
-        again = self._recalled(proposals)
-        fresh = proposals[len(again) :]
-        if not fresh:
-            return again
-        if self.finished or self._concluding:
+        if proposals and (self.finished or self._concluding):
             raise RunError(
-                f"{self.layout.directory}: its test split was opened: expected no more questions, found {len(fresh)}"
+                f"{self.layout.directory}: its test split was opened: expected no more questions, found "
+                f"{len(proposals)}"
             )
-        fresh = fresh[: self._granted(len(fresh))]
-        return again + (self._evaluated(fresh, tokens) if fresh else [])
+        granted = proposals[: self._granted(len(proposals))]
+        return self._evaluated(granted, tokens) if granted else []
 
     def _evaluated(self, proposals: Sequence[Individual], tokens: int = 0) -> list[Individual]:
-        """Evaluate, charge and journal proposals, whatever is left of the budget."""
         search, before = self.main, self.main.ledger.tokens
         asked = self.strategy.propose(proposals)
         try:
@@ -155,18 +150,22 @@ class DrivenCampaign(Campaign):
 
     # -- what was asked before -----------------------------------------------------------------------------
 
-    def _recalled(self, proposals: Sequence[Individual]) -> list[Individual]:
-        """Return what became of the first proposals in an earlier process, as long as it asked for the same."""
+    def recall(self, genomes: Sequence[Any]) -> list[Individual]:
+        """Return what became of the first of these genomes in an earlier process, as long as it asked for the same.
+
+        They are neither charged nor journalled again. At the first one that was not asked for in this place, what is
+        left of the past is taken as it is.
+        """
         known: list[Individual] = []
-        for proposal in proposals:
+        for genome in genomes:
             if not self._past:
                 break
             call = self._past[0]
             record = call.individuals[len(self._again)]
-            if record["digest"] != proposal.digest:
+            if record["digest"] != genome.digest:
                 self.catch_up()
                 break
-            known.append(_revived(record, proposal.genome))
+            known.append(_revived(record, genome))
             self._again.append(known[-1])
             if len(self._again) == len(call.individuals):
                 self._adopt_call()
@@ -235,8 +234,8 @@ class DrivenCampaign(Campaign):
         result = self._read_result()
         if proposal is not None and result["best"]["digest"] != proposal.digest:
             raise RunError(
-                f"{self.layout.directory}: its test split was opened for {result['best']['digest']}; expected the same "
-                f"winner, found {proposal.digest}"
+                f"{self.layout.directory}: its test split was opened for {result['best']['digest']}; expected the "
+                f"same winner, found {proposal.digest}"
             )
         return result
 
@@ -272,12 +271,6 @@ class DrivenCampaign(Campaign):
     def _checkpoint(self) -> None:
         """Only make sure of the journal, which says all."""
         self.journal.sync()
-
-    def close(self) -> None:
-        """Close files, cache, workers and the shared budget."""
-        super().close()
-        if self.pool:
-            self.pool.close()
 
 
 def _revived(record: Record, genome: Any) -> Individual:

@@ -8,19 +8,19 @@ import json
 import multiprocessing
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from evolm import config as configuration
-from evolm.campaign.build import Parts, build
+from evolm.campaign.build import build
 from evolm.campaign.driven_campaign import DrivenCampaign
 from evolm.campaign.observers import Observer
 from evolm.campaign.runs import absolute, absolute_model, changed, first_files, write_first
 from evolm.errors import RunError
-from evolm.storage import AnswerStore, RunLayout, SharedLedger, write_atomically
+from evolm.storage import AnswerStore, RunLayout, SharedLedger, disk_errors, write_atomically
 
 FREE = ("budget", "evaluation")  # tables that may be others when a run goes on
 LEDGER, ANSWERS, LOCK = "ledger.sqlite", "answers.sqlite", "lock"
@@ -55,10 +55,10 @@ def driven_run(
         try:
             frame = sources.get("frame")
             files = first_files(parts, absolute(config, root, parts.permissions, frame is not None), frame)
+            pool = stack.enter_context(_joined(out, _digest(files))) if shared else None
             layout = stack.enter_context(_directory(_own_place(out) if shared else out, files))
-            with FileLock(out / LOCK) if shared else nullcontext():  # one process at a time makes what all open
-                _use_answers(parts, out / ANSWERS)
-                pool = SharedLedger(out / LEDGER, _digest(files)) if shared else None
+            parts.engine.answers.close()
+            parts.engine.answers = AnswerStore(out / ANSWERS)
             campaign = DrivenCampaign(parts, layout, observers, pool)
         except BaseException:
             parts.engine.close()
@@ -83,9 +83,18 @@ def _directory(directory: Path, files: Mapping[str, str | bytes]) -> Iterator[Ru
         yield layout
 
 
-def _use_answers(parts: Parts, path: Path) -> None:
-    parts.engine.answers.close()
-    parts.engine.answers = AnswerStore(path)
+@contextmanager
+def _joined(out: Path, configuration: str) -> Iterator[SharedLedger]:
+    """Open the budget that processes share in a directory."""
+    if RunLayout(out).journal.exists():
+        raise RunError(f"{out}: expected a directory that processes share, found a run of one process alone")
+    with disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        with FileLock(out / LOCK):  # one at a time makes what all of them open
+            AnswerStore(out / ANSWERS).close()
+            pool = SharedLedger(out / LEDGER, configuration)
+    with closing(pool):
+        yield pool
 
 
 def _own_place(out: Path) -> Path:
@@ -94,11 +103,9 @@ def _own_place(out: Path) -> Path:
     for number in itertools.count(1):
         directory = out / f"{name}-{number}"
         try:
-            directory.mkdir(parents=True)
+            directory.mkdir()
         except FileExistsError:
             continue
-        except OSError as error:
-            raise RunError(f"{out}: expected a place to write runs to: {error.strerror or error}") from None
         return directory
     raise AssertionError  # numbers never end
 
@@ -130,7 +137,9 @@ def _go_on(layout: RunLayout, files: Mapping[str, str | bytes]) -> None:
                 f"found {json.dumps(found)}"
             )
     if layout.founders.read_text(encoding="utf-8") != files[layout.founders.name]:
-        raise RunError(f"{layout.directory}: founders changed since the run began: expected those of {layout.founders}")
+        raise RunError(
+            f"{layout.directory}: founders changed since the run began: expected those of {layout.founders}"
+        )
     if before != now:
         write_atomically(layout.campaign, text)
 

@@ -104,7 +104,7 @@ def start_run(
     """
     if config.strategy.get("name") == DRIVEN:
         raise ConfigError(
-            f"strategy.name: {DRIVEN!r} is what a run is called that calls of evolm.Objective make; expected a strategy"
+            f"strategy.name: {DRIVEN!r} stands for a program that calls evolm.Objective; expected one of evolm's own"
         )
     layout = RunLayout(out)
     if layout.journal.exists():
@@ -201,8 +201,8 @@ def continue_run(
         config = configuration.load(layout.campaign)
         if config.strategy.get("name") == DRIVEN:
             raise RunError(
-                f"{directory}: another program asked this run's questions through evolm.Objective; it goes on when that "
-                f"program is started again with the same out"
+                f"{directory}: another program drives this run through evolm.Objective; start it again with the same "
+                "out, and it goes on"
             )
         config = _with_budget(config, add or {})
         if n_jobs is not None:

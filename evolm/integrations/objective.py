@@ -1,6 +1,6 @@
 """A campaign as a function: vectors or genomes in, fitness out, and an honest verdict in the end.
 
-Whoever optimizes proposes; evolm evaluates, charges, keeps a journal, and judges the best on rows that nobody has seen::
+Whoever optimizes proposes. evolm evaluates, charges, keeps a journal, and judges the best on rows that nobody saw::
 
     with Objective(frame, "models/tiny", {"delta": {"dimension": 32}}, budget=500, out="runs/mine") as objective:
         found = scipy.optimize.minimize(objective.loss, objective.x0, bounds=objective.bounds, method="Powell")
@@ -37,19 +37,19 @@ SPENT = "the budget is spent"
 class Objective(AbstractContextManager["Objective"]):
     """What a model makes of a prompt, a delta or both, within a budget.
 
-    Everything asked for is charged, answered before or not; a call is a generation of the journal. A prompt that cannot
-    be scored (it is longer than the model's context or the space allows, two labels share one word, a scorer says NaN) is
-    charged and journalled as failed, and told to the caller as ``worst``.
+    Everything asked for is charged, answered before or not; a call is a generation of the journal. A prompt that
+    cannot be scored (it is longer than the model's context or the space allows, two labels share one word, a scorer
+    says NaN) is charged, journalled as failed, and told to the caller as ``worst``.
 
-    With ``out``, a program that was stopped is started again as it is: as long as it asks for the same vectors in the
-    same order it is led through what was asked before, for free, and ends with the journal of an undisturbed run, byte
-    for byte. A program that remembers by itself where it was asks for something new at once, and goes on behind the last
-    entry. What ``left`` and ``best`` say is what they said then.
+    With ``out``, a program that was stopped is started again as it is. As long as it asks for the same in the same
+    order, it is led through what it asked before, for free, and ends with the journal of an undisturbed run, byte for
+    byte; ``left`` and ``best`` say meanwhile what they said then. A program that remembers by itself where it was
+    asks for something new at once, and goes on behind the last entry.
 
     With ``shared``, processes with the same configuration spend one budget and know each other's answers
-    (``out/ledger.sqlite``, ``out/answers.sqlite``); each writes a run of its own into ``out/PROCESS-N``, and ``finish``
-    judges what its own process found. What a killed process had reserved and not delivered stays charged. Such a run
-    begins anew when its program does.
+    (``out/ledger.sqlite``, ``out/answers.sqlite``). Each writes a run of its own into ``out/PROCESS-N``, a new one
+    whenever it starts, and ``finish`` judges what it found itself. What a killed process had reserved and not
+    delivered stays charged.
 
     Args:
         task, model, space, scorers, founders, seed, n_jobs, options, warm_start: as for :func:`evolm.evolve`. With
@@ -57,8 +57,8 @@ class Objective(AbstractContextManager["Objective"]):
         budget: evaluations, or the ``[budget]`` table; its seconds and plateau (in calls) are checked before a call.
         on_spent: what becomes of more than the budget allows: ``"raise"`` BudgetSpent, or ``"worst"``, for hosts that
             end by themselves.
-        out: directory of the run, new or one to go on with; none = a temporary one, for as long as this object or its
-            result live.
+        out: directory of the run, new or one to go on with; none = a temporary one that lives as long as this object
+            or its result.
         callbacks: observers of the campaign.
         shared: whether several processes spend the budget.
 
@@ -108,8 +108,9 @@ class Objective(AbstractContextManager["Objective"]):
             self.space = parts.space
             self.codec = Codec(parts.space, parts.founders.genomes)
             self._stack = stack.pop_all()
-        self._strategies: list[Strategy] = []
-        self._ids: list[dict[int, int]] = []  # of each strategy: its own id of an individual -> the run's
+        # Everybody numbers individuals by himself: his id -> the run's.
+        self._strategies: list[tuple[Strategy, dict[int, int]]] = []
+        self._others: dict[int, int] = {}
 
     # -- what optimizers ask first -------------------------------------------------------------------------
 
@@ -201,8 +202,10 @@ class Objective(AbstractContextManager["Objective"]):
     def individuals(self, X: Any) -> list[Individual]:
         """Return vectors or genomes as evaluated individuals: genome, fitness, score, measures; see :meth:`many`."""
         genomes = self._genomes(X)
-        asked = [Individual(-1, genome) for genome in genomes]
+        asked = [Individual(-1 - place, genome) for place, genome in enumerate(genomes)]
         self.evaluate(asked)
+        for individual in asked:
+            individual.id = self._others.pop(individual.id)
         return asked
 
     def evaluate(self, individuals: Sequence[Individual]) -> None:
@@ -218,16 +221,18 @@ class Objective(AbstractContextManager["Objective"]):
         """
         for individual in individuals:
             self.codec.require_kind(individual.genome)
-        owners = [self._owner(individual) for individual in individuals]
-        proposals = [self._proposal(*pair) for pair in zip(individuals, owners, strict=True)]
-        voices = [strategy.search.voice for strategy in self._strategies]
-        done = self._campaign.evaluate(proposals, sum(voice.spent() for voice in voices if voice is not None))
-        for individual, owner, one in zip(individuals, owners, done, strict=False):
+        voices = [strategy.search.voice for strategy, _ in self._strategies]
+        tokens = sum(voice.spent() for voice in voices if voice is not None)
+        done = self._campaign.recall([individual.genome for individual in individuals])
+        next_id = self._campaign.strategy.count - len(done)
+        ids = [one.id for one in done] + [next_id + place for place in range(len(done), len(individuals))]
+        owned = [self._ids_of(individual) for individual in individuals]
+        for individual, mine, id in zip(individuals, owned, ids, strict=True):
+            mine[individual.id] = id  # a child may come with its parent
+        fresh = [_proposal(*pair) for pair in zip(individuals, owned, strict=True)][len(done) :]
+        done += self._campaign.evaluate(fresh, tokens)
+        for individual, one in zip(individuals, done, strict=False):
             individual.accept_from(one)
-            if owner is None:
-                individual.id = one.id if individual.id < 0 else individual.id
-            else:
-                self._ids[owner][individual.id] = one.id
         if len(done) < len(individuals):
             self._refuse(individuals[len(done) :])
 
@@ -257,31 +262,18 @@ class Objective(AbstractContextManager["Objective"]):
             raise GenomeError(f"a vector: expected shape ({self.dimension},), found {np.shape(x)}; see many")
         return np.asarray(x)[None]
 
-    def _owner(self, individual: Individual) -> int | None:
-        """Return which of this objective's strategies asked for an individual."""
-        return next((i for i, strategy in enumerate(self._strategies) if strategy.waits_for(individual)), None)
-
-    def _proposal(self, individual: Individual, owner: int | None) -> Individual:
-        """Return an individual as the run shall number it; its parents are known by the run's own ids."""
-        if owner is None:
-            known = tuple(id for id in individual.parents if id in range(self._campaign.strategy.count))
-        else:
-            known = tuple(self._ids[owner][id] for id in individual.parents if id in self._ids[owner])
-        return Individual(
-            individual.id,
-            individual.genome,
-            parents=known,
-            operators=individual.operators,
-            parent_fitness=individual.parent_fitness,
-        )
+    def _ids_of(self, individual: Individual) -> dict[int, int]:
+        """Return the run's ids of the individuals of whoever asked for this one, by their own."""
+        asked = (ids for strategy, ids in self._strategies if strategy.waits_for(individual))
+        return next(asked, self._others)
 
     # -- ask and tell --------------------------------------------------------------------------------------
 
     def strategy(self, settings: str | Mapping[str, Any] = "genetic", seed: int | None = None) -> Strategy:
         """Return one of evolm's strategies, to be driven by hand: ``ask``, :meth:`evaluate`, ``tell``.
 
-        With the same seed it asks for exactly what :func:`evolm.evolve` evaluates. What its operators ask the model is
-        charged with the next evaluation.
+        With the same seed it asks for exactly what :func:`evolm.evolve` evaluates. What its operators ask the model
+        is charged with the next evaluation.
 
         Args:
             settings: its name, or the ``[strategy]`` table.
@@ -295,8 +287,7 @@ class Objective(AbstractContextManager["Objective"]):
         if table.get("name") == DRIVEN:
             raise ConfigError(f"strategy: expected one of evolm's, found {DRIVEN!r}")
         made = parts.strategy(table, derive_seed(MAIN, parts.config.seed if seed is None else seed))
-        self._strategies.append(made)
-        self._ids.append({})
+        self._strategies.append((made, {}))
         return made
 
     # -- the end -------------------------------------------------------------------------------------------
@@ -326,3 +317,14 @@ class Objective(AbstractContextManager["Objective"]):
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _proposal(individual: Individual, ids: Mapping[int, int]) -> Individual:
+    """Return an individual as the run shall take it; its parents are known there by other ids."""
+    return Individual(
+        individual.id,
+        individual.genome,
+        parents=tuple(ids[id] for id in individual.parents if id in ids),
+        operators=individual.operators,
+        parent_fitness=individual.parent_fitness,
+    )

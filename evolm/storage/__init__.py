@@ -4,7 +4,7 @@ from evolm.storage.answers import AnswerStore, answer_key
 from evolm.storage.checkpoint import read_checkpoint, write_checkpoint
 from evolm.storage.genes import GeneStore, genes_of
 from evolm.storage.journal import Journal, read_entries, read_placed
-from evolm.storage.layout import RunLayout, write_atomically
+from evolm.storage.layout import RunLayout, disk_errors, write_atomically
 from evolm.storage.shared_ledger import SharedLedger
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "RunLayout",
     "SharedLedger",
     "answer_key",
+    "disk_errors",
     "genes_of",
     "read_checkpoint",
     "read_entries",

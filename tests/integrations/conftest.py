@@ -1,4 +1,4 @@
-"""Objectives on the tiny model, as other optimizers are given them."""
+"""An objective so small that a test can ask it often; figures are drawn by no test."""
 
 from __future__ import annotations
 
@@ -12,65 +12,91 @@ import pandas as pd
 import pytest
 from campaign.toy_campaign import quick, toy_rows
 
-from evolm.integrations.objective import Objective
+from evolm import Objective
 
-DEV = 6
-PROMPT = {
-    "demonstrations": [0, 2],
-    "max_tokens": 240,
-    "verbalizers": {"ham": ["fine", "note"], "spam": ["junk", "note"]},
-}
-DELTA = {"layers": "last:1", "target_modules": ["q_proj", "v_proj"], "dimension": 6, "sigma": 2.0}
-SPACES = {"prompt": {"prompt": PROMPT}, "delta": {"delta": DELTA}, "hybrid": {"prompt": PROMPT, "delta": DELTA}}
+PROMPTS = {"demonstrations": [0, 2], "max_tokens": 240, "verbalizers": {"ham": ["fine"]}}
+DELTAS = {"layers": "last:1", "dimension": 6}
+SPACES = {"prompt": {"prompt": PROMPTS}, "delta": {"delta": DELTAS}, "hybrid": {"prompt": PROMPTS, "delta": DELTAS}}
+DEV = 10
 FOUNDERS = ["Is it spam, or ham?", "Read the text. Say spam if it sells, else ham."]
-FRONT = {
-    "scorers": {"margin": 1.0, "prompt_length": 1.0},
-    "options": {"fitness": {"combine": "pareto"}, "baselines": {"random_search": False, "few_shot": False}},
-}
+PLAIN = {"baselines": {"random_search": False, "few_shot": False}}
+
+
+@pytest.fixture(autouse=True)
+def no_figures() -> Iterator[None]:
+    with quick():
+        yield
+
+
+@pytest.fixture(scope="session")
+def arguments(tiny_model_folder: Path) -> Callable[..., dict[str, Any]]:
+    """Return ``arguments(space="delta", **changes)`` of an objective, or of ``evolve``, over the toy rows."""
+
+    def made(space: str = "delta", **changes: Any) -> dict[str, Any]:
+        columns = {"text": "text", "label": "label"}
+        split = {"train": 10, "dev": DEV, "test": 14, "validation": 8}
+        settings: dict[str, Any] = {
+            "task": {"data": pd.DataFrame(toy_rows(), columns=list(columns)), "columns": columns, "split": split},
+            "model": {"name": str(tiny_model_folder), "dtype": "float32", "chat_template": "off"},
+            "space": SPACES[space],
+            "founders": FOUNDERS[:1] if space == "delta" else FOUNDERS,
+            "budget": 12,
+            "n_jobs": 1,
+        }
+        return {**settings, **changes}
+
+    return made
+
+
+@pytest.fixture
+def opened(arguments: Callable[..., dict[str, Any]]) -> Iterator[Callable[..., Objective]]:
+    """Return ``opened(space="delta", tables=None, **changes)``: an objective that is closed after the test.
+
+    ``tables`` replaces the ``[space]`` table of that name.
+    """
+    made: list[Objective] = []
+
+    def open_one(space: str = "delta", tables: dict[str, Any] | None = None, **changes: Any) -> Objective:
+        settings = arguments(space, **changes)
+        made.append(Objective(**{**settings, "space": tables or settings["space"]}))
+        return made[-1]
+
+    yield open_one
+    for objective in made:
+        objective.close()
+
+
+# -- for hosts -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def opened(tiny_model_folder: Path) -> Iterator[Callable[..., Objective]]:
-    """Return ``open(kind, **arguments)``: an objective, closed when the module is through.
+def hosted(arguments: Callable[..., dict[str, Any]]) -> Iterator[Callable[..., Objective]]:
+    """Return ``hosted(space, **changes)``: an objective that is closed when the module is through.
 
-    It scores by the margin, a smooth number that ties for nobody, of six dev items.
+    It scores by the margin, a smooth number that ties for nobody, and has no baselines.
     """
-    frame = pd.DataFrame(toy_rows(), columns=["text", "label"])
-    split = {"train": 10, "dev": DEV, "test": 14, "validation": 0}
-    task = {"data": frame, "columns": {"text": "text", "label": "label"}, "split": split}
-    model = {"name": str(tiny_model_folder), "dtype": "float32", "chat_template": "off"}
-    usual = {
-        "scorers": {"margin": 1.0},
-        "options": {"baselines": {"random_search": False, "few_shot": False}},
-        "budget": 1000,
-        "n_jobs": 1,
-    }
+    usual = {"scorers": {"margin": 1.0}, "budget": 1000, "options": PLAIN}
     with quick(), ExitStack() as stack:
-
-        def objective(kind: str, **arguments: Any) -> Objective:
-            founders = FOUNDERS[:1] if kind == "delta" else FOUNDERS
-            settings = {"space": SPACES[kind], "founders": founders, **usual}
-            return stack.enter_context(Objective(task, model, **{**settings, **arguments}))
-
-        yield objective
+        yield lambda space, **changes: stack.enter_context(Objective(**arguments(space, **{**usual, **changes})))
 
 
 @pytest.fixture(scope="module", params=SPACES)
-def objective(request: pytest.FixtureRequest, opened: Callable[..., Objective]) -> Objective:
+def objective(request: pytest.FixtureRequest, hosted: Callable[..., Objective]) -> Objective:
     """One over every kind of space, whose budget no test spends."""
-    return opened(request.param)
+    return hosted(request.param)
 
 
 @pytest.fixture(scope="module")
-def delta(opened: Callable[..., Objective]) -> Objective:
+def delta(hosted: Callable[..., Objective]) -> Objective:
     """One over a space of deltas, whose budget no test spends."""
-    return opened("delta")
+    return hosted("delta")
 
 
 @pytest.fixture(scope="module")
-def front(opened: Callable[..., Objective]) -> Objective:
+def front(hosted: Callable[..., Objective]) -> Objective:
     """One over prompts with two objectives, score and length."""
-    return opened("prompt", **FRONT)
+    combined = {**PLAIN, "fitness": {"combine": "pareto"}}
+    return hosted("prompt", scorers={"margin": 1.0, "prompt_length": 1.0}, options=combined)
 
 
 class Moody:
@@ -85,6 +111,6 @@ class Moody:
 
 
 @pytest.fixture
-def moody(opened: Callable[..., Objective]) -> Objective:
+def moody(hosted: Callable[..., Objective]) -> Objective:
     """An objective over deltas that fails on every third genome."""
-    return opened("delta", scorers={"moody": Moody()})
+    return hosted("delta", scorers={"moody": Moody()})

@@ -56,8 +56,8 @@ def test_points_that_are_no_numbers_are_refused_before_anything_is_scored(delta:
     assert delta.left == left
 
 
-def test_a_spent_budget_ends_the_loop_with_the_best(opened: Callable[..., Objective]) -> None:
-    objective = opened("delta", budget=10)
+def test_a_spent_budget_ends_the_loop_with_the_best(hosted: Callable[..., Objective]) -> None:
+    objective = hosted("delta", budget=10)
     search = strategy(objective)
     with pytest.raises(BudgetSpent) as spent:
         while not search.stop():
@@ -68,8 +68,8 @@ def test_a_spent_budget_ends_the_loop_with_the_best(opened: Callable[..., Object
     assert spent.value.best is objective.best
 
 
-def test_cma_ends_by_itself_where_a_spent_budget_is_the_worst(opened: Callable[..., Objective]) -> None:
-    objective = opened("delta", budget=10, on_spent="worst")
+def test_cma_ends_by_itself_where_a_spent_budget_is_the_worst(hosted: Callable[..., Objective]) -> None:
+    objective = hosted("delta", budget=10, on_spent="worst")
     search = strategy(objective, maxfevals=60).optimize(objective.loss)
     assert search.stop()
     assert objective.left == 0

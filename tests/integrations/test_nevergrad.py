@@ -78,16 +78,16 @@ def test_a_failure_is_a_finite_loss(moody: Objective) -> None:
     assert [loss == -moody.worst for loss in losses] == [False, False, True] * 2
 
 
-def test_a_spent_budget_ends_the_loop_with_the_best(opened: Callable[..., Objective]) -> None:
-    objective = opened("delta", budget=10)
+def test_a_spent_budget_ends_the_loop_with_the_best(hosted: Callable[..., Objective]) -> None:
+    objective = hosted("delta", budget=10)
     with pytest.raises(BudgetSpent) as spent:
         driven(NevergradSpace(objective), 18)
     assert objective.left == 0
     assert spent.value.best is objective.best
 
 
-def test_nevergrad_ends_by_itself_where_a_spent_budget_is_the_worst(opened: Callable[..., Objective]) -> None:
-    objective = opened("hybrid", budget=10, on_spent="worst")
+def test_nevergrad_ends_by_itself_where_a_spent_budget_is_the_worst(hosted: Callable[..., Objective]) -> None:
+    objective = hosted("hybrid", budget=10, on_spent="worst")
     native = NevergradSpace(objective)
     found = driven(native, 18)
     assert objective.left == 0

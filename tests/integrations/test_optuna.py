@@ -80,8 +80,8 @@ def test_batches_of_nothing_are_refused(delta: Objective) -> None:
         optimize(study_of(), delta, n_trials=4, batch_size=0)
 
 
-def test_a_spent_budget_leaves_every_scored_trial_told(opened: Callable[..., Objective]) -> None:
-    objective, study = opened("delta", budget=6), study_of()
+def test_a_spent_budget_leaves_every_scored_trial_told(hosted: Callable[..., Objective]) -> None:
+    objective, study = hosted("delta", budget=6), study_of()
     with pytest.raises(BudgetSpent) as spent:
         optimize(study, objective, n_trials=20, batch_size=4)
     assert states(study) == [TrialState.COMPLETE] * 6 + [TrialState.FAIL] * 2
@@ -89,8 +89,8 @@ def test_a_spent_budget_leaves_every_scored_trial_told(opened: Callable[..., Obj
     assert spent.value.best.fitness.values[0] == study.best_value
 
 
-def test_the_study_ends_by_itself_where_a_spent_budget_is_the_worst(opened: Callable[..., Objective]) -> None:
-    objective, study = opened("delta", budget=6, on_spent="worst"), study_of()
+def test_the_study_ends_by_itself_where_a_spent_budget_is_the_worst(hosted: Callable[..., Objective]) -> None:
+    objective, study = hosted("delta", budget=6, on_spent="worst"), study_of()
     optimize(study, objective, n_trials=9, batch_size=4)
     assert len(study.trials) == 9
     assert objective.best is not None
@@ -104,8 +104,8 @@ def test_the_study_ends_by_itself_where_a_spent_budget_is_the_worst(opened: Call
 @pytest.mark.parametrize(
     ("kind", "strategy"), [("delta", "cmaes"), ("delta", "genetic"), ("prompt", "random_search")]
 )
-def test_trials_are_what_the_strategy_asks_for(opened: Callable[..., Objective], kind: str, strategy: str) -> None:
-    objective = opened(kind)
+def test_trials_are_what_the_strategy_asks_for(hosted: Callable[..., Objective], kind: str, strategy: str) -> None:
+    objective = hosted(kind)
     study = study_of(EvolmSampler(objective, strategy, seed=5))
     optimize(study, objective, n_trials=30, batch_size=8)
     by_hand, asked = objective.strategy(strategy, seed=5), []
@@ -117,8 +117,8 @@ def test_trials_are_what_the_strategy_asks_for(opened: Callable[..., Objective],
     assert [trial.user_attrs["digest"] for trial in study.trials] == asked
 
 
-def test_proposals_that_optuna_cannot_express_take_no_trial(opened: Callable[..., Objective]) -> None:
-    objective = opened("hybrid")
+def test_proposals_that_optuna_cannot_express_take_no_trial(hosted: Callable[..., Objective]) -> None:
+    objective = hosted("hybrid")
     table = {"name": "genetic", "population_size": 4}
     sampler = EvolmSampler(objective, table, seed=2)
     study = study_of(sampler)

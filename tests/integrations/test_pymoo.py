@@ -54,8 +54,8 @@ def test_a_mixed_algorithm_of_pymoo_searches_a_front(front: Objective) -> None:
 
 
 @pytest.mark.parametrize("kind", ["prompt", "hybrid"])
-def test_named_variables_of_one_objective(opened: Callable[..., Objective], kind: str) -> None:
-    objective = opened(kind)
+def test_named_variables_of_one_objective(hosted: Callable[..., Objective], kind: str) -> None:
+    objective = hosted(kind)
     result = minimized(objective, MixedVariableGA(pop_size=6), 18)
     assert objective.best is not None
     assert result.F.tolist() == [-objective.best.fitness.values[0]]
@@ -63,8 +63,8 @@ def test_named_variables_of_one_objective(opened: Callable[..., Objective], kind
     assert objective.left == 1000 - 18
 
 
-def test_a_space_of_deltas_is_a_box(opened: Callable[..., Objective]) -> None:
-    objective = opened("delta")
+def test_a_space_of_deltas_is_a_box(hosted: Callable[..., Objective]) -> None:
+    objective = hosted("delta")
     result = minimized(objective, DE(pop_size=6), 18)
     assert (result.problem.xl, result.problem.xu) == pytest.approx(tuple(objective.bounds.T))
     assert result.F.tolist() == [objective.loss(result.X)]
@@ -78,16 +78,16 @@ def test_a_failure_is_a_finite_loss(moody: Objective) -> None:
     assert (losses[:, 0] == -moody.worst).tolist() == [False, False, True] * 2
 
 
-def test_a_spent_budget_leaves_pymoo_as_it_is_raised(opened: Callable[..., Objective]) -> None:
-    objective = opened("prompt", budget=10)
+def test_a_spent_budget_leaves_pymoo_as_it_is_raised(hosted: Callable[..., Objective]) -> None:
+    objective = hosted("prompt", budget=10)
     with pytest.raises(BudgetSpent) as spent:
         minimized(objective, MixedVariableGA(pop_size=6), 18)
     assert objective.left == 0
     assert spent.value.best is objective.best
 
 
-def test_pymoo_ends_by_itself_where_a_spent_budget_is_the_worst(opened: Callable[..., Objective]) -> None:
-    objective = opened("hybrid", budget=10, on_spent="worst")
+def test_pymoo_ends_by_itself_where_a_spent_budget_is_the_worst(hosted: Callable[..., Objective]) -> None:
+    objective = hosted("hybrid", budget=10, on_spent="worst")
     result = minimized(objective, MixedVariableGA(pop_size=6), 18)
     assert objective.left == 0
     assert objective.best is not None

@@ -51,8 +51,8 @@ def test_an_archive_keeps_the_best_of_every_behaviour(objective: Objective) -> N
         assert measures.tolist() == [elite["measures"].tolist()]
 
 
-def test_prompts_of_different_lengths_are_kept_apart(opened: Callable[..., Objective]) -> None:
-    objective = opened("prompt")
+def test_prompts_of_different_lengths_are_kept_apart(hosted: Callable[..., Objective]) -> None:
+    objective = hosted("prompt")
     archive = illuminated(RibsMeasures(objective, RANGES), rounds=4)
     assert archive.stats.num_elites > 2
     lengths = archive.data("measures")[:, 0]
@@ -80,16 +80,16 @@ def test_two_objectives_are_refused(front: Objective) -> None:
         RibsMeasures(front, RANGES)
 
 
-def test_a_spent_budget_ends_the_loop_with_the_best(opened: Callable[..., Objective]) -> None:
-    objective = opened("delta", budget=10)
+def test_a_spent_budget_ends_the_loop_with_the_best(hosted: Callable[..., Objective]) -> None:
+    objective = hosted("delta", budget=10)
     with pytest.raises(BudgetSpent) as spent:
         illuminated(RibsMeasures(objective, RANGES))
     assert objective.left == 0
     assert spent.value.best is objective.best
 
 
-def test_the_loop_ends_by_itself_where_a_spent_budget_is_the_worst(opened: Callable[..., Objective]) -> None:
-    objective = opened("delta", budget=10, on_spent="worst")
+def test_the_loop_ends_by_itself_where_a_spent_budget_is_the_worst(hosted: Callable[..., Objective]) -> None:
+    objective = hosted("delta", budget=10, on_spent="worst")
     archive = illuminated(RibsMeasures(objective, RANGES))
     assert objective.left == 0
     assert objective.best is not None
