@@ -158,9 +158,12 @@ class EvolmSampler(BaseSampler):
         """Draw other random genomes from now on; the strategy keeps its own numbers."""
         self._rng = np.random.default_rng()
 
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Refuse a study that minimises."""
+        refuse_other_directions(study, self.objective)
+
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return all variables of the space: they are sampled together."""
-        refuse_other_directions(study, self.objective)
         return self.distributions
 
     def sample_relative(

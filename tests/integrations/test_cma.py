@@ -20,7 +20,7 @@ def strategy(objective: Objective, **options: Any) -> cma.CMAEvolutionStrategy:
 
 
 def test_ask_and_tell_minimise_the_losses(objective: Objective) -> None:
-    search = strategy(objective, maxfevals=24)
+    search = strategy(objective, maxiter=4)
     while not search.stop():
         points = search.ask()
         search.tell(points, objective.loss_many(points))
@@ -31,7 +31,7 @@ def test_ask_and_tell_minimise_the_losses(objective: Objective) -> None:
 
 
 def test_cma_optimizes_the_loss_of_single_points(delta: Objective) -> None:
-    result = strategy(delta, maxfevals=12).optimize(delta.loss).result
+    result = strategy(delta, maxiter=2).optimize(delta.loss).result
     assert result.evaluations == 12
     assert result.fbest == delta.loss(result.xbest)
 
@@ -70,7 +70,7 @@ def test_a_spent_budget_ends_the_loop_with_the_best(hosted: Callable[..., Object
 
 def test_cma_ends_by_itself_where_a_spent_budget_is_the_worst(hosted: Callable[..., Objective]) -> None:
     objective = hosted("delta", budget=10, on_spent="worst")
-    search = strategy(objective, maxfevals=60).optimize(objective.loss)
+    search = strategy(objective, maxiter=10).optimize(objective.loss)
     assert search.stop()
     assert objective.left == 0
     assert objective.best is not None

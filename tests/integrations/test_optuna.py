@@ -118,13 +118,13 @@ def test_trials_are_what_the_strategy_asks_for(hosted: Callable[..., Objective],
 
 
 def test_proposals_that_optuna_cannot_express_take_no_trial(hosted: Callable[..., Objective]) -> None:
-    objective = hosted("hybrid")
-    table = {"name": "genetic", "population_size": 4}
-    sampler = EvolmSampler(objective, table, seed=2)
+    writing = {"operators": {"instruction_duplicate": 50.0}, "baselines": {"random_search": False, "few_shot": False}}
+    objective = hosted("prompt", options=writing)
+    sampler = EvolmSampler(objective, {"name": "genetic", "population_size": 4}, seed=2)
     study = study_of(sampler)
     optimize(study, objective, n_trials=16, batch_size=4)
     assert states(study) == [TrialState.COMPLETE] * 16
-    assert sampler.strategy.generation > 3  # whose children have instructions of their own making
+    assert sampler.strategy.state_dict()["next_id"] > 16  # others had instructions of their own making
     for trial in study.trials:
         assert objective(suggest(trial, objective)) == trial.value
 
