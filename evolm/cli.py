@@ -426,7 +426,7 @@ def _trackers(directory: Path, tensorboard: Path | None, mlflow: str | None) -> 
     """Return the callbacks that a command asks for.
 
     Raises:
-        ConfigError: naming the extra whose package is missing.
+        MissingPackage: naming the extra that is needed.
     """
     from evolm import callbacks
 

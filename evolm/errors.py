@@ -12,7 +12,9 @@
     ├── RunError                    a run directory is taken, locked, changed or unwritable
     ├── ScorerError                 a scorer failed for every item
     ├── TrackerError                a tracker, such as MLflow, cannot be written to
-    └── WorkerError                 a batch lost its worker too many times
+    ├── WorkerError                 a batch lost its worker too many times
+    ├── BudgetSpent                 an objective was asked for more than its budget allows; a RuntimeError too
+    └── MissingPackage              an optional package is not installed; an ImportError too
 
 ``Interrupted`` is not an error: it says that the user asked to stop and that everything is saved.
 
@@ -23,6 +25,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class EvolmError(Exception):
@@ -67,6 +70,24 @@ class TrackerError(EvolmError):
 
 class WorkerError(EvolmError):
     """The same batch lost its worker more often than it may."""
+
+
+class BudgetSpent(EvolmError, RuntimeError):
+    """An objective was asked for more than its budget allows.
+
+    A RuntimeError, so that it passes through optimizers that turn ValueErrors into something else.
+
+    Attributes:
+        best: the best individual so far, or None.
+    """
+
+    def __init__(self, message: str, best: Any = None) -> None:
+        super().__init__(message)
+        self.best = best
+
+
+class MissingPackage(EvolmError, ImportError):
+    """What was asked for needs an optional package, which is not installed."""
 
 
 class Interrupted(Exception):

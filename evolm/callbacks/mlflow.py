@@ -8,7 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evolm.callbacks.tracker import Parameter, Tracker, missing
+from evolm.callbacks.tracker import Parameter, Tracker
+from evolm.extras import extra
+
+with extra("mlflow"):
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param, Run
+    from mlflow.exceptions import MlflowException
 
 IDENTITY = "evolm.identity"  # tag that a resumed campaign finds its MLflow run by
 MOST_PARAMETERS = 100  # that MLflow takes at once
@@ -24,31 +30,23 @@ class MLflow(Tracker):
         tracking_uri: server, database or folder; none = what ``MLFLOW_TRACKING_URI`` says, or MLflow's own default.
         experiment: name of the experiment; made if there is none.
         run_name: name of the run there; none = the campaign's name.
-
-    Raises:
-        ConfigError: if the package mlflow is missing.
     """
+
+    failures = (OSError, MlflowException)
 
     def __init__(
         self, tracking_uri: str | Path | None = None, experiment: str = "evolm", run_name: str | None = None
     ) -> None:
-        try:
-            from mlflow import MlflowClient
-            from mlflow.exceptions import MlflowException
-        except ImportError:
-            raise missing("MLflow", "mlflow") from None
         self.tracking_uri = None if tracking_uri is None else str(tracking_uri)
         self.experiment = experiment
         self.run_name = run_name
         self.place = self.tracking_uri or "MLflow's default store"
-        self.failures = (OSError, MlflowException)
-        self._new_client = MlflowClient
-        self._client: Any = None
+        self._client: MlflowClient
         self._run = ""
 
     def begin(self, parameters: Mapping[str, Parameter]) -> None:
         """Begin an MLflow run, or go on with the one of a resumed campaign."""
-        self._client = self._new_client(self.tracking_uri)
+        self._client = MlflowClient(self.tracking_uri)
         known = self._client.get_experiment_by_name(self.experiment)
         experiment = known.experiment_id if known else self._client.create_experiment(self.experiment)
         found = self._find(experiment) if self.campaign.resumed else None
@@ -82,27 +80,23 @@ class MLflow(Tracker):
     def _identity(self) -> str:
         return hashlib.sha256(str(self.campaign.layout.directory.resolve()).encode()).hexdigest()[:32]
 
-    def _find(self, experiment: str) -> Any:
+    def _find(self, experiment: str) -> Run | None:
         """Return the latest MLflow run of this directory; None where there is none."""
         wanted = f"tags.`{IDENTITY}` = '{self._identity}'"
         runs = self._client.search_runs([experiment], wanted, max_results=1, order_by=["attributes.start_time DESC"])
         return runs[0] if runs else None
 
-    def _create(self, experiment: str) -> Any:
+    def _create(self, experiment: str) -> Run:
         parts = self.campaign.parts
         tags = {IDENTITY: self._identity, "evolm.directory": str(self.campaign.layout.directory.resolve())}
         name = self.run_name or parts.config.name or parts.task.name
         return self._client.create_run(experiment, tags=tags, run_name=name)
 
     def _log_parameters(self, parameters: Mapping[str, Parameter]) -> None:
-        from mlflow.entities import Param
-
         new = [Param(name, str(value)) for name, value in parameters.items()]
         for begin in range(0, len(new), MOST_PARAMETERS):
             self._client.log_batch(self._run, params=new[begin : begin + MOST_PARAMETERS])
 
     def _log_metrics(self, values: Mapping[str, float], step: int) -> None:
-        from mlflow.entities import Metric
-
         now = time.time_ns() // 1_000_000
         self._client.log_batch(self._run, metrics=[Metric(name, value, now, step) for name, value in values.items()])

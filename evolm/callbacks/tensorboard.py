@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evolm.callbacks.tracker import Parameter, Tracker, missing
+from evolm.callbacks.tracker import Parameter, Tracker
 from evolm.campaign.loop import MAIN
+from evolm.extras import extra
+
+with extra("tensorboard"):
+    from torch.utils.tensorboard import SummaryWriter
+    from torch.utils.tensorboard.summary import hparams
 
 
 class TensorBoard(Tracker):
@@ -19,20 +24,12 @@ class TensorBoard(Tracker):
 
     Args:
         log_dir: the folder.
-
-    Raises:
-        ConfigError: if the package tensorboard is missing.
     """
 
     def __init__(self, log_dir: str | Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise missing("TensorBoard", "tensorboard") from None
         self.log_dir = Path(log_dir)
         self.place = str(log_dir)
-        self._new_writer = SummaryWriter
-        self._writers: dict[str, Any] = {}
+        self._writers: dict[str, SummaryWriter] = {}
         self._parameters: Mapping[str, Parameter] = {}
 
     def begin(self, parameters: Mapping[str, Parameter]) -> None:
@@ -55,8 +52,6 @@ class TensorBoard(Tracker):
 
     def conclude(self, result: Mapping[str, Any], values: Mapping[str, float], step: int) -> None:
         """Add test scores, the claim, the best prompt, and the settings for the table of hyperparameters."""
-        from torch.utils.tensorboard.summary import hparams
-
         writer = self._writer(MAIN, step + 1)
         for name, value in values.items():
             writer.add_scalar(name, value, step)
@@ -68,8 +63,8 @@ class TensorBoard(Tracker):
             opened.close()
         self._writers = {}
 
-    def _writer(self, search: str, step: int) -> Any:
+    def _writer(self, search: str, step: int) -> SummaryWriter:
         """Return the search's writer; what the folder holds from ``step`` on is hidden when it is first needed."""
         if search not in self._writers:
-            self._writers[search] = self._new_writer(str(self.log_dir / search), purge_step=step)
+            self._writers[search] = SummaryWriter(str(self.log_dir / search), purge_step=step)
         return self._writers[search]

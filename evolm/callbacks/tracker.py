@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from evolm.campaign.loop import MAIN, Campaign
 from evolm.campaign.observers import Observer, Progress
 from evolm.campaign.verdict import NAMES
-from evolm.errors import ConfigError, TrackerError
+from evolm.errors import TrackerError
 
 Parameter: TypeAlias = str | int | float | bool
 
@@ -60,7 +60,7 @@ class Tracker(Observer, ABC):
         """Tell how the search stands."""
         with self._named_failures():
             self.log(progress.search, numbers_of(progress), progress.evaluations)
-            if progress.improved and progress.search == MAIN:
+            if progress.improved and progress.search == MAIN and self.prompt:
                 self.show_prompt(self.prompt, progress.evaluations)
 
     def on_end(self, result: dict[str, Any]) -> None:
@@ -70,8 +70,9 @@ class Tracker(Observer, ABC):
 
     @property
     def prompt(self) -> str:
-        """The text of ``best/prompt.txt``."""
-        return (self.campaign.layout.best / "prompt.txt").read_text(encoding="utf-8")
+        """The text of ``best/prompt.txt``; ``""`` while there is none: an objective writes it at its end."""
+        path = self.campaign.layout.best / "prompt.txt"
+        return path.read_text(encoding="utf-8") if path.exists() else ""
 
     @contextmanager
     def _named_failures(self) -> Iterator[None]:
@@ -83,11 +84,6 @@ class Tracker(Observer, ABC):
                 f"{type(self).__name__}: cannot write to {self.place}: {said}; the run is saved, go on with "
                 f"'evolm resume {self.campaign.layout.directory}'"
             ) from error
-
-
-def missing(name: str, extra: str) -> ConfigError:
-    """Return the error that says which extra a callback needs."""
-    return ConfigError(f"{name}: the package {extra} is not installed; try: pip install 'evolm[{extra}]'")
 
 
 def parameters_of(campaign: Campaign) -> dict[str, Parameter]:

@@ -29,6 +29,7 @@ from evolm.errors import ConfigError, EvolmError, Interrupted, RunError, ScorerE
 from evolm.evaluation.engine import Usage
 from evolm.export import best_files
 from evolm.genomes import deltas_of
+from evolm.population import Individual
 from evolm.randomness import derive_seed
 from evolm.report import write_report
 from evolm.storage import (
@@ -81,7 +82,7 @@ class Campaign:
         self.openings = 0
         self.finished = False
         self.resumed = False
-        self.stopped = ""  # why a callback ended the main search
+        self._stop: dict[str, Any] | None = None  # the journal's entry about a callback that ended the main search
         self._wish = ""  # the same before the generation at hand is saved
         self._searching = True
         self._seconds_before = 0.0
@@ -99,6 +100,11 @@ class Campaign:
     def seconds(self) -> float:
         """Seconds spent, interruptions excluded."""
         return self._seconds_before + time.monotonic() - self._began
+
+    @property
+    def stopped(self) -> str:
+        """Why a callback ended the main search; ``""`` where none did."""
+        return str(self._stop["reason"]) if self._stop else ""
 
     def stop(self, reason: str) -> None:
         """End the main search after the generation at hand; for callbacks.
@@ -149,9 +155,7 @@ class Campaign:
             if search.name in state["searches"]:
                 search.load_state_dict(state["searches"][search.name])
         self.openings, self.finished = state["openings"], state["finished"]
-        stop = state.get("stop") or {}
-        if stop.get("budget") == self.parts.config.budget.model_dump():  # a raised one takes it back
-            self.stopped = stop["reason"]
+        self._take_stop(state.get("stop"))
         self._seconds_before = state["seconds"]
         self.parts.engine.usage = Usage(**state["usage"])
         self._clock("resume")
@@ -243,12 +247,12 @@ class Campaign:
             try:
                 for search in self.searches:
                     self._tell("on_phase", search.name)
-                    self._run_search(search)
+                    self.run_search(search)
                     self._searching = False
                 if self.finished:
                     return self._read_result()
                 self._tell("on_phase", "verdict")
-                result = self._conclude()
+                result = self.conclude()
             except Interrupted:
                 self._clock("interrupt")
                 raise
@@ -258,7 +262,8 @@ class Campaign:
         self._tell("on_end", result)
         return result
 
-    def _run_search(self, search: Search) -> None:
+    def run_search(self, search: Search) -> None:
+        """Run a search until its budget is spent."""
         while True:
             budget = self.budget_of(search)
             # Whatever the clock says, a search has a first generation: without one there is nothing to judge.
@@ -284,10 +289,20 @@ class Campaign:
         self._tell("on_generation", self._progress(search, improved))
         if not self._wish or search is not self.main:
             return
-        self.stopped = self._wish
-        generation, evaluations = search.strategy.generation, search.ledger.evaluations
-        place = {"search": search.name, "generation": generation, "evaluations": evaluations}
-        self.journal.append({"type": "stop", **place, "reason": self.stopped})
+        self._stop = {
+            "type": "stop",
+            "search": search.name,
+            "generation": search.strategy.generation,
+            "evaluations": search.ledger.evaluations,
+            "budget": self.parts.config.budget.model_dump(),
+            "reason": self._wish,
+        }
+        self.journal.append(self._stop)
+
+    def _take_stop(self, entry: dict[str, Any] | None) -> None:
+        """Stay stopped where an earlier process was, unless the budget was raised since."""
+        if entry and entry["budget"] == self.parts.config.budget.model_dump():
+            self._stop = entry
 
     def _progress(self, search: Search, improved: bool) -> Progress:
         best = search.archive.best
@@ -306,11 +321,15 @@ class Campaign:
             tokens=search.ledger.tokens,
         )
 
-    def _conclude(self) -> dict[str, Any]:
-        """Finals, test split, result, report."""
-        if self.main.archive.best is None:
+    def conclude(self, winner: Individual | None = None) -> dict[str, Any]:
+        """Finals, test split, result, report.
+
+        Args:
+            winner: of the main search, where it has no final.
+        """
+        if winner is None and self.main.archive.best is None:
             raise EvolmError("no individual could be evaluated, so there is no best; see the report for the reasons")
-        finals = finals_of(self.searches, self.parts)
+        finals = finals_of(self.searches, self.parts, {} if winner is None else {MAIN: winner})
         for search in self.searches:
             rates = search.strategy.variation.state_dict()
             if search is self.main:
@@ -393,15 +412,11 @@ class Campaign:
             "searches": {search.name: search.state_dict() for search in self.searches},
             "openings": self.openings,
             "finished": self.finished,
-            "stop": self._stop_record(),
+            "stop": self._stop,
             "seconds": self.seconds,
             "usage": self.parts.engine.usage.to_record(),
         }
         write_checkpoint(self.layout.checkpoint, state)
-
-    def _stop_record(self) -> dict[str, Any] | None:
-        """Why a callback ended the search, and under which budget; None where none did."""
-        return {"reason": self.stopped, "budget": self.parts.config.budget.model_dump()} if self.stopped else None
 
     def _write_prompt(self, genome: Any, folder: Path) -> None:
         parts = self.parts

@@ -61,7 +61,7 @@ class Search:
         self.founder: Individual | None = None
         self.exhausted = False
         self.last: dict[str, Any] = {}
-        self.asked: Sequence[Individual] = ()  # of the last step, in the order of asking
+        self.asked: Sequence[Individual] = ()  # the last generation, in the order of asking
 
     def over(self, budget: BudgetSection, seconds: float) -> str:
         """Return why the search has ended, or ``""``."""
@@ -75,25 +75,42 @@ class Search:
         Raises:
             Interrupted: if a stop was requested; nothing of the generation is then kept but the answers.
         """
-        self.asked = asked = self.strategy.ask(allowed(budget, self.ledger, len(self.items)))
+        asked = self.strategy.ask(allowed(budget, self.ledger, len(self.items)))
         if self.strategy.search.voice is not None:
             self.ledger.tokens += self.strategy.search.voice.spent()
         if not asked:
-            self.exhausted = True
+            self.exhausted, self.asked = True, ()
             return False
-        self.ledger.charge(self._evaluate(asked))
-        self.ledger.dropped += sum(individual.status == "dropped" for individual in asked)
+        self.evaluate(asked)
         self._refuse_constant_objective(asked)
+        improved = self.learn(asked)
+        self.record(asked)
+        return improved
+
+    def evaluate(self, asked: Sequence[Individual], proven: bool = False) -> None:
+        """Give individuals their fitness and charge for them.
+
+        Args:
+            asked: individuals; one that has failed already costs as much, and is not scored.
+            proven: see :meth:`Evaluator.evaluate`.
+        """
+        self.asked = asked
+        new = [individual for individual in asked if individual.status == "new"]
+        self.ledger.charge(self._scored(new, proven))
+        self.ledger.charge([Charge(len(self.items), 0)] * (len(asked) - len(new)))
+        self.ledger.dropped += sum(individual.status == "dropped" for individual in asked)
+
+    def learn(self, asked: Sequence[Individual]) -> bool:
+        """Tell the strategy and the archive what became of a generation; return whether the best is a new one."""
         self.strategy.tell(asked)
         improved = self.archive.update(asked)
         self._keep_founder(asked)
         self.ledger.idle_generations = 0 if improved else self.ledger.idle_generations + 1
-        self._record(asked)
         return improved
 
-    def _evaluate(self, asked: Sequence[Individual]) -> list[Charge]:
+    def _scored(self, asked: Sequence[Individual], proven: bool) -> list[Charge]:
         if self.race is None:
-            return self.evaluator.evaluate(asked, self.items)
+            return self.evaluator.evaluate(asked, self.items, proven=proven)
         # Another order in every generation: what stands was selected over earlier ones.
         seed = derive_seed("race", self.strategy.search.seed, self.ledger.evaluations)
         return self.race.evaluate(asked, self.strategy.rival, self.archive.best, seed)
@@ -121,7 +138,8 @@ class Search:
         known = [self.founder] if self.founder else []
         self.founder = max(known + founders, key=lambda i: (i.fitness.values, -i.id), default=None)
 
-    def _record(self, asked: Sequence[Individual]) -> None:
+    def record(self, asked: Sequence[Individual]) -> None:
+        """Write a generation into the journal."""
         if self.genes is not None:
             self.genes.write(self.name, self.strategy.generation, asked)
         for individual in asked:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from evolm import callbacks
 from evolm.campaign import Observer, continue_run
 from evolm.cli import app
-from evolm.errors import ConfigError, TrackerError
+from evolm.errors import MissingPackage, TrackerError
 
 SEARCHES = {"main": [5, 10, 14], "random_search": [14]}  # evaluations after each generation
 
@@ -84,7 +84,6 @@ def boarded(
     request: pytest.FixtureRequest, toy: ToyCampaign, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Path]:
     """A run, and the folder of its events."""
-    pytest.importorskip("tensorboard")
     folder = tmp_path_factory.mktemp("board")
     logs, out = folder / "logs", folder / "run"
     with quick():
@@ -128,7 +127,6 @@ def test_tensorboard_has_the_verdict_the_best_prompt_and_the_settings(boarded: t
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A local store for all tests, since the first use of one takes seconds."""
-    pytest.importorskip("mlflow")
     from mlflow import MlflowClient
 
     folder = tmp_path_factory.mktemp("mlflow")
@@ -211,7 +209,6 @@ def test_a_raised_budget_goes_on_in_the_same_mlflow_run(tracked: tuple[Path, Any
 
 
 def test_both_are_an_option_of_the_command_line(toy: ToyCampaign, store: str, undisturbed: Path) -> None:
-    pytest.importorskip("tensorboard")
     options = ["--tensorboard", "logs", "--mlflow", store]
     said = CliRunner().invoke(app, ["run", str(toy.folder), "--out", "run", *options])
     assert said.exit_code == 0, said.output
@@ -224,7 +221,6 @@ def test_both_are_an_option_of_the_command_line(toy: ToyCampaign, store: str, un
 def test_a_tracker_that_cannot_be_written_to_is_named_and_the_run_goes_on_without_it(
     toy: ToyCampaign, undisturbed: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("tensorboard")
     (tmp_path / "logs").write_text("no folder")
     out = tmp_path / "run"
     with pytest.raises(TrackerError, match=f"^TensorBoard: cannot write to .*logs: .* with 'evolm resume {out}'"):
@@ -242,12 +238,12 @@ def test_an_mlflow_that_cannot_be_reached_is_named_too(toy: ToyCampaign, store: 
 def test_a_missing_package_is_one_sentence_that_names_the_extra(
     name: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in [module for module in sys.modules if module.partition(".")[0] == extra]:
-        monkeypatch.delitem(sys.modules, module)
-    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    for module in [extra, "torch.utils.tensorboard", f"evolm.callbacks.{extra}"]:
+        monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, extra, None)
-    with pytest.raises(ConfigError, match=rf"{name}: .* try: pip install 'evolm\[{extra}\]'"):
-        getattr(callbacks, name)("anywhere")
+    said = rf"package {extra} is not installed; try: pip install 'evolm\[{extra}\]'"
+    with pytest.raises(MissingPackage, match=said):
+        getattr(callbacks, name)
 
 
 def test_another_name_is_no_callback() -> None:
