@@ -29,7 +29,7 @@ class TensorBoard(Tracker):
     def __init__(self, log_dir: str | Path) -> None:
         self.log_dir = Path(log_dir)
         self.place = str(log_dir)
-        self._writers: dict[str, SummaryWriter] = {}
+        self._writers: dict[str, Any] = {}  # SummaryWriter, whose types say that it has no file
         self._parameters: Mapping[str, Parameter] = {}
 
     def begin(self, parameters: Mapping[str, Parameter]) -> None:
@@ -63,7 +63,7 @@ class TensorBoard(Tracker):
             opened.close()
         self._writers = {}
 
-    def _writer(self, search: str, step: int) -> SummaryWriter:
+    def _writer(self, search: str, step: int) -> Any:
         """Return the search's writer; what the folder holds from ``step`` on is hidden when it is first needed."""
         if search not in self._writers:
             self._writers[search] = SummaryWriter(str(self.log_dir / search), purge_step=step)

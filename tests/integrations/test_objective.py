@@ -335,6 +335,45 @@ def test_observers_are_told_of_every_call(opened: Open) -> None:
     assert told == ["main", ("main", 1), ("main", 3), "random_search", ("random_search", 3), "verdict", "end"]
 
 
+class Stops(Observer):
+    """Ends the search after its first call."""
+
+    def on_start(self, campaign: Any) -> None:
+        self.campaign = campaign
+
+    def on_generation(self, progress: Progress) -> None:
+        self.campaign.stop("one call is enough")
+
+
+class Crashes(Observer):
+    def on_generation(self, progress: Progress) -> None:
+        raise ZeroDivisionError
+
+
+def test_a_callback_that_stops_the_search_ends_the_budget_also_for_a_program_that_starts_over(
+    arguments: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    whole, torn = tmp_path / "whole", tmp_path / "torn"
+    with Objective(**arguments(callbacks=[Stops()]), out=whole) as objective:
+        x = rows(objective, 3)
+        objective.many(x[:2])
+        assert objective.left == 0
+        with pytest.raises(BudgetSpent, match="one call is enough: expected no more, found 1"):
+            objective(x[2])
+        assert objective.finish().record["stopped"] == "one call is enough"
+    assert len(entries(whole, "individual", "random_search")) == 2
+    with Objective(**arguments(callbacks=[Crashes()]), out=torn) as objective, pytest.raises(ZeroDivisionError):
+        objective.many(x[:2])
+    for callbacks in ([Stops()], []):  # the first hears of the call again, and then it is written down
+        with Objective(**arguments(callbacks=callbacks), out=torn) as objective:
+            objective.many(x[:2])
+            with pytest.raises(BudgetSpent, match="one call is enough"):
+                objective(x[2])
+    with Objective(**arguments(), out=torn) as objective:
+        objective.finish()
+    assert bytes_of(torn) == bytes_of(whole)
+
+
 # -- going on ------------------------------------------------------------------------------------------------
 
 
