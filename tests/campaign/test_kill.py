@@ -200,7 +200,11 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(
 def test_twenty_workers_killed_with_their_work_in_hand_change_no_bit(
     evolm: Any, toy: Callable[..., ToyCampaign], tmp_path: Path
 ) -> None:
-    settings: dict[str, Any] = {"strategy": {"name": "genetic", "population_size": 2}, "budget__evaluations": 18}
+    settings: dict[str, Any] = {
+        "strategy": {"name": "genetic", "population_size": 2},
+        "budget": {"evaluations": 18},
+        "baselines": {"random_search": False},
+    }
     undisturbed = toy(**settings).run(tmp_path / "undisturbed").directory
     told = evolm("run", toy(name="toy", **settings).folder, "--out", tmp_path / "run", "--n-jobs", 2, worker_kills=20)
     assert told["exit"] == 0, told["log"]
