@@ -78,7 +78,7 @@ def answered(model: LanguageModel, requests: list[TokenizedRequest]) -> None:
 
 def mixed(model: LanguageModel, rounds: int) -> dict[str, Any]:
     """Return, per set of modules, the time of a batch without deltas over one with; 0.93 and 0.85 are wanted."""
-    prompts = rows(model, 8, POPULATION)
+    prompts = rows(model, 4, POPULATION)
     plain = [request for own in prompts for request in own]
     model.forward.shares_layers = False
     record = {}
@@ -89,7 +89,7 @@ def mixed(model: LanguageModel, rounds: int) -> dict[str, Any]:
             "mixed": lambda loaded=loaded: answered(model, loaded),  # type: ignore[misc]
             "plain": lambda: answered(model, plain),
         }
-        record[name] = compare(ways, rounds)[0]
+        record[name] = compare(ways, 3 * rounds)[0]  # the ratio is near 1, and machines drift
     model.forward.shares_layers = True
     return record
 
