@@ -200,6 +200,48 @@ def evolve(
         EvolmError: for anything that can be mended, in one sentence.
         Interrupted: after Ctrl-C; the run can be resumed where ``out`` was given.
     """
+    given = arguments(
+        "evolve", task, model, space, founders, scorers, strategy, budget, seed, n_jobs, options, warm_start
+    )
+    directory, temporary = run_directory(out)
+    run = start_run(given.config, Path.cwd(), directory, observers=callbacks, **given.sources)
+    return Result(run.directory, run.result, temporary)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What Python callers say, as a campaign and what a campaign file cannot hold.
+
+    Attributes:
+        config: the validated tables.
+        sources: rows, functions, founders and permissions, by the names that
+            :func:`evolm.campaign.build.build` and :func:`evolm.campaign.start_run` give them.
+    """
+
+    config: configuration.Campaign
+    sources: dict[str, Any]
+
+
+def arguments(
+    where: str,
+    task: Mapping[str, Any] | pd.DataFrame,
+    model: str | Mapping[str, Any],
+    space: Mapping[str, Any] | None,
+    founders: Sequence[str],
+    scorers: Mapping[str, float | Callable[..., float]] | None,
+    strategy: str | Mapping[str, Any],
+    budget: int | Mapping[str, Any],
+    seed: int,
+    n_jobs: int | str,
+    options: Mapping[str, Any] | None,
+    warm_start: Sequence[str | Path | Result],
+) -> Arguments:
+    """Return the arguments of :func:`evolve` as a campaign; ``where`` is what messages call the caller.
+
+    Raises:
+        ConfigError: if a key or value is wrong.
+        GenomeError: if a warm start cannot be found.
+    """
     frame, table = _task_table(task)
     functions = {name: value for name, value in (scorers or {}).items() if callable(value)}
     weights = {name: 1.0 if callable(value) else value for name, value in (scorers or {}).items()}
@@ -216,21 +258,22 @@ def evolve(
     if weights:
         tables["scorers"] = weights
     configuration.overlay(tables, options or {})
-    config = configuration.validate(configuration.Campaign, tables, "evolve")
-    temporary = None if out is not None else tempfile.TemporaryDirectory(prefix="evolm-")
-    directory = Path(out) if out is not None else Path(temporary.name)  # type: ignore[union-attr]
-    run = start_run(
-        config,
-        Path.cwd(),
-        directory,
-        permissions=Permissions(trusted_data=True),
-        observers=callbacks,
-        instructions=founders,
-        warm_starts=[_place(start) for start in warm_start],
-        frame=frame,
-        functions=functions,
-    )
-    return Result(run.directory, run.result, temporary)
+    sources = {
+        "permissions": Permissions(trusted_data=True),
+        "instructions": founders,
+        "warm_starts": [_place(start) for start in warm_start],
+        "frame": frame,
+        "functions": functions,
+    }
+    return Arguments(configuration.validate(configuration.Campaign, tables, where), sources)
+
+
+def run_directory(out: str | Path | None) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
+    """Return where a run lies, and what keeps it there: a temporary directory, where no place was named."""
+    if out is not None:
+        return Path(out), None
+    temporary = tempfile.TemporaryDirectory(prefix="evolm-")
+    return Path(temporary.name), temporary
 
 
 def load_result(directory: str | Path) -> Result:

@@ -19,6 +19,7 @@ from evolm.errors import ConfigError, nearest
 
 SCHEMA: Final = 1
 FILE_NAME = "campaign.toml"
+DRIVEN: Final = "objective"  # name of the strategy of a run that somebody else's optimizer drives
 
 
 class Section(BaseModel):

@@ -11,7 +11,9 @@
     ├── GenomeError                 a genome does not fit its space, or its record is damaged
     ├── RunError                    a run directory is taken, locked, changed or unwritable
     ├── ScorerError                 a scorer failed for every item
-    └── WorkerError                 a batch lost its worker too many times
+    ├── WorkerError                 a batch lost its worker too many times
+    ├── BudgetSpent                 an objective was asked for more than its budget allows; a RuntimeError too
+    └── MissingPackage              an optional package is not installed; an ImportError too
 
 ``Interrupted`` is not an error: it says that the user asked to stop and that everything is saved.
 
@@ -22,6 +24,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class EvolmError(Exception):
@@ -62,6 +65,24 @@ class ScorerError(EvolmError):
 
 class WorkerError(EvolmError):
     """The same batch lost its worker more often than it may."""
+
+
+class BudgetSpent(EvolmError, RuntimeError):
+    """An objective was asked for more than its budget allows.
+
+    A RuntimeError, so that it passes through optimizers that turn ValueErrors into something else.
+
+    Attributes:
+        best: the best individual so far, or None.
+    """
+
+    def __init__(self, message: str, best: Any = None) -> None:
+        super().__init__(message)
+        self.best = best
+
+
+class MissingPackage(EvolmError, ImportError):
+    """What was asked for needs an optional package, which is not installed."""
 
 
 class Interrupted(Exception):

@@ -12,6 +12,9 @@ from deap import base
 
 from evolm.genomes import from_record
 
+PROPOSED = "proposed"  # operator of an individual that somebody else's optimizer came up with
+NOT_GIVEN = (("random",), (PROPOSED,))  # operators of individuals without parents that are no founders
+
 
 @lru_cache
 def fitness_class(objectives: int) -> type[base.Fitness]:
@@ -65,8 +68,8 @@ class Individual:
 
     @property
     def given(self) -> bool:
-        """Whether it is a founder: neither born nor drawn."""
-        return not self.parents and self.operators != ("random",)
+        """Whether it is a founder: neither born nor drawn nor proposed."""
+        return not self.parents and self.operators not in NOT_GIVEN
 
     def accept(
         self,
@@ -83,6 +86,12 @@ class Individual:
         self.fitness = fitness_class(len(fitness))(tuple(map(float, fitness)))
         self.status, self.reason, self.score = "evaluated", "", float(score)
         self.cases, self.measures, self.parts = cases, dict(measures), parts
+
+    def accept_from(self, other: Individual) -> None:
+        """Take what became of another individual with the same genome."""
+        self.fitness, self.status, self.reason, self.items = other.fitness, other.status, other.reason, other.items
+        self.score, self.cases, self.parts = other.score, other.cases, other.parts
+        self.measures = dict(other.measures)
 
     def fail(self, reason: str) -> None:
         """Record that no fitness can be given."""

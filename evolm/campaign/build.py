@@ -16,8 +16,9 @@ from typing import Any, TypeAlias
 import joblib
 import pandas as pd
 
+from evolm.campaign.driven import Driven
 from evolm.campaign.founding import Founders, load_founders
-from evolm.config import BudgetSection, Campaign, EvaluationSection, validate
+from evolm.config import DRIVEN, BudgetSection, Campaign, EvaluationSection, validate
 from evolm.errors import ConfigError, ContextExceeded, PermissionNeeded, nearest
 from evolm.evaluation.engine import Engine
 from evolm.evaluation.evaluator import Evaluator
@@ -75,9 +76,16 @@ class Parts:
     permissions: Permissions = Permissions()
 
     def strategy(self, settings: Mapping[str, Any], seed: int) -> Strategy:
-        """Build a strategy from its table, for one search."""
+        """Build a strategy from its table, for one search.
+
+        Raises:
+            ConfigError: if it does not fit the campaign's space, task or number of objectives.
+        """
         kind, params = strategy_of(settings, self.permissions)
+        check_objectives(self.config.model_copy(update={"strategy": dict(settings)}), kind)
+        check_space(kind, settings, self.space.genome, self.task)
         operators = chosen_operators(self.config.operators, self.space.genome, self.task)
+        check_learning(kind, settings, operators)
         voice = Voice(self.engine, self.scoring, self.task.demonstrable)
         search = SearchSpace(self.space, self.founders.genomes, operators, seed, self.founders.names, voice)
         return kind(params, search)
@@ -124,12 +132,7 @@ def build(
         frame=frame,
     )
     check_space(strategy, config.strategy, kind_of(config), task)
-    operators = chosen_operators(config.operators, kind_of(config), task)
-    if strategy.learns and not any(operator.role == "learning" for operator, _ in operators):
-        raise ConfigError(
-            "operators.gradient_step: expected a weight above 0, since strategy "
-            f"{config.strategy['name']!r} learns by it; found 0"
-        )
+    check_learning(strategy, config.strategy, chosen_operators(config.operators, kind_of(config), task))
     plans = scorer_plans(config, task, permissions, functions or {})
     section = config.model
     prepared = prepare(section.name, revision=section.revision, dtype=section.dtype, device=section.device, root=root)
@@ -199,7 +202,7 @@ def check_objectives(config: Campaign, strategy: type[Strategy]) -> None:
     if strategy.many_objectives and config.fitness.combine != "pareto":
         raise ConfigError(f"strategy {name!r} searches a front: expected fitness.combine = 'pareto', found 'sum'")
     if config.fitness.combine == "pareto":
-        if not strategy.many_objectives and name != "random_search":
+        if not strategy.many_objectives and name not in ("random_search", DRIVEN):
             raise ConfigError(f"fitness.combine = 'pareto': expected strategy 'nsga2', found {name!r}")
         if len(config.scorers) < 2:
             raise ConfigError(
@@ -306,6 +309,8 @@ def check_budget(budget: BudgetSection) -> None:
 def strategy_of(settings: Mapping[str, Any], permissions: Permissions) -> tuple[type[Strategy], Any]:
     """Return a strategy's class and its checked parameters."""
     name = str(settings.get("name", "genetic"))
+    if name == DRIVEN:  # no catalogue has it: nobody can ask for it but evolm.Objective
+        return Driven, validate(Driven.Params, {key: value for key, value in settings.items() if key != "name"}, name)
     kind = lookup(name, STRATEGIES, permissions, "strategy.name")
     values = {key: value for key, value in settings.items() if key != "name"}
     return kind, validate(kind.Params, values, f"[strategy] {name}")
@@ -457,6 +462,17 @@ def check_space(strategy: type[Strategy], settings: Mapping[str, Any], genome: s
     if strategy.learns and not task.demonstrable:
         raise ConfigError(
             f"strategy {settings.get('name')!r} learns from labelled train items, found none (task.split)"
+        )
+
+
+def check_learning(
+    strategy: type[Strategy], settings: Mapping[str, Any], operators: Sequence[tuple[Operator, float]]
+) -> None:
+    """Refuse a strategy that learns where no operator does."""
+    if strategy.learns and not any(operator.role == "learning" for operator, _ in operators):
+        raise ConfigError(
+            "operators.gradient_step: expected a weight above 0, since strategy "
+            f"{settings['name']!r} learns by it; found 0"
         )
 
 

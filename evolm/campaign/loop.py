@@ -29,6 +29,7 @@ from evolm.errors import EvolmError, Interrupted, RunError, ScorerError
 from evolm.evaluation.engine import Usage
 from evolm.export import best_files
 from evolm.genomes import deltas_of
+from evolm.population import Individual
 from evolm.randomness import derive_seed
 from evolm.report import write_report
 from evolm.storage import (
@@ -218,11 +219,11 @@ class Campaign:
             try:
                 for search in self.searches:
                     self._tell("on_phase", search.name)
-                    self._run_search(search)
+                    self.run_search(search)
                 if self.finished:
                     return self._read_result()
                 self._tell("on_phase", "verdict")
-                result = self._conclude()
+                result = self.conclude()
             except Interrupted:
                 self._clock("interrupt")
                 raise
@@ -232,7 +233,8 @@ class Campaign:
         self._tell("on_end", result)
         return result
 
-    def _run_search(self, search: Search) -> None:
+    def run_search(self, search: Search) -> None:
+        """Run a search until its budget is spent."""
         while True:
             budget = self.budget_of(search)
             # Whatever the clock says, a search has a first generation: without one there is nothing to judge.
@@ -265,11 +267,15 @@ class Campaign:
             saved=_share_saved(search),
         )
 
-    def _conclude(self) -> dict[str, Any]:
-        """Finals, test split, result, report."""
-        if self.main.archive.best is None:
+    def conclude(self, winner: Individual | None = None) -> dict[str, Any]:
+        """Finals, test split, result, report.
+
+        Args:
+            winner: of the main search, where it has no final.
+        """
+        if winner is None and self.main.archive.best is None:
             raise EvolmError("no individual could be evaluated, so there is no best; see the report for the reasons")
-        finals = finals_of(self.searches, self.parts)
+        finals = finals_of(self.searches, self.parts, {} if winner is None else {MAIN: winner})
         for search in self.searches:
             rates = search.strategy.variation.state_dict()
             if search is self.main:

@@ -16,8 +16,8 @@ from evolm.campaign.build import Models, Parts, Permissions, build
 from evolm.campaign.founder_files import founders_files
 from evolm.campaign.loop import Campaign
 from evolm.campaign.observers import Observer
-from evolm.config import BudgetSection
-from evolm.errors import ConfigError, nearest
+from evolm.config import DRIVEN, BudgetSection
+from evolm.errors import ConfigError, RunError, nearest
 from evolm.genomes import deltas_of
 from evolm.location import locate
 from evolm.storage import AnswerStore, RunLayout, write_atomically
@@ -59,12 +59,13 @@ def absolute(
         files = data if framed else place(data)
     tables = config.model_dump(by_alias=True)
     tables["task"]["data"] = files
-    tables["model"]["name"] = _absolute_model(config.model.name, root)
+    tables["model"]["name"] = absolute_model(config.model.name, root)
     tables["founders"] = [place(source) for source in config.founders]
     return configuration.validate(configuration.Campaign, tables, "campaign")
 
 
-def _absolute_model(name: str, root: Path) -> str:
+def absolute_model(name: str, root: Path) -> str:
+    """Return a model's name so that it means the same from anywhere."""
     if not name.startswith("package:") and ((root / name).exists() or name.endswith(".gguf")):
         return str((root / name).expanduser().resolve())
     return name
@@ -101,11 +102,15 @@ def start_run(
         EvolmError: for anything a user can mend.
         Interrupted: after Ctrl-C; ``continue_run(out)`` goes on.
     """
+    if config.strategy.get("name") == DRIVEN:
+        raise ConfigError(
+            f"strategy.name: {DRIVEN!r} stands for a program that calls evolm.Objective; expected one of evolm's own"
+        )
     layout = RunLayout(out)
     if layout.journal.exists():
         layout.create()  # refuses, before anything slow happens
     # The prompts that are written name the model; they are read from anywhere.
-    config = _changed(config, {"model": {"name": _absolute_model(config.model.name, root)}})
+    config = changed(config, {"model": {"name": absolute_model(config.model.name, root)}})
     parts = build(
         config,
         root,
@@ -116,27 +121,39 @@ def start_run(
         warm_starts=warm_starts,
         models=models,
     )
-    resolved = absolute(config, root, permissions, frame is not None)
-    rows = None if frame is None else _as_text(frame, config).to_parquet()
+    files = first_files(parts, absolute(config, root, permissions, frame is not None), frame)
     layout.create()
     with layout.lock():
-        layout.begin()
-        layout.clear_scratch()
-        records = parts.founders.records(deltas_of(parts.space))
-        for name, content in founders_files(records, parts.founders.seen).items():
-            write_atomically(layout.directory / name, content)
-        keys = {split: [item.content_key for item in getattr(parts.task, split)] for split in SPLITS}
-        write_atomically(layout.items, json.dumps({**keys, "inherited": sorted(parts.founders.seen)}) + "\n")
-        if rows is not None:
-            write_atomically(layout.data, rows)
-        local = {"founders": ["founders.jsonl"]}
-        tables = configuration.overlay(resolved.model_dump(by_alias=True, mode="json"), local)
-        write_atomically(
-            layout.campaign, configuration.validate(configuration.Campaign, tables, "campaign").to_toml()
-        )
+        write_first(layout, files)
         parts.engine.answers.close()
         parts.engine.answers = AnswerStore(answers or layout.answers)
         return _drive(parts, layout, observers)
+
+
+def first_files(parts: Parts, resolved: configuration.Campaign, frame: pd.DataFrame | None) -> dict[str, str | bytes]:
+    """Return name -> content of what a run's directory holds before anything is evaluated, ``campaign.toml`` last.
+
+    Args:
+        parts: the run's objects.
+        resolved: its campaign, every path absolute.
+        frame: its rows, where they came from Python.
+    """
+    keys = {split: [item.content_key for item in getattr(parts.task, split)] for split in SPLITS}
+    seen = parts.founders.seen
+    files = founders_files(parts.founders.records(deltas_of(parts.space)), seen)
+    files["items.json"] = json.dumps({**keys, "inherited": sorted(seen)}) + "\n"
+    if frame is not None:
+        files["data.parquet"] = _as_text(frame, resolved).to_parquet()
+    files[configuration.FILE_NAME] = changed(resolved, {"founders": ["founders.jsonl"]}).to_toml()
+    return files
+
+
+def write_first(layout: RunLayout, files: Mapping[str, str | bytes]) -> None:
+    """Mark a directory as a run's, and write :func:`first_files` into it."""
+    layout.begin()
+    layout.clear_scratch()
+    for name, content in files.items():
+        write_atomically(layout.directory / name, content)
 
 
 def _as_text(frame: pd.DataFrame, config: configuration.Campaign) -> pd.DataFrame:
@@ -182,9 +199,14 @@ def continue_run(
     with layout.lock():
         layout.clear_scratch()
         config = configuration.load(layout.campaign)
+        if config.strategy.get("name") == DRIVEN:
+            raise RunError(
+                f"{directory}: another program drives this run through evolm.Objective; start it again with the same "
+                "out, and it goes on"
+            )
         config = _with_budget(config, add or {})
         if n_jobs is not None:
-            config = _changed(config, {"evaluation": {"n_jobs": n_jobs}})
+            config = changed(config, {"evaluation": {"n_jobs": n_jobs}})
         parts = build_from_run(layout, config, permissions, functions, answers, models)
         if add:
             write_atomically(layout.campaign, config.to_toml())
@@ -213,7 +235,8 @@ def build_from_run(
     )
 
 
-def _changed(config: configuration.Campaign, tables: dict[str, Any]) -> configuration.Campaign:
+def changed(config: configuration.Campaign, tables: dict[str, Any]) -> configuration.Campaign:
+    """Return a campaign with some keys changed."""
     merged = configuration.overlay(config.model_dump(by_alias=True, mode="json"), tables)
     return configuration.validate(configuration.Campaign, merged, "campaign")
 
@@ -231,7 +254,7 @@ def _with_budget(config: configuration.Campaign, add: Mapping[str, float]) -> co
             kind = "number above 0" if name == "seconds" else "whole number above 0"
             raise ConfigError(f"--add {name}: expected a {kind}, found {more:g}")
         limits[name] = before + (more if name == "seconds" else int(more))
-    return _changed(config, {"budget": limits}) if limits else config
+    return changed(config, {"budget": limits}) if limits else config
 
 
 __all__ = ["Run", "build_from_run", "continue_run", "start_run"]

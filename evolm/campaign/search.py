@@ -80,19 +80,35 @@ class Search:
         if not asked:
             self.exhausted = True
             return False
-        self.ledger.charge(self._evaluate(asked))
-        self.ledger.dropped += sum(individual.status == "dropped" for individual in asked)
+        self.evaluate(asked)
         self._refuse_constant_objective(asked)
+        improved = self.learn(asked)
+        self.record(asked)
+        return improved
+
+    def evaluate(self, asked: Sequence[Individual], proven: bool = False) -> None:
+        """Give individuals their fitness and charge for them.
+
+        Args:
+            asked: individuals; one that has failed already costs as much, and is not scored.
+            proven: see :meth:`Evaluator.evaluate`.
+        """
+        new = [individual for individual in asked if individual.status == "new"]
+        self.ledger.charge(self._scored(new, proven))
+        self.ledger.charge([Charge(len(self.items), 0)] * (len(asked) - len(new)))
+        self.ledger.dropped += sum(individual.status == "dropped" for individual in asked)
+
+    def learn(self, asked: Sequence[Individual]) -> bool:
+        """Tell the strategy and the archive what became of a generation; return whether the best is a new one."""
         self.strategy.tell(asked)
         improved = self.archive.update(asked)
         self._keep_founder(asked)
         self.ledger.idle_generations = 0 if improved else self.ledger.idle_generations + 1
-        self._record(asked)
         return improved
 
-    def _evaluate(self, asked: Sequence[Individual]) -> list[Charge]:
+    def _scored(self, asked: Sequence[Individual], proven: bool) -> list[Charge]:
         if self.race is None:
-            return self.evaluator.evaluate(asked, self.items)
+            return self.evaluator.evaluate(asked, self.items, proven=proven)
         # Another order in every generation: what stands was selected over earlier ones.
         seed = derive_seed("race", self.strategy.search.seed, self.ledger.evaluations)
         return self.race.evaluate(asked, self.strategy.rival, self.archive.best, seed)
@@ -120,7 +136,8 @@ class Search:
         known = [self.founder] if self.founder else []
         self.founder = max(known + founders, key=lambda i: (i.fitness.values, -i.id), default=None)
 
-    def _record(self, asked: Sequence[Individual]) -> None:
+    def record(self, asked: Sequence[Individual]) -> None:
+        """Write a generation into the journal."""
         if self.genes is not None:
             self.genes.write(self.name, self.strategy.generation, asked)
         for individual in asked:

@@ -8,7 +8,7 @@ budget, which goes through the same finals. The gain claimed is over the stronge
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,8 +44,16 @@ class Final:
     validation: float | None
 
 
-def run_final(search: Search, parts: Parts) -> Final | None:
-    """Re-score a search's finalists on validation rows; None if the search found nothing valid."""
+def run_final(search: Search, parts: Parts, winner: Individual | None = None) -> Final | None:
+    """Re-score a search's finalists on validation rows; None if the search found nothing valid.
+
+    Args:
+        search: whose finalists meet.
+        parts: the campaign's objects.
+        winner: who wins without a final; None = the best of the finalists.
+    """
+    if winner is not None:
+        return Final(winner, None, _validation_score(winner, parts))
     if search.archive.best is None:
         return None
     rows = parts.task.validation
@@ -213,7 +221,9 @@ def claim(test: dict[str, Any] | None, metric: str) -> str:
     return f"No reliable gain: keep {NAMES[rival]} ({figures}; {gain}).{over}"
 
 
-def finals_of(searches: Sequence[Search], parts: Parts) -> dict[str, Final]:
-    """Run the final of every search that found something valid."""
-    finals = {search.name: run_final(search, parts) for search in searches}
+def finals_of(
+    searches: Sequence[Search], parts: Parts, winners: Mapping[str, Individual] | None = None
+) -> dict[str, Final]:
+    """Run the final of every search that found something valid; ``winners`` are those that are given, by search."""
+    finals = {search.name: run_final(search, parts, (winners or {}).get(search.name)) for search in searches}
     return {name: final for name, final in finals.items() if final is not None}

@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from evolm.config import SCHEMA, Campaign
+from evolm.config import DRIVEN, SCHEMA, Campaign
 from evolm.report.reading import RunRecord
 from evolm.report.tables import score_rows
 from evolm.wording import counted
@@ -78,6 +78,8 @@ def campaign_tables(config: Campaign, data: Any, name: str) -> Record:
     """
     tables = config.model_dump(by_alias=True, mode="json", exclude_defaults=True, exclude={"evaluation"})
     tables["task"] |= {"name": name, "data": data}
+    if config.strategy.get("name") == DRIVEN:  # whoever starts from these founders chooses another
+        tables.pop("strategy", None)
     return {"schema": SCHEMA} | tables | {"founders": [FOUNDERS]}
 
 

@@ -217,12 +217,13 @@ class RunRecord:
         return next(known, None) or _fittest(list(individuals.values()))
 
     def founder(self) -> Entry | None:
-        """The verdict's founder, else the fittest individual that was given, neither born nor drawn."""
+        """The verdict's founder, else the fittest individual that was given, neither born nor drawn nor proposed."""
         individuals = self._by_id("main")
         named = ((self.result or {}).get("founder") or {}).get("id")
         if named in individuals:
             return individuals[named]
-        given = [e for e in individuals.values() if not e.get("parents") and e.get("operators") != ["random"]]
+        made = (["random"], ["proposed"])
+        given = [e for e in individuals.values() if not e.get("parents") and e.get("operators") not in made]
         return _fittest(given)
 
     def front(self) -> list[Entry]:

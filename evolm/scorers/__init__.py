@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from evolm.scorers.base import Dialogue, Evaluation, Parts, Scorer, Scoring, Weighted, parts_of
+from evolm.scorers.base import Dialogue, Evaluation, Parts, Scorer, Scoring, Weighted, limits_of, parts_of
 from evolm.scorers.consistency import SelfConsistency
 from evolm.scorers.function import FunctionParams, FunctionScorer
 from evolm.scorers.generation import Chrf, ExactMatch, written
@@ -48,6 +48,7 @@ __all__ = [
     "Scoring",
     "Weighted",
     "calibrated",
+    "limits_of",
     "parts_of",
     "written",
 ]

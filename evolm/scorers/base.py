@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from evolm.scorers.labels import LabelProbabilities
 
 FLOOR = -12.0  # nats; keeps one hopeless item from deciding a mean
+UNKNOWN = (-1e6, 1e6)  # stands for the limits of an objective that has none
 
 CLASSIFICATION, CHOICE, GENERATION = "classification", "choice", "generation"
 
@@ -132,6 +133,9 @@ class Scorer(Protocol):
         needs_gold: whether it reads gold labels; those that don't are audited against them where there are any.
         parts: how its evaluations fall into numbers of single items; None where they don't. A scorer from outside
             that lacks the attribute says None (see :func:`parts_of`).
+        limits: lowest and highest objective, both finite; of one that has no limits, numbers as far out as any that
+            is met. What cannot be scored is told to other optimizers as the worse of them. A scorer from outside
+            that lacks the attribute says :data:`UNKNOWN` (see :func:`limits_of`).
     """
 
     @property
@@ -153,6 +157,12 @@ class Scorer(Protocol):
 def parts_of(scorer: Scorer) -> PartsOf | None:
     """Return a scorer's ``parts``."""
     return getattr(scorer, "parts", None)
+
+
+def limits_of(scorer: Scorer) -> tuple[float, float]:
+    """Return a scorer's ``limits``."""
+    lowest, highest = getattr(scorer, "limits", UNKNOWN)
+    return float(lowest), float(highest)
 
 
 def mean_or_nan(scores: np.ndarray, failures: Mapping[int, str]) -> float:

@@ -46,7 +46,8 @@ class SelfConsistency:
     Params = ConsistencyParams
     kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION, CHOICE, GENERATION)
     needs_gold = False
-    parts = staticmethod(scores_within(0.0, 1.0))
+    limits = (0.0, 1.0)
+    parts = staticmethod(scores_within(*limits))
 
     def __init__(self, scoring: Scoring, params: ConsistencyParams) -> None:
         self.scoring, self.params = scoring, params

@@ -13,6 +13,7 @@ from evolm.scorers.base import (
     CHOICE,
     CLASSIFICATION,
     GENERATION,
+    UNKNOWN,
     Dialogue,
     Evaluation,
     PartsOf,
@@ -72,6 +73,11 @@ class FunctionScorer:
     def parts(self) -> PartsOf | None:
         """The scores, where their range was named."""
         return scores_within(*self.range) if self.range else None
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The range, where it was named."""
+        return self.range or UNKNOWN
 
     def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """Apply the function to every item."""

@@ -34,7 +34,8 @@ class TextMatch:
     Params = Weighted
     kinds: ClassVar[tuple[str, ...]] = (GENERATION,)
     needs_gold = True
-    parts = staticmethod(scores_within(0.0, 1.0))
+    limits = (0.0, 1.0)
+    parts = staticmethod(scores_within(*limits))
     metric: ClassVar[str]
 
     def __init__(self, scoring: Scoring, params: Weighted) -> None:

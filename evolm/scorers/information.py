@@ -45,6 +45,11 @@ class MutualInformation:
         assert scoring.labels is not None
         self.task, self.labels = scoring.task, scoring.labels
 
+    @property
+    def limits(self) -> tuple[float, float]:
+        """From nothing to the entropy of labels that are all as frequent."""
+        return 0.0, float(np.log(len(self.task.labels)))
+
     def describe(self) -> dict[str, Any]:
         """Return how labels are compared."""
         return self.labels.describe()

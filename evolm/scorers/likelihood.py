@@ -31,18 +31,28 @@ def predicted(logprobs: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
     return np.where(broken, -1, np.where(np.isnan(logprobs), -np.inf, logprobs).argmax(axis=1)), failures
 
 
+def label_entropy(logprobs: np.ndarray) -> float:
+    """Return the entropy (nats) of the mean of ``(n, n_labels)`` log-probabilities' distributions."""
+    mean = np.exp(logprobs).mean(axis=0)
+    return float(-np.sum(mean * np.log(np.where(mean > 0, mean, 1.0))))
+
+
 def about_labels(task: Task, logprobs: np.ndarray, items: Sequence[Item]) -> Evaluation:
     """Return what predictions say by themselves: outcomes, the task's metric, how they spread over the labels.
 
-    ``score`` and ``objective`` are the metric (NaN without gold); the per-item score is the probability of the
-    gold label, or of the predicted one.
+    Of a classification the measures are ``largest_share``, that of the label which is predicted most often, and
+    ``label_entropy`` (nats), that of the mean of all items' label probabilities: 0 where the model is sure of one
+    and the same label throughout, ln(labels) where none is preferred over all items.
+
+    ``score`` and ``objective`` are the metric (NaN without gold); the per-item score is the probability of the gold
+    label, or of the predicted one.
     """
     outcomes, failures = predicted(logprobs)
     rows = np.arange(len(items))
-    measures = {}
+    measures: dict[str, float] = {}
     if task.labels:
         shares = np.bincount(outcomes[outcomes >= 0], minlength=len(task.labels)) / len(items)
-        measures["largest_share"] = float(shares.max())
+        measures = {"largest_share": float(shares.max()), "label_entropy": label_entropy(logprobs)}
     chosen = task.gold_indices(items) if task.knows_gold else np.maximum(outcomes, 0)
     # Means of recalls that are equal on paper differ in their last bits; rounded, they tie as they should.
     score = round(task.metric_of(outcomes, items), 12) if task.knows_gold else float("nan")
@@ -66,6 +76,7 @@ class LabelLikelihood:
     Params = Weighted
     kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION, CHOICE)
     needs_gold = True
+    limits = (0.0, 1.0)
 
     def __init__(self, scoring: Scoring, params: Weighted) -> None:
         assert scoring.labels is not None
@@ -113,7 +124,8 @@ class Margin:
 
     Params = Weighted
     kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION, CHOICE)
-    parts = staticmethod(scores_within(-1.0, 1.0))
+    limits = (-1.0, 1.0)
+    parts = staticmethod(scores_within(*limits))
 
     def __init__(self, scoring: Scoring, params: Weighted) -> None:
         assert scoring.labels is not None

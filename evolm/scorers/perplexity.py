@@ -50,6 +50,7 @@ class Perplexity:
 
     Params = PerplexityParams
     kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION, CHOICE, GENERATION)
+    limits = (FLOOR, 0.0)
 
     def __init__(self, scoring: Scoring, params: PerplexityParams) -> None:
         self.scoring, self.params = scoring, params

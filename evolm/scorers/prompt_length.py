@@ -20,6 +20,7 @@ class PromptLength:
 
     def __init__(self, scoring: Scoring, params: Weighted) -> None:
         self.tokens = scoring.prompt_tokens
+        self.limits = (-float(scoring.model.context_length), 0.0)
 
     @staticmethod
     def parts(evaluation: Evaluation, items: Sequence[Item], everything: Sequence[Item]) -> Parts:

@@ -44,7 +44,8 @@ class _WrittenText:
 class Fluency(_WrittenText):
     """Mean log-probability (nats) a token of the written text, without prompt or item before it."""
 
-    parts = staticmethod(scores_within(FLOOR, 0.0))
+    limits = (FLOOR, 0.0)
+    parts = staticmethod(scores_within(*limits))
 
     def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """See the class."""
@@ -61,6 +62,7 @@ class Relevance(_WrittenText):
     """
 
     parts = None  # there is no upper bound
+    limits = (FLOOR, -FLOOR)  # the upper one is as far out as any that is met
 
     def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """See the class."""
@@ -80,6 +82,7 @@ class Diversity(_WrittenText):
     """
 
     parts = None  # which pairs are distinct depends on all texts
+    limits = (0.0, 1.0)
     empty = 0.0
 
     def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:

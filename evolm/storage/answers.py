@@ -17,10 +17,11 @@ import numpy as np
 from evolm.errors import RunError
 
 VARIABLES = 500  # SQLite allows at least 999 in one statement
+PATIENCE = 60.0  # seconds to wait for another process that is writing
 
 
 class AnswerStore:
-    """Answers by key; one writer, any number of readers.
+    """Answers by key; several processes may read and write.
 
     Args:
         path: the database file, made if missing; ``":memory:"`` keeps answers for this process only.
@@ -31,7 +32,7 @@ class AnswerStore:
 
     def __init__(self, path: Path | str) -> None:
         try:
-            self._connection = sqlite3.connect(path, isolation_level=None)
+            self._connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.execute(

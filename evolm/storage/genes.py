@@ -23,10 +23,12 @@ class GeneStore:
 
     Args:
         folder: made with the first vector.
+        durable: see :func:`evolm.storage.write_atomically`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, durable: bool = True) -> None:
         self.folder = folder
+        self.durable = durable
 
     def write(self, search: str, generation: int, individuals: Sequence[Any]) -> None:
         """Keep the vectors of individuals that have one, beside those of its generation that are kept already.
@@ -39,7 +41,7 @@ class GeneStore:
         vectors = {str(each.id): genes for each in individuals if (genes := genes_of(each.genome)) is not None}
         if vectors:
             kept = {str(id): genes for id, genes in self.read(search, generation).items()}
-            write_atomically(self._path(search, generation), save({**kept, **vectors}))
+            write_atomically(self._path(search, generation), save({**kept, **vectors}), self.durable)
 
     def read(self, search: str, generation: int) -> dict[int, np.ndarray]:
         """Return id -> genes of a generation; empty where none were kept.

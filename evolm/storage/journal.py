@@ -59,8 +59,16 @@ class Journal:
 
 def read_entries(path: Path) -> Iterator[dict[str, Any]]:
     """Yield a journal's entries; a torn last line is left out."""
+    for entry, _ in read_placed(path):
+        yield entry
+
+
+def read_placed(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield a journal's entries, each with the bytes of the file up to its end."""
+    end = 0
     with path.open("rb") as stream:
         for line in stream:
             if not line.endswith(b"\n"):
                 return
-            yield json.loads(line)
+            end += len(line)
+            yield json.loads(line), end

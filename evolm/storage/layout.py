@@ -193,8 +193,13 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise RunError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
+def write_atomically(path: Path, content: bytes | str, durable: bool = True) -> None:
     """Write a file under a temporary name, flush it to the disk, then rename it.
+
+    Args:
+        path: the file; its folder is made if missing.
+        content: what it shall hold.
+        durable: whether to wait for the disk. A file that was not waited for outlives its process, not a power cut.
 
     Raises:
         RunError: if the disk refuses; the old file is then untouched.
@@ -207,7 +212,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(data)
                 stream.flush()
-                os.fsync(stream.fileno())
+                if durable:
+                    os.fsync(stream.fileno())
             os.chmod(name, 0o644)
             os.replace(name, path)
         except BaseException:

@@ -141,6 +141,10 @@ class Strategy(ABC):
             self._told.append(individual)
         self.variation.credit(individuals)
 
+    def waits_for(self, individual: Individual) -> bool:
+        """Return whether it asked for this very individual and was not told yet what became of it."""
+        return self._pending.get(individual.id) is individual
+
     def make(self, genome: Any, parents: Sequence[Individual] = (), operators: Sequence[str] = ()) -> Individual:
         """Number a genome as an individual of the coming generation and remember that it was seen."""
         fitnesses = [parent.fitness.values for parent in parents if parent.fitness.valid]

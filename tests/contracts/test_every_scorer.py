@@ -14,7 +14,7 @@ from evolm.config import TaskSection, TemplateSection
 from evolm.evaluation import Engine, Evaluator
 from evolm.genomes import Demonstration, PromptGenome
 from evolm.models import Decoding, LanguageModel
-from evolm.scorers import DEFAULT_SCORERS, SCORERS, Evaluation, Scoring
+from evolm.scorers import DEFAULT_SCORERS, SCORERS, Evaluation, Scoring, limits_of
 from evolm.storage import AnswerStore
 from evolm.tasks import KINDS, Item, Task, load_task
 
@@ -118,6 +118,18 @@ def test_a_scorer_that_needs_no_gold_never_reads_it(
     blind = [replace(item, gold=None) for item in task.dev[:5]]
     open_book = replace(tasks[kind], has_gold=False)
     assert listen(name, task, GENOME, blind).objective == listen(name, open_book, GENOME, task.dev[:5]).objective
+
+
+@CASES
+def test_the_objective_lies_between_finite_limits(
+    name: str, kind: str, listen: Any, tasks: dict[str, Task], scoring: Any, engine: Engine
+) -> None:
+    task = tasks[kind]
+    lowest, highest = limits_of(SCORERS[name](scoring(task, engine.model), SCORERS[name].Params()))
+    assert np.isfinite([lowest, highest]).all()
+    assert lowest < highest
+    for genome in (GENOME, PromptGenome("Say what you think of it, then answer with a word.")):
+        assert lowest - 1e-9 <= listen(name, task, genome, task.dev[:7]).objective <= highest + 1e-9
 
 
 NO_PARTS = {"mutual_information", "diversity", "relevance"}

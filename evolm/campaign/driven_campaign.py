@@ -1,0 +1,289 @@
+"""A campaign whose search somebody else drives: what is asked for comes from outside, call by call.
+
+Everything else is a campaign's own: evaluator, ledger, journal, archive, finals, baselines, verdict. A call is a
+generation. There is no checkpoint, which would cost a call more than its evaluation may: the journal says all, and a
+program that starts over is led through the calls that it made before, for free, as long as it asks for the same.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from evolm.campaign.budget import Ledger, allowed, spent
+from evolm.campaign.build import Parts
+from evolm.campaign.driven import Driven
+from evolm.campaign.loop import MAIN, Campaign
+from evolm.campaign.observers import Observer
+from evolm.campaign.past import Call, Past, Record, seconds_before
+from evolm.config import BudgetSection
+from evolm.errors import EvolmError, RunError
+from evolm.genomes import from_record
+from evolm.population import Individual
+from evolm.storage import GeneStore, RunLayout, SharedLedger
+
+
+class DrivenCampaign(Campaign):
+    """Evaluates what it is asked for, and judges the best in the end.
+
+    Args:
+        parts: the campaign's objects; its strategy is :class:`Driven`.
+        layout: its directory, locked by the caller.
+        observers: told about every event.
+        pool: the budget that it shares with other processes; None = its own.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        layout: RunLayout,
+        observers: Sequence[Observer] = (),
+        pool: SharedLedger | None = None,
+    ) -> None:
+        super().__init__(parts, layout, observers)
+        self.pool = pool
+        self.main.genes = GeneStore(layout.genes, durable=False)
+        self._past: deque[Call] = deque()
+        self._again: list[Individual] = []  # of the first past call, what was asked for again
+        self._concluding = False
+
+    @property
+    def strategy(self) -> Driven:
+        """What numbers proposals."""
+        assert isinstance(self.main.strategy, Driven)
+        return self.main.strategy
+
+    # -- budget --------------------------------------------------------------------------------------------
+
+    @property
+    def left(self) -> int | None:
+        """Evaluations that the budget still allows; None = no limit on their number."""
+        return self._left(self.pool.counts() if self.pool else {})
+
+    @property
+    def over(self) -> str:
+        """Why nothing more may be asked for, or ``""``."""
+        counts = self.pool.counts() if self.pool else {}
+        return spent(self.budget, self._ledger(counts), len(self.main.items), self.seconds)
+
+    @property
+    def budget(self) -> BudgetSection:
+        """The limits."""
+        return self.budget_of(self.main)
+
+    def _left(self, counts: Mapping[str, int]) -> int | None:
+        ledger, items_each = self._ledger(counts), len(self.main.items)
+        if spent(self.budget, ledger, items_each, self.seconds):
+            return 0
+        return allowed(self.budget, ledger, items_each)
+
+    def _ledger(self, counts: Mapping[str, int]) -> Ledger:
+        """What counts against the limits: what this process spent, or all that share them."""
+        return replace(self.main.ledger, **counts)
+
+    def _granted(self, wanted: int) -> int:
+        if self.pool:
+            return self.pool.reserve(wanted, len(self.main.items), self._left)
+        left = self.left
+        return wanted if left is None else min(wanted, left)
+
+    # -- being asked ---------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Begin, or go on behind the last whole call of the journal.
+
+        Raises:
+            RunError: if the run had other data, another model or other settings.
+        """
+        past = Past.read(self.layout.journal, MAIN)
+        if past.begun:
+            self._require_same(self._head())
+            self._past.extend(past.calls)
+            self.finished = past.judged and self.layout.result.exists()
+            if not self.finished:
+                self.journal.truncate(past.end)
+            self._seconds_before = seconds_before(self.layout.timing)
+            self._clock("resume")
+        else:
+            super().open()
+        self._tell("on_start", self)
+        self._tell("on_phase", MAIN)
+
+    def evaluate(self, proposals: Sequence[Individual], tokens: int = 0) -> list[Individual]:
+        """Evaluate, charge and journal proposals, as many as the budget allows; return these, in order.
+
+        Args:
+            proposals: see :meth:`Driven.propose`; the past must have been recalled.
+            tokens: what it cost to come up with them.
+
+        Raises:
+            RunError: if the test split was opened, or the disk refuses.
+            Interrupted: if a stop was requested.
+        """
+        if proposals and (self.finished or self._concluding):
+            raise RunError(
+                f"{self.layout.directory}: its test split was opened: expected no more questions, found "
+                f"{len(proposals)}"
+            )
+        granted = proposals[: self._granted(len(proposals))]
+        return self._evaluated(granted, tokens) if granted else []
+
+    def _evaluated(self, proposals: Sequence[Individual], tokens: int = 0) -> list[Individual]:
+        search, before = self.main, self.main.ledger.tokens
+        asked = self.strategy.propose(proposals)
+        try:
+            # A single prompt may well fail on all items; the scorer need not be wrong.
+            search.evaluate(asked, proven=True)
+        except BaseException:
+            self.strategy.withdraw()
+            raise
+        search.ledger.tokens += tokens
+        improved = search.learn(asked)
+        search.record(asked)
+        if self.pool:
+            self.pool.add_tokens(search.ledger.tokens - before)
+        self._clock("generation", search)
+        self._tell("on_generation", self._progress(search, improved))
+        return asked
+
+    # -- what was asked before -----------------------------------------------------------------------------
+
+    def recall(self, genomes: Sequence[Any]) -> list[Individual]:
+        """Return what became of the first of these genomes in an earlier process, as long as it asked for the same.
+
+        They are neither charged nor journalled again. At the first one that was not asked for in this place, what is
+        left of the past is taken as it is.
+        """
+        known: list[Individual] = []
+        for genome in genomes:
+            if not self._past:
+                break
+            call = self._past[0]
+            record = call.individuals[len(self._again)]
+            if record["digest"] != genome.digest:
+                self.catch_up()
+                break
+            known.append(_revived(record, genome))
+            self._again.append(known[-1])
+            if len(self._again) == len(call.individuals):
+                self._adopt_call()
+        self._give_cases(known)
+        return known
+
+    def catch_up(self) -> None:
+        """Take what is left of the past as it is: the program does not ask for it again."""
+        while self._past:
+            call = self._past[0]
+            vectors = self.main.genes.read(MAIN, call.generation["generation"]) if self.main.genes else {}
+            for record in call.individuals[len(self._again) :]:
+                self._again.append(_revived(record, from_record(_whole(record["genome"], vectors.get(record["id"])))))
+            self._adopt_call()
+
+    def _adopt_call(self) -> None:
+        """Learn from a call of the past, as its own process did."""
+        call, individuals = self._past.popleft(), self._again
+        entry, self._again = call.generation, []
+        self.strategy.adopt(entry["generation"], individuals)
+        ledger = self.main.ledger
+        ledger.evaluations, ledger.items, ledger.tokens = entry["evaluations"], entry["items"], entry["tokens"]
+        self.main.learn(individuals)
+        self.main.last = entry
+
+    def _give_cases(self, individuals: Sequence[Individual]) -> None:
+        """Give individuals their per-item scores, which no journal has room for, from the answers kept."""
+        valid = [individual for individual in individuals if individual.fitness.valid]
+        twins = [Individual(individual.id, individual.genome) for individual in valid]
+        self.parts.evaluator.evaluate(twins, self.main.items, proven=True)
+        for individual, twin in zip(valid, twins, strict=True):
+            individual.cases = twin.cases
+
+    # -- the end -------------------------------------------------------------------------------------------
+
+    def finish(self, proposal: Individual | None = None) -> dict[str, Any]:
+        """Run the baselines, open the test split and return the result; a finished run's is the one it has.
+
+        Args:
+            proposal: whose genome shall win, without a final; None = the best of the finalists. One that was never
+                asked for is scored and charged as one more evaluation, also beyond the budget: nothing was
+                selected by it, and random search is given as many.
+
+        Raises:
+            EvolmError: if there is no best, or ``proposal`` fails.
+            RunError: if the run is finished and had another winner.
+        """
+        self.catch_up()
+        if self.finished:
+            return self._finished(proposal)
+        winner = self._winner(proposal) if proposal else None
+        if winner is None and self.main.archive.best is None:
+            raise EvolmError("no individual could be evaluated, so there is no best to finish with")
+        self._concluding = True
+        with self._interruptible():
+            for search in self.searches[1:]:
+                self._tell("on_phase", search.name)
+                self.run_search(search)
+            self._tell("on_phase", "verdict")
+            self._judge_founders()
+            result = self.conclude(winner)
+        self._tell("on_end", result)
+        return result
+
+    def _finished(self, proposal: Individual | None) -> dict[str, Any]:
+        result = self._read_result()
+        if proposal is not None and result["best"]["digest"] != proposal.digest:
+            raise RunError(
+                f"{self.layout.directory}: its test split was opened for {result['best']['digest']}; expected the "
+                f"same winner, found {proposal.digest}"
+            )
+        return result
+
+    def _winner(self, proposal: Individual) -> Individual:
+        id = self.strategy.first_ids.get(proposal.digest)
+        if id is None:
+            (winner,) = self._evaluated([proposal])
+        else:
+            winner = Individual(id, proposal.genome)
+            self.parts.evaluator.evaluate([winner], self.main.items, proven=True)
+        if not winner.fitness.valid:
+            raise EvolmError(f"finish: expected a winner that can be scored, found one that failed: {winner.reason}")
+        return winner
+
+    def _judge_founders(self) -> None:
+        """Find the best founder where the program asked for none: the verdict compares with it."""
+        if self.main.founder is not None:
+            return
+        labels = self.strategy.search.labels
+        founders = [
+            self.strategy.make(genome, operators=(labels.get(genome.digest, "founder"),))
+            for genome in self.parts.founders.genomes
+        ]
+        self.parts.evaluator.evaluate(founders, self.main.items, proven=True)
+        valid = [founder for founder in founders if founder.fitness.valid]
+        if not valid:
+            return
+        best = self.main.founder = max(valid, key=lambda founder: (founder.fitness.values, -founder.id))
+        if self.main.genes is not None:
+            self.main.genes.write(MAIN, self.strategy.generation, [best])
+        self.journal.append({"type": "individual", "search": MAIN, **best.to_record()})
+
+    def _checkpoint(self) -> None:
+        """Only make sure of the journal, which says all."""
+        self.journal.sync()
+
+
+def _revived(record: Record, genome: Any) -> Individual:
+    """Return an individual as a journal's entry has it; its per-item scores are not there."""
+    missing = {"parent_fitness": None, "cases": None}
+    return Individual.from_state({**record, **missing, "genome": genome.to_record()})
+
+
+def _whole(summary: Record, genes: Any) -> Record:
+    """Return a genome's record from its summary and its vector, if it has one."""
+    if genes is None:
+        return summary
+    if "delta" in summary:
+        return {**summary, "delta": _whole(summary["delta"], genes)}
+    learning = summary["learning"] and {**summary["learning"], "first": 0 * genes, "second": 0 * genes}
+    return {**summary, "genes": genes, "learning": learning}

@@ -1,0 +1,72 @@
+"""What a run's journal says was asked of it, call by call."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evolm.storage import read_placed
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One generation of the main search.
+
+    Attributes:
+        individuals: their records, in the order of asking.
+        generation: the entry that closed it.
+        end: bytes of the journal up to there.
+    """
+
+    individuals: list[Record]
+    generation: Record
+    end: int
+
+
+@dataclass(frozen=True)
+class Past:
+    """A journal's whole calls; one that was torn is nobody's.
+
+    Attributes:
+        begun: whether the journal has its first entry.
+        calls: of the main search.
+        judged: whether it ends with a verdict.
+        end: bytes up to the last whole call.
+    """
+
+    begun: bool
+    calls: list[Call]
+    judged: bool
+    end: int
+
+    @classmethod
+    def read(cls, journal: Path, search: str) -> Past:
+        """Read the calls of a search."""
+        calls: list[Call] = []
+        waiting: list[Record] = []
+        kind, end, first = "", 0, 0
+        for entry, end in read_placed(journal):
+            kind, first = entry["type"], first or end
+            if entry.get("search") != search:
+                continue
+            if kind == "individual":
+                waiting.append(entry)
+            elif kind == "generation":
+                mine = [record for record in waiting if record["generation"] == entry["generation"]]
+                calls.append(Call(mine, entry, end))
+                waiting = []
+        return cls(bool(first), calls, kind == "verdict", calls[-1].end if calls else first)
+
+
+def seconds_before(timing: Path) -> float:
+    """Return the seconds that a run had taken when its clock was last written, 0 where it never was."""
+    for line in reversed(timing.read_bytes().splitlines()):
+        try:
+            return float(json.loads(line)["seconds"])
+        except ValueError:  # torn when the process was killed
+            continue
+    return 0.0

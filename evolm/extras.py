@@ -1,0 +1,24 @@
+"""Optional packages: those that one of evolm's extras installs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from evolm.errors import MissingPackage
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Import optional packages in its block, at the top of a module that needs them.
+
+    Args:
+        name: of the extra that installs them, as in ``pip install 'evolm[optuna]'``.
+
+    Raises:
+        MissingPackage: if one of them is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingPackage(f"the package {error.name} is not installed; try: pip install 'evolm[{name}]'") from None

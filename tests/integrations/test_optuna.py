@@ -1,0 +1,153 @@
+"""Optuna as the host: its samplers on evolm's spaces, evolm's strategies on its studies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import optuna
+import pytest
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.trial import TrialState
+
+from evolm.errors import BudgetSpent, ConfigError
+from evolm.integrations.objective import Objective
+from evolm.integrations.optuna_sampler import EvolmSampler, optimize, suggest
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def study_of(sampler: BaseSampler | None = None, **directions: Any) -> optuna.Study:
+    sampler = sampler or TPESampler(n_startup_trials=4, seed=1)
+    return optuna.create_study(sampler=sampler, **(directions or {"direction": "maximize"}))
+
+
+def states(study: optuna.Study) -> list[TrialState]:
+    return [trial.state for trial in study.trials]
+
+
+# -- batches -------------------------------------------------------------------------------------------------
+
+
+def test_a_study_is_driven_in_batches(objective: Objective) -> None:
+    study, left = study_of(), objective.left
+    optimize(study, objective, n_trials=10, batch_size=4)
+    assert states(study).count(TrialState.RUNNING) == 0
+    assert len(study.trials) == 10
+    assert left is not None
+    assert objective.left == left - 10
+    assert set(study.best_trial.params) == {variable.name for variable in objective.codec.variables}
+    best = suggest(study.best_trial, objective)
+    assert best.digest == study.best_trial.user_attrs["digest"]
+    assert objective(best) == study.best_value
+
+
+def test_a_users_own_function_suggests_a_genome(objective: Objective) -> None:
+    study = study_of()
+    study.optimize(lambda trial: objective(suggest(trial, objective.space)), n_trials=3)
+    assert study.best_value == objective(suggest(study.best_trial, objective))
+
+
+def test_an_individual_without_fitness_is_a_failed_trial(moody: Objective) -> None:
+    study = study_of()
+    optimize(study, moody, n_trials=6, batch_size=3)
+    assert states(study) == [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.FAIL] * 2
+    assert "nan" in study.trials[2].user_attrs["reason"]
+
+
+def test_a_study_of_several_objectives_finds_a_front(front: Objective) -> None:
+    study = study_of(RandomSampler(seed=1), directions=["maximize", "maximize"])
+    optimize(study, front, n_trials=8, batch_size=4)
+    for trial in study.best_trials:
+        assert trial.values == front(suggest(trial, front)).tolist()
+
+
+@pytest.mark.parametrize(
+    "directions",
+    [{"direction": "minimize"}, {"directions": ["maximize", "minimize"]}, {"directions": ["maximize", "maximize"]}],
+)
+def test_other_directions_are_refused_before_a_trial_is_asked_for(
+    delta: Objective, directions: dict[str, Any]
+) -> None:
+    study = study_of(**directions)
+    with pytest.raises(ConfigError, match=r"expected (direction 'maximize'|1 directions)"):
+        optimize(study, delta, n_trials=4)
+    assert not study.trials
+
+
+def test_batches_of_nothing_are_refused(delta: Objective) -> None:
+    with pytest.raises(ConfigError, match="batch_size of at least 1, found 4 and 0"):
+        optimize(study_of(), delta, n_trials=4, batch_size=0)
+
+
+def test_a_spent_budget_leaves_every_scored_trial_told(hosted: Callable[..., Objective]) -> None:
+    objective, study = hosted("delta", budget=6), study_of()
+    with pytest.raises(BudgetSpent) as spent:
+        optimize(study, objective, n_trials=20, batch_size=4)
+    assert states(study) == [TrialState.COMPLETE] * 6 + [TrialState.FAIL] * 2
+    assert spent.value.best is not None
+    assert spent.value.best.fitness.values[0] == study.best_value
+
+
+def test_the_study_ends_by_itself_where_a_spent_budget_is_the_worst(hosted: Callable[..., Objective]) -> None:
+    objective, study = hosted("delta", budget=6, on_spent="worst"), study_of()
+    optimize(study, objective, n_trials=9, batch_size=4)
+    assert len(study.trials) == 9
+    assert objective.best is not None
+    assert study.best_value == objective.best.fitness.values[0]
+    assert objective.finish(suggest(study.best_trial, objective)).test is not None
+
+
+# -- evolm as a sampler --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "strategy"), [("delta", "cmaes"), ("delta", "genetic"), ("prompt", "random_search")]
+)
+def test_trials_are_what_the_strategy_asks_for(hosted: Callable[..., Objective], kind: str, strategy: str) -> None:
+    objective = hosted(kind)
+    study = study_of(EvolmSampler(objective, strategy, seed=5))
+    optimize(study, objective, n_trials=30, batch_size=8)
+    by_hand, asked = objective.strategy(strategy, seed=5), []
+    while len(asked) < 30:
+        generation = by_hand.ask(30 - len(asked))
+        objective.evaluate(generation)
+        by_hand.tell(generation)
+        asked += [individual.digest for individual in generation]
+    assert [trial.user_attrs["digest"] for trial in study.trials] == asked
+
+
+def test_proposals_that_optuna_cannot_express_take_no_trial(hosted: Callable[..., Objective]) -> None:
+    writing = {"operators": {"instruction_duplicate": 50.0}, "baselines": {"random_search": False, "few_shot": False}}
+    objective = hosted("prompt", options=writing)
+    sampler = EvolmSampler(objective, {"name": "genetic", "population_size": 4}, seed=2)
+    study = study_of(sampler)
+    optimize(study, objective, n_trials=16, batch_size=4)
+    assert states(study) == [TrialState.COMPLETE] * 16
+    assert sampler.strategy.state_dict()["next_id"] > 16  # others had instructions of their own making
+    for trial in study.trials:
+        assert objective(suggest(trial, objective)) == trial.value
+
+
+def test_a_trial_that_was_enqueued_does_not_count_for_the_strategy(delta: Objective) -> None:
+    sampler = EvolmSampler(delta, "cmaes", seed=5)
+    study = study_of(sampler)
+    values = delta.codec.values(delta.decode(delta.bounds.mean(axis=1) + 1.0))
+    names = [variable.name for variable in delta.codec.variables]
+    study.enqueue_trial(dict(zip(names, values, strict=True)))
+    optimize(study, delta, n_trials=2, batch_size=1)
+    assert list(study.trials[0].params.values()) == values
+    first = delta.strategy("cmaes", seed=5).ask(1)[0]
+    assert study.trials[1].user_attrs["digest"] == first.digest
+
+
+def test_the_sampler_refuses_what_is_not_of_its_space(delta: Objective) -> None:
+    with pytest.raises(ConfigError, match="'rate'"):
+        study_of(EvolmSampler(delta)).optimize(lambda trial: trial.suggest_float("rate", 0, 1), n_trials=1)
+    with pytest.raises(ConfigError, match="expected direction 'maximize'"):
+        study_of(EvolmSampler(delta), direction="minimize").ask()
+
+
+def test_a_strategy_of_one_objective_is_no_sampler_of_two(front: Objective) -> None:
+    with pytest.raises(ConfigError):
+        EvolmSampler(front, "hill_climb")
