@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from evolm.api import Result, evolve, load_result
     from evolm.campaign.observers import Observer
     from evolm.errors import BudgetSpent
+    from evolm.integrations.deap_toolbox import toolbox
     from evolm.integrations.objective import Objective
 
 __version__ = "0.1.0"
-__all__ = ["BudgetSpent", "Objective", "Observer", "Result", "__version__", "evolve", "load_result"]
+__all__ = ["BudgetSpent", "Objective", "Observer", "Result", "__version__", "evolve", "load_result", "toolbox"]
 
 _PLACES = {
     "Result": "evolm.api",
@@ -23,6 +24,7 @@ _PLACES = {
     "Observer": "evolm.campaign.observers",
     "BudgetSpent": "evolm.errors",
     "Objective": "evolm.integrations.objective",
+    "toolbox": "evolm.integrations.deap_toolbox",
 }
 
 

@@ -26,7 +26,8 @@ import numpy as np
 from deap import base, tools
 
 from evolm.errors import ConfigError, GenomeError
-from evolm.genomes import GENOMES, deltas_of
+from evolm.genomes import deltas_of
+from evolm.integrations.codec import is_genome
 from evolm.integrations.deap_individuals import INDIVIDUALS, DeapIndividual, with_genes
 from evolm.integrations.objective import Objective
 from evolm.operators.learning import with_delta
@@ -90,7 +91,7 @@ class Workshop:
         if given is None:
             return self.population(1, founders=False)[0]
         space, genome = self.search.space, given
-        if not isinstance(given, tuple(GENOMES.values())):
+        if not is_genome(given):
             deltas = deltas_of(space)
             if deltas is None:
                 raise GenomeError(f"toolbox.individual: expected a prompt's genome, found {type(given).__name__}")

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
-from campaign.toy_campaign import quick, toy_rows
+from campaign.toy_campaign import toy_rows
 from deap import algorithms, base, cma, tools
 
 import evolm
@@ -21,17 +20,8 @@ from evolm.integrations.objective import Objective
 from evolm.operators.learning import delta_of
 from evolm.population import fitness_class
 
-PROMPT = {"demonstrations": [0, 2], "max_tokens": 240, "verbalizers": {"ham": ["fine"]}}
-DELTA = {"layers": "last:1", "target_modules": ["q_proj", "v_proj"], "dimension": 6, "sigma": 2.0}
-SPACES = {"prompt": {"prompt": PROMPT}, "delta": {"delta": DELTA}, "hybrid": {"prompt": PROMPT, "delta": DELTA}}
-FOUNDERS = {
-    "prompt": ["Is it spam, or ham?", "Read the text. Say spam if it sells, else ham."],
-    "delta": ["Is it spam, or ham?"],
-    "hybrid": ["Is it spam, or ham?", "Read the text. Say spam if it sells, else ham."],
-}
-SPLIT = {"train": 10, "dev": 6, "test": 14, "validation": 0}
+KINDS = ("prompt", "delta", "hybrid")
 PLENTY = 100_000
-GENES = ("delta", "hybrid")
 CLASSIC = {
     algorithms.eaSimple: {},
     algorithms.eaMuPlusLambda: {"mu": 4, "lambda_": 4},
@@ -42,17 +32,12 @@ Opened = Callable[..., base.Toolbox]
 
 
 @pytest.fixture(scope="module")
-def opened(tiny_model_folder: Path) -> Iterator[Opened]:
-    """Return ``open(kind, **arguments)``: a toolbox, closed when the module is through."""
-    frame = pd.DataFrame(toy_rows(), columns=["text", "label"])
-    task = {"data": frame, "columns": {"text": "text", "label": "label"}, "split": SPLIT}
-    model = {"name": str(tiny_model_folder), "dtype": "float32", "chat_template": "off"}
-    options = {"baselines": {"random_search": False, "few_shot": False}}
+def opened(arguments: Callable[..., dict[str, Any]]) -> Iterator[Opened]:
+    """Return ``opened(kind, **changes)``: a toolbox, closed when the module is through."""
     with ExitStack() as stack:
 
-        def toolbox(kind: str, **arguments: Any) -> base.Toolbox:
-            settings = {"space": SPACES[kind], "founders": FOUNDERS[kind], "n_jobs": 1, "options": options}
-            made = evolm.toolbox(task, model, **{**settings, **arguments})
+        def toolbox(kind: str, **changes: Any) -> base.Toolbox:
+            made = evolm.toolbox(**arguments(kind, **changes))
             stack.enter_context(made.objective)
             return made
 
@@ -62,16 +47,16 @@ def opened(tiny_model_folder: Path) -> Iterator[Opened]:
 @pytest.fixture(scope="module")
 def ample(opened: Opened) -> dict[str, base.Toolbox]:
     """A toolbox of every kind whose budget no test spends."""
-    return {kind: opened(kind, budget=PLENTY) for kind in SPACES}
+    return {kind: opened(kind, budget=PLENTY) for kind in KINDS}
 
 
-@pytest.fixture(params=SPACES)
+@pytest.fixture(params=KINDS)
 def toolbox(request: pytest.FixtureRequest, ample: dict[str, base.Toolbox]) -> base.Toolbox:
     """One of every kind."""
     return ample[request.param]
 
 
-@pytest.fixture(params=GENES)
+@pytest.fixture(params=KINDS[1:])
 def genes_toolbox(request: pytest.FixtureRequest, ample: dict[str, base.Toolbox]) -> base.Toolbox:
     """One of every kind whose individuals have genes."""
     return ample[request.param]
@@ -118,7 +103,7 @@ def test_deaps_algorithms_run_as_they_are(toolbox: base.Toolbox, algorithm: Call
 def test_generate_and_update_run_with_deaps_cma_es(genes_toolbox: base.Toolbox) -> None:
     np.random.seed(3)
     start = genes_toolbox.population(1)[0]
-    strategy = cma.Strategy(centroid=start, sigma=2.0, lambda_=5)
+    strategy = cma.Strategy(centroid=start, sigma=1.0, lambda_=5)
     genes_toolbox.register("generate", strategy.generate, genes_toolbox.individual)
     genes_toolbox.register("update", strategy.update)
     hall = tools.HallOfFame(1)
@@ -171,7 +156,7 @@ def test_a_loop_of_ones_own_runs_with_deaps_archives(toolbox: base.Toolbox) -> N
 
 
 def test_several_objectives_have_a_front(opened: Opened) -> None:
-    options = {"fitness": {"combine": "pareto"}, "strategy": {"name": "nsga2"}, "baselines": {"random_search": False}}
+    options = {"fitness": {"combine": "pareto"}}
     scorers = {"label_likelihood": 1.0, "prompt_length": 1.0}
     toolbox = opened("prompt", budget=PLENTY, options=options, scorers=scorers)
     random.seed(2)
@@ -358,17 +343,16 @@ def test_failures_get_the_finite_worst(opened: Opened) -> None:
     toolbox = opened("prompt", budget=PLENTY, scorers={"mine": mine})
     individual = toolbox.individual()
     (healthy,) = toolbox.evaluate(individual)
-    broken += [text for text, _ in toy_rows()][:1]
-    values = {}
-    for text, _ in toy_rows():  # one of them is a dev item
-        broken[0] = text
-        values[text] = toolbox.evaluate(individual)[0]
-    assert set(values.values()) == {healthy, toolbox.objective.worst}
-    assert list(values.values()).count(toolbox.objective.worst) == SPLIT["dev"]
+    values = []
+    for text, _ in toy_rows():  # ten of them are dev items
+        broken[:] = [text]
+        values += toolbox.evaluate(individual)
+    assert set(values) == {healthy, toolbox.objective.worst}
+    assert values.count(toolbox.objective.worst) == 10
     assert np.isfinite(toolbox.objective.worst)
 
 
-@pytest.mark.parametrize("kind", SPACES)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_spent_budget_ends_the_algorithm_with_the_best(opened: Opened, kind: str) -> None:
     toolbox = opened(kind, budget=7)
     random.seed(7)
@@ -392,12 +376,11 @@ def test_where_the_spent_budget_is_the_worst_the_algorithm_ends_by_itself(opened
 
 
 def test_the_best_of_a_loop_gets_its_honest_number(opened: Opened, tmp_path: Path) -> None:
-    toolbox = opened("delta", budget=8, out=tmp_path / "run")
+    toolbox = opened("delta", budget=8, out=tmp_path / "run", options={"baselines": {"random_search": False}})
     random.seed(7)
     hall = tools.HallOfFame(1)
     algorithms.eaMuPlusLambda(toolbox.population(n=4), toolbox, 4, 4, 0.4, 0.5, 1, halloffame=hall, verbose=False)
-    with quick():
-        result = toolbox.objective.finish(hall[0].genome)
+    result = toolbox.objective.finish(hall[0].genome)
     assert result.test is not None and result.test["openings"] == 1
     assert result.record["best"]["digest"] == hall[0].genome.digest
 
