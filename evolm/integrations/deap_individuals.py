@@ -1,7 +1,7 @@
 """Individuals as DEAP's algorithms, operators and archives handle them: mutable, with a fitness, compared by genome.
 
-A change of the weights is a list of genes, so that whatever DEAP has for real vectors works on it; a prompt is a holder
-of its genome; a hybrid is the list of its delta's genes, with a prompt. Whatever changes the genome, be it the
+A change of the weights is a list of genes, so that whatever DEAP has for real vectors works on it; a prompt is a
+holder of its genome; a hybrid is the list of its delta's genes, with a prompt. Whatever changes the genome, be it the
 assignment of a single gene, invalidates the fitness.
 """
 
@@ -13,6 +13,8 @@ from copy import deepcopy
 from dataclasses import replace
 from functools import wraps
 from typing import Any
+
+import numpy as np
 
 from evolm.errors import GenomeError
 from evolm.genomes import DeltaGenome, HybridGenome, PromptGenome
@@ -66,9 +68,7 @@ class DeapIndividual:
         return _restored, known, others
 
 
-def _restored(
-    kind: type[DeapIndividual], genome: Any, objectives: int, values: tuple[float, ...]
-) -> DeapIndividual:
+def _restored(kind: type[DeapIndividual], genome: Any, objectives: int, values: tuple[float, ...]) -> DeapIndividual:
     individual = kind(genome, objectives)
     individual.fitness.wvalues = values
     return individual
@@ -84,8 +84,8 @@ class PromptIndividual(DeapIndividual):
 class DeltaIndividual(DeapIndividual, list[float]):
     """A change of the weights, as the list of its genes.
 
-    Step size and memory of learning, which a genome inherits beside its genes, stay with the individual when genes are
-    assigned. Genes are float64 here and float32 in the genome.
+    Step size and memory of learning, which a genome inherits beside its genes, stay with the individual when genes
+    are assigned. Genes are float64 here and float32 in the genome.
     """
 
     def __init__(self, genome: Any, objectives: int = 1) -> None:
@@ -114,7 +114,7 @@ def with_genes(delta: DeltaGenome, genes: Sequence[float]) -> DeltaGenome:
         GenomeError: if they are no numbers.
     """
     try:
-        return replace(delta, genes=genes)
+        return replace(delta, genes=np.array(genes, dtype=np.float32))
     except (TypeError, ValueError):
         raise GenomeError(f"genes: expected numbers, found {reprlib.repr(genes)}") from None
 

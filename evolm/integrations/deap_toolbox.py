@@ -9,9 +9,8 @@
         algorithms.eaMuPlusLambda(toolbox.population(12), toolbox, 12, 12, 0.4, 0.6, ngen=10, halloffame=best)
         result = objective.finish(best[0].genome)
 
-All that is drawn follows from the global ``random``, as DEAP's users expect (``deap.cma`` draws from ``numpy.random``).
-Fitness is maximised. See https://deap.readthedocs.io for the conventions that are kept: operators change what they are
-given, and return it.
+All that is drawn follows from the global ``random``, as DEAP's users expect (of ``deap.cma``, from ``numpy.random``).
+Fitness is maximised. Operators change what they are given and return it, as DEAP's do (https://deap.readthedocs.io).
 """
 
 from __future__ import annotations
@@ -119,13 +118,13 @@ class Workshop:
         return [self._holding(genome) for genome in islice(cycle(known), n)]
 
     def mate(self, first: DeapIndividual, second: DeapIndividual) -> tuple[DeapIndividual, DeapIndividual]:
-        """Cross two individuals by one of evolm's operators each; those that nothing new comes of stay as they are."""
+        """Cross two individuals by an operator of evolm's each; those that nothing new comes of stay as they are."""
         ours, theirs = self._parent(first), self._parent(second)
         self._vary((first, second), [(ours, theirs), (theirs, ours)], crossover_prob=1.0)
         return first, second
 
     def mutate(self, individual: DeapIndividual) -> tuple[DeapIndividual]:
-        """Mutate an individual by one of evolm's operators; one that nothing new comes of stays as it is."""
+        """Mutate an individual by an operator of evolm's; one that nothing new comes of stays as it is."""
         self._vary((individual,), [(self._parent(individual),)], mutation_prob=1.0)
         return (individual,)
 
