@@ -53,12 +53,10 @@ def toolbox(task: Any, *arguments: Any, **named: Any) -> base.Toolbox:
     if isinstance(task, Objective) and (arguments or named):
         raise ConfigError("toolbox: expected an Objective alone, found other arguments beside it")
     objective = task if isinstance(task, Objective) else Objective(task, *arguments, **named)
-    workshop = Workshop(objective)
+    work = Workshop(objective)
     made = base.Toolbox()
-    for work in (workshop.individual, workshop.population, workshop.mate, workshop.mutate):
-        made.register(work.__name__, work)
-    made.register("evaluate", workshop.evaluate)
-    made.register("map", workshop.map)
+    for tool in (work.individual, work.population, work.mate, work.mutate, work.evaluate, work.map):
+        made.register(tool.__name__, tool)
     if objective.objectives == 1:
         made.register("select", tools.selTournament, tournsize=TOURNAMENT)
     else:
