@@ -80,7 +80,9 @@ class SharedLayers:
         firsts = {keys[index]: plan.segments[index] for index in reversed(wanted)}
         parents = {keys[index]: plan.segments[index].parent for index in wanted}
         segments = [
-            replace(firsts[key], parent=places[keys[parents[key]]] if parents[key] >= 0 else -1, delta=-1, lasting=False)
+            replace(
+                firsts[key], parent=places[keys[parents[key]]] if parents[key] >= 0 else -1, delta=-1, lasting=False
+            )
             for key in places
         ]
         lower = ForwardPlan(segments, fill_slabs(segments, forward.slab_tokens), depth=plan.depth)
