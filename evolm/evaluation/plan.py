@@ -3,9 +3,9 @@
 Cuts follow from each request alone: its prefix in blocks from the first token, then its item in blocks from
 the item's first token. The continuations, each but its last token (whose successor nobody asks for), make a tree
 behind the item's last block, in one segment with it; only where they are longer than a block together, or there is
-no item, each has blocks of its own. Equal blocks behind equal blocks are one segment, so a genome's prefix is computed
-once for all its items, a block that two genomes begin with is computed once for both, and an item's keys and values
-serve all its answers.
+no item, each has blocks of its own. Equal blocks behind equal blocks are one segment, so a genome's prefix is
+computed once for all its items, a block that two genomes begin with is computed once for both, and an item's keys and
+values serve all its answers.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class RibsMeasures:
     @property
     def threshold(self) -> float:
         """What an objective must exceed to be kept: the finite worst that failures get."""
-        return self.objective.worst
+        return float(self.objective.worst)
 
     def __call__(self, solutions: np.ndarray | Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
         """Evaluate ``(n, dimension)`` solutions, or genomes, as one batch.

@@ -176,7 +176,7 @@ def attend_segments(
 
 
 def _mask(row: Row, group: int, window: int | None, like: torch.Tensor) -> torch.Tensor:
-    """Additive mask ``(G * t, S)``: the past, and of its own segment what a token follows; built once, not per layer."""
+    """Additive mask ``(G * t, S)``: a token sees the past and what it follows; built once, not per layer."""
     mask = row.masks.get(window)
     if mask is None:
         places = row.places
