@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from evolm.errors import ConfigError, EvolmError, Interrupted, RunError
+
+if TYPE_CHECKING:
+    from evolm.campaign import Observer
 
 app = typer.Typer(
     name="evolm",
@@ -38,6 +41,10 @@ RunArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a
 PromptArgument = Annotated[
     Path, typer.Argument(metavar="PROMPT", help="Directory of a run, an exported folder or a prompt.json.")
 ]
+TensorboardOption = Annotated[
+    Path | None, typer.Option("--tensorboard", help="Folder of TensorBoard's logs; the run's lie below, by its name.")
+]
+MlflowOption = Annotated[str | None, typer.Option("--mlflow", help="MLflow's server, database or folder to log to.")]
 UseOption = Annotated[str, typer.Option("--use", help="Of a run: best, or a baseline: founder, random_search ...")]
 
 
@@ -140,6 +147,8 @@ def run(
     allow: AllowOption = [],
     data_root: Annotated[list[Path], typer.Option(help="Folder that data may be read from.")] = [],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, score one batch, estimate.")] = False,
+    tensorboard: TensorboardOption = None,
+    mlflow: MlflowOption = None,
 ) -> None:
     """Run a campaign: evolve, compare with its baselines, judge on the test split."""
     _say_loading()
@@ -170,6 +179,7 @@ def run(
             return
         out = out or Path("runs") / f"{_file_name(config.name)}-{datetime.now():%Y%m%d-%H%M%S}"
     with one_sentence(resume=out):
+        trackers = _trackers(out, tensorboard, mlflow)
         view = LiveView(console)
         try:
             finished = start_run(
@@ -177,7 +187,7 @@ def run(
                 folder,
                 out,
                 permissions=permissions,
-                observers=[view],
+                observers=[view, *trackers],
                 instructions=founder,
                 warm_starts=warm,
             )
@@ -192,6 +202,8 @@ def resume(
     add: Annotated[list[str], typer.Option(help="Raise a limit, like evaluations=100.")] = [],
     n_jobs: JobsOption = None,
     allow: AllowOption = [],
+    tensorboard: TensorboardOption = None,
+    mlflow: MlflowOption = None,
 ) -> None:
     """Go on with an interrupted run, or add to the budget of a finished one."""
     _say_loading()
@@ -203,10 +215,15 @@ def resume(
     with one_sentence(resume=directory):
         more = dict(_limit(text) for text in add)
         jobs = None if n_jobs is None else _jobs(n_jobs)
+        trackers = _trackers(directory, tensorboard, mlflow)
         view = LiveView(console)
         try:
             finished = continue_run(
-                directory, add=more, n_jobs=jobs, permissions=Permissions(tuple(allow)), observers=[view]
+                directory,
+                add=more,
+                n_jobs=jobs,
+                permissions=Permissions(tuple(allow)),
+                observers=[view, *trackers],
             )
         finally:
             view.close()
@@ -403,6 +420,22 @@ def _jobs(text: str) -> int | str:
     if not text.isdecimal() or int(text) < 1:
         raise ConfigError(f"--n-jobs: expected a number of at least 1 or 'auto', found {text!r}")
     return int(text)
+
+
+def _trackers(directory: Path, tensorboard: Path | None, mlflow: str | None) -> list[Observer]:
+    """Return the callbacks that a command asks for.
+
+    Raises:
+        MissingPackage: naming the extra that is needed.
+    """
+    from evolm import callbacks
+
+    found: list[Observer] = []
+    if tensorboard is not None:
+        found.append(callbacks.TensorBoard(tensorboard / directory.resolve().name))
+    if mlflow is not None:
+        found.append(callbacks.MLflow(mlflow))
+    return found
 
 
 def _file_name(name: str) -> str:

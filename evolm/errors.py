@@ -11,6 +11,7 @@
     ├── GenomeError                 a genome does not fit its space, or its record is damaged
     ├── RunError                    a run directory is taken, locked, changed or unwritable
     ├── ScorerError                 a scorer failed for every item
+    ├── TrackerError                a tracker, such as MLflow, cannot be written to
     ├── WorkerError                 a batch lost its worker too many times
     ├── BudgetSpent                 an objective was asked for more than its budget allows; a RuntimeError too
     └── MissingPackage              an optional package is not installed; an ImportError too
@@ -61,6 +62,10 @@ class RunError(EvolmError):
 
 class ScorerError(EvolmError):
     """A scorer failed for every item, so no individual can be valid."""
+
+
+class TrackerError(EvolmError):
+    """A tracker of experiments refuses what a callback writes; the run itself is saved."""
 
 
 class WorkerError(EvolmError):

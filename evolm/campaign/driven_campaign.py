@@ -66,7 +66,7 @@ class DrivenCampaign(Campaign):
     def over(self) -> str:
         """Why nothing more may be asked for, or ``""``."""
         counts = self.pool.counts() if self.pool else {}
-        return spent(self.budget, self._ledger(counts), len(self.main.items), self.seconds)
+        return self.stopped or spent(self.budget, self._ledger(counts), len(self.main.items), self.seconds)
 
     @property
     def budget(self) -> BudgetSection:
@@ -75,7 +75,7 @@ class DrivenCampaign(Campaign):
 
     def _left(self, counts: Mapping[str, int]) -> int | None:
         ledger, items_each = self._ledger(counts), len(self.main.items)
-        if spent(self.budget, ledger, items_each, self.seconds):
+        if self.stopped or spent(self.budget, ledger, items_each, self.seconds):
             return 0
         return allowed(self.budget, ledger, items_each)
 
@@ -101,6 +101,8 @@ class DrivenCampaign(Campaign):
         if past.begun:
             self._require_same(self._head())
             self._past.extend(past.calls)
+            self.resumed = True
+            self._take_stop(past.stop)
             self.finished = past.judged and self.layout.result.exists()
             if not self.finished:
                 self.journal.truncate(past.end)
@@ -145,7 +147,7 @@ class DrivenCampaign(Campaign):
         if self.pool:
             self.pool.add_tokens(search.ledger.tokens - before)
         self._clock("generation", search)
-        self._tell("on_generation", self._progress(search, improved))
+        self._announce(search, improved)
         return asked
 
     # -- what was asked before -----------------------------------------------------------------------------
@@ -188,8 +190,10 @@ class DrivenCampaign(Campaign):
         self.strategy.adopt(entry["generation"], individuals)
         ledger = self.main.ledger
         ledger.evaluations, ledger.items, ledger.tokens = entry["evaluations"], entry["items"], entry["tokens"]
-        self.main.learn(individuals)
-        self.main.last = entry
+        improved = self.main.learn(individuals)
+        self.main.last, self.main.asked = entry, individuals
+        if not (self._past or self.stopped or self.finished):  # the process may have ended before it was announced
+            self._announce(self.main, improved)
 
     def _give_cases(self, individuals: Sequence[Individual]) -> None:
         """Give individuals their per-item scores, which no journal has room for, from the answers kept."""
@@ -219,7 +223,7 @@ class DrivenCampaign(Campaign):
         winner = self._winner(proposal) if proposal else None
         if winner is None and self.main.archive.best is None:
             raise EvolmError("no individual could be evaluated, so there is no best to finish with")
-        self._concluding = True
+        self._concluding, self._searching = True, False
         with self._interruptible():
             for search in self.searches[1:]:
                 self._tell("on_phase", search.name)

@@ -25,7 +25,7 @@ from evolm.campaign.observers import Observer, Progress
 from evolm.campaign.search import Search
 from evolm.campaign.verdict import Final, claim, finals_of, run_verdict
 from evolm.config import BudgetSection
-from evolm.errors import EvolmError, Interrupted, RunError, ScorerError
+from evolm.errors import ConfigError, EvolmError, Interrupted, RunError, ScorerError
 from evolm.evaluation.engine import Usage
 from evolm.export import best_files
 from evolm.genomes import deltas_of
@@ -81,6 +81,10 @@ class Campaign:
         ]
         self.openings = 0
         self.finished = False
+        self.resumed = False
+        self._stop: dict[str, Any] | None = None  # the journal's entry about a callback that ended the main search
+        self._wish = ""  # the same before the generation at hand is saved
+        self._searching = True
         self._seconds_before = 0.0
         self._began = time.monotonic()
         parts.engine.progress = self._on_requests
@@ -96,6 +100,28 @@ class Campaign:
     def seconds(self) -> float:
         """Seconds spent, interruptions excluded."""
         return self._seconds_before + time.monotonic() - self._began
+
+    @property
+    def stopped(self) -> str:
+        """Why a callback ended the main search; ``""`` where none did."""
+        return str(self._stop["reason"]) if self._stop else ""
+
+    def stop(self, reason: str) -> None:
+        """End the main search after the generation at hand; for callbacks.
+
+        Baselines then get what was spent, and the verdict is reached. The reason is in the checkpoint, the journal,
+        the result and the report; the first one counts. A baseline cannot be stopped: it would get less than the
+        search that is compared with it. A raised budget takes the stop back.
+
+        Raises:
+            ConfigError: if no reason is given.
+        """
+        if not isinstance(reason, str) or not reason.strip():
+            raise ConfigError(f"campaign.stop: expected a reason in words, found {reason!r}")
+        if not self._searching:
+            logger.info("Not stopped (%s): the main search is over, and baselines get what it spent", reason)
+            return
+        self._wish = self._wish or reason
 
     def budget_of(self, search: Search) -> BudgetSection:
         """Return a search's limits: the campaign's own, or for a baseline what the main search spent."""
@@ -123,11 +149,13 @@ class Campaign:
             self._checkpoint()
             return
         self._require_same(head)
+        self.resumed = True
         self.journal.truncate(state["offset"])
         for search in self.searches:
             if search.name in state["searches"]:
                 search.load_state_dict(state["searches"][search.name])
         self.openings, self.finished = state["openings"], state["finished"]
+        self._take_stop(state.get("stop"))
         self._seconds_before = state["seconds"]
         self.parts.engine.usage = Usage(**state["usage"])
         self._clock("resume")
@@ -220,6 +248,7 @@ class Campaign:
                 for search in self.searches:
                     self._tell("on_phase", search.name)
                     self.run_search(search)
+                    self._searching = False
                 if self.finished:
                     return self._read_result()
                 self._tell("on_phase", "verdict")
@@ -239,17 +268,41 @@ class Campaign:
             budget = self.budget_of(search)
             # Whatever the clock says, a search has a first generation: without one there is nothing to judge.
             reason = search.over(budget, self.seconds if search.ledger.evaluations else 0.0)
+            if search is self.main:
+                reason = self.stopped or reason
             if reason:
                 logger.info("%s: %s", search.name, reason)
                 return
             self.finished = False
             improved = search.step(budget)
-            self._clock("generation", search)
-            self._checkpoint()
             if improved and search is self.main and search.archive.best:
                 self._write_prompt(search.archive.best.genome, self.layout.best)
+            self._announce(search, improved)
+            self._clock("generation", search)
+            self._checkpoint()
             write_report(self.layout.directory)
-            self._tell("on_generation", self._progress(search, improved))
+
+    def _announce(self, search: Search, improved: bool) -> None:
+        """Tell of a generation, and make a callback's wish to stop part of the run, to be saved with it."""
+        for individual in search.asked:
+            self._tell("on_evaluation", individual)
+        self._tell("on_generation", self._progress(search, improved))
+        if not self._wish or search is not self.main:
+            return
+        self._stop = {
+            "type": "stop",
+            "search": search.name,
+            "generation": search.strategy.generation,
+            "evaluations": search.ledger.evaluations,
+            "budget": self.parts.config.budget.model_dump(),
+            "reason": self._wish,
+        }
+        self.journal.append(self._stop)
+
+    def _take_stop(self, entry: dict[str, Any] | None) -> None:
+        """Stay stopped where an earlier process was, unless the budget was raised since."""
+        if entry and entry["budget"] == self.parts.config.budget.model_dump():
+            self._stop = entry
 
     def _progress(self, search: Search, improved: bool) -> Progress:
         best = search.archive.best
@@ -265,6 +318,7 @@ class Campaign:
             seconds=self.seconds,
             improved=improved,
             saved=_share_saved(search),
+            tokens=search.ledger.tokens,
         )
 
     def conclude(self, winner: Individual | None = None) -> dict[str, Any]:
@@ -314,6 +368,7 @@ class Campaign:
             "task": self._task_record(),
             "budget": {"evaluations": ledger.evaluations, "items": ledger.items, "tokens": ledger.tokens},
             "racing": self._racing(),
+            "stopped": self.stopped or None,
             "dev": {"founder": founder.score, "best": final.winner.score},
             "validation": None if final.validation is None else {"best": final.validation},
             "test": test,
@@ -357,6 +412,7 @@ class Campaign:
             "searches": {search.name: search.state_dict() for search in self.searches},
             "openings": self.openings,
             "finished": self.finished,
+            "stop": self._stop,
             "seconds": self.seconds,
             "usage": self.parts.engine.usage.to_record(),
         }
@@ -392,7 +448,12 @@ class Campaign:
 
     def _tell(self, event: str, *arguments: Any) -> None:
         for observer in self.observers:
-            getattr(observer, event)(*arguments)
+            try:
+                getattr(observer, event)(*arguments)
+            except Exception as error:  # goes on as it is; people only want to know whose it is
+                where, run = f"{type(observer).__name__}.{event}", self.layout.directory
+                error.add_note(f"In the callback {where}; the run can be resumed: evolm resume {run}")
+                raise
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ class Call:
     Attributes:
         individuals: their records, in the order of asking.
         generation: the entry that closed it.
-        end: bytes of the journal up to there.
+        end: bytes of the journal up to there, a stop behind it included.
     """
 
     individuals: list[Record]
@@ -34,12 +34,14 @@ class Past:
     Attributes:
         begun: whether the journal has its first entry.
         calls: of the main search.
+        stop: the entry about a callback that ended the search after the last call; None where none did.
         judged: whether it ends with a verdict.
         end: bytes up to the last whole call.
     """
 
     begun: bool
     calls: list[Call]
+    stop: Record | None
     judged: bool
     end: int
 
@@ -48,6 +50,7 @@ class Past:
         """Read the calls of a search."""
         calls: list[Call] = []
         waiting: list[Record] = []
+        stop: Record | None = None
         kind, end, first = "", 0, 0
         for entry, end in read_placed(journal):
             kind, first = entry["type"], first or end
@@ -58,8 +61,10 @@ class Past:
             elif kind == "generation":
                 mine = [record for record in waiting if record["generation"] == entry["generation"]]
                 calls.append(Call(mine, entry, end))
-                waiting = []
-        return cls(bool(first), calls, kind == "verdict", calls[-1].end if calls else first)
+                waiting, stop = [], None
+            elif kind == "stop":
+                calls[-1], stop = replace(calls[-1], end=end), entry
+        return cls(bool(first), calls, stop, kind == "verdict", calls[-1].end if calls else first)
 
 
 def seconds_before(timing: Path) -> float:

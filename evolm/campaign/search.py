@@ -61,6 +61,7 @@ class Search:
         self.founder: Individual | None = None
         self.exhausted = False
         self.last: dict[str, Any] = {}
+        self.asked: Sequence[Individual] = ()  # the last generation, in the order of asking
 
     def over(self, budget: BudgetSection, seconds: float) -> str:
         """Return why the search has ended, or ``""``."""
@@ -78,7 +79,7 @@ class Search:
         if self.strategy.search.voice is not None:
             self.ledger.tokens += self.strategy.search.voice.spent()
         if not asked:
-            self.exhausted = True
+            self.exhausted, self.asked = True, ()
             return False
         self.evaluate(asked)
         self._refuse_constant_objective(asked)
@@ -93,6 +94,7 @@ class Search:
             asked: individuals; one that has failed already costs as much, and is not scored.
             proven: see :meth:`Evaluator.evaluate`.
         """
+        self.asked = asked
         new = [individual for individual in asked if individual.status == "new"]
         self.ledger.charge(self._scored(new, proven))
         self.ledger.charge([Charge(len(self.items), 0)] * (len(asked) - len(new)))

@@ -31,6 +31,7 @@ from evolm.report.tables import (
     racing,
     savings,
     score_rows,
+    stopped,
 )
 from evolm.report.writing import written_items
 from evolm.storage import write_atomically
@@ -81,6 +82,7 @@ def render_page(record: RunRecord) -> str:
         budget=budget_rows(record),
         savings=savings(record),
         racing=racing(record),
+        stopped=stopped(record),
         failures=failures(record),
         profile=_flatten(record.run.get("profile") or {}),
         updated=next((e["time"] for e in reversed(record.timing) if e.get("time")), ""),

@@ -11,7 +11,7 @@ from rich.text import Text
 from evolm.report.audit import audits, one_class
 from evolm.report.front import members, rule
 from evolm.report.reading import RunRecord
-from evolm.report.tables import budget_rows, headline, progress_rows, racing, score_rows
+from evolm.report.tables import budget_rows, headline, progress_rows, racing, score_rows, stopped
 from evolm.wording import counted, signed
 
 
@@ -33,10 +33,10 @@ def _title(record: RunRecord) -> Text:
 
 
 def _notes(record: RunRecord) -> list[Text]:
-    """What stands between the table and the claim: the front, what racing saved, audits, and a warning."""
-    found, warning, saved = members(record), one_class(record), racing(record)
+    """What stands between the table and the claim: the front, an early end, what racing saved, audits, a warning."""
+    found, warning = members(record), one_class(record)
     notes = [Text(f"Front: {counted(len(found), 'prompt')}; picked: {rule(record)}.")] if found else []
-    notes += [Text(saved)] if saved else []
+    notes += [Text(sentence) for sentence in (stopped(record), racing(record)) if sentence]
     notes += [Text(f"{audit.finding} {audit.reading}") for audit in audits(record)]
     return notes + ([Text(f"Warning: {warning}", style="bold yellow")] if warning else [])
 

@@ -161,6 +161,14 @@ def racing(record: RunRecord) -> str:
     return f"{dropped}: {last['items']:,} of {whole:,} items were scored, {percent(1 - last['items'] / whole)} saved."
 
 
+def stopped(record: RunRecord) -> str:
+    """Why a callback ended the main search, in a sentence; ``""`` where none did, or the search went on since."""
+    stop, last = record.last("stop"), record.last("generation")
+    if not stop or not last or stop["evaluations"] != last["evaluations"]:
+        return ""
+    return f"A callback ended the search after {counted(stop['evaluations'], 'evaluation')}: {stop['reason']}"
+
+
 def headline(record: RunRecord) -> str:
     """The verdict's sentence, or what is known so far."""
     if record.result is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -194,3 +195,14 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(
     assert told["exit"] == 2 and "Traceback" not in told["log"], told["log"]
     assert "error: " in told["log"]
     check(finish(evolm, founding, out), out, undisturbed)
+
+
+def test_twenty_workers_killed_with_their_work_in_hand_change_no_bit(
+    evolm: Any, toy: Callable[..., ToyCampaign], tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"strategy": {"name": "genetic", "population_size": 2}, "budget__evaluations": 18}
+    undisturbed = toy(**settings).run(tmp_path / "undisturbed").directory
+    told = evolm("run", toy(name="toy", **settings).folder, "--out", tmp_path / "run", "--n-jobs", 2, worker_kills=20)
+    assert told["exit"] == 0, told["log"]
+    assert told["workers_killed"] == 20
+    assert bytes_of(tmp_path / "run") == bytes_of(undisturbed)

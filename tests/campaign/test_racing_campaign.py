@@ -36,6 +36,7 @@ RACING: dict[str, Any] = {
 }
 SEARCHES = ("main", "random_search")
 MODES = ("race", "halving")
+KILLED = -9
 
 
 def changed(mode: str = "race", **changes: Any) -> dict[str, Any]:
@@ -146,6 +147,20 @@ def test_stopped_and_resumed_it_writes_the_bytes_of_an_undisturbed_run(
         toy(**changed(mode)).run(tmp_path / "run", observers=[Stop()])
     continue_run(tmp_path / "run")
     assert bytes_of(tmp_path / "run") == bytes_of(run)
+
+
+@pytest.mark.parametrize("at", [2, 9])
+def test_killed_in_the_middle_of_a_race_and_resumed_it_writes_the_bytes_of_an_undisturbed_run(
+    run: Path, mode: str, at: int, evolm: Any, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    """By SIGKILL, when a look has its answers and nobody has left yet."""
+    folder = write_campaign(tmp_path / "toy", tiny_model_folder, **changed(mode)).folder
+    out = tmp_path / "run"
+    assert evolm("run", folder, "--out", out, call=f"look of a {mode}", at=at)["exit"] == KILLED
+    assert len(entries(out, "individual")) < 80
+    resumed = evolm("resume", out)
+    assert resumed["exit"] == 0, resumed["log"]
+    assert bytes_of(out) == bytes_of(run)
 
 
 def test_stopped_between_two_looks_it_writes_the_bytes_of_an_undisturbed_run(

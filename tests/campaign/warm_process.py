@@ -8,10 +8,11 @@ Orders come as JSON lines: ``arguments`` of the command line, ``log`` for its ou
 - ``full``: instead of a signal, the journal's file is from now on ``/dev/full``, where every write fails;
 - ``signal``: ``"SIGKILL"`` unless told otherwise;
 - ``workers``: strike as soon as so many worker processes exist;
+- ``worker_kills``: so many workers die in all, see :func:`kill_workers`;
 - ``file_limit``: the most bytes a file may have: the disk refuses the rest, as a full one does.
 
 The answer holds the exit code (negative: the signal that ended it), ``seconds``, how often each function of
-``CALLS`` was called, and the process ids of workers at the strike.
+``CALLS`` was called, the process ids of workers at the strike, and ``workers_killed``.
 """
 
 from __future__ import annotations
@@ -23,19 +24,23 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib.backends.backend_svg
 import psutil
 import scipy.stats
+from joblib.externals.loky.backend.context import set_start_method
 from toy_campaign import quick
 
 import evolm.cli
 from evolm.campaign import preview
-from evolm.evaluation import engine
+from evolm.evaluation import engine, executors, worker
+from evolm.evaluation.executors import JoblibExecutor
+from evolm.evaluation.racing import Race
 from evolm.storage import AnswerStore, Journal
 
 QUICK = quick()
@@ -49,7 +54,44 @@ CALLS: dict[str, tuple[Any, str]] = {
     "unlink": (Path, "unlink"),
     "append": (Journal, "append"),
     "put": (AnswerStore, "put"),
+    "look of a race": (Race, "_losers"),  # the answers of a look are known, and nobody has left yet
+    "look of a halving": (Race, "_better_half"),
 }
+
+
+def kill_workers(count: int, orders: Path, dead: Path) -> None:
+    """Let ``count`` workers die by SIGKILL with a batch answered and not yet handed over.
+
+    At most two die in a call of the executor, both at once. They are forked with the model at hand, not started
+    anew: only that is fast enough for so many.
+    """
+    orders.mkdir()
+    dead.mkdir()
+    run, answer = JoblibExecutor.run, executors.answer_in_worker
+
+    def run_with_orders(self: JoblibExecutor, batches: Sequence[Any]) -> Iterator[Any]:
+        worker._model(self._spec)
+        begun = len(list(dead.iterdir()))
+        for number in range(begun, min(begun + min(len(batches), 2), count)):
+            (orders / str(number)).touch()
+        yield from run(self, batches)
+
+    def answer_and_die(spec: Any, batch: Any) -> Any:
+        result = answer(spec, batch)
+        for order in orders.iterdir():
+            try:
+                order.rename(dead / order.name)
+            except FileNotFoundError:
+                continue  # another worker was faster
+            while any(orders.iterdir()):  # until the other one has its work done
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    JoblibExecutor.run = run_with_orders  # type: ignore[method-assign]
+    executors.answer_in_worker = answer_and_die
+    warnings.filterwarnings("ignore", message="`fork` start method", category=UserWarning)
+    set_start_method("fork", force=True)
 
 
 class Strikes:
@@ -63,6 +105,9 @@ class Strikes:
             setattr(owner, attribute, self._wrapped(name, getattr(owner, attribute)))
         if workers := strike.get("workers"):
             threading.Thread(target=self._when_workers, args=(workers,), daemon=True).start()
+        self.dead = report.with_suffix(".dead")
+        if kills := strike.get("worker_kills"):
+            kill_workers(kills, report.with_suffix(".orders"), self.dead)
         if limit := strike.get("file_limit"):
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
@@ -96,7 +141,9 @@ class Strikes:
         os.kill(os.getpid(), getattr(signal, self.strike.get("signal", "SIGKILL")))
 
     def write(self) -> None:
-        self.report.write_text(json.dumps({"calls": self.counts, "workers": self._workers()}))
+        killed = len(list(self.dead.iterdir())) if self.dead.exists() else 0
+        told = {"calls": self.counts, "workers": self._workers(), "workers_killed": killed}
+        self.report.write_text(json.dumps(told))
 
 
 def child(order: dict[str, Any], report: Path) -> None:

@@ -1,0 +1,227 @@
+"""Callbacks: what they hear of individuals, and how they end a search, whatever strikes in between."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from toy_campaign import ToyCampaign, bytes_of, entries, quick, result_of, without_clock
+
+from evolm.campaign import Observer, Progress, continue_run
+from evolm.errors import ConfigError
+from evolm.population import Individual
+from evolm.report import RunRecord, render_summary
+from evolm.report.page import render_page
+
+REASON = "10 are enough"
+
+
+class Stops(Observer):
+    """Ends the search at hand as soon as it has spent so many evaluations."""
+
+    def __init__(self, evaluations: int = 10, search: str = "main") -> None:
+        self.evaluations, self.search = evaluations, search
+
+    def on_start(self, campaign: Any) -> None:
+        self.campaign = campaign
+
+    def on_generation(self, progress: Progress) -> None:
+        if progress.search == self.search and progress.evaluations >= self.evaluations:
+            self.campaign.stop(REASON)
+
+
+class StopsAt(Observer):
+    """Ends the search at any other event."""
+
+    def __init__(self, event: str) -> None:
+        self.event = event
+
+    def on_start(self, campaign: Any) -> None:
+        self.campaign = campaign
+        self._perhaps("on_start")
+
+    def on_phase(self, name: str) -> None:
+        self._perhaps("on_phase")
+
+    def on_requests(self, done: int, total: int) -> None:
+        self._perhaps("on_requests")
+
+    def on_evaluation(self, individual: Individual) -> None:
+        self._perhaps("on_evaluation")
+
+    def _perhaps(self, event: str) -> None:
+        if event == self.event:
+            self.campaign.stop(f"first {event}")
+
+
+class Strikes(Observer):
+    """Does something at the second generation of the main search, or when the next search begins."""
+
+    def __init__(self, event: str, strike: Callable[[], None]) -> None:
+        self.event, self.strike = event, strike
+
+    def on_generation(self, progress: Progress) -> None:
+        if self.event == "on_generation" and progress.evaluations == 10:
+            self.strike()
+
+    def on_phase(self, name: str) -> None:
+        if self.event == "on_phase" and name == "random_search":
+            self.strike()
+
+
+@pytest.fixture(scope="module")
+def stopped(founding: ToyCampaign, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose search a callback ended, changed by no test."""
+    with quick():
+        return founding.run(tmp_path_factory.mktemp("stopped") / "run", observers=[Stops()]).directory
+
+
+# -- hearing ---------------------------------------------------------------------------------------------------
+
+
+def test_every_individual_is_heard_of_once_in_the_order_of_asking_before_its_generation(
+    founding: ToyCampaign, tmp_path: Path
+) -> None:
+    heard: list[Any] = []
+
+    class Listener(Observer):
+        def on_phase(self, name: str) -> None:
+            self.search = name
+
+        def on_evaluation(self, individual: Individual) -> None:
+            heard.append((self.search, individual.to_record()))
+
+        def on_generation(self, progress: Progress) -> None:
+            heard.append((self.search, progress.tokens))
+
+    run = founding.run(tmp_path / "run", observers=[Listener()]).directory
+    journal = [e for e in entries(run) if e["type"] in ("individual", "generation")]
+    expected = [{k: v for k, v in e.items() if k not in ("type", "search")} for e in journal]
+    expected = [e if "id" in e else e["tokens"] for e in expected]  # type: ignore[misc]
+    assert heard == list(zip((e["search"] for e in journal), expected, strict=True))
+
+
+# -- stopping --------------------------------------------------------------------------------------------------
+
+
+def test_a_stopped_search_ends_after_its_generation_and_the_baseline_gets_what_it_spent(stopped: Path) -> None:
+    for search in ("main", "random_search"):
+        assert len(entries(stopped, "individual", search)) == 10
+    (stop,) = entries(stopped, "stop")
+    assert (stop["search"], stop["generation"], stop["evaluations"], stop["reason"]) == ("main", 1, 10, REASON)
+    result = result_of(stopped)
+    assert result["stopped"] == REASON
+    assert result["test"]["random_search"] is not None
+    assert result["claim"]
+
+
+def test_the_report_and_the_summary_say_why(stopped: Path, finished: Path) -> None:
+    said = f"A callback ended the search after 10 evaluations: {REASON}"
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(render_summary(stopped))
+    assert said in captured.get()
+    assert said in render_page(RunRecord.read(stopped))
+    assert "callback" not in render_page(RunRecord.read(finished))
+    assert result_of(finished)["stopped"] is None
+
+
+@pytest.mark.parametrize("event", ["on_start", "on_phase", "on_requests", "on_evaluation"])
+def test_a_stop_at_any_event_waits_for_the_end_of_the_generation(
+    event: str, founding: ToyCampaign, tmp_path: Path
+) -> None:
+    run = founding.run(tmp_path / "run", observers=[StopsAt(event)]).directory
+    assert len(entries(run, "individual", "main")) == 5  # a whole generation
+    assert result_of(run)["stopped"] == f"first {event}"
+
+
+def test_the_first_reason_counts(founding: ToyCampaign, tmp_path: Path) -> None:
+    run = founding.run(tmp_path / "run", observers=[StopsAt("on_start"), Stops(5)]).directory
+    assert result_of(run)["stopped"] == "first on_start"
+
+
+def test_a_baseline_cannot_be_stopped(founding: ToyCampaign, finished: Path, tmp_path: Path) -> None:
+    run = founding.run(tmp_path / "run", observers=[Stops(search="random_search")]).directory
+    assert bytes_of(run) == bytes_of(finished)
+
+
+@pytest.mark.parametrize("reason", ["", " ", None])
+def test_a_stop_needs_a_reason(reason: Any, founding: ToyCampaign, tmp_path: Path) -> None:
+    class Silent(Observer):
+        def on_start(self, campaign: Any) -> None:
+            campaign.stop(reason)
+
+    with pytest.raises(ConfigError, match="expected a reason in words, found"):
+        founding.run(tmp_path / "run", observers=[Silent()])
+
+
+# -- resuming --------------------------------------------------------------------------------------------------
+
+
+def same(run: Path, stopped: Path) -> None:
+    assert bytes_of(run) == bytes_of(stopped)
+    assert without_clock(result_of(run)) == without_clock(result_of(stopped))
+
+
+def test_a_stop_that_was_not_saved_is_uttered_again(founding: ToyCampaign, stopped: Path, tmp_path: Path) -> None:
+    def crash() -> None:
+        raise RuntimeError
+
+    run = tmp_path / "run"
+    with pytest.raises(RuntimeError):
+        founding.run(run, observers=[Stops(), Strikes("on_generation", crash)])
+    assert not entries(run, "stop")
+    continue_run(run, observers=[Stops()])
+    same(run, stopped)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize(("event", "again"), [("on_generation", [Stops()]), ("on_phase", [])])
+def test_killed_before_or_after_a_stop_is_saved_and_resumed_it_ends_as_if_undisturbed(
+    event: str, again: list[Observer], founding: ToyCampaign, stopped: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    if not (child := os.fork()):  # the process to be killed
+        try:
+            strike = Strikes(event, lambda: os.kill(os.getpid(), signal.SIGKILL))
+            founding.run(run, observers=[Stops(), strike])
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert len(entries(run, "generation")) == 2
+    continue_run(run, observers=again)  # once it is saved, the callback is not needed any more
+    same(run, stopped)
+
+
+def test_a_stopped_run_that_is_resumed_stays_as_it_is_until_its_budget_is_raised(
+    founding: ToyCampaign, tmp_path: Path
+) -> None:
+    run = founding.run(tmp_path / "run", observers=[Stops()]).directory
+    before = bytes_of(run)
+    continue_run(run)
+    assert bytes_of(run) == before
+    continue_run(run, add={"evaluations": 4})
+    assert len(entries(run, "individual", "main")) == len(entries(run, "individual", "random_search")) == 18
+    assert result_of(run)["stopped"] is None
+    assert "callback" not in render_page(RunRecord.read(run))
+
+
+# -- failing ---------------------------------------------------------------------------------------------------
+
+
+def test_an_exception_says_which_callback_it_came_from_and_how_to_go_on(
+    founding: ToyCampaign, tmp_path: Path
+) -> None:
+    class Clumsy(Observer):
+        def on_evaluation(self, individual: Individual) -> None:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        founding.run(tmp_path / "run", observers=[Observer(), Clumsy()])
+    (note,) = caught.value.__notes__
+    assert note == f"In the callback Clumsy.on_evaluation; the run can be resumed: evolm resume {tmp_path / 'run'}"
