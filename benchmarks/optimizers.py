@@ -48,14 +48,14 @@ ARENAS = {
     "delta": Arena(
         "trec-memetic",
         {"delta": {**SUBSPACE, "dimension": 48}},
-        {"dev": 96, "validation": 96, "test": 300},
-        evaluations=120,
+        {"dev": 96, "validation": 48, "test": 300},
+        evaluations=64,
     ),
     "prompt": Arena(
-        "sms-spam",
+        "trec-questions",
         {"prompt": {"demonstrations": [0, 2], "calibration": True}},
-        {"dev": 48, "validation": 48, "test": 300},
-        evaluations=36,
+        {"dev": 48, "validation": 32, "test": 200},
+        evaluations=25,
     ),
 }
 QUICK = {
