@@ -15,7 +15,9 @@ from evolm.integrations.objective import Objective
 WORKERS = 6
 
 
-def optimizer_of(native: NevergradSpace, budget: int, name: str = "TwoPointsDE", workers: int = 1) -> ng.optimizers.base.Optimizer:
+def optimizer_of(
+    native: NevergradSpace, budget: int, name: str = "TwoPointsDE", workers: int = 1
+) -> ng.optimizers.base.Optimizer:
     native.parametrization.random_state.seed(7)
     return ng.optimizers.registry[name](native.parametrization, budget=budget, num_workers=workers)
 
