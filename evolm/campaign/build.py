@@ -146,7 +146,8 @@ def build(
     deltas = delta_space(config, model)
     founders = load_founders(config, task, prompts, root, permissions.data_roots, instructions, warm_starts, deltas)
     space, founders = individuals(config, deltas, with_instructions(prompts, founders.prompts), founders)
-    judge = make_judge(scoring)
+    judge = next((scorers[name][0] for name, kind, params, _ in plans if is_judge(kind, params, task)), None)
+    judge = judge or make_judge(scoring)
     engine = Engine(model, AnswerStore(answers), jobs(config.evaluation.n_jobs, model))
     evaluator = Evaluator(engine, task, scorers, judge, space.tokens, config.fitness.combine, space.express)
     check_context(evaluator, founders)
@@ -186,6 +187,12 @@ def make_judge(scoring: Scoring) -> Scorer:
     """Return the scorer whose score is the task's metric, as its defaults have it."""
     kind = SCORERS[task_scorer(scoring.task)]
     return make_scorer(kind, kind.Params(), scoring)
+
+
+def is_judge(kind: Any, params: Any, task: Task) -> bool:
+    """Return whether a scorer of the campaign says what the task's judge would: it need not be asked twice."""
+    own = SCORERS[task_scorer(task)]
+    return kind is own and params == own.Params(weight=params.weight)
 
 
 def check_gold(scorers: Mapping[str, tuple[Scorer, float]], task: Task) -> None:
