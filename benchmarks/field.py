@@ -14,10 +14,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
+from benchmarks.groups import score_cells, scores_figure
 from benchmarks.setting import RESULTS, setting, write_result
 from evolm.campaign.build import Models
 from evolm.campaign.comparison import Comparison, compare
@@ -25,7 +24,7 @@ from evolm.campaign.sweep import Sweep, plan_sweep, run_sweep
 from evolm.campaign.tested_runs import TestedRun, is_finished, read_run
 from evolm.populations import find_population
 from evolm.report import RunRecord
-from evolm.report.svg import EVOLUTION, INK, QUIET, RANDOM, wide_figure
+from evolm.report.svg import EVOLUTION, RANDOM
 from evolm.wording import markdown_table
 
 SEEDS = range(5)
@@ -88,7 +87,7 @@ class Field:
                 "populations": populations,
             },
         )
-        self.figure(populations).savefig(RESULTS / f"{self.name}.png", dpi=110)
+        scores_figure(populations, COLORS).savefig(RESULTS / f"{self.name}.png", dpi=110)
         print(self.markdown(populations))
         for name, record in populations.items():
             for pair in record["pairs"]:
@@ -112,45 +111,16 @@ class Field:
         for population, comparison in populations.items():
             over_first = {difference["first"]: difference for difference in comparison["differences"]}
             for group in comparison["groups"]:
-                over = over_first.get(group["name"])
                 rows.append(
                     (
                         population,
                         f"`{group['name']}`",
-                        f"{group['score']:.3f}",
-                        f"{group['low']:.3f} to {group['high']:.3f}",
-                        f"{over['difference']:+.3f} [{over['low']:+.3f}, {over['high']:+.3f}]" if over else "",
+                        *score_cells(group, over_first.get(group["name"])),
                         f"{group['baselines']['founder']:.3f}",
                     )
                 )
         header = ("task", "strategy", "test", "95 % interval", f"over {self.first.replace('_', ' ')}", "best founder")
         return markdown_table(header, rows)
-
-    def figure(self, populations: dict[str, Any]) -> Figure:
-        """Return the figure: a panel per task, a row per variant, its seeds as dots, its mean with the interval."""
-        names = list(self.variants)
-        drawn, _ = wide_figure(1.2 + 0.3 * len(names) * len(populations))
-        drawn.clear()
-        panels = drawn.subplots(1, len(populations), sharey=True)
-        for axes, (population, comparison) in zip(np.atleast_1d(panels), populations.items(), strict=True):
-            for y, group in enumerate(reversed(comparison["groups"])):
-                color = COLORS.get(group["name"], INK)
-                scores = list(group["seeds"].values())
-                axes.scatter(scores, [y] * len(scores), s=14, color=color, alpha=0.4, linewidths=0)
-                axes.plot([group["low"], group["high"]], [y, y], color=color, linewidth=1.6)
-                axes.plot(group["score"], y, "o", color=color, markersize=7)
-            founder = float(np.mean([group["baselines"]["founder"] for group in comparison["groups"]]))
-            axes.axvline(founder, color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
-            axes.set_title(
-                f"{population}\n{comparison['metric'].replace('_', ' ')}, {comparison['items']} test items",
-                loc="left",
-                fontsize=10,
-            )
-            axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in reversed(names)])
-            axes.set_ylim(-0.6, len(names) - 0.4)
-        drawn.supxlabel("test score, mean of 5 seeds with its 95 % interval; dashed: best founder", fontsize=10)
-        drawn.set_layout_engine("constrained")
-        return drawn
 
     def tune(self, count: int, out: Path) -> None:
         """Show how winners fare on dev, on unseen validation rows and on both; nothing of the test split."""

@@ -20,8 +20,8 @@ COLD = PassSettings(prefix_bytes=0)  # rounds are equal, and a prompt is a new o
 RESULTS = Path(__file__).parent / "results"
 
 
-def setting(command: str) -> dict[str, Any]:
-    """Return the command, the machine, versions and commit."""
+def setting(command: str, *packages: str) -> dict[str, Any]:
+    """Return the command, the machine, the commit, and the versions of what evolm runs on and of further packages."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     looked_at = ["--", ":(top)", ":(top,exclude)benchmarks/results"]  # results change while parts are measured
     status = ["git", "status", "--porcelain", *looked_at]
@@ -38,7 +38,7 @@ def setting(command: str) -> dict[str, Any]:
             "amx": torch.cpu._is_amx_tile_supported(),
         },
         "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("torch", "transformers", "joblib", "numpy", "evolm")},
+        | {name: version(name) for name in ("torch", "transformers", "joblib", "numpy", "evolm", *packages)},
     }
 
 

@@ -25,7 +25,7 @@ from evolm.evaluation.plan import batch_target, batches, plan
 from evolm.evaluation.timing import compare, middle
 from evolm.evaluation.worker import ModelSpec, answer_batch
 from evolm.models import LanguageModel, TokenizedRequest
-from evolm.models.forward_plan import ForwardPlan
+from evolm.models.forward_plan import ForwardPlan, Segment, ancestry
 
 ITEMS = 28  # of each prompt, which then fills two slabs
 SQUARES = (1024, 2048)  # matrix products beside those of the model's own shapes
@@ -45,11 +45,15 @@ def useful_operations(model: LanguageModel, forward_plan: ForwardPlan) -> int:
     config = model.config.get_text_config()
     weights = sum(site.inputs * site.outputs for site in model.structure.sites if site.kind == "linear")
     width = config.num_attention_heads * (getattr(config, "head_dim", None) or _head_width(config))
-    # The i-th token of a segment sees everything before the segment and i + 1 tokens of it.
-    seen = sum(len(s.tokens) * s.start + len(s.tokens) * (len(s.tokens) + 1) // 2 for s in forward_plan.segments)
+    # A token sees everything before its segment, and of the segment itself and what it follows.
+    seen = sum(len(s.tokens) * s.start + _seen_inside(s) for s in forward_plan.segments)
     attention = 2 * seen * width * config.num_hidden_layers  # products with keys, and with values
     head = len(forward_plan.positions) * config.hidden_size * config.vocab_size
     return 2 * (weights * forward_plan.tokens + attention + head)
+
+
+def _seen_inside(segment: Segment) -> int:
+    return int(ancestry(segment.follows).sum()) if segment.follows else sum(range(len(segment.tokens) + 1))
 
 
 def _head_width(config: Any) -> int:

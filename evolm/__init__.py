@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from evolm.api import Result, evolve, load_result
     from evolm.campaign.observers import Observer
     from evolm.errors import BudgetSpent
+    from evolm.integrations.deap_toolbox import toolbox
     from evolm.integrations.nevergrad_parametrization import NevergradSpace
     from evolm.integrations.objective import Objective
     from evolm.integrations.optuna_sampler import EvolmSampler, optimize, suggest
@@ -34,6 +35,7 @@ __all__ = [
     "optimize",
     "scipy_loss",
     "suggest",
+    "toolbox",
 ]
 
 _PLACES = {
@@ -43,6 +45,7 @@ _PLACES = {
     "Observer": "evolm.campaign.observers",
     "BudgetSpent": "evolm.errors",
     "Objective": "evolm.integrations.objective",
+    "toolbox": "evolm.integrations.deap_toolbox",
     "EvolmSampler": "evolm.integrations.optuna_sampler",
     "optimize": "evolm.integrations.optuna_sampler",
     "suggest": "evolm.integrations.optuna_sampler",

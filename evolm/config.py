@@ -222,7 +222,7 @@ class EvaluationSection(Section):
     )
     slab_tokens: int = Field(
         512,
-        ge=64,
+        ge=128,
         multiple_of=64,
         description="tokens in a pass of the linear layers; `evolm tune` finds the fastest",
     )

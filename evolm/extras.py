@@ -21,4 +21,5 @@ def extra(name: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise MissingPackage(f"the package {error.name} is not installed; try: pip install 'evolm[{name}]'") from None
+        package = str(error.name).partition(".")[0]
+        raise MissingPackage(f"the package {package} is not installed; try: pip install 'evolm[{name}]'") from None

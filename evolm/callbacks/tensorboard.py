@@ -56,8 +56,9 @@ class TensorBoard(Tracker):
         for name, value in values.items():
             writer.add_scalar(name, value, step)
         writer.add_text("claim", result["claim"], step)
+        events = writer._get_file_writer()  # as add_hparams writes them, which would open a folder of its own
         for summary in hparams(dict(self._parameters), dict(values)):
-            writer.file_writer.add_summary(summary)
+            events.add_summary(summary)
         self.show_prompt(self.prompt, step)
         for opened in self._writers.values():
             opened.close()

@@ -16,19 +16,29 @@ from typing import Any, TypeAlias
 import joblib
 import pandas as pd
 
+from evolm.campaign.checks import (
+    check_budget,
+    check_context,
+    check_gold,
+    check_learning,
+    check_objectives,
+    check_partial,
+    check_parts,
+    check_space,
+    check_trunk,
+    task_scorer,
+)
 from evolm.campaign.driven import Driven
 from evolm.campaign.founding import Founders, load_founders
-from evolm.config import DRIVEN, BudgetSection, Campaign, EvaluationSection, validate
-from evolm.errors import ConfigError, ContextExceeded, PermissionNeeded, nearest
+from evolm.config import DRIVEN, Campaign, validate
+from evolm.errors import ConfigError, PermissionNeeded, nearest
 from evolm.evaluation.engine import Engine
 from evolm.evaluation.evaluator import Evaluator
-from evolm.evaluation.racing import Rules, looks
-from evolm.genomes import DeltaSpace, HybridSpace, PromptGenome, PromptSpace, deltas_of
+from evolm.genomes import DeltaSpace, HybridSpace, PromptGenome, PromptSpace
 from evolm.genomes.delta_space import NO_PROMPT, settings_of
 from evolm.models import Decoding, LanguageModel, PassSettings, PreparedModel, prepare
 from evolm.operators import OPERATORS, Operator, Voice, operators_for
 from evolm.scorers import (
-    DEFAULT_SCORERS,
     SCORERS,
     FunctionParams,
     FunctionScorer,
@@ -36,7 +46,6 @@ from evolm.scorers import (
     Scorer,
     Scoring,
     Weighted,
-    parts_of,
 )
 from evolm.storage import AnswerStore
 from evolm.strategies import STRATEGIES, SearchSpace, Strategy
@@ -146,7 +155,8 @@ def build(
     deltas = delta_space(config, model)
     founders = load_founders(config, task, prompts, root, permissions.data_roots, instructions, warm_starts, deltas)
     space, founders = individuals(config, deltas, with_instructions(prompts, founders.prompts), founders)
-    judge = make_judge(scoring)
+    judge = next((scorers[name][0] for name, kind, params, _ in plans if is_judge(kind, params, task)), None)
+    judge = judge or make_judge(scoring)
     engine = Engine(model, AnswerStore(answers), jobs(config.evaluation.n_jobs, model))
     evaluator = Evaluator(engine, task, scorers, judge, space.tokens, config.fitness.combine, space.express)
     check_context(evaluator, founders)
@@ -171,11 +181,6 @@ def scoring_of(
     return Scoring(task, model, labels, decoding, prompt_tokens)
 
 
-def task_scorer(task: Task) -> str:
-    """Return the name of the scorer whose score is the task's metric."""
-    return DEFAULT_SCORERS.get(task.kind, task.metric)
-
-
 def make_scorer(kind: Any, params: Any, scoring: Scoring) -> Scorer:
     """Return a scorer of the catalogue, or a user's function as one."""
     scorer: Scorer = kind(scoring, params) if hasattr(kind, "evaluate") else FunctionScorer(kind, scoring, params)
@@ -188,26 +193,10 @@ def make_judge(scoring: Scoring) -> Scorer:
     return make_scorer(kind, kind.Params(), scoring)
 
 
-def check_gold(scorers: Mapping[str, tuple[Scorer, float]], task: Task) -> None:
-    """Refuse a scorer that reads gold labels where the search has none."""
-    for name, (scorer, _) in scorers.items():
-        if scorer.needs_gold and not task.has_gold:
-            why = "task.gold = 'audit' hides them" if task.audited else "task.columns maps no 'label'"
-            raise ConfigError(f"scorers: {name!r} needs gold labels, but {why}")
-
-
-def check_objectives(config: Campaign, strategy: type[Strategy]) -> None:
-    """Refuse a strategy for one objective where there are several, and the other way round."""
-    name = config.strategy.get("name", "genetic")
-    if strategy.many_objectives and config.fitness.combine != "pareto":
-        raise ConfigError(f"strategy {name!r} searches a front: expected fitness.combine = 'pareto', found 'sum'")
-    if config.fitness.combine == "pareto":
-        if not strategy.many_objectives and name not in ("random_search", DRIVEN):
-            raise ConfigError(f"fitness.combine = 'pareto': expected strategy 'nsga2', found {name!r}")
-        if len(config.scorers) < 2:
-            raise ConfigError(
-                f"fitness.combine = 'pareto': expected at least two scorers, found {len(config.scorers)}"
-            )
+def is_judge(kind: Any, params: Any, task: Task) -> bool:
+    """Return whether a scorer of the campaign says what the task's judge would: it need not be asked twice."""
+    own = SCORERS[task_scorer(task)]
+    return kind is own and params == own.Params(weight=params.weight)
 
 
 def pass_settings(config: Campaign) -> PassSettings:
@@ -223,48 +212,6 @@ def loaded(prepared: PreparedModel, chat_template: str, passes: PassSettings, mo
         models.clear()  # one at a time: what an earlier model remembers is of no use to this one
         models[key] = LanguageModel(prepared, chat_template, passes)
     return models[key]
-
-
-def rules_of(section: EvaluationSection) -> Rules | None:
-    """Return how individuals race; None where they don't."""
-    if section.racing == "off":
-        return None
-    return Rules(section.racing, section.race_block, section.race_level)
-
-
-def check_partial(config: Campaign, strategy: type[Strategy], params: Any) -> None:
-    """Refuse to race under a strategy that needs everybody's fitness, or several objectives."""
-    if config.evaluation.racing == "off":
-        return
-    where = f"evaluation.racing = {config.evaluation.racing!r}"
-    if config.fitness.combine != "sum":
-        raise ConfigError(f"{where}: expected fitness.combine = 'sum', found {config.fitness.combine!r}")
-    if why := strategy.refuses_partial(params):
-        able = listed(name for name, kind in STRATEGIES.items() if kind.accepts_partial)
-        raise ConfigError(
-            f"{where}: strategy {config.strategy.get('name', 'genetic')!r} cannot drop individuals, since {why}; "
-            f"these can: {able}"
-        )
-
-
-def check_parts(config: Campaign, scorers: Mapping[str, tuple[Scorer, float]], task: Task) -> None:
-    """Refuse to race by an objective that is no mean over items, or on too few items."""
-    rules, n = rules_of(config.evaluation), len(task.dev)
-    if rules is None:
-        return
-    for name, (scorer, _) in scorers.items():
-        if parts_of(scorer) is None:
-            found = f"{name!r} by the metric {task.metric!r}" if name == task_scorer(task) else repr(name)
-            if isinstance(scorer, FunctionScorer):
-                found += "; say in [scorers] between what its scores lie: range = [0, 1]"
-            raise ConfigError(
-                f"evaluation.racing = {rules.mode!r}: expected scorers that are means of one bounded number per "
-                f"item, found {found}"
-            )
-    if not looks(rules.block, n):
-        raise ConfigError(
-            f"evaluation.race_block: expected at most two thirds of the {n} dev items, found {rules.block}"
-        )
 
 
 def jobs(wanted: int | str, model: LanguageModel) -> int:
@@ -297,13 +244,6 @@ def lookup(name: str, catalogue: Mapping[str, Any], permissions: Permissions, wh
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{where}: {name!r} cannot be imported: {error}") from None
-
-
-def check_budget(budget: BudgetSection) -> None:
-    """Refuse a search that would never end."""
-    if not any(budget.model_dump().values()):
-        limits = ", ".join(BudgetSection.model_fields)
-        raise ConfigError(f"budget: expected a limit above 0 on at least one of {limits}, found none")
 
 
 def strategy_of(settings: Mapping[str, Any], permissions: Permissions) -> tuple[type[Strategy], Any]:
@@ -449,68 +389,3 @@ def individuals(
     return alone, founders.made_into(
         [alone.zero() if isinstance(each, PromptGenome) else each.delta for each in founders.given]
     )
-
-
-def check_space(strategy: type[Strategy], settings: Mapping[str, Any], genome: str, task: Task) -> None:
-    """Refuse a strategy that cannot search the campaign's space, or has nothing to learn from."""
-    if genome not in strategy.spaces:
-        able = listed(name for name, kind in STRATEGIES.items() if genome in kind.spaces)
-        raise ConfigError(
-            f"strategy {settings.get('name', 'genetic')!r} searches {listed(strategy.spaces)} genomes, found a space "
-            f"of {genome} genomes; for these there are {able}"
-        )
-    if strategy.learns and not task.demonstrable:
-        raise ConfigError(
-            f"strategy {settings.get('name')!r} learns from labelled train items, found none (task.split)"
-        )
-
-
-def check_learning(
-    strategy: type[Strategy], settings: Mapping[str, Any], operators: Sequence[tuple[Operator, float]]
-) -> None:
-    """Refuse a strategy that learns where no operator does."""
-    if strategy.learns and not any(operator.role == "learning" for operator, _ in operators):
-        raise ConfigError(
-            "operators.gradient_step: expected a weight above 0, since strategy "
-            f"{settings['name']!r} learns by it; found 0"
-        )
-
-
-def check_trunk(evaluator: Evaluator, founders: Founders, space: Any) -> None:
-    """Refuse a memory limit for shared states that is too small for a single item.
-
-    Raises:
-        ConfigError: with the megabytes that the longest item needs.
-    """
-    model = evaluator.engine.model
-    deltas = deltas_of(space)
-    if deltas is None or not deltas.depth or not model.passes.trunk_bytes:
-        return
-    width = int(model.config.get_text_config().hidden_size) * (2 if model.prepared.dtype == "bfloat16" else 4)
-    longest = max(evaluator.task.dev, key=lambda item: sum(map(len, item.fields.values())))
-    shown = evaluator.express(founders.genomes[0]).prompt
-    asked = evaluator.engine.tokenize(next(next(iter(evaluator.scorers.values()))[0].evaluate(shown, [longest])))
-    needed = max((len(request.context) * width for request in asked), default=0)
-    if needed > model.passes.trunk_bytes:
-        raise ConfigError(
-            f"evaluation.trunk_mb: expected at least {-(-needed // 2**20)} for the longest item, found "
-            f"{model.passes.trunk_bytes // 2**20}; 0 shares nothing"
-        )
-
-
-def check_context(evaluator: Evaluator, founders: Founders) -> None:
-    """Refuse a founder that does not fit the model's context with the longest item it will meet.
-
-    Raises:
-        ContextExceeded: naming the founder, and by how many tokens it is too long.
-    """
-    task = evaluator.task
-    items = (*task.dev, *task.validation, *task.test)
-    longest = max(items, key=lambda item: sum(map(len, item.fields.values())))
-    scorers = [evaluator.judge] if task.knows_gold else [scorer for scorer, _ in evaluator.scorers.values()]
-    for founder in founders.genomes:
-        for scorer in scorers:
-            try:
-                evaluator.engine.tokenize(next(scorer.evaluate(evaluator.express(founder).prompt, [longest])))
-            except ContextExceeded as error:
-                raise ContextExceeded(f"founder {founders.names[founder.digest]}: {error}") from None

@@ -24,6 +24,8 @@ from evolm.genomes import from_record
 from evolm.population import Individual
 from evolm.storage import GeneStore, RunLayout, SharedLedger
 
+CLOCKED = 1.0  # seconds between entries of the clock: calls may be many and short
+
 
 class DrivenCampaign(Campaign):
     """Evaluates what it is asked for, and judges the best in the end.
@@ -48,6 +50,7 @@ class DrivenCampaign(Campaign):
         self._past: deque[Call] = deque()
         self._again: list[Individual] = []  # of the first past call, what was asked for again
         self._concluding = False
+        self._clocked = 0.0  # seconds when the clock was last written
 
     @property
     def strategy(self) -> Driven:
@@ -146,8 +149,11 @@ class DrivenCampaign(Campaign):
         search.record(asked)
         if self.pool:
             self.pool.add_tokens(search.ledger.tokens - before)
-        self._clock("generation", search)
-        self._announce(search, improved)
+        if self.seconds - self._clocked >= CLOCKED:
+            self._clocked = self.seconds
+            self._clock("generation", search)
+        if self.observers:
+            self._announce(search, improved)
         return asked
 
     # -- what was asked before -----------------------------------------------------------------------------
@@ -171,7 +177,8 @@ class DrivenCampaign(Campaign):
             self._again.append(known[-1])
             if len(self._again) == len(call.individuals):
                 self._adopt_call()
-        self._give_cases(known)
+        if known:
+            self._give_cases(known)
         return known
 
     def catch_up(self) -> None:

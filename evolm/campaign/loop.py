@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from evolm.archives import Front
-from evolm.campaign.build import Parts, rules_of
+from evolm.campaign.build import Parts
+from evolm.campaign.checks import rules_of
 from evolm.campaign.observers import Observer, Progress
 from evolm.campaign.search import Search
 from evolm.campaign.verdict import Final, claim, finals_of, run_verdict

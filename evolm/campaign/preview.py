@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from evolm.campaign.baselines import FEW_SHOT_DRAWS
-from evolm.campaign.build import Parts, rules_of
+from evolm.campaign.build import Parts
+from evolm.campaign.checks import rules_of
 from evolm.campaign.search import FINALISTS
 from evolm.campaign.statistics import smallest_visible_gain
 from evolm.evaluation.engine import Engine

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from evolm import config as configuration
-from evolm.campaign.build import Models, Permissions, check_budget, strategy_of
+from evolm.campaign.build import Models, Permissions, strategy_of
+from evolm.campaign.checks import check_budget
 from evolm.campaign.comparison import Comparison, compare, require_comparable
 from evolm.campaign.observers import Observer
 from evolm.campaign.runs import absolute, continue_run, start_run

@@ -63,7 +63,7 @@ def run_final(search: Search, parts: Parts, winner: Individual | None = None) ->
     genomes = [finalist.genome for finalist in finalists]
     alone = [_assessment(a) for a, _ in parts.evaluator.assess(genomes, rows)]
     pooled = [_assessment(a) for a, _ in parts.evaluator.assess(genomes, (*parts.task.dev, *rows))]
-    winner = search.archive.pick([assessment.fitness for assessment in pooled])
+    place = search.archive.pick([assessment.fitness for assessment in pooled])
     entry = {
         "type": "validation",
         "search": search.name,
@@ -71,9 +71,9 @@ def run_final(search: Search, parts: Parts, winner: Individual | None = None) ->
             {"id": f.id, "dev": f.score, "validation": alone[i].score, "pooled": pooled[i].score}
             for i, f in enumerate(finalists)
         ],
-        "winner": finalists[winner].id,
+        "winner": finalists[place].id,
     }
-    return Final(finalists[winner], entry, alone[winner].score)
+    return Final(finalists[place], entry, alone[place].score)
 
 
 def _validation_score(winner: Individual, parts: Parts) -> float | None:

@@ -87,8 +87,9 @@ class _Hearing:
                 self.begun = True
             new = [r for requests in self.asked.values() for r in requests if r not in self.memory.known]
             texts = list(dict.fromkeys(new))
-            carried = [replace(text, delta=self.delta) for text in texts] if self.delta else texts
-            self.open = dict(zip(texts, tokenize(carried), strict=True))
+            tokens = tokenize(texts)
+            carried = [replace(each, delta=self.delta) for each in tokens] if self.delta else tokens
+            self.open = dict(zip(texts, carried, strict=True))
         except (ContextExceeded, DataError) as error:
             self.asked, self.open, self.reason = {}, {}, str(error)
         return list(self.open.values())
@@ -112,7 +113,7 @@ class Evaluator:
         engine: answers requests.
         task: whose items are scored.
         scorers: name -> (scorer, weight), at least one.
-        judge: the task's own scorer, which reads gold labels.
+        judge: the task's own scorer, which reads gold labels; it may be one of ``scorers``.
         prompt_tokens: genome -> tokens of its prompt.
         express: genome -> what the model sees of it; a prompt genome's is itself.
         combine: ``"sum"`` = one objective, the weighted sum; ``"pareto"`` = one per scorer.
@@ -132,6 +133,7 @@ class Evaluator:
         self.task = task
         self.scorers = scorers
         self.judge = judge
+        self._judging = next((name for name, (scorer, _) in scorers.items() if scorer is judge), JUDGE)
         self.prompt_tokens = prompt_tokens
         self.combine = combine
         self.express = express
@@ -160,7 +162,7 @@ class Evaluator:
         """
         scorers = {name: scorer for name, (scorer, _) in self.scorers.items()}
         if self.task.knows_gold:
-            scorers[JUDGE] = self.judge
+            scorers[self._judging] = self.judge
         hearings = self._hear(scorers, genomes, items, memories)
         results: list[tuple[Assessment | str, Charge]] = []
         for genome, hearing in zip(genomes, hearings, strict=True):
@@ -247,7 +249,7 @@ class Evaluator:
         return reduce(add, found)
 
     def _combined(self, genome: Any, evaluations: Mapping[str, Evaluation]) -> Assessment:
-        judged = evaluations.get(JUDGE)
+        judged = evaluations.get(self._judging) if self.task.knows_gold else None
         mine = [(name, evaluations[name], weight) for name, (_, weight) in self.scorers.items()]
         weighted = [weight * evaluation.objective for _, evaluation, weight in mine]
         fitness = tuple(weighted) if self.combine == "pareto" else (sum(weighted), mine[0][1].tie_break)

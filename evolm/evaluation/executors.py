@@ -88,7 +88,8 @@ class JoblibExecutor:
     def _dispatch(self, batches: Sequence[Sequence[Asked]]) -> Iterator[BatchResult]:
         # max_nbytes=None: requests are small, and joblib's memory maps would outlive a killed parent.
         backend, _ = get_active_backend()
-        local = {"initializer": start_local_worker, "initargs": (os.getpid(),)}
+        kept = self._spec.passes.trunk_bytes + self._spec.passes.prefix_bytes
+        local = {"initializer": start_local_worker, "initargs": (os.getpid(), kept)}
         parallel = joblib.Parallel(
             n_jobs=self.n_jobs,
             return_as="generator",

@@ -1,9 +1,11 @@
 """From tokenised requests to forward passes: what is cut, what is shared, what lies in which slab.
 
 Cuts follow from each request alone: its prefix in blocks from the first token, then its item in blocks from
-the item's first token, then each continuation but its last token (whose successor nobody asks for). Equal
-blocks behind equal blocks are one segment, so a genome's prefix is computed once for all its items, a block
-that two genomes begin with is computed once for both, and an item's keys and values serve all its answers.
+the item's first token. The continuations, each but its last token (whose successor nobody asks for), make a tree
+behind the item's last block, in one segment with it; only where they are longer than a block together, or there is
+no item, each has blocks of its own. Equal blocks behind equal blocks are one segment, so a genome's prefix is
+computed once for all its items, a block that two genomes begin with is computed once for both, and an item's keys and
+values serve all its answers.
 """
 
 from __future__ import annotations
@@ -29,19 +31,23 @@ class _Builder:
         self.segments: list[Segment] = []
         self.positions: list[tuple[int, int]] = []
         self.targets: list[tuple[int, int]] = []
-        self._known: dict[tuple[int, int, tuple[int, ...]], int] = {}
+        self._known: dict[tuple[object, ...], int] = {}
         self._places: dict[tuple[int, int], int] = {}
 
     def extend(self, tokens: tuple[int, ...], start: int, parent: int, delta: int, lasting: bool = False) -> int:
         """Add ``tokens`` behind ``parent`` in blocks, all with one delta; return the last segment."""
         for begin in range(0, len(tokens), self.block):
             block = tokens[begin : begin + self.block]
-            key = (parent, delta, block)
-            if key not in self._known:
-                self._known[key] = len(self.segments)
-                self.segments.append(Segment(block, start + begin, parent, delta, lasting))
-            parent = self._known[key]
+            parent = self.segment(Segment(block, start + begin, parent, delta, lasting))
         return parent
+
+    def segment(self, segment: Segment) -> int:
+        """Add a segment, or find the one that is equal to it; return its index."""
+        key = (segment.parent, segment.delta, segment.tokens, segment.follows)
+        if key not in self._known:
+            self._known[key] = len(self.segments)
+            self.segments.append(segment)
+        return self._known[key]
 
     @property
     def carried(self) -> list[Delta]:
@@ -55,14 +61,36 @@ class _Builder:
             self.positions.append(place)
         return self._places[place]
 
-    def context(self, request: Tokenized) -> int:
-        """Add prefix and item; return the last segment."""
+    def context(self, request: Tokenized, end: int | None = None) -> int:
+        """Add prefix and item, up to a token ``end`` of both; return the last segment, -1 where there is none."""
         cut = request.prefix_length
         delta = self.deltas.setdefault(request.delta, len(self.deltas) - 1)
         prompt = self.extend(request.context[:cut], 0, -1, delta, lasting=True)
-        return self.extend(request.context[cut:], cut, prompt, delta)
+        return self.extend(request.context[cut:end], cut, prompt, delta)
 
     def add(self, request: TokenizedRequest) -> None:
+        tree = _tree(request.continuations)
+        if tree and len(tree) <= self.block and request.prefix_length < len(request.context):
+            self._add_tree(request, tree)
+        else:
+            self._add_chains(request)
+
+    def _add_tree(self, request: TokenizedRequest, tree: dict[tuple[int, ...], int]) -> None:
+        """Add the answers behind the last block of the item, in one segment with it."""
+        own = len(request.context) - request.prefix_length
+        begin = len(request.context) - ((own - 1) % self.block + 1)
+        parent, stem = self.context(request, begin), request.context[begin:]
+        last = len(stem) - 1
+        follows = (*range(-1, last), *(tree[path[:-1]] + len(stem) if len(path) > 1 else last for path in tree))
+        delta = self.deltas[request.delta]
+        index = self.segment(Segment((*stem, *(path[-1] for path in tree)), begin, parent, delta, follows=follows))
+        for continuation in request.continuations:
+            for at, token in enumerate(continuation):
+                offset = tree[continuation[:at]] + len(stem) if at else last
+                self.targets.append((self.position(index, offset), token))
+
+    def _add_chains(self, request: TokenizedRequest) -> None:
+        """Add every answer in blocks of its own."""
         parent = self.context(request)
         first = self.position(parent, len(self.segments[parent].tokens) - 1)
         for continuation in request.continuations:
@@ -74,6 +102,12 @@ class _Builder:
                 for offset in range(len(block)):
                     place = self.position(before, offset)
                     self.targets.append((place, continuation[begin + offset + 1]))
+
+
+def _tree(continuations: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], int]:
+    """Return the beginnings of continuations whose next token is asked for -> their numbers, shorter ones first."""
+    paths = (path[:end] for path in continuations for end in range(1, len(path)))
+    return {path: number for number, path in enumerate(dict.fromkeys(paths))}
 
 
 def plan(

@@ -21,6 +21,7 @@ from typing import TypeAlias
 import numpy as np
 import psutil
 import torch
+from joblib.externals.loky import process_executor
 
 from evolm.errors import ModelError
 from evolm.evaluation.plan import plan, plan_generation, split_answers
@@ -37,6 +38,7 @@ from evolm.models.decoding import TextWriter
 from evolm.models.learning import Teacher
 
 PARENT_POLL_SECONDS = 0.5
+LEAK = 300_000_000  # bytes that a worker may grow by beside what it keeps on purpose; loky's own number
 Asked: TypeAlias = Tokenized | TokenizedLesson
 
 
@@ -150,11 +152,13 @@ def _give_memory_back() -> None:
         libc.malloc_trim(0)
 
 
-def start_local_worker(parent: int) -> None:
+def start_local_worker(parent: int, kept: int) -> None:
     """Initialise a worker process on this machine: ignore Ctrl-C, end as soon as ``parent`` is gone.
 
-    The parent may be gone already: a worker takes seconds to import what it needs.
+    The parent may be gone already: a worker takes seconds to import what it needs. Loky takes a worker that has grown
+    by 300 MB for one that leaks, and replaces it, with all that its model remembers; ``kept`` bytes more are none.
     """
+    process_executor._MAX_MEMORY_LEAK_SIZE = LEAK + kept
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 

@@ -1,8 +1,8 @@
 """Between genomes and what other optimizers handle: vectors, and lists of native values.
 
 Every space is a list of variables. A gene is a real number; everything that a prompt is made of is a choice: its
-instruction, each of its demonstrations, the word of each label, whether it is calibrated. In a vector a choice is a
-coordinate in [0, number of choices], cut down to the index before it, so that all are equally large.
+instruction, how many demonstrations and which, the word of each label, whether it is calibrated. In a vector a choice
+is a coordinate in [0, number of choices], cut down to the index before it, so that all are equally large.
 
 Bounds of choices are hard. Those of genes are for optimizers that need some; values up to ``FAR`` times as far out
 are genes like others, since evolution strategies walk there.
@@ -238,13 +238,12 @@ class _Prompts:
         slots = max([space.most_demonstrations, *(len(prompt.demonstrations) for prompt in prompts)])
         self.demonstrations = {each.item: each for each in [*shown, *items]}
         self.labels = sorted(space.verbalizers)
-        none_first = (None, *self.demonstrations)
-        self.slots = [
-            (f"demonstration_{number}", none_first if number > space.demonstrations[0] else none_first[1:])
-            for number in range(1, slots + 1)
-        ]
+        # Their number is a variable, or a point drawn at random would nearly always show as many as there can be.
+        counts = tuple(range(min(space.demonstrations[0], slots), slots + 1))
+        self.slots = [(f"demonstration_{number}", tuple(self.demonstrations)) for number in range(1, slots + 1)]
         self._all: list[tuple[str, tuple[Any, ...]]] = [
             ("instruction", space.instructions),
+            ("demonstrations", counts),
             *self.slots,
             *((f"verbalizer_{label}", space.verbalizers[label]) for label in self.labels),
             ("calibrated", (False, True) if space.calibration else (False,)),
@@ -252,10 +251,14 @@ class _Prompts:
         self.variables = [Variable(name, choices) for name, choices in self._all if len(choices) > 1]
 
     def genome(self, values: Sequence[Any]) -> PromptGenome:
-        """Return the prompt of the variables' values; an item is shown once, where it comes first."""
+        """Return the prompt of the variables' values.
+
+        As many slots as there are demonstrations count, the others mean nothing; an item is shown once, where it
+        comes first.
+        """
         given = iter(values)
-        instruction, *others = [next(given) if len(choices) > 1 else choices[0] for _, choices in self._all]
-        items = dict.fromkeys(item for item in others[: len(self.slots)] if item is not None)
+        instruction, count, *others = [next(given) if len(choices) > 1 else choices[0] for _, choices in self._all]
+        items = dict.fromkeys(others[: len(self.slots)][:count])
         words = zip(self.labels, others[len(self.slots) : -1], strict=True)
         return PromptGenome(
             instruction,
@@ -265,7 +268,7 @@ class _Prompts:
         )
 
     def values(self, prompt: PromptGenome) -> list[Any]:
-        """Return the variables' values of a prompt.
+        """Return the variables' values of a prompt, in slots that mean nothing the first item.
 
         Raises:
             GenomeError: if it shows more than there are slots, or says what leaves no choice differently.
@@ -273,9 +276,9 @@ class _Prompts:
         items = [demonstration.item for demonstration in prompt.demonstrations]
         if len(items) > len(self.slots):
             raise GenomeError(f"a prompt: expected at most {len(self.slots)} demonstrations, found {len(items)}")
-        shown: list[Any] = [*items, *[None] * (len(self.slots) - len(items))]
+        unused = [next(iter(self.demonstrations))] * (len(self.slots) - len(items)) if self.slots else []
         words = [prompt.word(label) for label in self.labels]
-        values = [prompt.instruction, *shown, *words, prompt.calibrated]
+        values = [prompt.instruction, len(items), *items, *unused, *words, prompt.calibrated]
         for (name, choices), value in zip(self._all, values, strict=True):
             if len(choices) == 1 and value != choices[0]:
                 raise GenomeError(f"{name}: expected {choices[0]!r}, the only choice, found {value!r}")

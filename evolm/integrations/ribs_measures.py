@@ -56,7 +56,7 @@ class RibsMeasures:
     @property
     def threshold(self) -> float:
         """What an objective must exceed to be kept: the finite worst that failures get."""
-        return self.objective.worst
+        return float(self.objective.worst)
 
     def __call__(self, solutions: np.ndarray | Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
         """Evaluate ``(n, dimension)`` solutions, or genomes, as one batch.
@@ -68,7 +68,7 @@ class RibsMeasures:
             ConfigError: if a measure is unknown for this task.
         """
         individuals = self.objective.individuals(solutions)
-        values = [i.fitness.values[0] if i.fitness.valid else self.objective.worst for i in individuals]
+        values = [i.fitness.values[0] if i.fitness.valid else self.threshold for i in individuals]
         return np.array(values, dtype=np.float64), np.array([self._measures(i) for i in individuals], np.float64)
 
     def _measures(self, individual: Individual) -> list[float]:

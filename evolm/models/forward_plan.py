@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
 
 from evolm.models.deltas import Delta
 
@@ -12,7 +15,10 @@ LOOKAHEAD = 512  # segments considered when a slab is filled; bounds the keys an
 
 @dataclass(frozen=True)
 class Segment:
-    """A run of tokens that continues another one.
+    """A run of tokens that continues another one, or a tree of them: an item with several answers behind it.
+
+    One pass over a tree is cheaper than one over each of its branches (tree attention, Miao 2023,
+    https://arxiv.org/abs/2305.09781).
 
     Attributes:
         tokens: the tokens of this segment only.
@@ -20,6 +26,8 @@ class Segment:
         parent: index of the segment it continues, -1 at the start of a text.
         delta: index of the delta it carries, the same as its parent's; -1 = none.
         lasting: whether later batches may continue it too: it is a block of a prompt.
+        follows: of a tree, per token the earlier one of this segment that it follows, -1 = the parent's last; empty
+            where each follows the one before it. A tree is nobody's parent.
     """
 
     tokens: tuple[int, ...]
@@ -27,6 +35,17 @@ class Segment:
     parent: int
     delta: int = -1
     lasting: bool = False
+    follows: tuple[int, ...] = ()
+
+
+@lru_cache(maxsize=4096)
+def ancestry(follows: tuple[int, ...]) -> np.ndarray:
+    """Return ``(t, t)`` bool: which tokens of a tree stand before each one or are it."""
+    seen = np.eye(len(follows), dtype=bool)
+    for token, before in enumerate(follows):
+        if before >= 0:
+            seen[token] |= seen[before]
+    return seen
 
 
 @dataclass(frozen=True)

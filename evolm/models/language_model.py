@@ -270,10 +270,10 @@ class LanguageModel:
             segments=[
                 Segment(tuple(ids[:5]), 0, -1),
                 Segment(tuple(ids[5:9]), 5, 0),
-                Segment(tuple(ids[5:11]), 5, 0),
+                Segment((*ids[5:9], ids[11], *ids[9:11]), 5, 0, follows=(-1, 0, 1, 2, 3, 3, 5)),
             ],
             slabs=[[0, 1, 2]],
-            positions=[(2, 5)],
+            positions=[(2, 6)],
             targets=[(0, token) for token in range(min(size, 64))],
         )
         packed = forward.logprobs(plan)

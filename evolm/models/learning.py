@@ -67,6 +67,7 @@ class Teacher:
                 known[segment.parent] if segment.parent >= 0 else None,
                 known[index],
                 states=below.get(index),
+                follows=segment.follows,
             )
             for index, segment in enumerate(plan.segments)
         ]

@@ -30,7 +30,7 @@ from transformers import AttentionInterface, PreTrainedModel
 
 from evolm.errors import ModelError
 from evolm.models.deltas import Delta
-from evolm.models.forward_plan import ForwardPlan, Segment, fill_slabs
+from evolm.models.forward_plan import ForwardPlan, Segment, ancestry, fill_slabs
 from evolm.models.population_forward import Population
 from evolm.models.prefix_cache import KeyValues, PrefixCache, text_keys
 from evolm.models.shared_layers import SharedLayers
@@ -68,6 +68,7 @@ class Row:
         kept: filled with keys and values up to their end, where something will continue them. May be ``past``.
         delta: index of the delta they carry; -1 = none.
         states: ``(tokens, d)`` what the lower layers made of them, where those are shared; else None.
+        follows: of a tree, what each token follows; see :class:`~evolm.models.forward_plan.Segment`.
         begin: their first row in the pass.
     """
 
@@ -77,6 +78,7 @@ class Row:
     kept: KeyValues | None
     delta: int = -1
     states: torch.Tensor | None = None
+    follows: tuple[int, ...] = ()
     begin: int = 0
     masks: dict[int | None, torch.Tensor] = field(default_factory=dict)  # sliding window -> mask
 
@@ -84,6 +86,13 @@ class Row:
     def end(self) -> int:
         """The row behind the last one."""
         return self.begin + len(self.tokens)
+
+    @property
+    def places(self) -> np.ndarray:
+        """``(tokens,)`` positions in the text."""
+        if self.follows:
+            return self.start - 1 + ancestry(self.follows).sum(1)
+        return np.arange(self.start, self.start + len(self.tokens))
 
 
 class _Cache:
@@ -159,21 +168,23 @@ def attend_segments(
             row.kept[layer] = (keys, values) if row.past is not None else (keys.clone(), values.clone())
         # Queries that share keys become more rows of one product: (Hkv, G * t, d).
         folded = queries[:, :, row.begin : row.end].reshape(1, kv_heads, -1, width)
-        mask = _mask(row, keys.shape[1], group, sliding_window, query)
+        mask = _mask(row, group, sliding_window, query)
         mixed = F.scaled_dot_product_attention(folded, keys[None], values[None], attn_mask=mask, scale=scaling)
         pieces.append(mixed[0].unflatten(1, (group, -1)).permute(2, 0, 1, 3))  # (t, Hkv, G, d)
     pieces.append(query.new_zeros(tokens - rows[-1].end, kv_heads, group, width))
     return torch.cat(pieces).view(1, tokens, heads, width), None
 
 
-def _mask(row: Row, seen: int, group: int, window: int | None, like: torch.Tensor) -> torch.Tensor:
-    """Additive causal mask ``(G * t, S)``, aligned at the last token; built once per segment, not per layer."""
+def _mask(row: Row, group: int, window: int | None, like: torch.Tensor) -> torch.Tensor:
+    """Additive mask ``(G * t, S)``: a token sees the past and what it follows; built once, not per layer."""
     mask = row.masks.get(window)
     if mask is None:
-        tokens = row.end - row.begin
-        ages = torch.arange(seen - tokens, seen)[:, None] - torch.arange(seen)[None]  # (t, S)
+        places = row.places
+        ages = places[:, None] - np.concatenate((np.arange(row.start), places))[None]  # (t, S)
         hidden = (ages < 0) if window is None else (ages < 0) | (ages >= window)
-        mask = torch.zeros(hidden.shape, dtype=like.dtype).masked_fill_(hidden, float("-inf"))
+        if row.follows:
+            hidden[:, row.start :] |= ~ancestry(row.follows)
+        mask = torch.zeros(hidden.shape, dtype=like.dtype).masked_fill_(torch.from_numpy(hidden), float("-inf"))
         mask = row.masks[window] = mask.repeat(group, 1).to(like.device)
     return mask
 
@@ -315,6 +326,7 @@ class PackedForward:
                     room[index],
                     segment.delta,
                     below.get(index),
+                    segment.follows,
                 )
                 for index, segment in segments.items()
             ]
@@ -342,7 +354,7 @@ class PackedForward:
             row.begin = begin
             begin = row.end
             tokens[row.begin : row.end] = row.tokens
-            places[row.begin : row.end] = np.arange(row.start, row.start + len(row.tokens))
+            places[row.begin : row.end] = row.places
         self.count(begin, size, depth, lower)
         device = self.head.weight.device
         inputs: dict[str, torch.Tensor] = {"input_ids": torch.from_numpy(tokens).to(device)[None]}

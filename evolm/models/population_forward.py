@@ -159,11 +159,11 @@ class Population:
 
     def _adding(self, terms: _Terms) -> Any:
         def add(module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
-            inputs, outputs = args[0].flatten(0, -2), output.flatten(0, -2)  # (N, in), (N, out)
+            inputs, outputs = args[0].flatten(0, -2), output.view(-1, output.shape[-1])  # (N, in), (N, out)
             for block, mask in self._masks.items():
-                hidden = (inputs @ terms.down[block].T) * mask  # (N, columns)
-                outputs = torch.addmm(outputs, hidden, terms.up[block])
-            return outputs.view_as(output)
+                hidden = (inputs @ terms.down[block].T).mul_(mask)  # (N, columns)
+                outputs.addmm_(hidden, terms.up[block])  # in place: nobody else holds what the layer just returned
+            return output
 
         return add
 

@@ -34,7 +34,8 @@ def text_keys(plan: ForwardPlan, scopes: Sequence[bytes] = ()) -> list[bytes]:
         root = plan.depth.to_bytes(4, "big") + (scopes[segment.delta] if scopes and segment.delta >= 0 else b"")
         before = keys[segment.parent] if segment.parent >= 0 else root
         tokens = b"".join(token.to_bytes(4, "big") for token in segment.tokens)
-        keys.append(hashlib.sha256(before + tokens).digest()[:KEY_BYTES])
+        branches = b"".join(token.to_bytes(4, "big", signed=True) for token in segment.follows)
+        keys.append(hashlib.sha256(before + tokens + branches).digest()[:KEY_BYTES])
     return keys
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import transformers
 
-ARITHMETIC = 1  # raised whenever evolm's own forward pass changes a bit
+ARITHMETIC = 2  # raised whenever evolm's own forward pass changes a bit
 
 
 def _versions() -> dict[str, str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +20,7 @@ from cachetools import LRUCache
 from torch import nn
 
 from evolm.errors import ModelError
-from evolm.models.forward_plan import ForwardPlan, Segment, fill_slabs
+from evolm.models.forward_plan import ForwardPlan, fill_slabs
 from evolm.models.prefix_cache import text_keys
 from evolm.models.structure import layer_list
 
@@ -79,7 +80,9 @@ class SharedLayers:
         firsts = {keys[index]: plan.segments[index] for index in reversed(wanted)}
         parents = {keys[index]: plan.segments[index].parent for index in wanted}
         segments = [
-            Segment(firsts[key].tokens, firsts[key].start, places[keys[parents[key]]] if parents[key] >= 0 else -1)
+            replace(
+                firsts[key], parent=places[keys[parents[key]]] if parents[key] >= 0 else -1, delta=-1, lasting=False
+            )
             for key in places
         ]
         lower = ForwardPlan(segments, fill_slabs(segments, forward.slab_tokens), depth=plan.depth)

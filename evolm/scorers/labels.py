@@ -23,11 +23,11 @@ from evolm.tasks import Item, Task
 CONTENT_FREE = ("N/A", "[MASK]", "")  # Zhao 2021, section 5
 PREMISE = ("",)  # Holtzman 2021: what the template alone makes of an option
 
-# (tokens' log-probabilities, text) -> one log-probability
-NORMALIZATIONS: dict[str, Callable[[np.ndarray, str], float]] = {
-    "sum": lambda logprobs, text: float(logprobs.sum(dtype=np.float64)),
-    "tokens": lambda logprobs, text: float(logprobs.mean(dtype=np.float64)),
-    "characters": lambda logprobs, text: float(logprobs.sum(dtype=np.float64)) / max(len(text.strip()), 1),
+# tokens and characters of each answer, ``(m,)`` -> what its summed log-probability is divided by
+NORMALIZATIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray | float]] = {
+    "sum": lambda tokens, characters: 1.0,
+    "tokens": lambda tokens, characters: tokens,
+    "characters": lambda tokens, characters: np.maximum(characters, 1),
 }
 
 
@@ -79,24 +79,29 @@ class LabelProbabilities:
         template = self.task.template
         prefix = genome.prefix(template)
         return [
-            LogLikelihood(
-                prefix, template.item(item.fields, item.options), self.answers(genome, item), template.system
-            )
-            for item in items
+            LogLikelihood(prefix, template.item(item.fields, item.options), texts, template.system)
+            for item, texts in zip(items, self.answers(genome, items), strict=True)
         ]
 
-    def answers(self, genome: Any, item: Item) -> tuple[str, ...]:
-        """Return the text of each of an item's options as an answer."""
-        options = enumerate(self.task.options_of(item))
-        return tuple(self.task.template.answer(genome.word(option), index) for index, option in options)
+    def answers(self, genome: Any, items: Sequence[Item]) -> list[tuple[str, ...]]:
+        """Return, for each item, the text of each of its options as an answer."""
+
+        def texts(options: Sequence[str]) -> tuple[str, ...]:
+            return tuple(self.task.template.answer(genome.word(word), index) for index, word in enumerate(options))
+
+        labels = self.task.labels
+        return [texts(labels)] * len(items) if labels else [texts(item.options) for item in items]
 
     def read(self, genome: Any, answers: Sequence[LogProbs], items: Sequence[Item]) -> np.ndarray:
         """Turn the answers to :meth:`requests` into normalised log-probabilities ``(n, n_options)``."""
-        measure = NORMALIZATIONS[self.normalization]
+        flat = [tokens for answer in answers for tokens in answer]
+        lengths = np.array([len(tokens) for tokens in flat])
+        sums = np.add.reduceat(np.concatenate(flat).astype(np.float64), np.cumsum(lengths) - lengths)
+        characters = np.array([len(text.strip()) for texts in self.answers(genome, items) for text in texts])
+        options = np.array([len(answer) for answer in answers])
         raw = np.full((len(items), self.task.n_options), -np.inf)
-        for row, answer, item in zip(raw, answers, items, strict=True):
-            texts = self.answers(genome, item) if self.normalization == "characters" else [""] * len(answer)
-            row[: len(answer)] = [measure(tokens, text) for tokens, text in zip(answer, texts, strict=True)]
+        asked = np.arange(raw.shape[1]) < options[:, None]  # (n, n_options)
+        raw[asked] = sums / NORMALIZATIONS[self.normalization](lengths, characters)
         return raw - np.logaddexp.reduce(raw, axis=1, keepdims=True)
 
     def prior_requests(self, genome: Any, items: Sequence[Item]) -> list[LogLikelihood]:

@@ -16,7 +16,8 @@ from toy_campaign import FOUNDERS, ToyCampaign, bytes_of, entries, merged, quick
 
 from evolm import config as configuration
 from evolm.campaign.applying import saved_prompt
-from evolm.campaign.build import Parts, build, check_trunk
+from evolm.campaign.build import Parts, build
+from evolm.campaign.checks import check_trunk
 from evolm.campaign.runs import build_from_run
 from evolm.errors import ConfigError, EvolmError
 from evolm.export.delta import read_delta

@@ -53,11 +53,19 @@ def test_more_segments_than_the_lookahead_are_all_placed() -> None:
     assert len(slabs) == -(-1300 // SLAB)
 
 
-def text_up_to(segments: list[Segment], index: int) -> tuple[int, ...]:
+def text_up_to(segments: list[Segment], index: int, offset: int | None = None) -> tuple[int, ...]:
     segment = segments[index]
     before = text_up_to(segments, segment.parent) if segment.parent >= 0 else ()
     assert len(before) == segment.start
-    return before + segment.tokens
+    if segment.parent >= 0:
+        assert not segments[segment.parent].follows
+    follows = segment.follows or tuple(range(-1, len(segment.tokens) - 1))
+    path, at = [], len(segment.tokens) - 1 if offset is None else offset
+    while at >= 0:
+        path.append(segment.tokens[at])
+        assert follows[at] < at
+        at = follows[at]
+    return (*before, *reversed(path))
 
 
 @settings(deadline=None, max_examples=50)
@@ -70,8 +78,7 @@ def test_every_target_follows_exactly_its_own_text(asked: list[TokenizedRequest]
             for at, token in enumerate(continuation):
                 position, target = next(targets)
                 segment, offset = made.positions[position]
-                whole = text_up_to(list(made.segments), segment)
-                seen = whole[: made.segments[segment].start + offset + 1]
+                seen = text_up_to(list(made.segments), segment, offset)
                 assert (seen, target) == (request.context + continuation[:at], token)
     assert next(targets, None) is None
 
@@ -81,14 +88,14 @@ def test_every_target_follows_exactly_its_own_text(asked: list[TokenizedRequest]
 def test_a_requests_cuts_do_not_depend_on_its_company(
     company: list[TokenizedRequest], mine: TokenizedRequest
 ) -> None:
-    def cuts(asked: list[TokenizedRequest]) -> list[list[int]]:
+    def cuts(asked: list[TokenizedRequest]) -> list[list[object]]:
         made = plan(asked, SLAB, BLOCK)
         found = []
         for position, _ in made.targets[-sum(map(len, mine.continuations)) :]:
             segment, offset = made.positions[position]
-            lengths = [offset]
+            lengths: list[object] = [offset]
             while segment >= 0:
-                lengths.append(len(made.segments[segment].tokens))
+                lengths.append((len(made.segments[segment].tokens), made.segments[segment].follows))
                 segment = made.segments[segment].parent
             found.append(lengths)
         return found
@@ -102,6 +109,7 @@ def test_a_prefix_is_computed_once_for_all_its_items_and_answers() -> None:
     made = plan(asked, SLAB, BLOCK)
     assert made.tokens == 20 + 5 * (1 + 1)  # prefix once, an item each, and the shared first token of two answers
     assert len(made.positions) == 5 * 2
+    assert len(made.segments) == 3 + 5  # the prefix in blocks, and one pass over an item with all its answers
 
 
 def test_the_last_token_of_an_answer_is_never_computed() -> None:

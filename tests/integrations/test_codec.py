@@ -74,12 +74,20 @@ def test_variables_are_the_choices_of_a_prompt_and_then_genes(codecs: dict[str, 
     names = [variable.name for variable in variables]
     slots = [f"demonstration_{n}" for n in range(1, 5)]
     genes = [f"gene_{n}" for n in range(6)]
-    assert names == ["instruction", *slots, "verbalizer_ham", "verbalizer_spam", "calibrated", *genes]
+    assert names == [
+        "instruction",
+        "demonstrations",
+        *slots,
+        "verbalizer_ham",
+        "verbalizer_spam",
+        "calibrated",
+        *genes,
+    ]
     choices = {v.name: v.choices for v in variables if isinstance(v, Variable)}
     assert choices["calibrated"] == (False, True)
     assert choices["verbalizer_spam"] == ("spam", "junk")
-    assert choices["demonstration_1"][0] is None
-    assert len(choices["demonstration_1"]) == 37
+    assert choices["demonstrations"] == (0, 1, 2, 3, 4)
+    assert len(choices["demonstration_1"]) == 36
     assert isinstance(variables[-1], Real)
     assert variables[-1].low == -variables[-1].high == codecs["delta"].bounds[0, 0]
 
@@ -93,19 +101,27 @@ def test_each_choice_is_as_large_as_any_other(codecs: dict[str, Codec]) -> None:
 
 def test_an_item_is_shown_once_and_nothing_stands_between(codecs: dict[str, Codec]) -> None:
     codec = codecs["prompt"]
-    a, b = codec.variables[1].choices[1:3]  # type: ignore[union-attr]
+    first, a, b = codec.variables[2].choices[:3]  # type: ignore[union-attr]
     values = dict(zip([v.name for v in codec.variables], codec.values(codec.decode(codec.bounds[:, 0])), strict=True))
-    values |= {"demonstration_1": b, "demonstration_2": None, "demonstration_3": a, "demonstration_4": b}
+    values |= {"demonstrations": 3}
+    values |= {"demonstration_1": b, "demonstration_2": a, "demonstration_3": b, "demonstration_4": first}
     genome = codec.genome(list(values.values()))
     assert [shown.item for shown in genome.demonstrations] == [b, a]
-    assert codec.values(genome)[1:5] == [b, a, None, None]
+    assert codec.values(genome)[1:6] == [2, b, a, first, first]
 
 
 def test_fewest_demonstrations_are_always_shown(toy_space: Callable[..., PromptSpace]) -> None:
     codec = Codec(toy_space(demonstrations=(1, 2)))
-    first, second = codec.variables[1:3]
-    assert None not in first.choices  # type: ignore[union-attr]
-    assert None in second.choices  # type: ignore[union-attr]
+    assert codec.variables[1].choices == (1, 2)  # type: ignore[union-attr]
+    for draw in np.random.default_rng(0).uniform(*codec.bounds.T, (50, codec.dimension)):
+        assert codec.decode(draw).demonstrations
+
+
+def test_points_drawn_at_random_show_any_number_of_demonstrations(codecs: dict[str, Codec]) -> None:
+    codec = codecs["prompt"]
+    drawn = codec.decode_many(np.random.default_rng(0).uniform(*codec.bounds.T, (200, codec.dimension)))
+    counts = np.bincount([len(genome.demonstrations) for genome in drawn], minlength=5)
+    assert counts.min() > 10
 
 
 def test_what_leaves_no_choice_is_no_variable(toy_space: Callable[..., PromptSpace]) -> None:

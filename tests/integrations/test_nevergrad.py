@@ -15,14 +15,16 @@ from evolm.integrations.objective import Objective
 WORKERS = 6
 
 
-def optimizer_of(native: NevergradSpace, budget: int, name: str = "TwoPointsDE") -> ng.optimizers.base.Optimizer:
+def optimizer_of(
+    native: NevergradSpace, budget: int, name: str = "TwoPointsDE", workers: int = 1
+) -> ng.optimizers.base.Optimizer:
     native.parametrization.random_state.seed(7)
-    return ng.optimizers.registry[name](native.parametrization, budget=budget, num_workers=WORKERS)
+    return ng.optimizers.registry[name](native.parametrization, budget=budget, num_workers=workers)
 
 
 def driven(native: NevergradSpace, budget: int) -> ng.p.Parameter:
     """Return what nevergrad recommends after asking and telling in batches."""
-    optimizer = optimizer_of(native, budget)
+    optimizer = optimizer_of(native, budget, workers=WORKERS)
     while optimizer.num_tell < optimizer.budget:
         candidates = [optimizer.ask() for _ in range(WORKERS)]
         for candidate, loss in zip(candidates, native.losses(candidates), strict=True):

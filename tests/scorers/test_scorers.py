@@ -14,6 +14,7 @@ from evolm.models import Generate, Generated, LanguageModel, LogLikelihood
 from evolm.scorers import SCORERS, Evaluation, FunctionParams, FunctionScorer, calibrated
 from evolm.scorers.information import pointwise_information
 from evolm.scorers.labels import CONTENT_FREE
+from evolm.scorers.likelihood import label_entropy
 from evolm.tasks import Item, Task
 
 GENOME = PromptGenome("Spam?")
@@ -350,3 +351,10 @@ def test_ctrl_c_inside_a_function_is_no_failed_item(function_scorer: Any, toy_ta
 
     with pytest.raises(KeyboardInterrupt):
         hold(function_scorer(function).evaluate(GENOME, toy_task.dev), all_right(toy_task, 3.0))
+
+
+def test_label_entropy_is_that_of_the_mean_distribution() -> None:
+    sure_of_each = np.log(np.array([[1.0, 0.0], [0.0, 1.0]]) + 1e-300)
+    assert label_entropy(sure_of_each) == pytest.approx(np.log(2))
+    assert label_entropy(np.array([[0.0, -np.inf]] * 3)) == 0.0
+    assert label_entropy(np.log([[0.9, 0.1], [0.7, 0.3]])) == pytest.approx(-0.8 * np.log(0.8) - 0.2 * np.log(0.2))
