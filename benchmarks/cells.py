@@ -39,7 +39,7 @@ CELL = "cell.json"
 PARTS = ("engine", "evolm", "host")
 ASKING = ("evaluate", "individuals", "many")  # the ways into an objective
 MODELS: Models = {}  # of this process
-NO_BASELINES = {"few_shot": False, "random_search": False, "prior_corrected": False}
+NO_BASELINES = {"baselines": {"few_shot": False, "random_search": False, "prior_corrected": False}}
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Arena:
             "space": overlay(tables["space"], self.space),
             "budget": self.evaluations,
             "founders": [json.loads(line)["instruction"] for line in lines],
-            "options": {"template": tables.get("template", {}), "baselines": NO_BASELINES},
+            "options": {key: tables[key] for key in ("template", "operators") if key in tables} | NO_BASELINES,
         }
 
 
