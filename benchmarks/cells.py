@@ -3,7 +3,8 @@
 A cell is a run of one process that can be gone on with. What is finished is kept; a cell that was begun with other
 settings, or with other code of the optimizers, is refused. Beside the run's own files, ``cell.json`` says where the
 time went: to the *engine*, which computes answers, to *evolm* around it, and to the *host*, all of the optimizer's
-loop outside evolm's calls. Of a cell that was interrupted no times are kept.
+loop outside evolm's calls. Of a cell that was interrupted no times are kept. Cells share answers and loaded models,
+as a sweep's do: only the engine's time depends on that.
 """
 
 from __future__ import annotations
@@ -11,17 +12,21 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 from benchmarks import hosts
 from benchmarks.clocks import clocked
 from benchmarks.hosts import HOSTS
+from evolm.campaign import driven_runs
+from evolm.campaign.build import Models, build
 from evolm.campaign.tested_runs import is_finished
 from evolm.config import FILE_NAME, overlay, read_tables
 from evolm.errors import BudgetSpent, RunError
@@ -33,7 +38,8 @@ from evolm.storage import RunLayout
 CELL = "cell.json"
 PARTS = ("engine", "evolm", "host")
 ASKING = ("evaluate", "individuals", "many")  # the ways into an objective
-NO_BASELINES = {"few_shot": False, "random_search": False, "prior_corrected": False}
+MODELS: Models = {}  # of this process
+NO_BASELINES = {"baselines": {"few_shot": False, "random_search": False, "prior_corrected": False}}
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ class Arena:
             "space": overlay(tables["space"], self.space),
             "budget": self.evaluations,
             "founders": [json.loads(line)["instruction"] for line in lines],
-            "options": {"template": tables.get("template", {}), "baselines": NO_BASELINES},
+            "options": {key: tables[key] for key in ("template", "operators") if key in tables} | NO_BASELINES,
         }
 
 
@@ -123,7 +129,9 @@ def run(cell: Cell, arena: Arena) -> None:
     if "seconds" in before and is_finished(cell.directory):
         return
     resumed = RunLayout(cell.directory).journal.exists()
-    with Objective(**arguments, seed=cell.seed, out=cell.directory) as objective:
+    answers = cell.directory.parents[1] / driven_runs.ANSWERS  # of all that have these rows
+    answers.parent.mkdir(parents=True, exist_ok=True)
+    with sharing(answers), Objective(**arguments, seed=cell.seed, out=cell.directory) as objective:
         cell.write(settings=settings)
         with clocked(Engine, "answer_tokenized") as engine, clocked(Objective, *ASKING) as asked:
             began = time.perf_counter()
@@ -139,6 +147,16 @@ def run(cell: Cell, arena: Arena) -> None:
         calls=len(asked.laps),
         seconds=None if resumed else dict(zip(PARTS, seconds, strict=True)),
     )
+
+
+@contextmanager
+def sharing(answers: Path) -> Iterator[None]:
+    """Let objectives that are made in the context keep their answers in one file and use this process's models."""
+    with (
+        patch.object(driven_runs, "build", partial(build, models=MODELS)),
+        patch.object(driven_runs, "ANSWERS", answers.resolve()),
+    ):
+        yield
 
 
 def _digest(path: Path) -> str:

@@ -3,10 +3,11 @@
 Each asks until it is through or ``BudgetSpent`` is raised. Settings are its package's defaults, but for these:
 
 - *population*: a fifth of the evaluations, where a default would leave fewer than three generations (DEAP's examples
-  300, SciPy 15 a dimension, pymoo 100 and 50, evolm's ``genetic`` 24 over prompts). CMA-ES keeps 4 + 3 ln(dimension);
+  300, SciPy 15 a dimension, pymoo 100 and 50, evolm 24); CMA-ES keeps its 4 + 3 ln(dimension), evolm's hill climber
+  its 6 neighbours;
 - *batches* of eight at a time for those that have no generations (Optuna, nevergrad);
 - *beginning*: everybody starts from the first founder, in its package's own way: as a member, or as the mean of
-  CMA-ES's first samples; evolm's other strategies and DEAP start from all founders;
+  CMA-ES's first samples; evolm's other strategies start from all founders, DEAP from as many as its population holds;
 - *step size*, for which CMA-ES has no default: the space's own for genes, a quarter of the range for choices (pycma's
   advice);
 - SciPy: no polish, which needs a smooth function, and no end while members still differ (``tol=0``);
@@ -226,9 +227,9 @@ HOSTS: Mapping[str, Mapping[str, Host]] = {  # space -> whom to ask; the others 
     "delta": {
         "evolm random_search": own("random_search"),
         "evolm cmaes": own("cmaes"),
-        "evolm es": own("es"),
-        "evolm differential_evolution": own("differential_evolution"),
-        "evolm genetic": own("genetic"),
+        "evolm es": own("es", smaller=True),
+        "evolm differential_evolution": own("differential_evolution", smaller=True),
+        "evolm genetic": own("genetic", smaller=True),
         **EVERYWHERE,
         "pymoo DE": pymoo_de,
     },
