@@ -2,6 +2,7 @@
 
     python -m benchmarks.optimizers                     runs what is missing, then writes table and figure
     python -m benchmarks.optimizers --cells 'delta/*'   runs these only, SPACE/OPTIMIZER, and writes nothing
+    python -m benchmarks.optimizers --seeds 3           the same with fewer seeds; more of them may follow
     python -m benchmarks.optimizers --part overhead     what a call costs beside the engine, its answers being cached
     python -m benchmarks.optimizers --quick             a few rows, one seed; writes results/optimizers-quick.json
 
@@ -91,7 +92,7 @@ def _shown(milliseconds: Mapping[str, float | None]) -> str:
     return " + ".join("?" if (ms := milliseconds[part]) is None else f"{ms:.1f}" for part in ("host", "evolm"))
 
 
-def measure(arenas: Mapping[str, Arena], cells: Sequence[Cell], name: str) -> None:
+def measure(arenas: Mapping[str, Arena], cells: Sequence[Cell], name: str, seeds: Sequence[int]) -> None:
     """Run what is missing; write the numbers and the figure, print the table."""
     for cell in cells:
         run(cell, arenas[cell.space])
@@ -99,6 +100,7 @@ def measure(arenas: Mapping[str, Arena], cells: Sequence[Cell], name: str) -> No
     record = {
         **read_result(name),
         "setting": setting(COMMAND, *PACKAGES),
+        "seeds": list(seeds),
         "arenas": {space: asdict(arena) for space, arena in arenas.items()},
         "spaces": comparisons,
     }
@@ -147,13 +149,14 @@ def main() -> None:
     parser.add_argument(
         "--cells", nargs="+", default=[], metavar="SPACE/NAME", help="run these only; '*' stands for anything"
     )
+    parser.add_argument("--seeds", type=int, default=len(SEEDS), metavar="N", help="of 0 to N - 1")
     parser.add_argument("--part", choices=["overhead"], help="measure this, keep the others' figures")
     parser.add_argument("--quick", action="store_true", help="a few rows, one seed")
     parser.add_argument("--out", type=Path, default=None, help="where the runs lie")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     name = "optimizers-quick" if arguments.quick else "optimizers"
-    arenas, seeds = (QUICK, SEEDS[:1]) if arguments.quick else (ARENAS, SEEDS)
+    arenas, seeds = (QUICK, SEEDS[:1]) if arguments.quick else (ARENAS, range(arguments.seeds))
     cells = cells_of(arenas, seeds, arguments.out or Path("runs/benchmarks") / name)
     for pattern in arguments.cells:
         if not any(fnmatch(cell.name, pattern) for cell in cells):
@@ -167,7 +170,7 @@ def main() -> None:
             if any(fnmatch(cell.name, pattern) for pattern in arguments.cells):
                 run(cell, arenas[cell.space])
     else:
-        measure(arenas, cells, name)
+        measure(arenas, cells, name, seeds)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What does racing save, and what does it cost? Two strategies that race, halve or do neither.
+"""What does racing save, and what does it cost? Random search that races, halves or does neither.
 
     python -m benchmarks.racing                       what is missing, then the table: seeds 0 to 4
-    python -m benchmarks.racing --cells hill_climb    one strategy's cells only; nothing is written
+    python -m benchmarks.racing --cells random_search one strategy's cells only; nothing is written
     python -m benchmarks.racing --tune 1              dev only: seeds 100 and up, nothing of the test split is shown
 
 All spend the same number of evaluations on the same founders, rows and seeds. Every cell is an ordinary run of one
@@ -38,7 +38,6 @@ COMMON: dict[str, Any] = {
 }
 STRATEGIES: dict[str, dict[str, Any]] = {
     "random_search": {"name": "random_search"},
-    "hill_climb": {"name": "hill_climb"},
 }
 TARGET_SAVED, TARGET_LOW = 0.4, -0.01
 
