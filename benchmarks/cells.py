@@ -12,21 +12,19 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 
 from benchmarks import hosts
 from benchmarks.clocks import clocked
 from benchmarks.hosts import HOSTS
-from evolm.campaign import driven_runs
-from evolm.campaign.build import Models, build
+from evolm.campaign.build import Models
+from evolm.campaign.driven_runs import ANSWERS
 from evolm.campaign.tested_runs import is_finished
 from evolm.config import FILE_NAME, overlay, read_tables
 from evolm.errors import BudgetSpent, RunError
@@ -37,7 +35,7 @@ from evolm.storage import RunLayout
 
 CELL = "cell.json"
 PARTS = ("engine", "evolm", "host")
-ASKING = ("evaluate", "individuals", "many")  # the ways into an objective
+ASKING = [(Objective, name) for name in ("evaluate", "individuals", "many")]  # the ways into an objective
 MODELS: Models = {}  # of this process
 NO_BASELINES = {"baselines": {"few_shot": False, "random_search": False, "prior_corrected": False}}
 
@@ -129,11 +127,12 @@ def run(cell: Cell, arena: Arena) -> None:
     if "seconds" in before and is_finished(cell.directory):
         return
     resumed = RunLayout(cell.directory).journal.exists()
-    answers = cell.directory.parents[1] / driven_runs.ANSWERS  # of all that have these rows
+    answers = cell.directory.parents[1] / ANSWERS  # of all that have these rows
     answers.parent.mkdir(parents=True, exist_ok=True)
-    with sharing(answers), Objective(**arguments, seed=cell.seed, out=cell.directory) as objective:
+    shared: dict[str, Any] = {"answers": answers, "models": MODELS}
+    with Objective(**arguments, **shared, seed=cell.seed, out=cell.directory) as objective:
         cell.write(settings=settings)
-        with clocked(Engine, "answer_tokenized") as engine, clocked(Objective, *ASKING) as asked:
+        with clocked((Engine, "answer_tokenized")) as engine, clocked(*ASKING) as asked:
             began = time.perf_counter()
             with suppress(BudgetSpent):
                 HOSTS[cell.space][cell.host](objective, cell.seed, arena.evaluations)
@@ -147,16 +146,6 @@ def run(cell: Cell, arena: Arena) -> None:
         calls=len(asked.laps),
         seconds=None if resumed else dict(zip(PARTS, seconds, strict=True)),
     )
-
-
-@contextmanager
-def sharing(answers: Path) -> Iterator[None]:
-    """Let objectives that are made in the context keep their answers in one file and use this process's models."""
-    with (
-        patch.object(driven_runs, "build", partial(build, models=MODELS)),
-        patch.object(driven_runs, "ANSWERS", answers.resolve()),
-    ):
-        yield
 
 
 def _digest(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Stopwatches around methods of classes: how long they took in all, outermost calls only."""
+"""Stopwatches around functions and methods: how long they took in all, outermost calls only."""
 
 from __future__ import annotations
 
@@ -49,10 +49,14 @@ class Clock:
 
 
 @contextmanager
-def clocked(kind: type, *methods: str) -> Iterator[Clock]:
-    """Time some methods of a class while the context lasts, all by one clock."""
+def clocked(*places: tuple[Any, str]) -> Iterator[Clock]:
+    """Time some functions while the context lasts, all by one clock.
+
+    Args:
+        places: a class or module, and the function's name in it.
+    """
     clock = Clock()
     with ExitStack() as stack:
-        for name in methods:
-            stack.enter_context(patch.object(kind, name, clock.around(getattr(kind, name))))
+        for owner, name in places:
+            stack.enter_context(patch.object(owner, name, clock.around(getattr(owner, name))))
         yield clock

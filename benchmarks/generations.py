@@ -12,14 +12,12 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from functools import wraps
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
+from benchmarks.clocks import Clock, clocked
 from evolm.campaign import Campaign, Observer, Progress, build, loop, start_run
 from evolm.config import FILE_NAME, load
 from evolm.evaluation import engine, worker
@@ -84,33 +82,6 @@ def padding(populations: Sequence[str] = PADDED) -> dict[str, Any]:
 # -- time that is not the model's ----------------------------------------------------------------------------
 
 
-class Stopwatch:
-    """Seconds spent in some functions."""
-
-    def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
-
-    def _watched(self, function: Callable[..., Any], what: str) -> Callable[..., Any]:
-        @wraps(function)
-        def call(*arguments: Any, **named: Any) -> Any:
-            began = time.perf_counter()
-            try:
-                return function(*arguments, **named)
-            finally:
-                self.seconds[what] += time.perf_counter() - began
-
-        return call
-
-    @contextmanager
-    def watching(self, places: dict[str, list[tuple[Any, str]]]) -> Iterator[None]:
-        """Measure calls of functions by what they belong to."""
-        with ExitStack() as stack:
-            for what, functions in places.items():
-                for owner, name in functions:
-                    stack.enter_context(patch.object(owner, name, self._watched(getattr(owner, name), what)))
-            yield
-
-
 class Enough(Exception):
     """As many generations as wanted have been seen."""
 
@@ -118,22 +89,25 @@ class Enough(Exception):
 class Generations(Observer):
     """Notes where the time of each generation of the main search went; ends the campaign after ``wanted``."""
 
-    def __init__(self, watch: Stopwatch, wanted: int) -> None:
-        self.watch, self.wanted = watch, wanted
+    def __init__(self, clocks: Mapping[str, Clock], wanted: int) -> None:
+        self.clocks, self.wanted = clocks, wanted
         self.seen: list[dict[str, Any]] = []
 
     def on_phase(self, name: str) -> None:
         """The main search begins."""
         self._begin()
 
+    def _seconds(self) -> dict[str, float]:
+        return {what: clock.seconds for what, clock in self.clocks.items()}
+
     def _begin(self) -> None:
         self._began = time.perf_counter()
-        self._before = Counter(self.watch.seconds)
+        self._before = self._seconds()
 
     def on_generation(self, progress: Progress) -> None:
         """A generation has been saved and reported."""
         total = time.perf_counter() - self._began
-        parts = {what: self.watch.seconds[what] - self._before[what] for what in PLACES}
+        parts = {what: seconds - self._before[what] for what, seconds in self._seconds().items()}
         parts["rest"] = total - sum(parts.values())
         done = self.seen[-1] if self.seen else {"evaluations_done": 0, "forwarded": 0, "padded": 0}
         forwarded, slabs = progress.usage["tokens_forwarded"], progress.usage["tokens_padded"]
@@ -158,9 +132,9 @@ def campaign(generations: int, **tables: Any) -> dict[str, Any]:
     """Run the demo for some generations; return where their time went and the shares of all but the first."""
     folder = find_population(DEMO)
     settings = load(folder / FILE_NAME, {"evaluation": {"n_jobs": 1}, **tables})
-    watch = Stopwatch()
-    observer = Generations(watch, generations)
-    with tempfile.TemporaryDirectory() as temporary, watch.watching(PLACES):
+    with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
+        clocks = {what: stack.enter_context(clocked(*places)) for what, places in PLACES.items()}
+        observer = Generations(clocks, generations)
         with suppress(Enough):
             start_run(settings, folder, Path(temporary) / "run", observers=[observer])
     later = observer.seen[1:]

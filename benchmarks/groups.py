@@ -55,6 +55,8 @@ def scores_figure(comparisons: Mapping[str, Mapping[str, Any]], colors: Mapping[
         labels = [name.replace("_", " ") for name in reversed(names[title])]
         axes.set_yticks(range(len(labels)), labels)
         axes.set_ylim(-0.6, len(labels) - 0.4)
-    drawn.supxlabel("test score, mean of 5 seeds with its 95 % interval; dashed: best founder", fontsize=10)
+    counts = {len(group["seeds"]) for record in comparisons.values() for group in record["groups"]}
+    seeds = " to ".join(map(str, sorted({min(counts), max(counts)})))
+    drawn.supxlabel(f"test score, mean of {seeds} seeds with its 95 % interval; dashed: best founder", fontsize=10)
     drawn.set_layout_engine("constrained")
     return drawn

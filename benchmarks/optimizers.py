@@ -129,7 +129,7 @@ def overhead(arena: Arena) -> dict[str, float]:
             normal = np.random.default_rng(0).normal(size=(VECTORS, objective.dimension))
             points = objective.x0 + normal * hosts.steps(objective)
             objective.many(points)
-            clocks = clocked(Objective, *ASKING), clocked(Evaluator, "evaluate"), clocked(Engine, "answer_tokenized")
+            clocks = clocked(*ASKING), clocked((Evaluator, "evaluate")), clocked((Engine, "answer_tokenized"))
             with clocks[0] as asked, clocks[1] as scored, clocks[2] as answered:
                 for call in range(CALLS):
                     objective(points[call % VECTORS])

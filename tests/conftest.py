@@ -19,6 +19,7 @@ Everything costly is session-scoped, built once and never changed by a test:
   attributes;
 - ``toy_deltas(**settings)``: a ``DeltaSpace`` over ``tiny_model("float32")``, by default six genes (``subspace``)
   that change ``q_proj`` and ``v_proj`` of the last layer; ``settings`` are those of ``DeltaSettings``;
+- ``founding``: the toy campaign's folder, a ``ToyCampaign``; ``finished``: the directory of a finished run of it;
 - ``TableScorer``: the fake, a class (see its docstring).
 
 ``EVOLM_CACHE`` points to a temporary folder for the whole session, but in tests marked ``real_model``, which
@@ -41,6 +42,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from campaign.toy_campaign import ToyCampaign, quick, write_campaign
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -293,6 +295,22 @@ def scoring() -> Callable[..., Scoring]:
         return Scoring(task, model, labels, decoding, lambda genome: len(genome.prefix(task.template).split()))
 
     return made
+
+
+# -- a whole campaign ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def founding(tmp_path_factory: pytest.TempPathFactory, tiny_model_folder: Path) -> ToyCampaign:
+    """The toy campaign's folder, changed by no test."""
+    return write_campaign(tmp_path_factory.mktemp("founding") / "toy", tiny_model_folder)
+
+
+@pytest.fixture(scope="session")
+def finished(founding: ToyCampaign, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a finished run of it, changed by no test."""
+    with quick():
+        return founding.run(tmp_path_factory.mktemp("runs") / "finished").directory
 
 
 # -- the fake ------------------------------------------------------------------------------------------------

@@ -155,8 +155,8 @@ def build(
     deltas = delta_space(config, model)
     founders = load_founders(config, task, prompts, root, permissions.data_roots, instructions, warm_starts, deltas)
     space, founders = individuals(config, deltas, with_instructions(prompts, founders.prompts), founders)
-    judge = next((scorers[name][0] for name, kind, params, _ in plans if is_judge(kind, params, task)), None)
-    judge = judge or make_judge(scoring)
+    judges = [scorers[name][0] for name, kind, params, _ in plans if is_judge(kind, params, task)]
+    judge = judges[0] if judges else make_judge(scoring)
     engine = Engine(model, AnswerStore(answers), jobs(config.evaluation.n_jobs, model))
     evaluator = Evaluator(engine, task, scorers, judge, space.tokens, config.fitness.combine, space.express)
     check_context(evaluator, founders)
@@ -249,10 +249,9 @@ def lookup(name: str, catalogue: Mapping[str, Any], permissions: Permissions, wh
 def strategy_of(settings: Mapping[str, Any], permissions: Permissions) -> tuple[type[Strategy], Any]:
     """Return a strategy's class and its checked parameters."""
     name = str(settings.get("name", "genetic"))
-    if name == DRIVEN:  # no catalogue has it: nobody can ask for it but evolm.Objective
-        return Driven, validate(Driven.Params, {key: value for key, value in settings.items() if key != "name"}, name)
-    kind = lookup(name, STRATEGIES, permissions, "strategy.name")
     values = {key: value for key, value in settings.items() if key != "name"}
+    # No catalogue has the one that is driven: nobody can ask for it but evolm.Objective.
+    kind = Driven if name == DRIVEN else lookup(name, STRATEGIES, permissions, "strategy.name")
     return kind, validate(kind.Params, values, f"[strategy] {name}")
 
 

@@ -271,10 +271,10 @@ class DrivenCampaign(Campaign):
             for genome in self.parts.founders.genomes
         ]
         self.parts.evaluator.evaluate(founders, self.main.items, proven=True)
-        valid = [founder for founder in founders if founder.fitness.valid]
-        if not valid:
+        self.main.keep_founder(founders)
+        best = self.main.founder
+        if best is None:
             return
-        best = self.main.founder = max(valid, key=lambda founder: (founder.fitness.values, -founder.id))
         if self.main.genes is not None:
             self.main.genes.write(MAIN, self.strategy.generation, [best])
         self.journal.append({"type": "individual", "search": MAIN, **best.to_record()})

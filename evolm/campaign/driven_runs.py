@@ -15,10 +15,9 @@ from typing import Any
 from filelock import FileLock
 
 from evolm import config as configuration
-from evolm.campaign.build import build
 from evolm.campaign.driven_campaign import DrivenCampaign
 from evolm.campaign.observers import Observer
-from evolm.campaign.runs import absolute, absolute_model, changed, first_files, write_first
+from evolm.campaign.runs import built, write_first
 from evolm.errors import RunError
 from evolm.storage import AnswerStore, RunLayout, SharedLedger, disk_errors, write_atomically
 
@@ -34,6 +33,7 @@ def driven_run(
     *,
     observers: Sequence[Observer] = (),
     shared: bool = False,
+    answers: Path | None = None,
     **sources: Any,
 ) -> Iterator[DrivenCampaign]:
     """Open a run that is driven from outside; it is locked while the context lasts.
@@ -44,21 +44,19 @@ def driven_run(
         out: its directory, new or one to go on with; with ``shared`` the directory of several runs.
         observers: told about every event.
         shared: whether processes with the same configuration spend the budget together.
+        answers: an answer cache shared with other runs; none = the run's own, or that of the processes.
         sources: see :func:`evolm.campaign.build.build`.
 
     Raises:
         EvolmError: for anything a user can mend.
     """
-    config = changed(config, {"model": {"name": absolute_model(config.model.name, root)}})
-    parts = build(config, root, **sources)
+    parts, files = built(config, root, **sources)
     with ExitStack() as stack:
         try:
-            frame = sources.get("frame")
-            files = first_files(parts, absolute(config, root, parts.permissions, frame is not None), frame)
             pool = stack.enter_context(_joined(out, _digest(files))) if shared else None
             layout = stack.enter_context(_directory(_own_place(out) if shared else out, files))
             parts.engine.answers.close()
-            parts.engine.answers = AnswerStore(out / ANSWERS)
+            parts.engine.answers = AnswerStore(answers or out / ANSWERS)
             campaign = DrivenCampaign(parts, layout, observers, pool)
         except BaseException:
             parts.engine.close()

@@ -109,9 +109,7 @@ def start_run(
     layout = RunLayout(out)
     if layout.journal.exists():
         layout.create()  # refuses, before anything slow happens
-    # The prompts that are written name the model; they are read from anywhere.
-    config = changed(config, {"model": {"name": absolute_model(config.model.name, root)}})
-    parts = build(
+    parts, files = built(
         config,
         root,
         permissions=permissions,
@@ -121,13 +119,34 @@ def start_run(
         warm_starts=warm_starts,
         models=models,
     )
-    files = first_files(parts, absolute(config, root, permissions, frame is not None), frame)
     layout.create()
     with layout.lock():
         write_first(layout, files)
         parts.engine.answers.close()
         parts.engine.answers = AnswerStore(answers or layout.answers)
         return _drive(parts, layout, observers)
+
+
+def built(config: configuration.Campaign, root: Path, **sources: Any) -> tuple[Parts, dict[str, str | bytes]]:
+    """Return a new run's objects, and the files that its directory begins with; see :func:`first_files`.
+
+    Args:
+        config: the campaign.
+        root: folder that its relative paths start from.
+        sources: see :func:`evolm.campaign.build.build`.
+
+    Raises:
+        EvolmError: for anything a user can mend.
+    """
+    # The prompts that are written name the model; they are read from anywhere.
+    config = changed(config, {"model": {"name": absolute_model(config.model.name, root)}})
+    parts = build(config, root, **sources)
+    frame = sources.get("frame")
+    try:
+        return parts, first_files(parts, absolute(config, root, parts.permissions, frame is not None), frame)
+    except BaseException:
+        parts.engine.close()
+        raise
 
 
 def first_files(parts: Parts, resolved: configuration.Campaign, frame: pd.DataFrame | None) -> dict[str, str | bytes]:

@@ -104,7 +104,7 @@ class Search:
         """Tell the strategy and the archive what became of a generation; return whether the best is a new one."""
         self.strategy.tell(asked)
         improved = self.archive.update(asked)
-        self._keep_founder(asked)
+        self.keep_founder(asked)
         self.ledger.idle_generations = 0 if improved else self.ledger.idle_generations + 1
         return improved
 
@@ -132,7 +132,7 @@ class Search:
                     "individuals of the first generation; leave it out of [scorers]"
                 )
 
-    def _keep_founder(self, asked: Sequence[Individual]) -> None:
+    def keep_founder(self, asked: Sequence[Individual]) -> None:
         """Remember the best of the founders: what the search started from."""
         founders = [individual for individual in asked if individual.given and individual.fitness.valid]
         known = [self.founder] if self.founder else []

@@ -21,6 +21,7 @@ import pandas as pd
 
 from evolm.api import Result, arguments, run_directory
 from evolm.campaign import Observer
+from evolm.campaign.build import Models
 from evolm.campaign.driven_runs import driven_run
 from evolm.campaign.loop import MAIN
 from evolm.config import DRIVEN
@@ -61,6 +62,8 @@ class Objective(AbstractContextManager["Objective"]):
             or its result.
         callbacks: observers of the campaign.
         shared: whether several processes spend the budget.
+        answers: an answer cache shared with other runs; no result depends on it.
+        models: models shared with other objectives of this process: a dictionary that is filled.
 
     Attributes:
         space: where genomes lie.
@@ -88,6 +91,8 @@ class Objective(AbstractContextManager["Objective"]):
         warm_start: Sequence[str | Path | Result] = (),
         callbacks: Sequence[Observer] = (),
         shared: bool = False,
+        answers: Path | None = None,
+        models: Models | None = None,
     ) -> None:
         if on_spent not in ("raise", "worst"):
             raise ConfigError(f"on_spent: expected 'raise' or 'worst', found {on_spent!r}")
@@ -102,7 +107,16 @@ class Objective(AbstractContextManager["Objective"]):
         directory, self._temporary = run_directory(out)
         with ExitStack() as stack:
             self._campaign = stack.enter_context(
-                driven_run(given.config, Path.cwd(), directory, observers=callbacks, shared=shared, **given.sources)
+                driven_run(
+                    given.config,
+                    Path.cwd(),
+                    directory,
+                    observers=callbacks,
+                    shared=shared,
+                    answers=answers,
+                    models=models,
+                    **given.sources,
+                )
             )
             parts = self._campaign.parts
             self.space = parts.space

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from evolm.errors import RunError
+from evolm.population import NOT_GIVEN
 
 Entry = dict[str, Any]
 
@@ -222,8 +223,8 @@ class RunRecord:
         named = ((self.result or {}).get("founder") or {}).get("id")
         if named in individuals:
             return individuals[named]
-        made = (["random"], ["proposed"])
-        given = [e for e in individuals.values() if not e.get("parents") and e.get("operators") not in made]
+        unborn = (entry for entry in individuals.values() if not entry.get("parents"))
+        given = [entry for entry in unborn if tuple(entry.get("operators") or ()) not in NOT_GIVEN]
         return _fittest(given)
 
     def front(self) -> list[Entry]:

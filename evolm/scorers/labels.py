@@ -23,11 +23,11 @@ from evolm.tasks import Item, Task
 CONTENT_FREE = ("N/A", "[MASK]", "")  # Zhao 2021, section 5
 PREMISE = ("",)  # Holtzman 2021: what the template alone makes of an option
 
-# tokens and characters of each answer, ``(m,)`` -> what its summed log-probability is divided by
-NORMALIZATIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray | float]] = {
-    "sum": lambda tokens, characters: 1.0,
-    "tokens": lambda tokens, characters: tokens,
-    "characters": lambda tokens, characters: np.maximum(characters, 1),
+# answers' numbers of tokens ``(m,)``, and how to get their texts -> what summed log-probabilities are divided by
+NORMALIZATIONS: dict[str, Callable[[np.ndarray, Callable[[], list[str]]], np.ndarray | float]] = {
+    "sum": lambda tokens, texts: 1.0,
+    "tokens": lambda tokens, texts: tokens,
+    "characters": lambda tokens, texts: np.array([max(len(text.strip()), 1) for text in texts()]),
 }
 
 
@@ -97,11 +97,13 @@ class LabelProbabilities:
         flat = [tokens for answer in answers for tokens in answer]
         lengths = np.array([len(tokens) for tokens in flat])
         sums = np.add.reduceat(np.concatenate(flat).astype(np.float64), np.cumsum(lengths) - lengths)
-        characters = np.array([len(text.strip()) for texts in self.answers(genome, items) for text in texts])
+        divisor = NORMALIZATIONS[self.normalization](
+            lengths, lambda: [text for texts in self.answers(genome, items) for text in texts]
+        )
         options = np.array([len(answer) for answer in answers])
         raw = np.full((len(items), self.task.n_options), -np.inf)
         asked = np.arange(raw.shape[1]) < options[:, None]  # (n, n_options)
-        raw[asked] = sums / NORMALIZATIONS[self.normalization](lengths, characters)
+        raw[asked] = sums / divisor
         return raw - np.logaddexp.reduce(raw, axis=1, keepdims=True)
 
     def prior_requests(self, genome: Any, items: Sequence[Item]) -> list[LogLikelihood]:

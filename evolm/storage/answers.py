@@ -20,6 +20,14 @@ VARIABLES = 500  # SQLite allows at least 999 in one statement
 PATIENCE = 60.0  # seconds to wait for another process that is writing
 
 
+def connected(path: Path | str) -> sqlite3.Connection:
+    """Open a database that several processes may read and write, with a write-ahead log; it is made if missing."""
+    connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection
+
+
 class AnswerStore:
     """Answers by key; several processes may read and write.
 
@@ -32,9 +40,7 @@ class AnswerStore:
 
     def __init__(self, path: Path | str) -> None:
         try:
-            self._connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._connection = connected(path)
             self._connection.execute(
                 "CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, answer BLOB NOT NULL) WITHOUT ROWID"
             )

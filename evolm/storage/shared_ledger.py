@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from evolm.errors import RunError
-from evolm.storage.answers import PATIENCE
+from evolm.storage.answers import connected
 
 COUNTS = ("evaluations", "items", "tokens")
 
@@ -31,9 +31,7 @@ class SharedLedger:
     def __init__(self, path: Path, configuration: str) -> None:
         self.path = path
         with self._errors():
-            self._connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._connection = connected(path)
             columns = ", ".join(f"{name} INTEGER NOT NULL" for name in COUNTS)
             self._connection.execute(f"CREATE TABLE IF NOT EXISTS ledger (configuration TEXT NOT NULL, {columns})")
             with self._writing():

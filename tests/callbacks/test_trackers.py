@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from campaign.toy_campaign import ToyCampaign, bytes_of, entries, quick, result_of, write_campaign
+from campaign.toy_campaign import ToyCampaign, bytes_of, entries, quick, result_of
 from typer.testing import CliRunner
 
 from evolm import callbacks
@@ -33,17 +33,6 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     logger.handlers[:], logger.level, logger.propagate = before
 
 
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory, tiny_model_folder: Path) -> ToyCampaign:
-    return write_campaign(tmp_path_factory.mktemp("founding") / "toy", tiny_model_folder)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(toy: ToyCampaign, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with quick():
-        return toy.run(tmp_path_factory.mktemp("undisturbed") / "run").directory
-
-
 class Crash(Observer):
     """Ends the campaign like a crash, in its second generation, after other callbacks heard of it."""
 
@@ -52,9 +41,9 @@ class Crash(Observer):
             raise RuntimeError("a crash")
 
 
-def crash_and_resume(toy: ToyCampaign, out: Path, make: Callable[[], Observer]) -> Path:
+def crash_and_resume(founding: ToyCampaign, out: Path, make: Callable[[], Observer]) -> Path:
     with pytest.raises(RuntimeError, match="a crash"):
-        toy.run(out, observers=[make(), Crash()])
+        founding.run(out, observers=[make(), Crash()])
     continue_run(out, observers=[make()])
     return out
 
@@ -81,16 +70,16 @@ def text_of(events: Any, tag: str) -> str:
 
 @pytest.fixture(scope="module", params=["undisturbed", "crashed and resumed"])
 def boarded(
-    request: pytest.FixtureRequest, toy: ToyCampaign, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, founding: ToyCampaign, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Path]:
     """A run, and the folder of its events."""
     folder = tmp_path_factory.mktemp("board")
     logs, out = folder / "logs", folder / "run"
     with quick():
         if request.param == "undisturbed":
-            toy.run(out, observers=[callbacks.TensorBoard(logs)])
+            founding.run(out, observers=[callbacks.TensorBoard(logs)])
         else:
-            crash_and_resume(toy, out, lambda: callbacks.TensorBoard(logs))
+            crash_and_resume(founding, out, lambda: callbacks.TensorBoard(logs))
     return out, logs
 
 
@@ -145,7 +134,7 @@ def runs_of(store: str, experiment: str) -> list[Any]:
 
 @pytest.fixture(scope="module", params=["undisturbed", "crashed and resumed"])
 def tracked(
-    request: pytest.FixtureRequest, store: str, toy: ToyCampaign, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, store: str, founding: ToyCampaign, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Any]:
     """A run, and what MLflow has of it."""
     out = tmp_path_factory.mktemp("tracked") / "run"
@@ -155,9 +144,9 @@ def tracked(
 
     with quick():
         if request.param == "undisturbed":
-            toy.run(out, observers=[made()])
+            founding.run(out, observers=[made()])
         else:
-            crash_and_resume(toy, out, made)
+            crash_and_resume(founding, out, made)
     (run,) = runs_of(store, request.param)
     return out, run
 
@@ -208,30 +197,30 @@ def test_a_raised_budget_goes_on_in_the_same_mlflow_run(tracked: tuple[Path, Any
 # -- both ----------------------------------------------------------------------------------------------------
 
 
-def test_both_are_an_option_of_the_command_line(toy: ToyCampaign, store: str, undisturbed: Path) -> None:
+def test_both_are_an_option_of_the_command_line(founding: ToyCampaign, store: str, finished: Path) -> None:
     options = ["--tensorboard", "logs", "--mlflow", store]
-    said = CliRunner().invoke(app, ["run", str(toy.folder), "--out", "run", *options])
+    said = CliRunner().invoke(app, ["run", str(founding.folder), "--out", "run", *options])
     assert said.exit_code == 0, said.output
-    assert bytes_of(Path("run")) == bytes_of(undisturbed)
+    assert bytes_of(Path("run")) == bytes_of(finished)
     assert [point.step for point in read_events(Path("logs/run/main")).Scalars("best")] == SEARCHES["main"]
     (run,) = runs_of(store, "evolm")
     assert run.info.run_name == "toy"
 
 
 def test_a_tracker_that_cannot_be_written_to_is_named_and_the_run_goes_on_without_it(
-    toy: ToyCampaign, undisturbed: Path, tmp_path: Path
+    founding: ToyCampaign, finished: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "logs").write_text("no folder")
     out = tmp_path / "run"
     with pytest.raises(TrackerError, match=f"^TensorBoard: cannot write to .*logs: .* with 'evolm resume {out}'"):
-        toy.run(out, observers=[callbacks.TensorBoard(tmp_path / "logs")])
+        founding.run(out, observers=[callbacks.TensorBoard(tmp_path / "logs")])
     continue_run(out)
-    assert bytes_of(out) == bytes_of(undisturbed)
+    assert bytes_of(out) == bytes_of(finished)
 
 
-def test_an_mlflow_that_cannot_be_reached_is_named_too(toy: ToyCampaign, store: str, tmp_path: Path) -> None:
+def test_an_mlflow_that_cannot_be_reached_is_named_too(founding: ToyCampaign, store: str, tmp_path: Path) -> None:
     with pytest.raises(TrackerError, match="^MLflow: cannot write to nowhere://here: .*'evolm resume"):
-        toy.run(tmp_path / "run", observers=[callbacks.MLflow("nowhere://here")])
+        founding.run(tmp_path / "run", observers=[callbacks.MLflow("nowhere://here")])
 
 
 @pytest.mark.parametrize(("name", "extra"), [("TensorBoard", "tensorboard"), ("MLflow", "mlflow")])

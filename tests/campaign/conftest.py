@@ -1,4 +1,4 @@
-"""Fixtures of whole campaigns: the toy campaign, one finished run of it, and a warm process that forks."""
+"""Fixtures of whole campaigns: toy campaigns of a test's own, and a warm process that forks."""
 
 from __future__ import annotations
 
@@ -38,19 +38,6 @@ def toy(tmp_path: Path, tiny_model_folder: Path) -> Callable[..., ToyCampaign]:
         return write_campaign(tmp_path / "campaign", tiny_model_folder, **changes)
 
     return write
-
-
-@pytest.fixture(scope="session")
-def founding(tmp_path_factory: pytest.TempPathFactory, tiny_model_folder: Path) -> ToyCampaign:
-    """The toy campaign's folder, changed by no test."""
-    return write_campaign(tmp_path_factory.mktemp("founding") / "toy", tiny_model_folder)
-
-
-@pytest.fixture(scope="session")
-def finished(founding: ToyCampaign, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a finished run of it, changed by no test."""
-    with quick():
-        return founding.run(tmp_path_factory.mktemp("runs") / "finished").directory
 
 
 class WarmProcess:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from integrations.processes import in_processes
 
 from evolm import Objective
 from evolm.storage import Journal
@@ -48,24 +48,17 @@ def struck(arguments: dict[str, Any], out: Path, at: int, torn: bool) -> None:
     walk(arguments, out)
 
 
-def in_a_process(target: Callable[..., None], *arguments: Any) -> int | None:
-    process = multiprocessing.get_context("fork").Process(target=target, args=arguments)
-    process.start()
-    process.join(120)
-    return process.exitcode
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("space", ["delta", "prompt"])
 def test_killed_and_started_again_it_has_the_journal_of_an_undisturbed_one(
     space: str, arguments: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     given = arguments(space, budget=CALLS * BATCH)
-    assert in_a_process(walk, given, tmp_path / "undisturbed") == 0
+    assert in_processes(walk, (given, tmp_path / "undisturbed")) == [0]
     expected = (tmp_path / "undisturbed" / "journal.jsonl").read_bytes()
     lines = expected.count(b"\n")
     for at, torn in ((2, False), (5, True), (lines // 2, True), (lines - 1, False), (lines + 1, True)):
         out = tmp_path / f"killed-{at}"
-        assert in_a_process(struck, given, out, at, torn) == -signal.SIGKILL
-        assert in_a_process(walk, given, out) == 0
+        assert in_processes(struck, (given, out, at, torn)) == [-signal.SIGKILL]
+        assert in_processes(walk, (given, out)) == [0]
         assert (out / "journal.jsonl").read_bytes() == expected

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sqlite3
 from collections.abc import Callable
@@ -12,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from campaign.toy_campaign import entries, result_of
+from integrations.processes import in_processes
 
 from evolm import BudgetSpent, Objective
 from evolm.errors import RunError
 from evolm.storage import SharedLedger
 
 BUDGET = 23
-FORK = multiprocessing.get_context("fork")
 Arguments = Callable[..., dict[str, Any]]
 
 
@@ -39,16 +38,6 @@ def count(out: Path) -> dict[str, int]:
     with sqlite3.connect(out / "ledger.sqlite") as connection:
         row = connection.execute("SELECT evaluations, items, tokens FROM ledger").fetchone()
     return dict(zip(("evaluations", "items", "tokens"), row, strict=True))
-
-
-def in_processes(target: Callable[..., None], *arguments: tuple[Any, ...]) -> list[int | None]:
-    """Run a function in a process for each tuple of arguments, all at once; return their exit codes."""
-    processes = [FORK.Process(target=target, args=given) for given in arguments]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    return [process.exitcode for process in processes]
 
 
 def test_two_processes_spend_one_budget_to_the_last_evaluation(arguments: Arguments, tmp_path: Path) -> None:
