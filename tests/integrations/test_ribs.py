@@ -53,7 +53,7 @@ def test_an_archive_keeps_the_best_of_every_behaviour(objective: Objective) -> N
 
 def test_prompts_of_different_lengths_are_kept_apart(hosted: Callable[..., Objective]) -> None:
     objective = hosted("prompt")
-    archive = illuminated(RibsMeasures(objective, RANGES), rounds=4)
+    archive = illuminated(RibsMeasures(objective, RANGES), rounds=8)
     assert archive.stats.num_elites > 2
     lengths = archive.data("measures")[:, 0]
     assert len(set(lengths)) > 2

@@ -90,7 +90,7 @@ def test_an_ending_matches_whole_folder_names_only(distribution, tmp_path: Path)
         (["x/data.csv"], "", "", "x/dta.csv", "did you mean 'x/data.csv'?"),
         (["x/a.csv"], None, "", "a.csv", "no list of its files"),
         (["x/a.csv"], "", '{"dir_info": {"editable": true}}', "b.csv", "editable"),
-        (["x/a.csv"], "x/gone.csv,,\n", "", "gone.csv", "not on disk"),
+        (["x/a.csv"], "x/gone.csv,,\n", "", "gone.csv", "has no file 'gone.csv'"),
         (["x/a.csv"], "../../secret.csv,,\n", "", "secret.csv", "has no file 'secret.csv'"),
     ],
 )
