@@ -82,7 +82,7 @@ class Tracker(Observer, ABC):
             said = " ".join(str(error).split())
             raise TrackerError(
                 f"{type(self).__name__}: cannot write to {self.place}: {said}; the run is saved, go on with "
-                f"'evolm resume {self.campaign.layout.directory}'"
+                f"'{self.campaign.way_on}'"
             ) from error
 
 

@@ -58,6 +58,11 @@ class DrivenCampaign(Campaign):
         assert isinstance(self.main.strategy, Driven)
         return self.main.strategy
 
+    @property
+    def way_on(self) -> str:
+        """What people do to go on with this run: ``evolm resume`` cannot."""
+        return f"start the program again with out={self.layout.directory}"
+
     # -- budget --------------------------------------------------------------------------------------------
 
     @property

@@ -103,6 +103,11 @@ class Campaign:
         return self._seconds_before + time.monotonic() - self._began
 
     @property
+    def way_on(self) -> str:
+        """What people do to go on with this run."""
+        return f"evolm resume {self.layout.directory}"
+
+    @property
     def stopped(self) -> str:
         """Why a callback ended the main search; ``""`` where none did."""
         return str(self._stop["reason"]) if self._stop else ""
@@ -452,8 +457,8 @@ class Campaign:
             try:
                 getattr(observer, event)(*arguments)
             except Exception as error:  # goes on as it is; people only want to know whose it is
-                where, run = f"{type(observer).__name__}.{event}", self.layout.directory
-                error.add_note(f"In the callback {where}; the run can be resumed: evolm resume {run}")
+                where = f"{type(observer).__name__}.{event}"
+                error.add_note(f"In the callback {where}; the run can be resumed: {self.way_on}")
                 raise
 
     @contextmanager
