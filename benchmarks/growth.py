@@ -60,9 +60,13 @@ def exponent(sizes: Sequence[int], seconds: Sequence[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 
 
-def growth(model: LanguageModel, rounds: int, doublings: int = DOUBLINGS) -> dict[str, Any]:
-    """Return, per series, sizes, median seconds and the exponent, fitted round by round and to the medians."""
-    shapes = {what: [grown(what, first, 2**k) for k in range(doublings + 1)] for what, first in FIRST.items()}
+def growth(model: LanguageModel, rounds: int, doublings: int = DOUBLINGS, items: int = 0) -> dict[str, Any]:
+    """Return, per series, sizes, median seconds and the exponent, fitted round by round and to the medians.
+
+    ``items`` of the smallest shapes, where not those of ``FIRST``.
+    """
+    smallest = {what: replace(first, items=items or first.items) for what, first in FIRST.items()}
+    shapes = {what: [grown(what, first, 2**k) for k in range(doublings + 1)] for what, first in smallest.items()}
     ways: dict[str, Callable[[], None]] = {}
     for what, own in shapes.items():
         for shape in own:

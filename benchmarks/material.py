@@ -8,6 +8,7 @@ encode context and continuation by themselves.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -40,13 +41,14 @@ class Shape:
     item: int = ITEM
 
 
-def words(model: LanguageModel) -> list[str]:
+@lru_cache
+def words(model: LanguageModel) -> tuple[str, ...]:
     """Return all words of the vocabulary that are one token with the space before them."""
     tokenizer = model.tokenizer
     texts = [tokenizer.decode([token]) for token in range(len(tokenizer))]
     plain = [text for text in texts if len(text) > 3 and text[0] == " " and text[1:].isascii() and text[1:].isalpha()]
     encoded = tokenizer(plain, add_special_tokens=False).input_ids
-    return [text for text, tokens in zip(plain, encoded, strict=True) if len(tokens) == 1]
+    return tuple(text for text, tokens in zip(plain, encoded, strict=True) if len(tokens) == 1)
 
 
 def requests_of(model: LanguageModel, shape: Shape, seed: int = 0) -> list[LogLikelihood]:

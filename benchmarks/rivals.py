@@ -28,7 +28,7 @@ from evolm.storage import AnswerStore
 
 # As many as leave evolm's last slab nearly full, as it is with many items; --items 240 takes far longer.
 ITEMS = {"one-token": 32, "two-labels": 28, "five-labels": 25}
-QUICK_ITEMS = {"one-token": 4, "two-labels": 2, "five-labels": 1}
+QUICK_ITEMS = {"one-token": 2, "two-labels": 1, "five-labels": 1}
 BATCHES = (1, 2, 4, 8, 16)  # rows, tried for the harness
 PROBED = 16  # rows that each size is tried with
 FLOAT32_ROWS = 12  # that the agreement in float32 is measured on

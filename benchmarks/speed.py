@@ -11,7 +11,7 @@ machines' speed drifts. Every part keeps its own command, commit, machine and ve
   the largest difference of log-probabilities, in the dtype timed and in float32 (see :mod:`benchmarks.rivals`). 32,
   28 and 25 items instead of 240, for the harness is slow and ratios are per item anyway. evolm gets
   the same few, and would gain by more of them, since a prompt is passed once for all: ``--items 240``;
-- *flops*, *workers*, *memory*: see :mod:`benchmarks.throughput`;
+- *flops*, *memory*, *workers*: see :mod:`benchmarks.throughput`;
 - *growth*: see :mod:`benchmarks.growth`; the plot is ``results/speed_growth.png``;
 - *padding*, *campaign*: see :mod:`benchmarks.generations`.
 
@@ -56,7 +56,7 @@ class Effort:
     @property
     def rounds(self) -> int:
         """Rounds of what is timed."""
-        return 2 if self.quick else 5
+        return 1 if self.quick else 5
 
 
 def _contest(kind: str, model: LanguageModel, effort: Effort) -> dict[str, Any]:
@@ -68,16 +68,16 @@ def _contest(kind: str, model: LanguageModel, effort: Effort) -> dict[str, Any]:
 def _campaign(model: LanguageModel, effort: Effort) -> dict[str, Any]:
     tables: dict[str, Any] = {"model": {"dtype": model.prepared.dtype}}
     if effort.quick:
-        tables |= {"task": {"split": {"dev": 8}}, "strategy": {"population_size": 4, "offspring": 4}}
+        tables |= {"task": {"split": {"dev": 4}}, "strategy": {"population_size": 2, "offspring": 2}}
     return campaign(2 if effort.quick else 6, **tables)
 
 
 PARTS: dict[str, Callable[[LanguageModel, Effort], dict[str, Any]]] = {
     **{kind: partial(_contest, kind) for kind in ITEMS},
     "flops": lambda model, effort: flops(model, effort.rounds, 1 if effort.quick else 4),
-    "workers": lambda model, effort: workers(model, effort.rounds, 2 if effort.quick else 4),
-    "memory": lambda model, effort: memory(model, *((8, 2) if effort.quick else (64, 6))),
-    "growth": lambda model, effort: growth.growth(model, *((1, 1) if effort.quick else (5, growth.DOUBLINGS))),
+    "memory": lambda model, effort: memory(model, *((4, 1) if effort.quick else (64, 6))),
+    "workers": lambda model, effort: workers(model, effort.rounds, 1 if effort.quick else 4),
+    "growth": lambda model, effort: growth.growth(model, *((1, 1, 4) if effort.quick else (5,))),
     "padding": lambda model, effort: padding(("trec-questions",)) if effort.quick else padding(),
     "campaign": _campaign,
 }

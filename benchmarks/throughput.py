@@ -2,8 +2,8 @@
 
 - *flops*: useful floating-point operations a second (tokens of segments, visible keys, scored positions; no padding
   anywhere) over the best of several matrix products in the same dtype, measured in the same rounds;
-- *workers*: two workers of one thread beside one, and beside one process of two threads, on the same requests;
-- *memory*: one copy of the weights for all workers (Linux).
+- *memory*: one copy of the weights for all workers (Linux);
+- *workers*: two workers of one thread beside one, and beside one process of two threads, on the same requests.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import statistics
 import time
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import psutil
@@ -35,6 +36,12 @@ AT_LEAST = 0.05  # seconds that a product is repeated for
 def spec_of(model: LanguageModel) -> ModelSpec:
     """Return what the engine would give its workers."""
     return ModelSpec(model.prepared, "off", model.profile.digest, model.passes)
+
+
+@lru_cache
+def pool(model: LanguageModel) -> JoblibExecutor:
+    """Return two workers, started once in a process, which ends them."""
+    return JoblibExecutor(spec_of(model), 2)
 
 
 def useful_operations(model: LanguageModel, forward_plan: ForwardPlan) -> int:
@@ -128,17 +135,13 @@ def workers(model: LanguageModel, rounds: int, population: int) -> dict[str, Any
     requests = tokens_of(model, requests_of(model, shape), shape)
     threaded = LanguageModel(model.prepared, "off", COLD)
     threaded.profile = replace(threaded.profile, threads=2)
-    pool = JoblibExecutor(spec_of(model), 2)
     executors: dict[str, Executor] = {
-        "two workers of one thread": pool,
+        "two workers of one thread": pool(model),
         "one worker of one thread": SerialExecutor(spec_of(model), model),
         "one process of two threads": SerialExecutor(spec_of(threaded), threaded),
     }
-    try:
-        ways = {name: lambda each=each: _run(each, requests) for name, each in executors.items()}
-        return {"rounds": rounds, "requests": len(requests), "ways": compare(ways, rounds)[0]}
-    finally:
-        pool.close()
+    ways = {name: lambda each=each: _run(each, requests) for name, each in executors.items()}
+    return {"rounds": rounds, "requests": len(requests), "ways": compare(ways, rounds)[0]}
 
 
 def memory(model: LanguageModel, items: int, repeats: int) -> dict[str, Any]:
@@ -151,14 +154,13 @@ def memory(model: LanguageModel, items: int, repeats: int) -> dict[str, Any]:
     shape = Shape(items)
     requests = tokens_of(model, requests_of(model, shape), shape)
     record: dict[str, Any] = {}
-    for count in (1, 2):
-        executor = JoblibExecutor(spec_of(model), 2)  # the pool holds two; a single batch loads the model in one
-        for _ in range(1 if count == 1 else repeats):
-            list(executor.run([requests] * (1 if count == 1 else 4)))
+    pool(model).close()
+    for count, given in ((1, [1]), (2, [4] * repeats)):  # a single batch loads the model in one of the two
+        for batches_given in given:
+            list(pool(model).run([requests] * batches_given))
         children = psutil.Process(os.getpid()).children(recursive=True)
         found = [_memory(child, model.prepared.folder) for child in children]
         record[f"{count} worker{'s' * (count > 1)}"] = [own for own in found if own["weights_pss_mb"] > 0]
-        executor.close()
     one = record["1 worker"][0]["weights_pss_mb"]
     both = sum(own["weights_pss_mb"] for own in record["2 workers"])
     record["weights_pss_of_two_over_one"] = round(both / one, 3)
