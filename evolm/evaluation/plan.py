@@ -110,22 +110,21 @@ def _tree(continuations: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], int
     return {path: number for number, path in enumerate(dict.fromkeys(paths))}
 
 
-def plan(
-    requests: Sequence[TokenizedRequest], slab_tokens: int, block_tokens: int, share: bool = True
-) -> ForwardPlan:
+def plan(requests: Sequence[TokenizedRequest], slab_tokens: int, block_tokens: int) -> ForwardPlan:
     """Return the forward pass that answers ``requests``; its targets follow their order.
+
+    Its depth is that of the lowest change of any delta: the layers below can be passed once for all of them.
 
     Args:
         requests: with any deltas.
         slab_tokens, block_tokens: of the numeric profile.
-        share: whether the layers below all deltas' changes are passed once for all of them.
     """
     builder = _Builder(block_tokens)
     for request in requests:
         builder.add(request)
     slabs = fill_slabs(builder.segments, slab_tokens)
     deltas = builder.carried
-    depth = min((delta.depth for delta in deltas), default=0) if share else 0
+    depth = min((delta.depth for delta in deltas), default=0)
     return ForwardPlan(builder.segments, slabs, builder.positions, builder.targets, deltas, depth)
 
 

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -35,6 +35,7 @@ from evolm.models import (
     TokenizedRequest,
 )
 from evolm.models.decoding import TextWriter
+from evolm.models.forward_plan import ForwardPlan
 from evolm.models.learning import Teacher
 
 PARENT_POLL_SECONDS = 0.5
@@ -117,9 +118,15 @@ def _answers(model: LanguageModel, requests: Sequence[Asked]) -> list[np.ndarray
 
 
 def _scored(model: LanguageModel, requests: Sequence[TokenizedRequest]) -> list[np.ndarray]:
-    profile = model.profile
-    forward_plan = plan(requests, profile.slab_tokens, profile.block_tokens, model.forward.shares_layers)
+    forward_plan = _planned(model, requests)
     return [np.concatenate(answer) for answer in split_answers(requests, model.forward.logprobs(forward_plan))]
+
+
+def _planned(model: LanguageModel, requests: Sequence[TokenizedRequest]) -> ForwardPlan:
+    forward_plan = plan(requests, model.profile.slab_tokens, model.profile.block_tokens)
+    if forward_plan.depth and not model.forward.shares_layers:  # asked only where deltas could share: it takes passes
+        return replace(forward_plan, depth=0)
+    return forward_plan
 
 
 def _written(model: LanguageModel, requests: Sequence[TokenizedGeneration]) -> list[np.ndarray]:
@@ -130,12 +137,8 @@ def _written(model: LanguageModel, requests: Sequence[TokenizedGeneration]) -> l
 
 
 def _learnt(model: LanguageModel, lessons: Sequence[TokenizedLesson]) -> list[np.ndarray]:
-    profile, teacher = model.profile, Teacher(model.forward)
-    share = model.forward.shares_layers
-    return [
-        teacher.learn(lesson, plan(lesson.examples, profile.slab_tokens, profile.block_tokens, share))
-        for lesson in lessons
-    ]
+    teacher = Teacher(model.forward)
+    return [teacher.learn(lesson, _planned(model, lesson.examples)) for lesson in lessons]
 
 
 def answer_in_worker(spec: ModelSpec, requests: Sequence[Asked]) -> BatchResult:
