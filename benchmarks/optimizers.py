@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -121,7 +122,7 @@ def overhead(arena: Arena) -> dict[str, float]:
 
     - *call*: from a vector to an individual, and what is charged and journalled; under 2 are wanted;
     - *scoring*: from dev rows to requests, from answers to scores (:class:`evolm.evaluation.evaluator.Evaluator`);
-    - *engine*: keys of the cache and reading it; here it computes nothing.
+    - *engine*: tokens, keys of the cache and reading it; here it computes nothing.
     """
     with TemporaryDirectory() as folder:
         arguments = {**arena.arguments(), "budget": VECTORS + CALLS}
@@ -129,11 +130,13 @@ def overhead(arena: Arena) -> dict[str, float]:
             normal = np.random.default_rng(0).normal(size=(VECTORS, objective.dimension))
             points = objective.x0 + normal * hosts.steps(objective)
             objective.many(points)
-            clocks = clocked(*ASKING), clocked((Evaluator, "evaluate")), clocked((Engine, "answer_tokenized"))
-            with clocks[0] as asked, clocks[1] as scored, clocks[2] as answered:
+            places = ASKING, [(Evaluator, "evaluate")], [(Engine, "tokenize")], [(Engine, "answer_tokenized")]
+            with ExitStack() as stack:
+                clocks = [stack.enter_context(clocked(*place)) for place in places]
                 for call in range(CALLS):
                     objective(points[call % VECTORS])
-    whole, scoring, engine = (1000 * np.array(clock.laps) for clock in (asked, scored, answered))
+    whole, scoring, cutting, answering = (1000 * np.array(clock.laps) for clock in clocks)
+    engine = cutting + answering
     parts = {"call": whole - scoring, "scoring": scoring - engine, "engine": engine}
     statistics = {"median": np.median, "mean": np.mean, "95_percent_below": lambda ms: np.quantile(ms, 0.95)}
     return {"calls": CALLS, "dev_rows": arena.split["dev"]} | {

@@ -30,7 +30,7 @@ from evolm.models import (
 from evolm.models.learning import read_learnt
 from evolm.storage.answers import AnswerStore, answer_key
 
-TOKENIZED = 4096  # requests whose tokens are kept
+TOKENIZED = 4096  # requests whose tokens are kept, in the lists that were asked
 
 
 @dataclass
@@ -78,7 +78,7 @@ class Engine:
         self.usage = Usage()
         self.progress = progress or (lambda done, total: None)
         self.stop_requested = False
-        self._tokens: LRUCache[Request, Tokenized] = LRUCache(TOKENIZED)
+        self._tokens: LRUCache[tuple[Request, ...], list[Tokenized]] = LRUCache(TOKENIZED, getsizeof=len)
         spec = ModelSpec(model.prepared, "on" if model.chat else "off", model.profile.digest, model.passes)
         self.executor: Executor = SerialExecutor(spec, model) if n_jobs == 1 else JoblibExecutor(spec, n_jobs)
         self._scope = hashlib.sha256(f"{model.prepared.fingerprint} {model.profile.digest}".encode()).digest()
@@ -86,17 +86,17 @@ class Engine:
     def tokenize(self, requests: Sequence[Request]) -> list[Tokenized]:
         """Return the tokens of every request; see :meth:`LanguageModel.tokenize` for errors.
 
-        Deltas under one prompt, and a prompt that meets its items again, ask what was asked before.
+        Deltas under one prompt, and a prompt that meets its items again, ask list by list what was asked before.
         """
-        texts = [replace(request, delta=None) if request.delta else request for request in requests]
-        known = {text: tokens for text in texts if (tokens := self._tokens.get(text)) is not None}
-        new = [text for text in dict.fromkeys(texts) if text not in known]
-        fresh = dict(zip(new, self.model.tokenize(new), strict=True))
-        known.update(fresh)
-        self._tokens.update(fresh)
+        texts = tuple(replace(request, delta=None) if request.delta else request for request in requests)
+        tokens = self._tokens.get(texts)
+        if tokens is None:
+            tokens = self.model.tokenize(texts)
+            if len(tokens) <= TOKENIZED:
+                self._tokens[texts] = tokens
         return [
-            replace(known[text], delta=request.delta) if request.delta else known[text]
-            for text, request in zip(texts, requests, strict=True)
+            each.under(request.delta) if request.delta else each
+            for each, request in zip(tokens, requests, strict=True)
         ]
 
     def answer(self, requests: Sequence[Request]) -> list[Any]:

@@ -88,7 +88,7 @@ class _Hearing:
             new = [r for requests in self.asked.values() for r in requests if r not in self.memory.known]
             texts = list(dict.fromkeys(new))
             tokens = tokenize(texts)
-            carried = [replace(each, delta=self.delta) for each in tokens] if self.delta else tokens
+            carried = [each.under(self.delta) for each in tokens] if self.delta else tokens
             self.open = dict(zip(texts, carried, strict=True))
         except (ContextExceeded, DataError) as error:
             self.asked, self.open, self.reason = {}, {}, str(error)

@@ -100,6 +100,10 @@ class TokenizedRequest:
         """Tokens charged for this request: context and continuations, each once, before any sharing."""
         return len(self.context) + sum(map(len, self.continuations))
 
+    def under(self, delta: Delta | None) -> TokenizedRequest:
+        """Return the same request to a changed model."""
+        return TokenizedRequest(self.context, self.prefix_length, self.continuations, delta)
+
 
 @dataclass(frozen=True)
 class TokenizedGeneration:
@@ -125,6 +129,10 @@ class TokenizedGeneration:
     def tokens(self) -> int:
         """Tokens charged for the context; those of the answer are added when it is there, see :func:`charge`."""
         return len(self.context)
+
+    def under(self, delta: Delta | None) -> TokenizedGeneration:
+        """Return the same request to a changed model."""
+        return TokenizedGeneration(self.context, self.prefix_length, self.decoding, delta)
 
 
 @dataclass(frozen=True)

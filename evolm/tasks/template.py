@@ -102,7 +102,7 @@ class Template:
             DataError: if the template fails on this row.
             ConfigError: if the template tries what the sandbox forbids.
         """
-        return _render("template.item", self.item_source, {**fields, OPTIONS: list(options)} if options else fields)
+        return _rendered("template.item", self.item_source, tuple(fields.items()), tuple(options))
 
     def answer(self, word: str, index: int | None = None) -> str:
         """Return what follows the item when ``word`` is the answer; errors as for :meth:`item`.
@@ -111,18 +111,16 @@ class Template:
             word: the label's word, the option or the target text.
             index: the answer's place among labels or options; its letter is ``A`` for 0.
         """
-        letter = {} if index is None or index >= len(LETTERS) else {LETTER: LETTERS[index]}
-        return _render("template.answer", self.answer_source, {LABEL: word, **letter})
-
-
-def _render(where: str, source: str, values: Mapping[str, Any]) -> str:
-    return _rendered(where, source, tuple((k, tuple(v) if isinstance(v, list) else v) for k, v in values.items()))
+        letter = () if index is None or index >= len(LETTERS) else ((LETTER, LETTERS[index]),)
+        return _rendered("template.answer", self.answer_source, ((LABEL, word), *letter))
 
 
 @lru_cache(maxsize=16384)
-def _rendered(where: str, source: str, pairs: tuple[tuple[str, Any], ...]) -> str:
-    """Render once for all individuals that meet a row; options arrive as a tuple and leave as the list they were."""
-    values = {name: list(value) if isinstance(value, tuple) else value for name, value in pairs}
+def _rendered(where: str, source: str, pairs: tuple[tuple[str, str], ...], options: tuple[str, ...] = ()) -> str:
+    """Render once for all individuals that meet a row."""
+    values: dict[str, Any] = dict(pairs)
+    if options:
+        values[OPTIONS] = list(options)
     try:
         return _compiled(source).render(values)
     except SecurityError as error:

@@ -224,16 +224,20 @@ def test_a_text_is_tokenised_once_whatever_delta_is_asked_for(
     tokenize = engine.model.tokenize
     monkeypatch.setattr(engine.model, "tokenize", lambda texts: asked.append(len(texts)) or tokenize(texts))
     delta = Delta({"model.layers.0.self_attn.q_proj": Gain(np.full(4, 0.5, np.float32), "output")}, 0)
-    plain = engine.tokenize([*REQUESTS[:4], REQUESTS[0]])
+    plain = engine.tokenize(REQUESTS)
     changed = engine.tokenize([replace(request, delta=delta) for request in REQUESTS])
-    assert asked == [4, 2]
-    assert plain == [*tokenize(REQUESTS[:4]), plain[0]] and all(one.delta is None for one in plain)
-    assert changed == [replace(one, delta=delta) for one in tokenize(REQUESTS)]
+    some = engine.tokenize(REQUESTS[:2])
+    assert asked == [len(REQUESTS), 2]
+    assert plain == tokenize(REQUESTS) and all(one.delta is None for one in plain)
+    assert changed == [replace(one, delta=delta) for one in plain]
+    assert some == plain[:2]
 
 
 def test_tokens_that_were_not_asked_for_long_are_forgotten(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "TOKENIZED", 2)
+    monkeypatch.setattr(engines, "TOKENIZED", 3)
     engine = Engine(engine.model, AnswerStore(":memory:"))
-    first = engine.tokenize(REQUESTS)
-    assert list(engine._tokens) == REQUESTS[-2:]
-    assert engine.tokenize(REQUESTS[::-1]) == first[::-1]
+    whole = engine.tokenize(REQUESTS)  # too many to keep
+    for some in (REQUESTS[:2], REQUESTS[2:3], REQUESTS[3:5]):
+        engine.tokenize(some)
+    assert list(engine._tokens) == [tuple(REQUESTS[2:3]), tuple(REQUESTS[3:5])]
+    assert engine.tokenize(REQUESTS) == whole
