@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from evolm import __version__
 from evolm.errors import ConfigError, EvolmError, Interrupted, RunError
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="evolm",
-    help="Evolve prompts and weights of small local language models.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -46,6 +46,22 @@ TensorboardOption = Annotated[
 ]
 MlflowOption = Annotated[str | None, typer.Option("--mlflow", help="MLflow's server, database or folder to log to.")]
 UseOption = Annotated[str, typer.Option("--use", help="Of a run: best, or a baseline: founder, random_search ...")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"evolm {__version__}")
+        raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+]
+
+
+@app.callback()
+def evolm(version: VersionOption = False) -> None:
+    """Evolve prompts and weights of small local language models."""
 
 
 @contextmanager
@@ -445,7 +461,3 @@ def _file_name(name: str) -> str:
 def main() -> None:
     """Entry point of the ``evolm`` command."""
     app(prog_name="evolm")
-
-
-if __name__ == "__main__":
-    main()

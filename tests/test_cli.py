@@ -6,6 +6,8 @@ import json
 import logging
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from click.testing import Result
 from filelock import FileLock
 from typer.testing import CliRunner
 
+from evolm import __version__
 from evolm.cli import app
 from evolm.config import load
 from evolm.tasks import load_task
@@ -523,3 +526,9 @@ def test_a_population_that_is_not_there_is_refused(tmp_path: Path, name: str, me
     (tmp_path / "empty").mkdir()
     refused(evolm("run", name), message)
     assert not (tmp_path / "runs").exists()
+
+
+def test_python_runs_the_package_and_both_say_their_version() -> None:
+    module = subprocess.run([sys.executable, "-m", "evolm", "--version"], capture_output=True, text=True, check=True)
+    assert module.stdout == f"evolm {__version__}\n"
+    assert CliRunner().invoke(app, ["--version"]).output == module.stdout

@@ -1,0 +1,5 @@
+"""``python -m evolm`` is ``evolm``."""
+
+from evolm.cli import main
+
+main()
