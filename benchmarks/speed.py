@@ -73,9 +73,10 @@ def _campaign(model: LanguageModel, effort: Effort) -> dict[str, Any]:
 
 
 PARTS: dict[str, Callable[[LanguageModel, Effort], dict[str, Any]]] = {
+    # The first, since nobody but workers may map the weights that it counts.
+    "memory": lambda model, effort: memory(model, *((4, 1) if effort.quick else (64, 6))),
     **{kind: partial(_contest, kind) for kind in ITEMS},
     "flops": lambda model, effort: flops(model, effort.rounds, 1 if effort.quick else 4),
-    "memory": lambda model, effort: memory(model, *((4, 1) if effort.quick else (64, 6))),
     "workers": lambda model, effort: workers(model, effort.rounds, 1 if effort.quick else 4),
     "growth": lambda model, effort: growth.growth(model, *((1, 1, 4) if effort.quick else (5,))),
     "padding": lambda model, effort: padding(("trec-questions",)) if effort.quick else padding(),
