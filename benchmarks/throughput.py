@@ -96,8 +96,8 @@ def product_rates(pairs: dict[str, tuple[torch.Tensor, torch.Tensor]]) -> dict[s
 def flops(model: LanguageModel, rounds: int, population: int) -> dict[str, Any]:
     """Measure useful operations a second beside the best product's, round by round.
 
-    The best product is the one with the highest median over all rounds, each timed before and after a pass: the highest
-    of many single timings would be the machine's luckiest moment.
+    The best product is the one with the highest median over all rounds, each timed before and after a pass: the
+    highest of many single timings would be the machine's luckiest moment.
     """
     shape = Shape(ITEMS, population=population)
     requests = tokens_of(model, requests_of(model, shape), shape)
