@@ -14,6 +14,7 @@ from typing import Any
 
 from scipy.stats import binomtest
 
+from evolm.config import DRIVEN
 from evolm.report.reading import RunRecord
 from evolm.wording import counted, signed
 
@@ -92,7 +93,8 @@ def score_rows(record: RunRecord) -> list[ScoreRow]:
         if _known(test.get(key))
     ]
     rows.sort(key=lambda row: -row.score)
-    return [ScoreRow("best", "best of evolution" + _calibration(record, "best"), best), *rows]
+    searcher = "the search" if (record.run.get("strategy") or {}).get("name") == DRIVEN else "evolution"
+    return [ScoreRow("best", f"best of {searcher}" + _calibration(record, "best"), best), *rows]
 
 
 def progress_rows(record: RunRecord) -> list[tuple[str, float]]:

@@ -99,7 +99,7 @@ def _rows(
         mapped = mapped_rows(table, section.columns, kind, source)
         rows[split], dropped = usable_rows(mapped, section.exclude, section.max_chars)
         if not rows[split]:
-            raise DataError(f"{source}: expected usable rows, found none ({'; '.join(dropped)})")
+            raise DataError(f"{source}: expected usable rows, found none: {'; '.join(dropped) or 'it has no rows'}")
         notes += _prefixed(split, dropped)
     return rows, notes
 

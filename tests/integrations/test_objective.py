@@ -252,6 +252,7 @@ def test_finish_judges_as_a_campaign_does(finished: Path, arguments: Callable[..
     assert founder["operators"] != ["proposed"]
     for name in ("result.json", "test.json", "report.html", "best/prompt.txt", "baselines/random_search/prompt.txt"):
         assert (finished / name).exists(), name
+    assert "best of the search" in (finished / "report.html").read_text()
 
 
 def test_the_commands_know_such_a_run(finished: Path, undisturbed: Path, tmp_path: Path) -> None:
