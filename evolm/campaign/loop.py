@@ -217,6 +217,7 @@ class Campaign:
     def _require_same(self, head: dict[str, Any]) -> None:
         """Refuse to go on where the journal's head says that something else was run."""
         before = next(read_entries(self.layout.journal), {})
+        head = json.loads(json.dumps(head))  # as the journal says it: tuples are lists
         where = self.layout.directory
         for section, key, what in (
             ("task", "fingerprint", "the data"),
@@ -233,7 +234,7 @@ class Campaign:
                 raise RunError(
                     f"{where}: {key} changed since the run began: expected {before.get(key)}, found {head[key]}"
                 )
-        if before.get("profile") != json.loads(json.dumps(head["profile"])):
+        if before.get("profile") != head["profile"]:
             logger.warning(
                 "This machine or its libraries differ from those the run began on: scores may differ in their "
                 "last bits, and answers are computed anew."

@@ -110,7 +110,7 @@ class Search:
 
     def _scored(self, asked: Sequence[Individual], proven: bool) -> list[Charge]:
         if self.race is None:
-            return self.evaluator.evaluate(asked, self.items, proven=proven)
+            return self.evaluator.evaluate(asked, self.items, proven=proven or self.archive.best is not None)
         # Another order in every generation: what stands was selected over earlier ones.
         seed = derive_seed("race", self.strategy.search.seed, self.ledger.evaluations)
         return self.race.evaluate(asked, self.strategy.rival, self.archive.best, seed)

@@ -18,7 +18,7 @@ from evolm.campaign import baselines
 from evolm.campaign.build import Parts
 from evolm.campaign.search import Search
 from evolm.campaign.statistics import paired_bootstrap
-from evolm.evaluation.evaluator import Assessment
+from evolm.evaluation.evaluator import Assessment, Charge
 from evolm.population import Individual
 from evolm.scorers import Evaluation
 from evolm.tasks import METRICS, Task
@@ -61,32 +61,35 @@ def run_final(search: Search, parts: Parts, winner: Individual | None = None) ->
     if not rows or len(finalists) < 2:
         return Final(search.archive.best, None, _validation_score(search.archive.best, parts))
     genomes = [finalist.genome for finalist in finalists]
-    alone = [_assessment(a) for a, _ in parts.evaluator.assess(genomes, rows)]
-    pooled = [_assessment(a) for a, _ in parts.evaluator.assess(genomes, (*parts.task.dev, *rows))]
-    place = search.archive.pick([assessment.fitness for assessment in pooled])
+    alone = _whole(parts.evaluator.assess(genomes, rows))
+    pooled = _whole(parts.evaluator.assess(genomes, (*parts.task.dev, *rows)))
+    standing = {place: each.fitness for place, each in enumerate(pooled) if each is not None}
+    place = list(standing)[search.archive.pick(list(standing.values()))] if standing else 0
     entry = {
         "type": "validation",
         "search": search.name,
         "finalists": [
-            {"id": f.id, "dev": f.score, "validation": alone[i].score, "pooled": pooled[i].score}
+            {"id": f.id, "dev": f.score, "validation": _score(alone[i]), "pooled": _score(pooled[i])}
             for i, f in enumerate(finalists)
         ],
         "winner": finalists[place].id,
     }
-    return Final(finalists[place], entry, alone[place].score)
+    return Final(finalists[place], entry, _score(alone[place]))
 
 
 def _validation_score(winner: Individual, parts: Parts) -> float | None:
     if not parts.task.validation:
         return None
-    return _assessment(parts.evaluator.assess([winner.genome], parts.task.validation)[0][0]).score
+    return _score(_whole(parts.evaluator.assess([winner.genome], parts.task.validation))[0])
 
 
-def _assessment(result: Assessment | str) -> Assessment:
-    """An assessment that may lose against any other: a finalist scored on dev may not fit longer items."""
-    if isinstance(result, str) or result.failures:
-        return Assessment((-np.inf,) * 8, float("nan"), np.array([]), {}, {})
-    return result
+def _whole(results: Sequence[tuple[Assessment | str, Charge]]) -> list[Assessment | None]:
+    """Return what was said where no item failed: who was scored on dev may fail on others, such as longer ones."""
+    return [None if isinstance(said, str) or said.failures else said for said, _ in results]
+
+
+def _score(assessment: Assessment | None) -> float | None:
+    return assessment.score if assessment else None
 
 
 @dataclass(frozen=True)

@@ -147,6 +147,8 @@ class GradientStep:
                 for pupil in active
             ]
             for pupil, learnt in zip(active, voice.learn(lessons), strict=True):
+                if learnt is None:
+                    continue
                 gradient = deltas.pullback(DeltaGenome(pupil.genes), learnt.gradients)
                 if np.isfinite(gradient).all():
                     pupil.genes, pupil.learning = adam_step(pupil.genes, gradient, pupil.learning)

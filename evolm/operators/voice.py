@@ -61,16 +61,27 @@ class Voice:
         self._tokens += sum(charge(request, answer) for request, answer in zip(requests, answers, strict=True))
         return answers
 
-    def learn(self, lessons: Sequence[Lesson]) -> list[Learnt]:
+    def learn(self, lessons: Sequence[Lesson]) -> list[Learnt | None]:
         """Return the value and the gradient of every lesson, in order, and remember what they cost.
+
+        Nothing is learnt from a lesson that does not fit the model: None.
 
         Raises:
             Interrupted: if a stop was requested.
         """
         before = self.engine.usage.tokens_charged
-        learnt = self.engine.learn(lessons) if lessons else []
+        fits = [self._fits(lesson) for lesson in lessons]
+        fitting = [lesson for lesson, fit in zip(lessons, fits, strict=True) if fit]
+        learnt = iter(self.engine.learn(fitting) if fitting else [])
         self._tokens += self.engine.usage.tokens_charged - before
-        return learnt
+        return [next(learnt) if fit else None for fit in fits]
+
+    def _fits(self, lesson: Lesson) -> bool:
+        try:
+            self.engine.tokenize(lesson.examples)
+        except (ContextExceeded, DataError):
+            return False
+        return True
 
     def spent(self) -> int:
         """Return the tokens asked for since the last call."""

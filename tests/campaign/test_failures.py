@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_campaign import DEV, EVALUATIONS, ToyCampaign, bytes_of, entries, toy_rows, write_rows
+from toy_campaign import DEV, EVALUATIONS, ToyCampaign, bytes_of, entries, result_of, toy_rows, write_rows
 
 from evolm.campaign import continue_run
 from evolm.errors import ContextExceeded, EvolmError, RunError, ScorerError
@@ -112,3 +112,57 @@ def test_a_prompt_that_only_some_item_makes_too_long_fails_alone(
     assert all("longer than the context" in e["reason"] for e in failed)
     assert len(individuals) == EVALUATIONS
     assert len(failed) < EVALUATIONS
+
+
+def test_an_individual_that_fails_on_every_item_fails_alone_once_others_were_scored(
+    toy: Callable[..., ToyCampaign], tmp_path: Path
+) -> None:
+    calls = 0
+
+    def moody(item: Any, label: str, probabilities: dict[str, float]) -> float:
+        nonlocal calls
+        calls += 1
+        if calls > DEV * (EVALUATIONS - 1):
+            raise ValueError("had enough")
+        return probabilities[item.gold]
+
+    alone = toy(
+        scorers={"moody": 1.0}, strategy={"name": "hill_climb", "neighbours": 1}, baselines__random_search=False
+    )
+    out = alone.run(tmp_path / "run", functions={"moody": moody}).directory
+    *others, last = entries(out, "individual", "main")
+    assert len(others) == EVALUATIONS - 1 and {e["status"] for e in others} == {"evaluated"}
+    assert last["status"] == "failed" and "had enough" in last["reason"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scorers": {"narrow": 1.0}},
+        {
+            "scorers": {"narrow": 1.0, "prompt_length": 1.0},
+            "fitness": {"combine": "pareto", "pick": "knee"},
+            "strategy": {"name": "nsga2", "population_size": 4},
+        },
+    ],
+    ids=["sum", "pareto"],
+)
+def test_finalists_that_fail_on_validation_have_no_score_there_and_the_verdict_comes(
+    toy: Callable[..., ToyCampaign], tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    known: set[str] = set()
+
+    def narrow(item: Any, label: str, probabilities: dict[str, float]) -> float:
+        if len(known) < DEV:
+            known.add(item.digest)
+        if item.digest not in known:
+            raise KeyError("never seen")
+        return probabilities[item.gold]
+
+    out = toy(**changes, baselines__random_search=False).run(tmp_path / "run", functions={"narrow": narrow}).directory
+    (final,) = entries(out, "validation", "main")
+    assert len(final["finalists"]) > 1
+    assert all(finalist["validation"] is None and finalist["pooled"] is None for finalist in final["finalists"])
+    result = result_of(out)
+    assert result["validation"] is None and result["test"]["best"] >= 0
+    assert (out / "report.html").exists()

@@ -129,3 +129,8 @@ def test_a_lost_answer_cache_costs_time_but_no_bit(
         path.unlink()
     continue_run(tmp_path / "run", n_jobs=1)
     assert bytes_of(tmp_path / "run") == bytes_of(finished)
+
+
+def test_a_scorer_described_by_more_than_json_goes_on(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:
+    toy(scorers={"p_true": 1.0}, budget__evaluations=6, baselines__random_search=False).run(tmp_path / "run")
+    assert continue_run(tmp_path / "run", add={"evaluations": 2}).result["budget"]["evaluations"] == 8

@@ -30,7 +30,7 @@ from evolm.models import LanguageModel, prepare
 from evolm.operators import OPERATORS, LearningSettings, Operator, VariationContext, Voice, operators_for
 from evolm.population import Individual
 from evolm.storage import AnswerStore
-from evolm.tasks import Task
+from evolm.tasks import Item, Task
 
 Families = list[tuple[Individual, ...]]
 Talk = Callable[[], tuple[Engine, Voice]]
@@ -326,3 +326,20 @@ def test_learning_changes_the_genes_and_remembers_how(world: World, vary: Any, t
     assert vary(world.families, voice=None) == [None] * len(world.families)
     assert vary([], voice=voice) == []
     assert engine.usage.requests == voice.spent() == 0
+
+
+def test_a_lesson_that_does_not_fit_the_model_teaches_nothing(worlds: dict[str, World], talk: Talk) -> None:
+    world, (engine, voice) = worlds[DeltaGenome.kind], talk()
+    long = replace(voice.train[0], fields=dict.fromkeys(voice.train[0].fields, "so " * 3000))
+    families = [(parent,) for parent in world.people[:3]]
+    settings = LearningSettings(steps=2, batch=1, adapt=False)
+
+    def taught(train: tuple[Item, ...]) -> list[Any]:
+        speaking = Voice(engine, voice.scoring, train)
+        context = VariationContext(np.random.default_rng(1), world.space, speaking, world.people, settings)
+        return OPERATORS["gradient_step"].vary(families, context)
+
+    same, moved = taught((long,)), taught(voice.train)
+    for (parent,), kept, learnt in zip(families, same, moved, strict=True):
+        assert kept is None or kept.genes.tolist() == parent.genome.genes.tolist()
+        assert learnt.genes.tolist() != parent.genome.genes.tolist()
