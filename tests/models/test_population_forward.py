@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Gemma3TextConfig, GPT2Config, GPT2LMHeadModel, OPTConfig
+from transformers import AutoModelForCausalLM, Gemma3TextConfig, GPT2Config, GPT2LMHeadModel, OPTConfig, Qwen3Config
 
 from evolm.errors import ConfigError
 from evolm.evaluation import Engine
@@ -171,10 +171,56 @@ def test_layers_inside_of_a_decoder_are_found_and_deltas_of_them_act(tmp_path: P
     assert furthest(ours, theirs) < 1e-4 < 1e-2 < furthest(ours, answers(model, REQUESTS))
 
 
+@pytest.mark.parametrize("heads", [4, 32], ids=["few heads", "as many heads as rows that grow"])
+@pytest.mark.parametrize("config", ["qwen3", "gemma3"])
+def test_gains_of_a_norm_of_heads_stay_with_their_rows(
+    config: str, heads: int, tmp_path: Path, tiny_tokenizer: Any
+) -> None:
+    """Qwen 3 norms heads as (1, N, H, channels), Gemma 3 as (1, H, N, channels); gains follow N, even where H = N."""
+    model = of_architecture(
+        {"qwen3": qwen, "gemma3": gemma}[config](num_attention_heads=heads), tmp_path, tiny_tokenizer
+    )
+    assert model.profile.decode_rows == 32
+    space = DeltaSpace.of(model, DeltaSettings("all", ("q_norm", "k_norm"), 1, "scales", 7, 0.5))
+    rng = np.random.default_rng(0)
+    deltas = [space.delta(space.random(rng)) for _ in range(2)]
+    crowd = [asked for delta in (None, *deltas) for asked in carrying(REQUESTS + WRITTEN, delta)]
+    mixed = answers(model, crowd)
+    size = len(REQUESTS) + len(WRITTEN)
+    for place, delta in enumerate(deltas, 1):
+        assert delta is not None
+        changed = LanguageModel(model.prepared, "off", PassSettings(trunk_bytes=0))
+        with torch.no_grad():
+            for name, change in delta.changes.items():
+                assert isinstance(change, Gain)
+                weight = changed.forward.model.get_submodule(name).weight
+                offset = 1 if config == "gemma3" else 0  # Gemma stores what a gain has beyond 1
+                weight.copy_((weight + offset) * (1 + torch.tensor(change.gain)) - offset)
+        ours, theirs = mixed[place * size : (place + 1) * size], answers(changed, REQUESTS + WRITTEN)
+        assert furthest(ours[: len(REQUESTS)], theirs[: len(REQUESTS)]) < 1e-4
+        assert furthest(ours[: len(REQUESTS)], mixed[: len(REQUESTS)]) > 1e-3
+        assert ours[len(REQUESTS) :] == theirs[len(REQUESTS) :]  # written, one token of each text in a pass
+
+
 def furthest(ours: Sequence[Any], theirs: Sequence[Any]) -> float:
     """The largest difference of log-probabilities."""
     pairs = zip(ours, theirs, strict=True)
     return max(float(np.abs(np.concatenate(a) - np.concatenate(b)).max()) for a, b in pairs)
+
+
+def qwen(**settings: Any) -> Qwen3Config:
+    """Qwen 3 in small."""
+    small = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "max_position_embeddings": 512,
+        "initializer_range": 0.5,
+    }
+    return Qwen3Config(**{**small, **settings})
 
 
 def gemma(**settings: Any) -> Gemma3TextConfig:
