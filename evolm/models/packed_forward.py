@@ -102,10 +102,15 @@ class _Cache:
         plan: its segments wait for their parents.
         ends: segments that something else waits for, one entry a wait; see :meth:`release`.
         known: segments that are not passed, and their keys and values.
+
+    Attributes:
+        ready: the segments that are not passed.
+        known: keys and values that something still waits for.
     """
 
     def __init__(self, plan: ForwardPlan, ends: Sequence[int], known: dict[int, KeyValues]) -> None:
-        passed = (segment for index, segment in enumerate(plan.segments) if index not in known)
+        self.ready = frozenset(known)
+        passed = (segment for index, segment in enumerate(plan.segments) if index not in self.ready)
         awaited = [segment.parent for segment in passed if segment.parent >= 0]
         self.waiting = np.bincount([*awaited, *ends], minlength=len(plan.segments))
         self.known: dict[int, KeyValues] = {index: kept for index, kept in known.items() if self.waiting[index]}
@@ -338,10 +343,11 @@ class PackedForward:
             Per slab: the first row of each of its segments; the states ``(slab_tokens, d)``; the cache.
         """
         keys = [] if lower else text_keys(plan, [delta.digest.encode() for delta in plan.deltas])
-        known = {} if lower else self.prefixes.known(plan, keys, {*ends, *(segment for segment, _ in plan.positions)})
-        slabs = fill_slabs(plan.segments, self.slab_tokens, known) if known else plan.slabs
-        cache = _Cache(plan, ends, known)
-        below = {} if lower or not plan.depth else self.shared.states(plan, self, known)
+        needed = {*ends, *(segment for segment, _ in plan.positions)}
+        # Nobody but the cache holds on to what is known, so that it goes when the last who waits for it was passed.
+        cache = _Cache(plan, ends, {} if lower else self.prefixes.known(plan, keys, needed))
+        slabs = fill_slabs(plan.segments, self.slab_tokens, cache.ready) if cache.ready else plan.slabs
+        below = {} if lower or not plan.depth else self.shared.states(plan, self, cache.ready)
         for slab in slabs:
             segments = {index: plan.segments[index] for index in slab}
             # A parent may lie in the same slab: in each layer its keys and values are there before the child's turn.
