@@ -90,7 +90,6 @@ def mixed(model: LanguageModel, rounds: int) -> dict[str, Any]:
     """Return, per set of modules, the time of a batch without deltas over one with; 0.93 and 0.85 are wanted."""
     prompts = rows(model, 4, POPULATION)
     plain = [request for own in prompts for request in own]
-    model.forward.shares_layers = False
     record = {}
     for name, modules in MODULES.items():
         deltas = population(model, "all", modules)
@@ -100,7 +99,6 @@ def mixed(model: LanguageModel, rounds: int) -> dict[str, Any]:
             "plain": lambda: answered(model, plain),
         }
         record[name] = compare(ways, 3 * rounds)[0]  # the ratio is near 1, and machines drift
-    model.forward.shares_layers = True
     return record
 
 

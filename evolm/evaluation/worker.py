@@ -124,7 +124,8 @@ def _scored(model: LanguageModel, requests: Sequence[TokenizedRequest]) -> list[
 
 def _planned(model: LanguageModel, requests: Sequence[TokenizedRequest]) -> ForwardPlan:
     forward_plan = plan(requests, model.profile.slab_tokens, model.profile.block_tokens)
-    if forward_plan.depth and not model.forward.shares_layers:  # asked only where deltas could share: it takes passes
+    # Asked only where deltas could share, since it takes passes.
+    if forward_plan.depth and not model.forward.shares_layers_at(forward_plan.depth):
         return replace(forward_plan, depth=0)
     return forward_plan
 

@@ -152,8 +152,8 @@ def _value(lesson: TokenizedLesson, logprobs: torch.Tensor) -> torch.Tensor:
         for continuation in example.continuations:
             sums.append(logprobs[at : at + len(continuation)].sum())
             at += len(continuation)
-        scores = torch.stack(sums) * torch.tensor(scales)  # (continuations,)
+        scores = torch.stack(sums) * torch.tensor(scales, device=logprobs.device)  # (continuations,)
         if lesson.contrast:
             scores = scores - torch.logsumexp(scores, 0)
-        terms.append((scores * torch.tensor(weights)).sum())
+        terms.append((scores * torch.tensor(weights, device=logprobs.device)).sum())
     return torch.stack(terms).sum()

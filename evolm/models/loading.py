@@ -48,6 +48,21 @@ UNREADABLE = (
     RuntimeError,
 )
 SAFETENSORS_NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+# What decides a text's tokens: fast tokenizers, the files that slow ones are made fast from, and chat templates.
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "chat_template.jinja",
+    "additional_chat_templates/*.jinja",
+    "chat_template.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "tekken.json",
+    "*.model",
+)
 
 
 @dataclass(frozen=True)
@@ -143,13 +158,15 @@ def _snapshot(name: str, revision: str, download: bool) -> Path:
 
 
 def _model_files(folder: Path) -> list[Path]:
+    """Return everything in a model's folder that decides an answer, in a fixed order."""
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise ModelError(f"model {str(folder)!r}: expected .safetensors files, found none (others are not loaded)")
-    described = [folder / n for n in ("config.json", "tokenizer.json", "chat_template.jinja")]
-    if not described[0].exists():
+    config = folder / "config.json"
+    if not config.exists():
         raise ModelError(f"model {str(folder)!r}: expected config.json, found none")
-    return [path for path in described if path.exists()] + weights
+    tokenizer = [path for pattern in TOKENIZER_FILES for path in sorted(folder.glob(pattern))]
+    return [config, *tokenizer, *weights]
 
 
 def _sha256(files: list[Path]) -> str:

@@ -21,7 +21,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -36,6 +35,7 @@ from evolm.models.prefix_cache import KeyValues, PrefixCache, text_keys
 from evolm.models.shared_layers import SharedLayers
 
 ATTENTION = "evolm_segments"
+TRIED, TRIED_SLABS = 64, 2  # tokens of a segment, and most slabs, of the text on which sharing layers is tried
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,15 @@ class _Cache:
         plan: its segments wait for their parents.
         ends: segments that something else waits for, one entry a wait; see :meth:`release`.
         known: segments that are not passed, and their keys and values.
+
+    Attributes:
+        ready: the segments that are not passed.
+        known: keys and values that something still waits for.
     """
 
     def __init__(self, plan: ForwardPlan, ends: Sequence[int], known: dict[int, KeyValues]) -> None:
-        passed = (segment for index, segment in enumerate(plan.segments) if index not in known)
+        self.ready = frozenset(known)
+        passed = (segment for index, segment in enumerate(plan.segments) if index not in self.ready)
         awaited = [segment.parent for segment in passed if segment.parent >= 0]
         self.waiting = np.bincount([*awaited, *ends], minlength=len(plan.segments))
         self.known: dict[int, KeyValues] = {index: kept for index, kept in known.items() if self.waiting[index]}
@@ -224,24 +229,52 @@ class PackedForward:
         self.prefixes = PrefixCache(prefix_bytes)
         self.work = Work()
         self._population: Population | None = None
+        self._sharing: dict[int, bool] = {}  # depth -> whether a text in two parts has the bits of the whole
 
-    @cached_property
-    def shares_layers(self) -> bool:
-        """Whether deltas share lower layers: there is room, and this trunk gives the same bits in two parts."""
-        depth = self.model.config.get_text_config().num_hidden_layers // 2
+    def shares_layers_at(self, depth: int) -> bool:
+        """Whether deltas share the layers below ``depth``: there is room, and two parts give the bits of the whole.
+
+        Some architectures count the layers of the part that is passed, so each depth is tried once by itself.
+        """
         if not depth or not self.shared.limit:
             return False
-        tokens = tuple(range(min(8, self.head.weight.shape[0])))
-        plan = ForwardPlan([Segment(tokens, 0, -1)], [[0]])
+        if depth not in self._sharing:
+            self._sharing[depth] = self._same_in_two_parts(depth)
+        return self._sharing[depth]
+
+    def _same_in_two_parts(self, depth: int) -> bool:
+        segments = self._text_to_try()
+        plan = ForwardPlan(segments, fill_slabs(segments, self.slab_tokens))
         before = self.work
         with torch.inference_mode():
+            whole = self._states(plan)
             try:
-                whole, parts = (next(self.passes(each))[1] for each in (plan, replace(plan, depth=depth)))
-            except ModelError:
+                parts = self._states(replace(plan, depth=depth))
+            except Exception:  # half of a trunk is nobody's documented use: an architecture may fail in any way
                 return False
             finally:
                 self.work = before
-        return torch.equal(whole[: len(tokens)], parts[: len(tokens)])
+                self.shared.forget()
+        return torch.equal(whole, parts)
+
+    def _text_to_try(self) -> list[Segment]:
+        """Return a text that fills a slab, or more where a sliding window is wider, as far as the context reaches."""
+        config = self.model.config.get_text_config()
+        window = getattr(config, "sliding_window", None) or 0
+        tokens = max(self.slab_tokens, min(window + TRIED, TRIED_SLABS * self.slab_tokens))
+        tokens = min(tokens, getattr(config, "max_position_embeddings", 0) or tokens)
+        text = (np.arange(tokens) * 7919 % self.head.weight.shape[0]).tolist()  # a prime: neighbours differ widely
+        length = min(TRIED, self.slab_tokens)
+        begins = range(0, tokens, length)
+        return [Segment(tuple(text[at : at + length]), at, place - 1) for place, at in enumerate(begins)]
+
+    def _states(self, plan: ForwardPlan) -> torch.Tensor:
+        """Return ``(tokens, d)``: the final states of all segments, one behind the other."""
+        found = {}
+        for placed, states, _ in self.passes(plan):
+            for index, begin in placed.items():
+                found[index] = states[begin : begin + len(plan.segments[index].tokens)].clone()
+        return torch.cat([found[index] for index in range(len(plan.segments))])
 
     @contextmanager
     def carrying(self, deltas: Sequence[Delta]) -> Iterator[None]:
@@ -310,10 +343,11 @@ class PackedForward:
             Per slab: the first row of each of its segments; the states ``(slab_tokens, d)``; the cache.
         """
         keys = [] if lower else text_keys(plan, [delta.digest.encode() for delta in plan.deltas])
-        known = {} if lower else self.prefixes.known(plan, keys, {*ends, *(segment for segment, _ in plan.positions)})
-        slabs = fill_slabs(plan.segments, self.slab_tokens, known) if known else plan.slabs
-        cache = _Cache(plan, ends, known)
-        below = {} if lower or not plan.depth else self.shared.states(plan, self, known)
+        needed = {*ends, *(segment for segment, _ in plan.positions)}
+        # Nobody but the cache holds on to what is known, so that it goes when the last who waits for it was passed.
+        cache = _Cache(plan, ends, {} if lower else self.prefixes.known(plan, keys, needed))
+        slabs = fill_slabs(plan.segments, self.slab_tokens, cache.ready) if cache.ready else plan.slabs
+        below = {} if lower or not plan.depth else self.shared.states(plan, self, cache.ready)
         for slab in slabs:
             segments = {index: plan.segments[index] for index in slab}
             # A parent may lie in the same slab: in each layer its keys and values are there before the child's turn.

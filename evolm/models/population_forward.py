@@ -169,12 +169,29 @@ class Population:
 
     def _multiplying_output(self, gains: torch.Tensor) -> Any:
         def multiply(module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
-            return (output * gains[self._owners]).to(output.dtype)  # in float32: bfloat16 has 8 bits around 1
+            factors = self._per_row(gains, output)
+            return (output * factors).to(output.dtype)  # in float32: bfloat16 has 8 bits around 1
 
         return multiply
 
     def _multiplying_input(self, gains: torch.Tensor) -> Any:
         def multiply(module: nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-            return ((args[0] * gains[self._owners]).to(args[0].dtype), *args[1:])
+            return ((args[0] * self._per_row(gains, args[0])).to(args[0].dtype), *args[1:])
 
         return multiply
+
+    def _per_row(self, gains: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        """Return the gains of the rows of a pass, to be multiplied with ``like``.
+
+        Args:
+            gains: ``(deltas + 1, channels)``.
+            like: ``(1, N, channels)``; of a norm of heads ``(1, N, H, channels)``, or ``(1, H, N, channels)`` as a
+                view of that. Where there are as many heads as rows, the longer stride is that of the rows.
+        """
+        assert self._owners is not None
+        factors = gains[self._owners]  # (N, channels)
+        if like.ndim < 4:
+            return factors
+        size = len(factors)
+        rows_first = like.shape[1] == size and (like.shape[2] != size or like.stride(1) > like.stride(2))
+        return factors[:, None] if rows_first else factors

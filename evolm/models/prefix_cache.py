@@ -10,7 +10,7 @@ answer.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from cachetools import LRUCache
@@ -56,23 +56,25 @@ class PrefixCache:
         return int(self._kept.currsize)
 
     def known(self, plan: ForwardPlan, keys: Sequence[bytes], needed: set[int]) -> dict[int, KeyValues]:
-        """Return keys and values up to the end of each block of a plan that need not be passed again.
+        """Return the blocks of a plan that need not be passed again.
 
         Args:
             plan: its segments that are marked as ``lasting`` may be here.
             keys: from :func:`text_keys`.
             needed: segments whose states are wanted, and which are passed whatever is known.
+
+        Returns:
+            Segment -> keys and values up to its end; empty where nothing that is passed continues it.
         """
-        found: dict[int, KeyValues] = {}
+        own: dict[int, KeyValues] = {}
         for index, segment in enumerate(plan.segments):
-            ready = segment.parent < 0 or segment.parent in found
-            if not (segment.lasting and ready and index not in needed and keys[index] in self._kept):
-                continue
-            own = self._kept[keys[index]]
-            found[index] = _joined(found[segment.parent], own) if segment.parent >= 0 else own
-        for index in reversed(found):  # what others continue is used last, so it is forgotten last
+            ready = segment.parent < 0 or segment.parent in own
+            if segment.lasting and ready and index not in needed and keys[index] in self._kept:
+                own[index] = self._kept[keys[index]]
+        for index in reversed(own):  # what others continue is used last, so it is forgotten last
             self._kept.get(keys[index])
-        return found
+        awaited = {segment.parent for index, segment in enumerate(plan.segments) if index not in own}
+        return {index: _joined(plan, own, index) if index in awaited else {} for index in own}
 
     def keep(self, key: bytes, tokens: int, upto: KeyValues) -> None:
         """Keep a block of ``tokens`` whose keys and values, everything before it included, are ``upto``."""
@@ -85,9 +87,16 @@ class PrefixCache:
         self._kept.clear()
 
 
-def _joined(past: KeyValues, own: KeyValues) -> KeyValues:
+def _joined(plan: ForwardPlan, own: Mapping[int, KeyValues], index: int) -> KeyValues:
+    """Return keys and values up to the end of a block from its own part and those of the blocks before it."""
+    parts = [own[index]]
+    while (index := plan.segments[index].parent) >= 0:
+        parts.insert(0, own[index])
+    if len(parts) == 1:
+        return parts[0]
     return {
-        layer: (torch.cat((past[layer][0], k), 1), torch.cat((past[layer][1], v), 1)) for layer, (k, v) in own.items()
+        layer: (torch.cat([part[layer][0] for part in parts], 1), torch.cat([part[layer][1] for part in parts], 1))
+        for layer in parts[0]
     }
 
 

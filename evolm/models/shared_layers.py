@@ -114,15 +114,22 @@ class SharedLayers:
 
     def _cut(self, depth: int, lower: bool) -> nn.Module:
         """Return a shallow copy of the trunk that has some of its layers; all modules are the model's own."""
-        trunk = self._model.base_model
-        name = layer_list(trunk)[0]
-        layers = getattr(trunk, name)
-        part = copy.copy(trunk)
-        part._modules = dict(trunk._modules)
-        part._modules[name] = nn.ModuleList(list(layers)[:depth] if lower else list(layers)[depth:])
+        part = copied = _shallow(self._model.base_model)
+        *path, name = layer_list(part)[0].split(".")
+        for step in path:  # OPT keeps its layers in a decoder inside of the trunk
+            copied._modules[step] = copied = _shallow(copied.get_submodule(step))
+        layers = list(copied.get_submodule(name).children())
+        copied._modules[name] = nn.ModuleList(layers[:depth] if lower else layers[depth:])
         if lower:
-            part._modules[_final_norm(trunk)] = nn.Identity()
+            copied._modules[_final_norm(copied)] = nn.Identity()
         return part
+
+
+def _shallow(module: nn.Module) -> nn.Module:
+    """Return a copy that holds the same modules in a table of its own."""
+    copied = copy.copy(module)
+    copied._modules = dict(module._modules)
+    return copied
 
 
 def _final_norm(trunk: Any) -> str:

@@ -160,7 +160,7 @@ def test_sharing_lower_layers_changes_no_bit_of_a_gradient(model: LanguageModel)
     _, delta = delta_in(space_of(model, "lowrank", "last:1"))
     shared = learnt(model, lesson(delta))[0]
     unshared = LanguageModel(model.prepared, "off", PassSettings(trunk_bytes=0))
-    assert model.forward.shares_layers and not unshared.forward.shares_layers
+    assert model.forward.shares_layers_at(1) and not unshared.forward.shares_layers_at(1)
     assert relative(learnt(unshared, lesson(delta))[0], shared) == 0
 
 

@@ -17,7 +17,7 @@ import torch
 
 from evolm.errors import EvolmError, ModelError
 from evolm.models import LanguageModel, LogLikelihood, PreparedModel, prepare
-from evolm.models.loading import cache_folder
+from evolm.models.loading import TOKENIZER_FILES, cache_folder
 
 Prepared = Callable[..., PreparedModel]
 
@@ -172,6 +172,30 @@ def test_fingerprint_follows_weights_config_and_tokenizer_but_not_the_place(
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-3}))
     assert prepare(str(folder), dtype="float32", device="cpu").fingerprint != before
+
+
+@pytest.mark.parametrize("name", TOKENIZER_FILES)
+def test_fingerprint_follows_every_file_of_the_tokenizer(name: str, folder: Path) -> None:
+    path = folder / name.replace("*", "some")
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(path.read_bytes() if path.exists() else b"{}")
+    before = prepare(str(folder), dtype="float32", device="cpu").fingerprint
+    path.write_bytes(path.read_bytes() + b"\n")
+    assert prepare(str(folder), dtype="float32", device="cpu").fingerprint != before
+
+
+def test_a_chat_template_corrected_in_the_tokenizers_settings_reaches_a_converted_model(
+    folder: Path, own_cache: Path
+) -> None:
+    (folder / "chat_template.jinja").unlink()
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text())
+    said = []
+    for word in ("Wrong", "Right"):
+        path.write_text(json.dumps({**settings, "chat_template": word + "{{ messages[0]['content'] }}"}))
+        model = LanguageModel(prepare(str(folder), dtype="bfloat16", device="cpu"), "on")
+        said.append(model.rendered([{"role": "user", "content": "x"}]))
+    assert said == ["Wrongx", "Rightx"]
 
 
 def test_two_processes_that_convert_at_once_leave_one_good_folder(tiny_model_folder: Path, own_cache: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM, Gemma3TextConfig, GPT2Config, GPT2LMHeadModel, OPTConfig, Qwen3Config
 
 from evolm.errors import ConfigError
 from evolm.evaluation import Engine
@@ -103,14 +103,14 @@ def test_two_workers_give_the_bits_of_one(model: LanguageModel) -> None:
 def test_sharing_lower_layers_changes_no_bit(model: LanguageModel) -> None:
     crowd = [asked for delta in deltas_of(model, "lowrank", "last:1") for asked in carrying(REQUESTS, delta)]
     apart = LanguageModel(model.prepared, "off", PassSettings(trunk_bytes=0))
-    assert model.forward.shares_layers and not apart.forward.shares_layers
+    assert model.forward.shares_layers_at(1) and not apart.forward.shares_layers_at(1)
     assert same(answers(model, crowd), answers(apart, crowd))
 
 
 def test_shared_states_are_computed_once_and_stay_within_their_limit(model: LanguageModel) -> None:
     fresh = LanguageModel(model.prepared, "off", PassSettings(prefix_bytes=0))
     shared = fresh.forward.shared
-    assert fresh.forward.shares_layers
+    assert fresh.forward.shares_layers_at(1)
     tried = shared.passed
     first, second = deltas_of(model, "lowrank", "last:1", 2)
     expected = answers(fresh, carrying(REQUESTS, first))
@@ -127,10 +127,122 @@ def test_shared_states_are_computed_once_and_stay_within_their_limit(model: Lang
     assert limited.passed > passed + tried  # what was forgotten was computed again
 
 
+def of_architecture(config: Any, folder: Path, tokenizer: Any) -> LanguageModel:
+    """A random float32 model of a configuration."""
+    config.vocab_size = len(tokenizer)
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        setattr(config, name, getattr(tokenizer, name))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        AutoModelForCausalLM.from_config(config).float().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return LanguageModel(prepare(str(folder), dtype="float32", device="cpu"), "off")
+
+
+def test_layers_are_shared_only_at_depths_where_an_architecture_gives_the_bits_of_the_whole(
+    tmp_path: Path, tiny_tokenizer: Any
+) -> None:
+    """Gemma 3 looks layers' rotary embeddings up by their place in the part, so only whole periods can be shared."""
+    model = of_architecture(gemma(num_hidden_layers=8), tmp_path, tiny_tokenizer)
+    apart = LanguageModel(model.prepared, "off", PassSettings(trunk_bytes=0))
+    assert [model.forward.shares_layers_at(depth) for depth in range(8)] == [depth == 4 for depth in range(8)]
+    for layers in ("last:3", "last:4"):
+        space = DeltaSpace.of(model, DeltaSettings(layers, ("q_proj", "v_proj"), 1, "subspace", 7, 0.5))
+        delta = space.delta(space.random(np.random.default_rng(0)))
+        assert same(answers(model, carrying(REQUESTS, delta)), answers(apart, carrying(REQUESTS, delta)))
+
+
+def test_layers_inside_of_a_decoder_are_found_and_deltas_of_them_act(tmp_path: Path, tiny_tokenizer: Any) -> None:
+    config = OPTConfig(
+        hidden_size=32,
+        ffn_dim=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=512,
+        word_embed_proj_dim=32,
+        init_std=0.5,
+    )
+    model = of_architecture(config, tmp_path / "opt", tiny_tokenizer)
+    space = DeltaSpace.of(model, DeltaSettings("last:1", ("q_proj", "v_proj"), 1, "subspace", 7, 0.5))
+    delta = space.delta(space.random(np.random.default_rng(0)))
+    assert delta is not None and delta.depth == 1
+    ours = answers(model, carrying(REQUESTS, delta))
+    theirs = answers(merged(model, dict(delta.changes), tmp_path / "merged"), REQUESTS)
+    assert furthest(ours, theirs) < 1e-4 < 1e-2 < furthest(ours, answers(model, REQUESTS))
+
+
+@pytest.mark.parametrize("heads", [4, 32], ids=["few heads", "as many heads as rows that grow"])
+@pytest.mark.parametrize("config", ["qwen3", "gemma3"])
+def test_gains_of_a_norm_of_heads_stay_with_their_rows(
+    config: str, heads: int, tmp_path: Path, tiny_tokenizer: Any
+) -> None:
+    """Qwen 3 norms heads as (1, N, H, channels), Gemma 3 as (1, H, N, channels); gains follow N, even where H = N."""
+    model = of_architecture(
+        {"qwen3": qwen, "gemma3": gemma}[config](num_attention_heads=heads), tmp_path, tiny_tokenizer
+    )
+    assert model.profile.decode_rows == 32
+    space = DeltaSpace.of(model, DeltaSettings("all", ("q_norm", "k_norm"), 1, "scales", 7, 0.5))
+    rng = np.random.default_rng(0)
+    deltas = [space.delta(space.random(rng)) for _ in range(2)]
+    crowd = [asked for delta in (None, *deltas) for asked in carrying(REQUESTS + WRITTEN, delta)]
+    mixed = answers(model, crowd)
+    size = len(REQUESTS) + len(WRITTEN)
+    for place, delta in enumerate(deltas, 1):
+        assert delta is not None
+        changed = LanguageModel(model.prepared, "off", PassSettings(trunk_bytes=0))
+        with torch.no_grad():
+            for name, change in delta.changes.items():
+                assert isinstance(change, Gain)
+                weight = changed.forward.model.get_submodule(name).weight
+                offset = 1 if config == "gemma3" else 0  # Gemma stores what a gain has beyond 1
+                weight.copy_((weight + offset) * (1 + torch.tensor(change.gain)) - offset)
+        ours, theirs = mixed[place * size : (place + 1) * size], answers(changed, REQUESTS + WRITTEN)
+        assert furthest(ours[: len(REQUESTS)], theirs[: len(REQUESTS)]) < 1e-4
+        assert furthest(ours[: len(REQUESTS)], mixed[: len(REQUESTS)]) > 1e-3
+        assert ours[len(REQUESTS) :] == theirs[len(REQUESTS) :]  # written, one token of each text in a pass
+
+
+def furthest(ours: Sequence[Any], theirs: Sequence[Any]) -> float:
+    """The largest difference of log-probabilities."""
+    pairs = zip(ours, theirs, strict=True)
+    return max(float(np.abs(np.concatenate(a) - np.concatenate(b)).max()) for a, b in pairs)
+
+
+def qwen(**settings: Any) -> Qwen3Config:
+    """Qwen 3 in small."""
+    small = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "max_position_embeddings": 512,
+        "initializer_range": 0.5,
+    }
+    return Qwen3Config(**{**small, **settings})
+
+
+def gemma(**settings: Any) -> Gemma3TextConfig:
+    """Gemma 3 in small: of four layers three have a sliding window, and rotary embeddings of their own."""
+    small = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "max_position_embeddings": 512,
+        "initializer_range": 0.3,
+        "sliding_window": 16,
+    }
+    kinds = ["sliding_attention"] * 3 + ["full_attention"]
+    count = {**small, **settings}["num_hidden_layers"]
+    return Gemma3TextConfig(**{**small, **settings}, layer_types=[kinds[at % 4] for at in range(count)])
+
+
 def merged(model: LanguageModel, changes: dict[str, Change], folder: Path) -> LanguageModel:
     """A copy of a float32 model with changes in its weights."""
-    from transformers import AutoModelForCausalLM
-
     plain = AutoModelForCausalLM.from_pretrained(model.prepared.folder, dtype=torch.float32)
     for name, change in changes.items():
         weight = plain.get_submodule(name).weight

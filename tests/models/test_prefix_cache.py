@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from evolm.evaluation.plan import plan
 from evolm.evaluation.worker import BatchResult, ModelSpec, answer_batch
 from evolm.genomes import DeltaSettings, DeltaSpace
 from evolm.models import Decoding, Generate, LanguageModel, LogLikelihood, PassSettings, Request
+from evolm.models.prefix_cache import _nbytes, text_keys
 
 INSTRUCTION = "The quick brown fox jumps over the lazy dog while many others look on in silence. " * 3
 LATER = [" one", " two three", " a much longer item that goes on for a while", " four"]
@@ -93,3 +96,20 @@ def test_the_limit_holds_and_what_was_forgotten_is_passed_again(model: LanguageM
             assert 0 < tight.forward.prefixes.nbytes <= tight.forward.prefixes.limit
     last = batch(tight, asking(prompts[-1], LATER))
     assert same(last, expected[-1]) and last.tokens < expected[-1].tokens
+
+
+def test_known_blocks_take_memory_once_beside_what_is_kept(model: LanguageModel) -> None:
+    keeps = fresh(model)
+    asked = asking(INSTRUCTION, LATER)
+    batch(keeps, asked)
+    forward, profile = keeps.forward, keeps.profile
+    forward_plan = plan(keeps.tokenize(asked), profile.slab_tokens, profile.block_tokens)
+    needed = {segment for segment, _ in forward_plan.positions}
+    known = forward.prefixes.known(forward_plan, text_keys(forward_plan), needed)
+    assert len(known) > 3
+    assert [index for index, kept in known.items() if kept] == [max(known)]  # what the items continue
+    assert _nbytes(known[max(known)]) == forward.prefixes.nbytes
+    with torch.inference_mode():
+        for _, _, cache in forward.passes(forward_plan):
+            assert not cache.waiting.any() and not cache.known  # all in one slab: nothing waits any more
+    assert forward.prefixes.nbytes == _nbytes(known[max(known)])
