@@ -49,6 +49,7 @@ class DrivenCampaign(Campaign):
         self.main.genes = GeneStore(layout.genes, durable=False)
         self._past: deque[Call] = deque()
         self._again: list[Individual] = []  # of the first past call, what was asked for again
+        self._founders: set[str] = set()  # digests of those that were asked for as such
         self._concluding = False
         self._clocked = 0.0  # seconds when the clock was last written
 
@@ -150,7 +151,7 @@ class DrivenCampaign(Campaign):
             self.strategy.withdraw()
             raise
         search.ledger.tokens += tokens
-        improved = search.learn(asked)
+        improved = self._learn(asked)
         search.record(asked)
         if self.pool:
             self.pool.add_tokens(search.ledger.tokens - before)
@@ -160,6 +161,11 @@ class DrivenCampaign(Campaign):
         if self.observers:
             self._announce(search, improved)
         return asked
+
+    def _learn(self, asked: Sequence[Individual]) -> bool:
+        """Take what became of a call; return whether the best is a new one."""
+        self._founders.update(individual.digest for individual in asked if individual.given)
+        return self.main.learn(asked)
 
     # -- what was asked before -----------------------------------------------------------------------------
 
@@ -202,7 +208,7 @@ class DrivenCampaign(Campaign):
         self.strategy.adopt(entry["generation"], individuals)
         ledger = self.main.ledger
         ledger.evaluations, ledger.items, ledger.tokens = entry["evaluations"], entry["items"], entry["tokens"]
-        improved = self.main.learn(individuals)
+        improved = self._learn(individuals)
         self.main.last, self.main.asked = entry, individuals
         if not (self._past or self.stopped or self.finished):  # the process may have ended before it was announced
             self._announce(self.main, improved)
@@ -267,18 +273,19 @@ class DrivenCampaign(Campaign):
         return winner
 
     def _judge_founders(self) -> None:
-        """Find the best founder where the program asked for none: the verdict compares with it."""
-        if self.main.founder is not None:
-            return
+        """Find the best of all founders, also of those that the program asked nothing about: the verdict compares
+        with it. These are nobody's expense, and of them only the best is journalled.
+        """
         labels = self.strategy.search.labels
         founders = [
             self.strategy.make(genome, operators=(labels.get(genome.digest, "founder"),))
             for genome in self.parts.founders.genomes
+            if genome.digest not in self._founders
         ]
         self.parts.evaluator.evaluate(founders, self.main.items, proven=True)
         self.main.keep_founder(founders)
         best = self.main.founder
-        if best is None:
+        if best is None or best not in founders:
             return
         if self.main.genes is not None:
             self.main.genes.write(MAIN, self.strategy.generation, [best])
