@@ -130,10 +130,11 @@ class DrivenCampaign(Campaign):
             tokens: what it cost to come up with them.
 
         Raises:
-            RunError: if the test split was opened, or the disk refuses.
+            RunError: if the test split was opened and the budget would allow more, or the disk refuses. A finished
+                run that is led through its past is answered as it was then: nothing is left.
             Interrupted: if a stop was requested.
         """
-        if proposals and (self.finished or self._concluding):
+        if proposals and (self._concluding or (self.finished and self.left != 0)):
             raise RunError(
                 f"{self.layout.directory}: its test split was opened: expected no more questions, found "
                 f"{len(proposals)}"
@@ -177,7 +178,7 @@ class DrivenCampaign(Campaign):
         """
         known: list[Individual] = []
         for genome in genomes:
-            if not self._past:
+            if not self._past or self._was_refused():
                 break
             call = self._past[0]
             record = call.individuals[len(self._again)]
@@ -191,6 +192,12 @@ class DrivenCampaign(Campaign):
         if known:
             self._give_cases(known)
         return known
+
+    def _was_refused(self) -> bool:
+        """Whether the past's last call is a winner that was named beyond the budget: no question got so far."""
+        call, items_each = self._past[0], len(self.main.items)
+        last = len(self._past) == len(call.individuals) == 1
+        return last and bool(spent(self.budget, self.main.ledger, items_each, seconds=0.0))
 
     def catch_up(self) -> None:
         """Take what is left of the past as it is: the program does not ask for it again."""
@@ -237,6 +244,7 @@ class DrivenCampaign(Campaign):
         """
         self.catch_up()
         if self.finished:
+            self._concluding = True
             return self._finished(proposal)
         winner = self._winner(proposal) if proposal else None
         if winner is None and self.main.archive.best is None:

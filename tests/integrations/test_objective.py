@@ -23,6 +23,7 @@ from evolm.errors import ConfigError, EvolmError, GenomeError, RunError
 from evolm.population import Individual
 
 Open = Callable[..., Objective]
+PLAIN = {"baselines": {"random_search": False, "few_shot": False}}
 PARETO = {"fitness": {"combine": "pareto"}}
 
 
@@ -456,6 +457,31 @@ def test_a_finished_run_leads_its_program_to_the_same_result(
     with Objective(**arguments(), out=undisturbed) as objective:
         assert host(objective).record == result_of(undisturbed)
     assert bytes_of(undisturbed) == before
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("on_spent", ["raise", "worst"])
+def test_a_finished_run_answers_what_its_budget_did_not_allow_as_it_did_then(
+    on_spent: str, named: bool, arguments: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    settings, told = arguments(budget={"evaluations": 5, "plateau": 4}, on_spent=on_spent, options=PLAIN), []
+    for _ in range(2):
+        with Objective(**settings, out=tmp_path / "run") as objective:
+            X, answers = rows(objective, 9), []
+            for batch in (X[:3], X[3:6], X[6:]):  # the second one is cut
+                try:
+                    answers.append(objective.many(batch).tolist())
+                except BudgetSpent as spent:
+                    answers.append(str(spent))
+                answers.append(objective.left)
+            answers.append(objective.finish(X[5] if named else None).record)
+            with pytest.raises(RunError, match="its test split was opened: expected no more questions, found 1"):
+                objective(X[0])
+        told.append((answers, bytes_of(tmp_path / "run")))
+    assert told[0] == told[1]
+    with Objective(**settings | {"budget": 30}, out=tmp_path / "run") as objective:
+        with pytest.raises(RunError, match="its test split was opened: expected no more questions, found"):
+            objective.many(rows(objective, 8))
 
 
 def test_a_program_with_a_memory_of_its_own_goes_on_behind_the_last_entry(
