@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from evolm.config import Section
-from evolm.population import PROPOSED, Individual
+from evolm.population import NOT_GIVEN, PROPOSED, Individual
 from evolm.strategies.base import SearchSpace, Strategy
 
 
@@ -39,8 +39,9 @@ class Driven(Strategy):
         """Return proposals as a generation of this run; those that lie outside the space have failed.
 
         Args:
-            proposals: at least one. Their genomes, parents (ids of this run) and operators are taken; one without
-                operators is a founder, if the run has such a one, or counts as proposed.
+            proposals: at least one. Their genomes, parents (ids of this run) and operators are taken. One without
+                parents is a founder, if the run has such a one; otherwise it was drawn or counts as proposed,
+                whatever operators are said to have made it.
         """
         self._proposals = proposals
         return self.ask()
@@ -70,7 +71,10 @@ class Driven(Strategy):
         return self.first()
 
     def _numbered(self, proposal: Individual) -> Individual:
-        operators = proposal.operators or (self.search.labels.get(proposal.digest, PROPOSED),)
+        label = self.search.labels.get(proposal.digest)
+        operators = proposal.operators or (label or PROPOSED,)
+        if label is None and not proposal.parents and operators not in NOT_GIVEN:
+            operators = (PROPOSED,)  # of parents that are not of this run
         individual = self.make(proposal.genome, operators=operators)
         individual.parents, individual.parent_fitness = proposal.parents, proposal.parent_fitness
         self.first_ids.setdefault(individual.digest, individual.id)

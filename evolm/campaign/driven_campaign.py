@@ -49,6 +49,7 @@ class DrivenCampaign(Campaign):
         self.main.genes = GeneStore(layout.genes, durable=False)
         self._past: deque[Call] = deque()
         self._again: list[Individual] = []  # of the first past call, what was asked for again
+        self._founders: set[str] = set()  # digests of those that were asked for as such
         self._concluding = False
         self._clocked = 0.0  # seconds when the clock was last written
 
@@ -129,10 +130,11 @@ class DrivenCampaign(Campaign):
             tokens: what it cost to come up with them.
 
         Raises:
-            RunError: if the test split was opened, or the disk refuses.
+            RunError: if the test split was opened and the budget would allow more, or the disk refuses. A finished
+                run that is led through its past is answered as it was then: nothing is left.
             Interrupted: if a stop was requested.
         """
-        if proposals and (self.finished or self._concluding):
+        if proposals and (self._concluding or (self.finished and self.left != 0)):
             raise RunError(
                 f"{self.layout.directory}: its test split was opened: expected no more questions, found "
                 f"{len(proposals)}"
@@ -150,7 +152,7 @@ class DrivenCampaign(Campaign):
             self.strategy.withdraw()
             raise
         search.ledger.tokens += tokens
-        improved = search.learn(asked)
+        improved = self._learn(asked)
         search.record(asked)
         if self.pool:
             self.pool.add_tokens(search.ledger.tokens - before)
@@ -160,6 +162,11 @@ class DrivenCampaign(Campaign):
         if self.observers:
             self._announce(search, improved)
         return asked
+
+    def _learn(self, asked: Sequence[Individual]) -> bool:
+        """Take what became of a call; return whether the best is a new one."""
+        self._founders.update(individual.digest for individual in asked if individual.given)
+        return self.main.learn(asked)
 
     # -- what was asked before -----------------------------------------------------------------------------
 
@@ -171,7 +178,7 @@ class DrivenCampaign(Campaign):
         """
         known: list[Individual] = []
         for genome in genomes:
-            if not self._past:
+            if not self._past or self._was_refused():
                 break
             call = self._past[0]
             record = call.individuals[len(self._again)]
@@ -185,6 +192,12 @@ class DrivenCampaign(Campaign):
         if known:
             self._give_cases(known)
         return known
+
+    def _was_refused(self) -> bool:
+        """Whether the past's last call is a winner that was named beyond the budget: no question got so far."""
+        call, items_each = self._past[0], len(self.main.items)
+        last = len(self._past) == len(call.individuals) == 1
+        return last and bool(spent(self.budget, self.main.ledger, items_each, seconds=0.0))
 
     def catch_up(self) -> None:
         """Take what is left of the past as it is: the program does not ask for it again."""
@@ -202,7 +215,7 @@ class DrivenCampaign(Campaign):
         self.strategy.adopt(entry["generation"], individuals)
         ledger = self.main.ledger
         ledger.evaluations, ledger.items, ledger.tokens = entry["evaluations"], entry["items"], entry["tokens"]
-        improved = self.main.learn(individuals)
+        improved = self._learn(individuals)
         self.main.last, self.main.asked = entry, individuals
         if not (self._past or self.stopped or self.finished):  # the process may have ended before it was announced
             self._announce(self.main, improved)
@@ -231,6 +244,7 @@ class DrivenCampaign(Campaign):
         """
         self.catch_up()
         if self.finished:
+            self._concluding = True
             return self._finished(proposal)
         winner = self._winner(proposal) if proposal else None
         if winner is None and self.main.archive.best is None:
@@ -267,18 +281,19 @@ class DrivenCampaign(Campaign):
         return winner
 
     def _judge_founders(self) -> None:
-        """Find the best founder where the program asked for none: the verdict compares with it."""
-        if self.main.founder is not None:
-            return
+        """Find the best of all founders, also of those that the program asked nothing about: the verdict compares
+        with it. These are nobody's expense, and of them only the best is journalled.
+        """
         labels = self.strategy.search.labels
         founders = [
             self.strategy.make(genome, operators=(labels.get(genome.digest, "founder"),))
             for genome in self.parts.founders.genomes
+            if genome.digest not in self._founders
         ]
         self.parts.evaluator.evaluate(founders, self.main.items, proven=True)
         self.main.keep_founder(founders)
         best = self.main.founder
-        if best is None:
+        if best is None or best not in founders:
             return
         if self.main.genes is not None:
             self.main.genes.write(MAIN, self.strategy.generation, [best])

@@ -226,8 +226,8 @@ class Objective(AbstractContextManager["Objective"]):
         """Give individuals their fitness, score and measures, or their failure, in place.
 
         Args:
-            individuals: from a strategy of this objective, or with genomes of its space. Those without parents and
-                operators count as proposed by another optimizer.
+            individuals: from a strategy of this objective, or with genomes of its space. Those that are neither
+                founders nor drawn nor children of what was asked before count as proposed by another optimizer.
 
         Raises:
             BudgetSpent: if they are more than the budget allows, after as many as it does were evaluated.

@@ -15,6 +15,7 @@ from campaign.toy_campaign import entries, toy_rows
 import evolm
 from evolm import Objective
 from evolm.errors import ConfigError
+from evolm.population import Individual
 from evolm.strategies import STRATEGIES
 
 Open = Callable[..., Objective]
@@ -103,3 +104,23 @@ def test_the_loop_of_the_readme_runs(tiny_model_folder: Path, monkeypatch: pytes
     assert model in loop
     exec(loop.replace(model, str(tiny_model_folder)).replace("budget=100", "budget=6"), {})
     assert "balanced accuracy" in capsys.readouterr().out
+
+
+def test_a_strategy_taken_over_from_another_run_brings_no_founders(opened: Open) -> None:
+    plain = {"baselines": {"random_search": False, "few_shot": False}}
+    earlier = opened(budget=8, options=plain)
+    strategy = earlier.strategy(table("genetic"))
+    by_hand(earlier, strategy)
+    objective = opened(budget=6, options=plain)
+    again = objective.strategy(table("genetic"))
+    again.load_state_dict(strategy.state_dict())
+    asked = again.ask(4)
+    assert any(individual.parents for individual in asked)
+    objective.evaluate(asked)
+    objective.evaluate([Individual(99, objective.decode(np.full(6, 5.0)), operators=("mine",))])
+    objective.evaluate([Individual(99, objective.decode(objective.x0), operators=("mine",))])
+    *others, founder = entries(objective.directory, "individual")
+    for entry in others:
+        assert (entry["parents"], entry["operators"]) in (([], ["proposed"]), ([], ["random"]))
+    assert founder["operators"] == ["mine"]
+    assert objective.finish().record["founder"]["digest"] == founder["digest"]

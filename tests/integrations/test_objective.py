@@ -23,6 +23,7 @@ from evolm.errors import ConfigError, EvolmError, GenomeError, RunError
 from evolm.population import Individual
 
 Open = Callable[..., Objective]
+PLAIN = {"baselines": {"random_search": False, "few_shot": False}}
 PARETO = {"fitness": {"combine": "pareto"}}
 
 
@@ -255,6 +256,52 @@ def test_finish_judges_as_a_campaign_does(finished: Path, arguments: Callable[..
     assert "best of the search" in (finished / "report.html").read_text()
 
 
+@pytest.fixture(scope="module")
+def ordered(arguments: Callable[..., dict[str, Any]]) -> list[str]:
+    """Three instructions, the worst first and the best last."""
+    texts = ["Is it spam, or ham?", "Read the text. Say spam if it sells, else ham.", "Which?"]
+    with Objective(**arguments("prompt", founders=texts, scorers={"margin": 1.0})) as objective:
+        found = objective.individuals(objective._campaign.parts.founders.genomes)
+    return [one.genome.instruction for one in sorted(found, key=lambda one: one.fitness.values)]
+
+
+def test_the_best_founder_is_the_best_of_all_whichever_the_host_asked_for(
+    ordered: list[str], arguments: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    settings = arguments("prompt", founders=ordered, scorers={"margin": 1.0})
+    whole, torn = tmp_path / "whole", tmp_path / "torn"
+    with Objective(**settings, out=whole) as objective:
+        objective(objective.x0)
+        good = objective._campaign.parts.founders.genomes[-1]
+        objective.evaluate([Individual(0, good, operators=("random",))])  # known, but not as a founder
+        result = objective.finish().record
+    assert result["founder"]["genome"]["instruction"] == ordered[-1]
+    assert result["budget"]["evaluations"] == 2  # nobody is charged for what nobody asked for
+    assert len(entries(whole, "individual", "random_search")) == 2
+    first, second, founder = entries(whole, "individual", "main")
+    assert (founder["id"], founder["digest"]) == (result["founder"]["id"], result["founder"]["digest"])
+    assert founder["fitness"] == second["fitness"] > first["fitness"]
+    assert ordered[-1] in (whole / "baselines" / "founder" / "prompt.txt").read_text()
+    with Objective(**settings, out=torn) as objective:
+        objective(objective.x0)
+    with Objective(**settings, out=torn) as objective:
+        objective(objective.x0)
+        objective.evaluate([Individual(0, good, operators=("random",))])
+    with Objective(**settings, out=torn) as objective:
+        objective.finish()
+    assert bytes_of(torn) == bytes_of(whole)
+
+
+def test_a_founder_that_the_host_found_to_be_the_best_is_not_asked_for_again(
+    ordered: list[str], opened: Open
+) -> None:
+    objective = opened("prompt", founders=ordered, scorers={"margin": 1.0})
+    best = objective._campaign.parts.founders.genomes[-1]
+    objective(best)
+    assert objective.finish().record["founder"]["id"] == 0
+    assert len(entries(objective.directory, "individual", "main")) == 1
+
+
 def test_the_commands_know_such_a_run(finished: Path, undisturbed: Path, tmp_path: Path) -> None:
     rows = tmp_path / "rows.csv"
     pd.read_parquet(finished / "data.parquet").to_csv(rows, index=False)
@@ -410,6 +457,31 @@ def test_a_finished_run_leads_its_program_to_the_same_result(
     with Objective(**arguments(), out=undisturbed) as objective:
         assert host(objective).record == result_of(undisturbed)
     assert bytes_of(undisturbed) == before
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("on_spent", ["raise", "worst"])
+def test_a_finished_run_answers_what_its_budget_did_not_allow_as_it_did_then(
+    on_spent: str, named: bool, arguments: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    settings, told = arguments(budget={"evaluations": 5, "plateau": 4}, on_spent=on_spent, options=PLAIN), []
+    for _ in range(2):
+        with Objective(**settings, out=tmp_path / "run") as objective:
+            X, answers = rows(objective, 9), []
+            for batch in (X[:3], X[3:6], X[6:]):  # the second one is cut
+                try:
+                    answers.append(objective.many(batch).tolist())
+                except BudgetSpent as spent:
+                    answers.append(str(spent))
+                answers.append(objective.left)
+            answers.append(objective.finish(X[5] if named else None).record)
+            with pytest.raises(RunError, match="its test split was opened: expected no more questions, found 1"):
+                objective(X[0])
+        told.append((answers, bytes_of(tmp_path / "run")))
+    assert told[0] == told[1]
+    with Objective(**settings | {"budget": 30}, out=tmp_path / "run") as objective:
+        with pytest.raises(RunError, match="its test split was opened: expected no more questions, found"):
+            objective.many(rows(objective, 8))
 
 
 def test_a_program_with_a_memory_of_its_own_goes_on_behind_the_last_entry(
