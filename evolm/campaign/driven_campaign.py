@@ -50,6 +50,7 @@ class DrivenCampaign(Campaign):
         self._past: deque[Call] = deque()
         self._again: list[Individual] = []  # of the first past call, what was asked for again
         self._concluding = False
+        self._end_told = False
         self._clocked = 0.0  # seconds when the clock was last written
 
     @property
@@ -231,7 +232,7 @@ class DrivenCampaign(Campaign):
         """
         self.catch_up()
         if self.finished:
-            return self._finished(proposal)
+            return self._tell_end(self._finished(proposal))
         winner = self._winner(proposal) if proposal else None
         if winner is None and self.main.archive.best is None:
             raise EvolmError("no individual could be evaluated, so there is no best to finish with")
@@ -243,7 +244,13 @@ class DrivenCampaign(Campaign):
             self._tell("on_phase", "verdict")
             self._judge_founders()
             result = self.conclude(winner)
-        self._tell("on_end", result)
+        return self._tell_end(result)
+
+    def _tell_end(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Tell the verdict, until all observers have heard it once in this process."""
+        if not self._end_told:
+            self._tell("on_end", result)
+            self._end_told = True
         return result
 
     def _finished(self, proposal: Individual | None) -> dict[str, Any]:

@@ -255,10 +255,11 @@ class Campaign:
                     self._tell("on_phase", search.name)
                     self.run_search(search)
                     self._searching = False
-                if self.finished:
-                    return self._read_result()
-                self._tell("on_phase", "verdict")
-                result = self.conclude()
+                if self.finished:  # an observer may not have heard of it: its tracker was down, or it is a new one
+                    result = self._read_result()
+                else:
+                    self._tell("on_phase", "verdict")
+                    result = self.conclude()
             except Interrupted:
                 self._clock("interrupt")
                 raise

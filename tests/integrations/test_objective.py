@@ -336,6 +336,33 @@ def test_observers_are_told_of_every_call(opened: Open) -> None:
     assert told == ["main", ("main", 1), ("main", 3), "random_search", ("random_search", 3), "verdict", "end"]
 
 
+def test_a_verdict_that_an_observer_could_not_take_is_told_again_and_then_no_more(
+    arguments: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    told: list[dict[str, Any]] = []
+
+    class Down(Observer):
+        up = False
+
+        def on_end(self, result: dict[str, Any]) -> None:
+            if not self.up:
+                raise OSError("connection refused")
+            told.append(result)
+
+    watch = Down()
+    with Objective(**arguments(callbacks=[watch]), out=tmp_path / "run") as objective:
+        objective(objective.x0)
+        with pytest.raises(OSError, match="connection refused"):
+            objective.finish()
+        watch.up = True
+        record = objective.finish().record
+        assert objective.finish().record == record
+        assert told == [record]
+    with Objective(**arguments(callbacks=[watch]), out=tmp_path / "run") as objective:
+        objective.finish()
+    assert told == [record, result_of(tmp_path / "run")]
+
+
 class Stops(Observer):
     """Ends the search after its first call."""
 
