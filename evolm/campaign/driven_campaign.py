@@ -8,7 +8,8 @@ program that starts over is led through the calls that it made before, for free,
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from evolm.campaign.loop import MAIN, Campaign
 from evolm.campaign.observers import Observer
 from evolm.campaign.past import Call, Past, Record, seconds_before
 from evolm.config import BudgetSection
-from evolm.errors import EvolmError, RunError
+from evolm.errors import EvolmError, Interrupted, RunError
 from evolm.genomes import from_record
 from evolm.population import Individual
 from evolm.storage import GeneStore, RunLayout, SharedLedger
@@ -228,6 +229,7 @@ class DrivenCampaign(Campaign):
 
         Raises:
             EvolmError: if there is no best, or ``proposal`` fails.
+            Interrupted: after Ctrl-C; it can be called again, and ends as if it had not been disturbed.
             RunError: if the run is finished and had another winner.
         """
         self.catch_up()
@@ -236,8 +238,7 @@ class DrivenCampaign(Campaign):
         winner = self._winner(proposal) if proposal else None
         if winner is None and self.main.archive.best is None:
             raise EvolmError("no individual could be evaluated, so there is no best to finish with")
-        self._concluding, self._searching = True, False
-        with self._interruptible():
+        with self._whole_end(), self._interruptible():
             for search in self.searches[1:]:
                 self._tell("on_phase", search.name)
                 self.run_search(search)
@@ -245,6 +246,25 @@ class DrivenCampaign(Campaign):
             self._judge_founders()
             result = self.conclude(winner)
         return self._tell_end(result)
+
+    @contextmanager
+    def _whole_end(self) -> Iterator[None]:
+        """Conclude, or where that is cut short, stand where the search had ended: to ask more, or to finish again."""
+        search, strategy = self.main, self.strategy
+        offset, founder, numbered = self.journal.offset, search.founder, strategy.count
+        self._concluding, self._searching = True, False
+        try:
+            yield
+        except BaseException as error:
+            if not self.finished:
+                self.journal.truncate(offset)
+                search.founder = founder
+                strategy.forget(numbered)
+                self.searches = [search, *self._baselines()]
+                self._concluding, self._searching = False, True
+            if isinstance(error, Interrupted):
+                self._clock("interrupt")
+            raise
 
     def _tell_end(self, result: dict[str, Any]) -> dict[str, Any]:
         """Tell the verdict, until all observers have heard it once in this process."""

@@ -64,22 +64,7 @@ class Campaign:
         self.journal = Journal(layout.journal)
         self.timing = Journal(layout.timing)
         config = parts.config
-        settings = {MAIN: config.strategy}
-        if config.baselines.random_search and config.strategy.get("name") != RANDOM:
-            settings[RANDOM] = {"name": RANDOM}
-        self.searches = [
-            Search(
-                name,
-                parts.strategy(table, derive_seed(name, config.seed)),
-                parts.evaluator,
-                parts.task.dev,
-                self.journal,
-                config.fitness.pick if config.fitness.combine == "pareto" else None,
-                GeneStore(layout.genes),
-                rules_of(config.evaluation),
-            )
-            for name, table in settings.items()
-        ]
+        self.searches = [self._search(MAIN, config.strategy), *self._baselines()]
         self.openings = 0
         self.finished = False
         self.resumed = False
@@ -89,6 +74,26 @@ class Campaign:
         self._seconds_before = 0.0
         self._began = time.monotonic()
         parts.engine.progress = self._on_requests
+
+    def _search(self, name: str, table: dict[str, Any]) -> Search:
+        parts, config = self.parts, self.parts.config
+        return Search(
+            name,
+            parts.strategy(table, derive_seed(name, config.seed)),
+            parts.evaluator,
+            parts.task.dev,
+            self.journal,
+            config.fitness.pick if config.fitness.combine == "pareto" else None,
+            GeneStore(self.layout.genes),
+            rules_of(config.evaluation),
+        )
+
+    def _baselines(self) -> list[Search]:
+        """Return searches that nothing was asked of yet."""
+        config = self.parts.config
+        if config.baselines.random_search and config.strategy.get("name") != RANDOM:
+            return [self._search(RANDOM, {"name": RANDOM})]
+        return []
 
     # -- where it stands -----------------------------------------------------------------------------------
 
@@ -479,6 +484,7 @@ class Campaign:
             yield
         finally:
             signal.signal(signal.SIGINT, before)
+            self.parts.engine.stop_requested = False
 
     def close(self) -> None:
         """Close files, cache and workers."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import evolm
 from evolm import BudgetSpent, Objective
 from evolm.campaign import Observer, Progress, continue_run
 from evolm.cli import app
-from evolm.errors import ConfigError, EvolmError, GenomeError, RunError
+from evolm.errors import ConfigError, EvolmError, GenomeError, Interrupted, RunError
 from evolm.population import Individual
 
 Open = Callable[..., Objective]
@@ -361,6 +362,55 @@ def test_a_verdict_that_an_observer_could_not_take_is_told_again_and_then_no_mor
     with Objective(**arguments(callbacks=[watch]), out=tmp_path / "run") as objective:
         objective.finish()
     assert told == [record, result_of(tmp_path / "run")]
+
+
+class PressesCtrlC(Observer):
+    """Presses Ctrl-C, once or twice, at one moment of a phase: when the model has answered for the n-th time."""
+
+    def __init__(self, phase: str, moment: int, times: int) -> None:
+        self.phase, self.moment, self.times = phase, moment, times
+        self.now = ""
+
+    def on_phase(self, name: str) -> None:
+        self.now = name
+
+    def on_requests(self, done: int, total: int) -> None:
+        if self.now != self.phase:
+            return
+        self.moment -= 1
+        if self.moment == 0:
+            for _ in range(self.times):
+                signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("phase", "moment", "times", "said"),
+    [
+        ("random_search", 1, 1, Interrupted),
+        ("random_search", 2, 2, KeyboardInterrupt),
+        ("verdict", 1, 1, Interrupted),
+        ("verdict", 6, 1, Interrupted),
+        ("verdict", 6, 2, KeyboardInterrupt),
+    ],
+)
+def test_a_finish_that_was_interrupted_is_called_again_and_ends_as_an_undisturbed_one(
+    phase: str,
+    moment: int,
+    times: int,
+    said: type[BaseException],
+    finished: Path,
+    arguments: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    settings = arguments("hybrid", callbacks=[PressesCtrlC(phase, moment, times)])
+    with Objective(**settings, out=tmp_path / "run") as objective:
+        objective.many(rows(objective, 7))
+        with pytest.raises(said):
+            objective.finish()
+        objective(rows(objective, 1, seed=1)[0])  # no test split was opened: it may be asked more
+        objective.finish()
+    assert bytes_of(tmp_path / "run") == bytes_of(finished)
+    assert without_clock(result_of(tmp_path / "run")) == without_clock(result_of(finished))
 
 
 class Stops(Observer):
