@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from evolm.campaign.budget import Ledger, allowed, spent
@@ -18,7 +19,7 @@ from evolm.campaign.build import Parts
 from evolm.campaign.driven import Driven
 from evolm.campaign.loop import MAIN, Campaign
 from evolm.campaign.observers import Observer
-from evolm.campaign.past import Call, Past, Record, seconds_before
+from evolm.campaign.past import Call, Past, Record, clock_before
 from evolm.config import BudgetSection
 from evolm.errors import EvolmError, Interrupted, RunError
 from evolm.genomes import from_record
@@ -36,6 +37,7 @@ class DrivenCampaign(Campaign):
         layout: its directory, locked by the caller.
         observers: told about every event.
         pool: the budget that it shares with other processes; None = its own.
+        out: the directory that the program names to go on; None = the run is temporary.
     """
 
     def __init__(
@@ -44,8 +46,10 @@ class DrivenCampaign(Campaign):
         layout: RunLayout,
         observers: Sequence[Observer] = (),
         pool: SharedLedger | None = None,
+        out: Path | None = None,
     ) -> None:
         super().__init__(parts, layout, observers)
+        self.out = out
         self.pool = pool
         self.main.genes = GeneStore(layout.genes, durable=False)
         self._past: deque[Call] = deque()
@@ -62,8 +66,11 @@ class DrivenCampaign(Campaign):
 
     @property
     def way_on(self) -> str:
-        """What people do to go on with this run: ``evolm resume`` cannot."""
-        return f"start the program again with out={self.layout.directory}"
+        """What becomes of this run where something fails, and what people do: ``evolm resume`` cannot go on."""
+        if self.out is None:
+            return "the run is temporary and cannot be gone on with: give it an out"
+        shared = ", shared=True" if self.pool else ""
+        return f"the run is saved, go on by starting the program again with out={self.out}{shared}"
 
     # -- budget --------------------------------------------------------------------------------------------
 
@@ -116,7 +123,7 @@ class DrivenCampaign(Campaign):
             self.finished = past.judged and self.layout.result.exists()
             if not self.finished:
                 self.journal.truncate(past.end)
-            self._seconds_before = seconds_before(self.layout.timing)
+            self._seconds_before, self.parts.engine.usage = clock_before(self.layout.timing)
             self._clock("resume")
         else:
             super().open()

@@ -109,8 +109,8 @@ class Campaign:
 
     @property
     def way_on(self) -> str:
-        """What people do to go on with this run."""
-        return f"evolm resume {self.layout.directory}"
+        """What becomes of this run where something fails, and what people do to go on with it."""
+        return f"the run is saved, go on with 'evolm resume {self.layout.directory}'"
 
     @property
     def stopped(self) -> str:
@@ -464,7 +464,7 @@ class Campaign:
                 getattr(observer, event)(*arguments)
             except Exception as error:  # goes on as it is; people only want to know whose it is
                 where = f"{type(observer).__name__}.{event}"
-                error.add_note(f"In the callback {where}; the run can be resumed: {self.way_on}")
+                error.add_note(f"In the callback {where}; {self.way_on}")
                 raise
 
     @contextmanager

@@ -113,6 +113,7 @@ class Objective(AbstractContextManager["Objective"]):
                     directory,
                     observers=callbacks,
                     shared=shared,
+                    temporary=self._temporary is not None,
                     answers=answers,
                     models=models,
                     **given.sources,

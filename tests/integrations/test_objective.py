@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import evolm
 from evolm import BudgetSpent, Objective
-from evolm.campaign import Observer, Progress, continue_run
+from evolm.campaign import Observer, Progress, continue_run, driven_campaign
 from evolm.cli import app
 from evolm.errors import ConfigError, EvolmError, GenomeError, Interrupted, RunError
 from evolm.population import Individual
@@ -508,6 +508,24 @@ def test_a_program_with_a_memory_of_its_own_goes_on_behind_the_last_entry(
     assert added[1]["evaluations"] == 8
     known = max(e["fitness"][0] for e in entries(out, "individual"))
     assert best.fitness.values[0] == known
+
+
+def test_a_program_that_starts_over_counts_what_the_model_did_for_the_whole_run(
+    arguments: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driven_campaign, "CLOCKED", 0.0)
+    out = tmp_path / "run"
+    with Objective(**arguments(), out=out) as objective:
+        objective.many(rows(objective, 4))
+    clock = [json.loads(line) for line in (out / "timing.jsonl").read_text().splitlines()]
+    with (out / "timing.jsonl").open("ab") as stream:
+        stream.write(b'{"event":"gen')
+    with Objective(**arguments(), out=out) as objective:
+        usage = objective._campaign.parts.engine.usage
+        assert usage.to_record() == {name: clock[-1][name] for name in usage.to_record()}
+        objective(rows(objective, 5)[4])
+        objective.finish()
+        assert objective._campaign.parts.engine.usage.tokens_forwarded > clock[-1]["tokens_forwarded"] > 0
 
 
 def test_another_configuration_is_refused_and_another_budget_is_not(
