@@ -43,6 +43,7 @@ class MLflow(Tracker):
         self.place = self.tracking_uri or "MLflow's default store"
         self._client: MlflowClient
         self._run = ""
+        self._running = False
 
     def begin(self, parameters: Mapping[str, Parameter]) -> None:
         """Begin an MLflow run, or go on with the one of a resumed campaign."""
@@ -52,12 +53,15 @@ class MLflow(Tracker):
         found = self._find(experiment) if self.campaign.resumed else None
         run = found or self._create(experiment)
         self._run = run.info.run_id
-        self._client.update_run(self._run, status="RUNNING")
+        self._running = False
+        if not self.campaign.finished:  # a run that is over may only be read
+            self._mark_running()
         # A parameter cannot be changed there: a raised budget keeps the value that the campaign began with.
         self._log_parameters({name: value for name, value in parameters.items() if name not in run.data.params})
 
     def log(self, search: str, values: Mapping[str, float], step: int) -> None:
         """Add a point to every curve of the search."""
+        self._mark_running()
         self._log_metrics({f"{search}/{name}": value for name, value in values.items()}, step)
 
     def show_prompt(self, text: str, step: int) -> None:
@@ -91,6 +95,11 @@ class MLflow(Tracker):
         tags = {IDENTITY: self._identity, "evolm.directory": str(self.campaign.layout.directory.resolve())}
         name = self.run_name or parts.config.name or parts.task.name
         return self._client.create_run(experiment, tags=tags, run_name=name)
+
+    def _mark_running(self) -> None:
+        if not self._running:
+            self._client.update_run(self._run, status="RUNNING")
+            self._running = True
 
     def _log_parameters(self, parameters: Mapping[str, Parameter]) -> None:
         new = [Param(name, str(value)) for name, value in parameters.items()]

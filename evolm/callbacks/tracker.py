@@ -81,8 +81,7 @@ class Tracker(Observer, ABC):
         except self.failures as error:
             said = " ".join(str(error).split())
             raise TrackerError(
-                f"{type(self).__name__}: cannot write to {self.place}: {said}; the run is saved, go on with "
-                f"'{self.campaign.way_on}'"
+                f"{type(self).__name__}: cannot write to {self.place}: {said}; {self.campaign.way_on}"
             ) from error
 
 

@@ -48,10 +48,14 @@ class Driven(Strategy):
 
     def withdraw(self) -> None:
         """Forget the generation that waits, which was interrupted."""
-        self._next_id -= len(self._pending)
+        self.forget(self._next_id - len(self._pending))
         self._pending.clear()
         self.generation -= self._next_id > 0
-        self.first_ids = {digest: id for digest, id in self.first_ids.items() if id < self._next_id}
+
+    def forget(self, count: int) -> None:
+        """Forget all individuals but the first ``count``."""
+        self._next_id = count
+        self.first_ids = {digest: id for digest, id in self.first_ids.items() if id < count}
 
     def adopt(self, generation: int, individuals: Sequence[Individual]) -> None:
         """Take individuals that an earlier process numbered, as a generation that waits to be told."""

@@ -8,8 +8,10 @@ program that starts over is led through the calls that it made before, for free,
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from evolm.campaign.budget import Ledger, allowed, spent
@@ -17,9 +19,9 @@ from evolm.campaign.build import Parts
 from evolm.campaign.driven import Driven
 from evolm.campaign.loop import MAIN, Campaign
 from evolm.campaign.observers import Observer
-from evolm.campaign.past import Call, Past, Record, seconds_before
+from evolm.campaign.past import Call, Past, Record, clock_before
 from evolm.config import BudgetSection
-from evolm.errors import EvolmError, RunError
+from evolm.errors import EvolmError, Interrupted, RunError
 from evolm.genomes import from_record
 from evolm.population import Individual
 from evolm.storage import GeneStore, RunLayout, SharedLedger
@@ -35,6 +37,7 @@ class DrivenCampaign(Campaign):
         layout: its directory, locked by the caller.
         observers: told about every event.
         pool: the budget that it shares with other processes; None = its own.
+        out: the directory that the program names to go on; None = the run is temporary.
     """
 
     def __init__(
@@ -43,14 +46,17 @@ class DrivenCampaign(Campaign):
         layout: RunLayout,
         observers: Sequence[Observer] = (),
         pool: SharedLedger | None = None,
+        out: Path | None = None,
     ) -> None:
         super().__init__(parts, layout, observers)
+        self.out = out
         self.pool = pool
         self.main.genes = GeneStore(layout.genes, durable=False)
         self._past: deque[Call] = deque()
         self._again: list[Individual] = []  # of the first past call, what was asked for again
         self._founders: set[str] = set()  # digests of those that were asked for as such
         self._concluding = False
+        self._end_told = False
         self._clocked = 0.0  # seconds when the clock was last written
 
     @property
@@ -61,8 +67,11 @@ class DrivenCampaign(Campaign):
 
     @property
     def way_on(self) -> str:
-        """What people do to go on with this run: ``evolm resume`` cannot."""
-        return f"start the program again with out={self.layout.directory}"
+        """What becomes of this run where something fails, and what people do: ``evolm resume`` cannot go on."""
+        if self.out is None:
+            return "the run is temporary and cannot be gone on with: give it an out"
+        shared = ", shared=True" if self.pool else ""
+        return f"the run is saved, go on by starting the program again with out={self.out}{shared}"
 
     # -- budget --------------------------------------------------------------------------------------------
 
@@ -115,7 +124,7 @@ class DrivenCampaign(Campaign):
             self.finished = past.judged and self.layout.result.exists()
             if not self.finished:
                 self.journal.truncate(past.end)
-            self._seconds_before = seconds_before(self.layout.timing)
+            self._seconds_before, self.parts.engine.usage = clock_before(self.layout.timing)
             self._clock("resume")
         else:
             super().open()
@@ -240,24 +249,49 @@ class DrivenCampaign(Campaign):
 
         Raises:
             EvolmError: if there is no best, or ``proposal`` fails.
+            Interrupted: after Ctrl-C; it can be called again, and ends as if it had not been disturbed.
             RunError: if the run is finished and had another winner.
         """
         self.catch_up()
         if self.finished:
             self._concluding = True
-            return self._finished(proposal)
+            return self._tell_end(self._finished(proposal))
         winner = self._winner(proposal) if proposal else None
         if winner is None and self.main.archive.best is None:
             raise EvolmError("no individual could be evaluated, so there is no best to finish with")
-        self._concluding, self._searching = True, False
-        with self._interruptible():
+        with self._whole_end(), self._interruptible():
             for search in self.searches[1:]:
                 self._tell("on_phase", search.name)
                 self.run_search(search)
             self._tell("on_phase", "verdict")
             self._judge_founders()
             result = self.conclude(winner)
-        self._tell("on_end", result)
+        return self._tell_end(result)
+
+    @contextmanager
+    def _whole_end(self) -> Iterator[None]:
+        """Conclude, or where that is cut short, stand where the search had ended: to ask more, or to finish again."""
+        search, strategy = self.main, self.strategy
+        offset, founder, numbered = self.journal.offset, search.founder, strategy.count
+        self._concluding, self._searching = True, False
+        try:
+            yield
+        except BaseException as error:
+            if not self.finished:
+                self.journal.truncate(offset)
+                search.founder = founder
+                strategy.forget(numbered)
+                self.searches = [search, *self._baselines()]
+                self._concluding, self._searching = False, True
+            if isinstance(error, Interrupted):
+                self._clock("interrupt")
+            raise
+
+    def _tell_end(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Tell the verdict, until all observers have heard it once in this process."""
+        if not self._end_told:
+            self._tell("on_end", result)
+            self._end_told = True
         return result
 
     def _finished(self, proposal: Individual | None) -> dict[str, Any]:

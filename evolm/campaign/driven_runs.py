@@ -33,6 +33,7 @@ def driven_run(
     *,
     observers: Sequence[Observer] = (),
     shared: bool = False,
+    temporary: bool = False,
     answers: Path | None = None,
     **sources: Any,
 ) -> Iterator[DrivenCampaign]:
@@ -44,6 +45,7 @@ def driven_run(
         out: its directory, new or one to go on with; with ``shared`` the directory of several runs.
         observers: told about every event.
         shared: whether processes with the same configuration spend the budget together.
+        temporary: whether ``out`` goes with this process, so that nobody can go on.
         answers: an answer cache shared with other runs; none = the run's own, or that of the processes.
         sources: see :func:`evolm.campaign.build.build`.
 
@@ -53,11 +55,13 @@ def driven_run(
     parts, files = built(config, root, **sources)
     with ExitStack() as stack:
         try:
+            if not shared:
+                _refuse_member(out)
             pool = stack.enter_context(_joined(out, _digest(files))) if shared else None
             layout = stack.enter_context(_directory(_own_place(out) if shared else out, files))
             parts.engine.answers.close()
             parts.engine.answers = AnswerStore(answers or out / ANSWERS)
-            campaign = DrivenCampaign(parts, layout, observers, pool)
+            campaign = DrivenCampaign(parts, layout, observers, pool, None if temporary else out)
         except BaseException:
             parts.engine.close()
             raise
@@ -93,6 +97,16 @@ def _joined(out: Path, configuration: str) -> Iterator[SharedLedger]:
             pool = SharedLedger(out / LEDGER, configuration)
     with closing(pool):
         yield pool
+
+
+def _refuse_member(out: Path) -> None:
+    """Refuse a directory among those of processes that share a budget: alone, it would spend the budget again."""
+    shared = out.resolve().parent
+    if (shared / LEDGER).exists():
+        raise RunError(
+            f"{out}: expected a run of one process alone, found a directory of processes that share a budget; open "
+            f"it with out={shared}, shared=True"
+        )
 
 
 def _own_place(out: Path) -> Path:

@@ -64,22 +64,7 @@ class Campaign:
         self.journal = Journal(layout.journal)
         self.timing = Journal(layout.timing)
         config = parts.config
-        settings = {MAIN: config.strategy}
-        if config.baselines.random_search and config.strategy.get("name") != RANDOM:
-            settings[RANDOM] = {"name": RANDOM}
-        self.searches = [
-            Search(
-                name,
-                parts.strategy(table, derive_seed(name, config.seed)),
-                parts.evaluator,
-                parts.task.dev,
-                self.journal,
-                config.fitness.pick if config.fitness.combine == "pareto" else None,
-                GeneStore(layout.genes),
-                rules_of(config.evaluation),
-            )
-            for name, table in settings.items()
-        ]
+        self.searches = [self._search(MAIN, config.strategy), *self._baselines()]
         self.openings = 0
         self.finished = False
         self.resumed = False
@@ -89,6 +74,26 @@ class Campaign:
         self._seconds_before = 0.0
         self._began = time.monotonic()
         parts.engine.progress = self._on_requests
+
+    def _search(self, name: str, table: dict[str, Any]) -> Search:
+        parts, config = self.parts, self.parts.config
+        return Search(
+            name,
+            parts.strategy(table, derive_seed(name, config.seed)),
+            parts.evaluator,
+            parts.task.dev,
+            self.journal,
+            config.fitness.pick if config.fitness.combine == "pareto" else None,
+            GeneStore(self.layout.genes),
+            rules_of(config.evaluation),
+        )
+
+    def _baselines(self) -> list[Search]:
+        """Return searches that nothing was asked of yet."""
+        config = self.parts.config
+        if config.baselines.random_search and config.strategy.get("name") != RANDOM:
+            return [self._search(RANDOM, {"name": RANDOM})]
+        return []
 
     # -- where it stands -----------------------------------------------------------------------------------
 
@@ -104,8 +109,8 @@ class Campaign:
 
     @property
     def way_on(self) -> str:
-        """What people do to go on with this run."""
-        return f"evolm resume {self.layout.directory}"
+        """What becomes of this run where something fails, and what people do to go on with it."""
+        return f"the run is saved, go on with 'evolm resume {self.layout.directory}'"
 
     @property
     def stopped(self) -> str:
@@ -256,10 +261,11 @@ class Campaign:
                     self._tell("on_phase", search.name)
                     self.run_search(search)
                     self._searching = False
-                if self.finished:
-                    return self._read_result()
-                self._tell("on_phase", "verdict")
-                result = self.conclude()
+                if self.finished:  # an observer may not have heard of it: its tracker was down, or it is a new one
+                    result = self._read_result()
+                else:
+                    self._tell("on_phase", "verdict")
+                    result = self.conclude()
             except Interrupted:
                 self._clock("interrupt")
                 raise
@@ -459,7 +465,7 @@ class Campaign:
                 getattr(observer, event)(*arguments)
             except Exception as error:  # goes on as it is; people only want to know whose it is
                 where = f"{type(observer).__name__}.{event}"
-                error.add_note(f"In the callback {where}; the run can be resumed: {self.way_on}")
+                error.add_note(f"In the callback {where}; {self.way_on}")
                 raise
 
     @contextmanager
@@ -479,6 +485,7 @@ class Campaign:
             yield
         finally:
             signal.signal(signal.SIGINT, before)
+            self.parts.engine.stop_requested = False
 
     def close(self) -> None:
         """Close files, cache and workers."""

@@ -71,4 +71,4 @@ class Observer:
         """A generation is evaluated, and ``best/`` holds the best so far; saved it is when all callbacks returned."""
 
     def on_end(self, result: dict[str, Any]) -> None:
-        """The verdict is written."""
+        """The verdict is written, or was written by an earlier process: a run that is over tells it again."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from evolm.evaluation.engine import Usage
 from evolm.storage import read_placed
 
 Record = dict[str, Any]
@@ -67,11 +68,15 @@ class Past:
         return cls(bool(first), calls, stop, kind == "verdict", calls[-1].end if calls else first)
 
 
-def seconds_before(timing: Path) -> float:
-    """Return the seconds that a run had taken when its clock was last written, 0 where it never was."""
+def clock_before(timing: Path) -> tuple[float, Usage]:
+    """Return the seconds that a run had taken when its clock was last written, and the engine's counts by then.
+
+    All are 0 where it never was.
+    """
     for line in reversed(timing.read_bytes().splitlines()):
         try:
-            return float(json.loads(line)["seconds"])
+            entry = json.loads(line)
         except ValueError:  # torn when the process was killed
             continue
-    return 0.0
+        return float(entry["seconds"]), Usage(**{field.name: entry[field.name] for field in fields(Usage)})
+    return 0.0, Usage()

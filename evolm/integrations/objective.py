@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from threading import RLock
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +28,7 @@ from evolm.campaign.loop import MAIN
 from evolm.config import DRIVEN
 from evolm.errors import BudgetSpent, ConfigError, GenomeError
 from evolm.integrations.codec import Codec, is_genome
+from evolm.integrations.locking import one_at_a_time
 from evolm.population import Individual
 from evolm.randomness import derive_seed
 from evolm.scorers import limits_of
@@ -52,6 +54,9 @@ class Objective(AbstractContextManager["Objective"]):
     whenever it starts, and ``finish`` judges what it found itself. What a killed process had reserved and not
     delivered stays charged.
 
+    Threads may share one object, as Optuna's ``n_jobs`` does: they wait for each other. Who drives a strategy from
+    several threads keeps its ``ask`` and ``tell`` to one at a time with ``with objective.lock``.
+
     Args:
         task, model, space, scorers, founders, seed, n_jobs, options, warm_start: as for :func:`evolm.evolve`. With
             ``options={"fitness": {"combine": "pareto"}}`` every scorer is an objective.
@@ -68,6 +73,7 @@ class Objective(AbstractContextManager["Objective"]):
     Attributes:
         space: where genomes lie.
         codec: between genomes, vectors and native values.
+        lock: held by the thread that is evaluated for.
 
     Raises:
         RunError: if ``out`` holds a run of another configuration, or another process works on it.
@@ -104,6 +110,7 @@ class Objective(AbstractContextManager["Objective"]):
             "Objective", task, model, space, founders, scorers, DRIVEN, budget, seed, n_jobs, options, warm_start
         )
         self.on_spent = on_spent
+        self.lock = RLock()
         directory, self._temporary = run_directory(out)
         with ExitStack() as stack:
             self._campaign = stack.enter_context(
@@ -113,6 +120,7 @@ class Objective(AbstractContextManager["Objective"]):
                     directory,
                     observers=callbacks,
                     shared=shared,
+                    temporary=self._temporary is not None,
                     answers=answers,
                     models=models,
                     **given.sources,
@@ -163,11 +171,13 @@ class Objective(AbstractContextManager["Objective"]):
         return sum(lowest) if self.objectives == 1 else np.array(lowest)
 
     @property
+    @one_at_a_time
     def left(self) -> int | None:
         """Evaluations that the budget still allows; None = no limit."""
         return self._campaign.left
 
     @property
+    @one_at_a_time
     def best(self) -> Individual | None:
         """The best that was evaluated so far; of a front, what ``fitness.pick`` takes."""
         return self._campaign.main.archive.best
@@ -192,6 +202,7 @@ class Objective(AbstractContextManager["Objective"]):
         (value,) = self.many([x] if is_genome(x) else self._row(x))
         return float(value) if self.objectives == 1 else value
 
+    @one_at_a_time
     def many(self, X: Any) -> np.ndarray:
         """Return the ``(n,)`` or ``(n, objectives)`` fitness of vectors or genomes, all in one batch.
 
@@ -213,6 +224,7 @@ class Objective(AbstractContextManager["Objective"]):
         """Return minus the fitness of each, for minimisers; as :meth:`many` otherwise."""
         return -self.many(X)
 
+    @one_at_a_time
     def individuals(self, X: Any) -> list[Individual]:
         """Return vectors or genomes as evaluated individuals: genome, fitness, score, measures; see :meth:`many`."""
         genomes = self._genomes(X)
@@ -222,6 +234,7 @@ class Objective(AbstractContextManager["Objective"]):
             individual.id = self._others.pop(individual.id)
         return asked
 
+    @one_at_a_time
     def evaluate(self, individuals: Sequence[Individual]) -> None:
         """Give individuals their fitness, score and measures, or their failure, in place.
 
@@ -283,6 +296,7 @@ class Objective(AbstractContextManager["Objective"]):
 
     # -- ask and tell --------------------------------------------------------------------------------------
 
+    @one_at_a_time
     def strategy(self, settings: str | Mapping[str, Any] = "genetic", seed: int | None = None) -> Strategy:
         """Return one of evolm's strategies, to be driven by hand: ``ask``, :meth:`evaluate`, ``tell``.
 
@@ -306,6 +320,7 @@ class Objective(AbstractContextManager["Objective"]):
 
     # -- the end -------------------------------------------------------------------------------------------
 
+    @one_at_a_time
     def finish(self, x: Any = None) -> Result:
         """Open the test split once, write what a campaign writes, and return the result.
 
@@ -325,6 +340,7 @@ class Objective(AbstractContextManager["Objective"]):
             proposal = Individual(-1, genome)
         return Result(self.directory, self._campaign.finish(proposal), self._temporary)
 
+    @one_at_a_time
     def close(self) -> None:
         """Close files, cache and workers; the run can be gone on with where ``out`` was given."""
         self._stack.close()

@@ -20,6 +20,7 @@ import numpy as np
 from evolm.errors import ConfigError, GenomeError
 from evolm.extras import extra
 from evolm.integrations.codec import Codec, Real
+from evolm.integrations.locking import one_at_a_time
 from evolm.integrations.objective import Objective
 from evolm.population import Individual
 
@@ -138,6 +139,7 @@ class EvolmSampler(BaseSampler):
         self, objective: Objective, strategy: str | Mapping[str, Any] = "genetic", seed: int | None = None
     ) -> None:
         self.objective = objective
+        self.lock = objective.lock  # the strategy may ask the model, too
         self.codec = objective.codec
         self.distributions = distributions(self.codec)
         self.strategy = objective.strategy(strategy, seed)
@@ -146,6 +148,7 @@ class EvolmSampler(BaseSampler):
         self._asked: dict[int, Individual] = {}  # number of a trial -> whom it evaluates
 
     @property
+    @one_at_a_time
     def ready(self) -> int:
         """Trials that can be asked for before the strategy must be told about others; 0 = it has nothing new left."""
         for _ in range(TRIES):
@@ -154,6 +157,7 @@ class EvolmSampler(BaseSampler):
             self._refill()
         return len(self._queue)
 
+    @one_at_a_time
     def reseed_rng(self) -> None:
         """Draw other random genomes from now on; the strategy keeps its own numbers."""
         self._rng = np.random.default_rng()
@@ -166,6 +170,7 @@ class EvolmSampler(BaseSampler):
         """Return all variables of the space: they are sampled together."""
         return self.distributions
 
+    @one_at_a_time
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
@@ -186,6 +191,7 @@ class EvolmSampler(BaseSampler):
             f"with {param_distribution}"
         )
 
+    @one_at_a_time
     def after_trial(
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:

@@ -21,8 +21,11 @@ PATIENCE = 60.0  # seconds to wait for another process that is writing
 
 
 def connected(path: Path | str) -> sqlite3.Connection:
-    """Open a database that several processes may read and write, with a write-ahead log; it is made if missing."""
-    connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+    """Open a database that several processes may read and write, with a write-ahead log; it is made if missing.
+
+    Threads may use the connection, one at a time: whoever shares it sees to that.
+    """
+    connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     return connection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
@@ -11,12 +12,14 @@ from typing import Any
 
 import pytest
 from campaign.toy_campaign import ToyCampaign, bytes_of, entries, quick, result_of
+from rich.console import Console
 from typer.testing import CliRunner
 
 from evolm import callbacks
 from evolm.campaign import Observer, continue_run
 from evolm.cli import app
 from evolm.errors import MissingPackage, TrackerError
+from evolm.live import LiveView
 
 SEARCHES = {"main": [5, 10, 14], "random_search": [14]}  # evaluations after each generation
 
@@ -120,7 +123,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
     folder = tmp_path_factory.mktemp("mlflow")
     uri = f"sqlite:///{folder / 'mlflow.db'}"
-    for name in ("undisturbed", "crashed and resumed", "evolm"):
+    for name in ("undisturbed", "crashed and resumed", "resumed when finished", "down at the end", "evolm"):
         MlflowClient(uri).create_experiment(name, artifact_location=str(folder / "artifacts"))
     return uri
 
@@ -194,6 +197,15 @@ def test_a_raised_budget_goes_on_in_the_same_mlflow_run(tracked: tuple[Path, Any
     assert again.data.metrics["main/evaluations"] == 18
 
 
+def test_a_finished_run_that_is_resumed_stays_finished_in_mlflow(
+    founding: ToyCampaign, store: str, tmp_path: Path
+) -> None:
+    out = founding.run(tmp_path / "run", observers=[callbacks.MLflow(store, "resumed when finished")]).directory
+    continue_run(out, observers=[callbacks.MLflow(store, "resumed when finished")])
+    (run,) = runs_of(store, "resumed when finished")
+    assert run.info.status == "FINISHED"
+
+
 # -- both ----------------------------------------------------------------------------------------------------
 
 
@@ -216,6 +228,49 @@ def test_a_tracker_that_cannot_be_written_to_is_named_and_the_run_goes_on_withou
         founding.run(out, observers=[callbacks.TensorBoard(tmp_path / "logs")])
     continue_run(out)
     assert bytes_of(out) == bytes_of(finished)
+
+
+def down_at_the_end(observer: Any) -> Observer:
+    """Make a tracker's store unreachable while the verdict is told."""
+
+    def refuse(*told: Any) -> None:
+        raise OSError("connection refused")
+
+    observer.conclude = refuse
+    return observer
+
+
+def test_a_verdict_that_could_not_be_told_is_told_when_the_finished_run_is_resumed(
+    founding: ToyCampaign, store: str, tmp_path: Path
+) -> None:
+    logs, out = tmp_path / "logs", tmp_path / "run"
+    both: dict[str, Callable[[], Any]] = {
+        "MLflow": lambda: callbacks.MLflow(store, "down at the end"),
+        "TensorBoard": lambda: callbacks.TensorBoard(logs),
+    }
+    with pytest.raises(TrackerError, match=f"connection refused; the run is saved, go on with 'evolm resume {out}'"):
+        founding.run(out, observers=[down_at_the_end(both["MLflow"]()), both["TensorBoard"]()])
+    (run,) = runs_of(store, "down at the end")
+    assert (run.info.status, "test/best" in run.data.metrics) == ("RUNNING", False)
+    continue_run(out, observers=[make() for make in both.values()])
+    (run,), result = runs_of(store, "down at the end"), result_of(out)
+    assert (run.info.status, run.data.tags["evolm.claim"]) == ("FINISHED", result["claim"])
+    assert run.data.metrics["test/best"] == pytest.approx(result["test"]["best"])
+    events = read_events(logs / "main")
+    assert [point.step for point in events.Scalars("best")] == SEARCHES["main"]
+    (best,) = events.Scalars("test/best")
+    assert (best.step, best.value) == (SEARCHES["main"][-1], pytest.approx(result["test"]["best"]))
+    assert text_of(events, "claim") == result["claim"]
+
+
+def test_the_live_view_bears_the_end_of_a_run_that_is_over(founding: ToyCampaign, tmp_path: Path) -> None:
+    out = founding.run(tmp_path / "run").directory
+    for terminal in (True, False):
+        view = LiveView(Console(file=io.StringIO(), force_terminal=terminal))
+        try:
+            assert continue_run(out, observers=[view]).result == result_of(out)
+        finally:
+            view.close()
 
 
 def test_an_mlflow_that_cannot_be_reached_is_named_too(founding: ToyCampaign, store: str, tmp_path: Path) -> None:

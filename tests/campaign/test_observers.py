@@ -224,4 +224,5 @@ def test_an_exception_says_which_callback_it_came_from_and_how_to_go_on(
     with pytest.raises(ZeroDivisionError) as caught:
         founding.run(tmp_path / "run", observers=[Observer(), Clumsy()])
     (note,) = caught.value.__notes__
-    assert note == f"In the callback Clumsy.on_evaluation; the run can be resumed: evolm resume {tmp_path / 'run'}"
+    run = tmp_path / "run"
+    assert note == f"In the callback Clumsy.on_evaluation; the run is saved, go on with 'evolm resume {run}'"

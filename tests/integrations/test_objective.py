@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,9 @@ from typer.testing import CliRunner
 
 import evolm
 from evolm import BudgetSpent, Objective
-from evolm.campaign import Observer, Progress, continue_run
+from evolm.campaign import Observer, Progress, continue_run, driven_campaign
 from evolm.cli import app
-from evolm.errors import ConfigError, EvolmError, GenomeError, RunError
+from evolm.errors import ConfigError, EvolmError, GenomeError, Interrupted, RunError
 from evolm.population import Individual
 
 Open = Callable[..., Objective]
@@ -383,6 +384,82 @@ def test_observers_are_told_of_every_call(opened: Open) -> None:
     assert told == ["main", ("main", 1), ("main", 3), "random_search", ("random_search", 3), "verdict", "end"]
 
 
+def test_a_verdict_that_an_observer_could_not_take_is_told_again_and_then_no_more(
+    arguments: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    told: list[dict[str, Any]] = []
+
+    class Down(Observer):
+        up = False
+
+        def on_end(self, result: dict[str, Any]) -> None:
+            if not self.up:
+                raise OSError("connection refused")
+            told.append(result)
+
+    watch = Down()
+    with Objective(**arguments(callbacks=[watch]), out=tmp_path / "run") as objective:
+        objective(objective.x0)
+        with pytest.raises(OSError, match="connection refused"):
+            objective.finish()
+        watch.up = True
+        record = objective.finish().record
+        assert objective.finish().record == record
+        assert told == [record]
+    with Objective(**arguments(callbacks=[watch]), out=tmp_path / "run") as objective:
+        objective.finish()
+    assert told == [record, result_of(tmp_path / "run")]
+
+
+class PressesCtrlC(Observer):
+    """Presses Ctrl-C, once or twice, at one moment of a phase: when the model has answered for the n-th time."""
+
+    def __init__(self, phase: str, moment: int, times: int) -> None:
+        self.phase, self.moment, self.times = phase, moment, times
+        self.now = ""
+
+    def on_phase(self, name: str) -> None:
+        self.now = name
+
+    def on_requests(self, done: int, total: int) -> None:
+        if self.now != self.phase:
+            return
+        self.moment -= 1
+        if self.moment == 0:
+            for _ in range(self.times):
+                signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("phase", "moment", "times", "said"),
+    [
+        ("random_search", 1, 1, Interrupted),
+        ("random_search", 2, 2, KeyboardInterrupt),
+        ("verdict", 1, 1, Interrupted),
+        ("verdict", 6, 1, Interrupted),
+        ("verdict", 6, 2, KeyboardInterrupt),
+    ],
+)
+def test_a_finish_that_was_interrupted_is_called_again_and_ends_as_an_undisturbed_one(
+    phase: str,
+    moment: int,
+    times: int,
+    said: type[BaseException],
+    finished: Path,
+    arguments: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    settings = arguments("hybrid", callbacks=[PressesCtrlC(phase, moment, times)])
+    with Objective(**settings, out=tmp_path / "run") as objective:
+        objective.many(rows(objective, 7))
+        with pytest.raises(said):
+            objective.finish()
+        objective(rows(objective, 1, seed=1)[0])  # no test split was opened: it may be asked more
+        objective.finish()
+    assert bytes_of(tmp_path / "run") == bytes_of(finished)
+    assert without_clock(result_of(tmp_path / "run")) == without_clock(result_of(finished))
+
+
 class Stops(Observer):
     """Ends the search after its first call."""
 
@@ -503,6 +580,24 @@ def test_a_program_with_a_memory_of_its_own_goes_on_behind_the_last_entry(
     assert added[1]["evaluations"] == 8
     known = max(e["fitness"][0] for e in entries(out, "individual"))
     assert best.fitness.values[0] == known
+
+
+def test_a_program_that_starts_over_counts_what_the_model_did_for_the_whole_run(
+    arguments: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driven_campaign, "CLOCKED", 0.0)
+    out = tmp_path / "run"
+    with Objective(**arguments(), out=out) as objective:
+        objective.many(rows(objective, 4))
+    clock = [json.loads(line) for line in (out / "timing.jsonl").read_text().splitlines()]
+    with (out / "timing.jsonl").open("ab") as stream:
+        stream.write(b'{"event":"gen')
+    with Objective(**arguments(), out=out) as objective:
+        usage = objective._campaign.parts.engine.usage
+        assert usage.to_record() == {name: clock[-1][name] for name in usage.to_record()}
+        objective(rows(objective, 5)[4])
+        objective.finish()
+        assert objective._campaign.parts.engine.usage.tokens_forwarded > clock[-1]["tokens_forwarded"] > 0
 
 
 def test_another_configuration_is_refused_and_another_budget_is_not(

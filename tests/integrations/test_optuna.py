@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from campaign.toy_campaign import entries
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
@@ -139,6 +143,37 @@ def test_a_trial_that_was_enqueued_does_not_count_for_the_strategy(delta: Object
     assert list(study.trials[0].params.values()) == values
     first = delta.strategy("cmaes", seed=5).ask(1)[0]
     assert study.trials[1].user_attrs["digest"] == first.digest
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("sampler", [TPESampler, EvolmSampler])
+def test_a_study_runs_in_two_threads_and_spends_what_one_spends(
+    sampler: Any, shared: bool, hosted: Callable[..., Objective], tmp_path: Path
+) -> None:
+    objective = hosted("prompt", budget=30, out=tmp_path / "run", shared=shared)
+    study = study_of(EvolmSampler(objective, "genetic") if sampler is EvolmSampler else TPESampler(seed=1))
+    threads = set()
+
+    def value(trial: optuna.Trial) -> float:
+        threads.add(threading.get_ident())
+        return objective(suggest(trial, objective))
+
+    study.optimize(value, n_trials=24, n_jobs=2)
+    assert threading.get_ident() not in threads
+    assert states(study) == [TrialState.COMPLETE] * 24
+    assert objective.left == 6
+    assert [entry["id"] for entry in entries(objective.directory, "individual")] == list(range(24))
+    for trial in study.trials[:6]:  # every trial has its own value, and that of this thread
+        assert objective(suggest(trial, objective)) == trial.value
+
+
+def test_an_objective_can_be_finished_in_another_thread(hosted: Callable[..., Objective]) -> None:
+    objective = hosted("delta", budget=6, options={})
+    with ThreadPoolExecutor(1) as pool:
+        value = pool.submit(objective, objective.x0).result()
+        record = pool.submit(objective.finish).result().record
+    assert record["budget"]["evaluations"] == 1
+    assert value == objective.best.fitness.values[0]  # type: ignore[union-attr]
 
 
 def test_the_sampler_refuses_what_is_not_of_its_space(delta: Objective) -> None:

@@ -14,7 +14,9 @@ from campaign.toy_campaign import entries, result_of
 from integrations.processes import in_processes
 
 from evolm import BudgetSpent, Objective
+from evolm.campaign import Observer
 from evolm.errors import RunError
+from evolm.population import Individual
 from evolm.storage import SharedLedger
 
 BUDGET = 23
@@ -115,6 +117,40 @@ def test_a_process_with_another_configuration_is_refused(arguments: Arguments, t
     with Objective(**arguments(), out=tmp_path / "alone"):
         with pytest.raises(RunError, match="found a run of one process alone"):
             Objective(**arguments(), out=tmp_path / "alone", shared=True)
+
+
+def test_a_directory_of_a_shared_run_is_not_opened_alone(arguments: Arguments, tmp_path: Path) -> None:
+    out = tmp_path / "shared"
+    with Objective(**arguments(), out=out, shared=True) as objective:
+        objective(objective.x0)
+        member = objective.directory
+    before = entries(member)
+    with pytest.raises(RunError, match=f"share a budget; open it with out={out}, shared=True"):
+        Objective(**arguments(), out=member)
+    assert entries(member) == before
+
+
+@pytest.mark.parametrize("kind", ["alone", "shared", "temporary"])
+def test_who_fails_is_told_how_to_go_on_with_what_he_named(kind: str, arguments: Arguments, tmp_path: Path) -> None:
+    class Clumsy(Observer):
+        def on_evaluation(self, individual: Individual) -> None:
+            raise ZeroDivisionError
+
+    named = {} if kind == "temporary" else {"out": tmp_path / "run", "shared": kind == "shared"}
+    with (
+        Objective(**arguments(callbacks=[Clumsy()]), **named) as objective,
+        pytest.raises(ZeroDivisionError) as caught,
+    ):
+        objective(objective.x0)
+    again = f"the run is saved, go on by starting the program again with out={tmp_path / 'run'}"
+    assert caught.value.__notes__ == [
+        "In the callback Clumsy.on_evaluation; "
+        + {
+            "alone": again,
+            "shared": f"{again}, shared=True",
+            "temporary": "the run is temporary and cannot be gone on with: give it an out",
+        }[kind]
+    ]
 
 
 def test_a_ledger_grants_what_is_left_and_no_more(tmp_path: Path) -> None:
