@@ -17,7 +17,7 @@ from evolm.genomes.hybrid import HybridGenome
 from evolm.genomes.prompt import PromptGenome
 from evolm.genomes.prompt_space import PromptSpace
 from evolm.models import LanguageModel
-from evolm.models.deltas import Change, Delta
+from evolm.models.deltas import Change, Delta, too_large
 from evolm.models.structure import Site
 from evolm.wording import listed
 
@@ -64,6 +64,7 @@ class DeltaSpace:
         encoded: genes to changes and back.
         prompt: what the model reads while it is changed.
         prompts: the space of that prompt; None where nobody compares it with others.
+        dtype: of the model.
     """
 
     settings: DeltaSettings
@@ -72,6 +73,7 @@ class DeltaSpace:
     encoded: Any = field(repr=False, compare=False)
     prompt: PromptGenome = NO_PROMPT
     prompts: PromptSpace | None = None
+    dtype: str = "float32"
 
     genome: ClassVar[str] = DeltaGenome.kind
 
@@ -96,7 +98,7 @@ class DeltaSpace:
         plan = Plan(sites, settings.rank, settings.dimension, settings.seed, model.read_weights)
         encoded = ENCODINGS[settings.encoding](plan)
         resolved = replace(settings, sigma=settings.sigma or encoded.sigma)
-        return cls(resolved, sites, model.prepared.fingerprint, encoded, prompt)
+        return cls(resolved, sites, model.prepared.fingerprint, encoded, prompt, dtype=model.prepared.dtype)
 
     @property
     def dimension(self) -> int:
@@ -180,7 +182,12 @@ class DeltaSpace:
         if genome.genes.shape != (self.dimension,):
             return f"{genome.genes.size} genes, expected {self.dimension} (space.delta)"
         wrong = int(np.count_nonzero(~np.isfinite(genome.genes)))
-        return f"{wrong} genes are NaN or infinite, expected finite numbers" if wrong else ""
+        if wrong:
+            return f"{wrong} genes are NaN or infinite, expected finite numbers"
+        with np.errstate(over="ignore", invalid="ignore"):
+            module = too_large(self.changes(genome.genes), self.dtype)
+        reach = np.abs(genome.genes).max(initial=0.0)
+        return f"genes of up to {reach:.3g} change {module!r} beyond the largest {self.dtype}" if module else ""
 
     def founder(self, record: Mapping[str, Any], where: str) -> DeltaGenome:
         """Read a founder that came from a run or a population; it brings along which space it is of.

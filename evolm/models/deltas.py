@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
+import torch
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +48,20 @@ Change: TypeAlias = LowRank | Gain
 def factors(change: Change) -> tuple[np.ndarray, ...]:
     """Return a change's arrays, in the order of its fields."""
     return (change.down, change.up) if isinstance(change, LowRank) else (change.gain,)
+
+
+def too_large(changes: Mapping[str, Change], dtype: str) -> str:
+    """Return the first module whose change holds NaN, or a number that is infinite where it acts, or ``""``.
+
+    Args:
+        changes: module -> change.
+        dtype: of the model; low-rank factors are rounded to it, gains stay in float32.
+    """
+    for name, change in changes.items():
+        kind = getattr(torch, dtype) if isinstance(change, LowRank) else torch.float32
+        if not all(bool(torch.tensor(array).to(kind).isfinite().all()) for array in factors(change)):
+            return name
+    return ""
 
 
 @dataclass(frozen=True, eq=False)

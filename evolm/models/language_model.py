@@ -36,6 +36,13 @@ from evolm.models.structure import Structure
 
 PLACEHOLDER = "\u2060evolm\u2060"  # stands for content while a chat template is rendered; occurs in no text
 
+EXPERTS = (
+    "num_experts",
+    "num_local_experts",
+    "n_routed_experts",
+    "moe_num_experts",
+)  # transformers' names of a count
+
 
 class LanguageModel:
     """A causal language model with its tokenizer; each loads when it is first needed.
@@ -242,6 +249,8 @@ class LanguageModel:
     @cached_property
     def forward(self) -> PackedForward:
         """The model itself, loaded and checked against its own plain forward pass."""
+        if reason := _dependence(self.config):
+            raise ModelError(f"model {self.prepared.name!r}: {reason}")
         weights = load_weights(self.prepared, ATTENTION)
         if not weights._supports_attention_backend:
             raise ModelError(
@@ -293,6 +302,29 @@ class LanguageModel:
                 f"model {self.prepared.name!r}: packed and plain forward passes differ by {difference:.3g} nats "
                 f"(at most {allowed:g} expected), so this architecture cannot be scored in packs"
             )
+
+
+def _dependence(config: Any) -> str:
+    """Return why a text's bits would depend on its neighbours in a slab, or ``""``.
+
+    Experts multiply as many rows as were sent to them, whose ever they are; transformers chooses the factors of long
+    rotary embeddings (longrope) by the largest position of all rows (``longrope_frequency_update``).
+    """
+    text = config.get_text_config()
+    experts = max((value for name in EXPERTS if isinstance(value := getattr(text, name, None), int)), default=0)
+    if experts > 1:
+        return f"expected one feed-forward block in a layer, found {experts} experts; these are not supported"
+    rotary = getattr(text, "rope_parameters", None) or {}
+    for rope in (rotary, *(value for value in rotary.values() if isinstance(value, dict))):
+        if rope.get("rope_type") == "longrope":
+            context = int(getattr(text, "max_position_embeddings", 0) or 0)
+            original = int(rope.get("original_max_position_embeddings") or 0)
+            if not 0 < context <= original:
+                return (
+                    f"expected max_position_embeddings of at most {original} where rotary embeddings are of type "
+                    f"'longrope', found {context}"
+                )
+    return ""
 
 
 def describe_tokens(model: LanguageModel, request: Request) -> list[tuple[str, bool]]:

@@ -7,7 +7,8 @@ back (punica's and S-LoRA's batches, Sheng 2023, https://arxiv.org/abs/2311.0328
 Sarkar 2025, https://arxiv.org/abs/2511.16652, perturbs in this form). Gains are elementwise.
 
 A row's bits don't depend on its company: a block always has the same number of columns, a delta of rank ``r`` fills
-``r`` neighbouring ones, and everybody else's columns only add zeros.
+``r`` neighbouring ones, and everybody else's columns only add zeros. This holds where a delta is so large that it
+overflows: what it makes of others' rows is replaced by zeros, not multiplied by them.
 """
 
 from __future__ import annotations
@@ -80,7 +81,9 @@ class Population:
         self._blocks = 1 + max((block for spans in self._places for block, _, _ in spans), default=-1)
         self._low_rank = {name: self._stacked(name) for name in self._modules(LowRank)}
         self._gains = {name: self._stacked_gains(name) for name in self._modules(Gain)}
-        self._masks: dict[int, torch.Tensor] = {}  # block -> (rows, columns), of the pass at hand
+        self._masks: dict[
+            int, torch.Tensor
+        ] = {}  # block -> (rows, columns) bool, others' columns; of the pass at hand
         self._owners: torch.Tensor | None = None  # (rows,) index into the gains, the last = none
 
     def _modules(self, kind: type) -> list[str]:
@@ -119,7 +122,10 @@ class Population:
                 down[block, first : first + width] = torch.tensor(change.down[begin : begin + width])
                 up[block, first : first + width] = torch.tensor(change.up[:, begin : begin + width].T)
                 begin += width
-        return _Terms(self._cast(down), self._cast(up))
+        down, up = self._cast(down), self._cast(up)
+        endless = ~up.isfinite().all(-1)  # (blocks, columns)
+        down[endless], up[endless] = torch.nan, 0  # zeros of other rows times infinity would be NaN: these stay alone
+        return _Terms(down, up)
 
     def _stacked_gains(self, name: str) -> tuple[torch.Tensor, str]:
         """Return the factors ``(deltas + 1, channels)`` of a module, the last row of ones, and their side."""
@@ -142,9 +148,9 @@ class Population:
             owners[row.begin : row.end] = row.delta
             for block, first, width in self._places[row.delta] if row.delta >= 0 else ():
                 if block not in masks:
-                    masks[block] = torch.zeros(size, self.columns)
-                masks[block][row.begin : row.end, first : first + width] = 1.0
-        self._masks = {block: self._cast(mask) for block, mask in sorted(masks.items())}
+                    masks[block] = torch.ones(size, self.columns, dtype=torch.bool)
+                masks[block][row.begin : row.end, first : first + width] = False
+        self._masks = {block: mask.to(self._weight.device) for block, mask in sorted(masks.items())}
         self._owners = owners.to(self._weight.device) if self._gains else None
 
     @contextmanager
@@ -161,7 +167,7 @@ class Population:
         def add(module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
             inputs, outputs = args[0].flatten(0, -2), output.view(-1, output.shape[-1])  # (N, in), (N, out)
             for block, mask in self._masks.items():
-                hidden = (inputs @ terms.down[block].T).mul_(mask)  # (N, columns)
+                hidden = (inputs @ terms.down[block].T).masked_fill_(mask, 0)  # (N, columns)
                 outputs.addmm_(hidden, terms.up[block])  # in place: nobody else holds what the layer just returned
             return output
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +26,43 @@ def _versions() -> dict[str, str]:
         "transformers": transformers.__version__,
         "arithmetic": str(ARITHMETIC),
     }
+
+
+# torch's own questions, whose answers decide which kernels multiply bfloat16; some versions lack some of them.
+INSTRUCTIONS = {
+    "avx512_bf16": "_is_avx512_bf16_supported",
+    "avx512_vnni": "_is_vnni_supported",
+    "amx_tile": "_is_amx_tile_supported",
+    "amx_fp16": "_is_amx_fp16_supported",
+}
+
+
+@cache
+def _instructions() -> str:
+    """Return the sets of instructions that the processor has beyond its capability, as torch sees them."""
+    return " ".join(name for name, asks in INSTRUCTIONS.items() if getattr(torch.cpu, asks, bool)())
+
+
+@cache
+def _processor() -> str:
+    """Return vendor and name of the processor, as the system gives them; ``""`` where it gives none."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))}
+    found = [said[key] for key in ("vendor_id", "model name") if said.get(key)]
+    return " ".join(found) or platform.processor()
+
+
+@cache
+def _chip(device: str) -> str:
+    """Return the name of what computes: the processor's, or the GPU's and its compute capability."""
+    if device != "cuda":
+        return _processor()
+    if not torch.cuda.is_available():
+        return ""
+    return f"{torch.cuda.get_device_name()} {'.'.join(map(str, torch.cuda.get_device_capability()))}"
 
 
 @dataclass(frozen=True)
@@ -53,6 +93,10 @@ class NumericProfile:
         decode_rows: texts that grow by a token in each pass of a generation.
         delta_columns: columns of a block of low-rank factors, of several deltas side by side.
         threads: torch threads of every process that computes.
+        cpu: torch's name of the processor's capability; with and without AMX it is the same.
+        versions: of what computes.
+        instructions: sets of instructions beyond it that torch finds.
+        chip: vendor and name of the processor or GPU that computes; ``""`` where the system gives none.
     """
 
     dtype: str
@@ -65,6 +109,12 @@ class NumericProfile:
     threads: int = 1
     cpu: str = field(default_factory=torch.backends.cpu.get_cpu_capability)
     versions: dict[str, str] = field(default_factory=_versions)
+    instructions: str = field(default_factory=_instructions)
+    chip: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.chip:
+            object.__setattr__(self, "chip", _chip(self.device))
 
     def to_record(self) -> dict[str, Any]:
         """Return plain JSON values."""

@@ -17,7 +17,10 @@ from transformers import (
     GPT2Config,
     GPTNeoXConfig,
     MistralConfig,
+    MixtralConfig,
+    Phi3Config,
     Qwen2Config,
+    Qwen3MoeConfig,
 )
 
 from evolm.errors import ModelError
@@ -169,3 +172,54 @@ def test_another_architecture_is_right_or_refused(config: Any, tmp_path: Path, t
         assert furthest(ours, [plain(weights, model, r) for r in requests]) < 1e-3
         return
     assert str(tmp_path) in refusal
+
+
+# -- what neighbours in a slab would change ------------------------------------------------------------------
+
+MOE = {**LLAMA_LIKE, "max_position_embeddings": 512}
+LONGROPE = {
+    **{name: value for name, value in LLAMA_LIKE.items() if name != "head_dim"},
+    "max_position_embeddings": 512,
+    "pad_token_id": 0,
+}
+
+
+def longrope(original: int) -> dict[str, Any]:
+    factors = {"short_factor": [1.0] * 4, "long_factor": [4.0] * 4}
+    return {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": original, **factors}
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (MixtralConfig(**MOE, num_local_experts=4), "found 4 experts"),
+        (Qwen3MoeConfig(**MOE, num_experts=3, num_experts_per_tok=2, moe_intermediate_size=16), "found 3 experts"),
+        (
+            Phi3Config(**LONGROPE, original_max_position_embeddings=64, rope_parameters=longrope(64)),
+            "expected max_position_embeddings of at most 64 .*'longrope', found 512",
+        ),
+    ],
+    ids=lambda value: getattr(value, "model_type", ""),
+)
+def test_an_architecture_whose_rows_depend_on_each_other_is_refused(
+    config: Any, reason: str, tmp_path: Path, tiny_tokenizer: Any
+) -> None:
+    model = architecture(config, tmp_path, tiny_tokenizer)
+    with pytest.raises(ModelError, match=reason) as caught:
+        packed(model, list(REQUESTS.values()))
+    assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_long_rotary_embeddings_are_right_where_no_text_is_longer_than_the_short_ones(
+    tmp_path: Path, tiny_tokenizer: Any
+) -> None:
+    config = Phi3Config(**LONGROPE, original_max_position_embeddings=512, rope_parameters=longrope(512))
+    model = architecture(config, tmp_path, tiny_tokenizer)
+    requests = list(REQUESTS.values())
+    assert furthest(packed(model, requests), [plain(plain_weights(tmp_path), model, r) for r in requests]) < 1e-3
+
+
+def test_a_model_with_one_expert_or_none_is_no_mixture(tmp_path: Path, tiny_tokenizer: Any) -> None:
+    config = MistralConfig(**LLAMA_LIKE, max_position_embeddings=512)
+    config.num_experts = 0
+    assert packed(architecture(config, tmp_path, tiny_tokenizer), [REQUESTS["an empty prefix"]])

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, Gemma3TextConfig, GPT2Config, GPT
 
 from evolm.errors import ConfigError
 from evolm.evaluation import Engine
-from evolm.genomes import DeltaSettings, DeltaSpace
+from evolm.genomes import DeltaGenome, DeltaSettings, DeltaSpace
 from evolm.genomes.encodings import ENCODINGS
 from evolm.models import Decoding, Generate, LanguageModel, LogLikelihood, PassSettings, Request, prepare
 from evolm.models.deltas import Change, Delta, Gain, LowRank
@@ -93,6 +93,43 @@ def test_a_row_has_the_same_bits_whatever_deltas_are_around_it(
         found = [mixed[at * width + len(others) + index] for index in range(len(mine)) for at in range(len(requests))]
         assert same(alone, found)
         assert same(answers(model, requests), mixed[::width])  # those that carry none
+
+
+@pytest.mark.parametrize("layers", ["last:1", "all"])
+@pytest.mark.parametrize("part", ["down", "up"])
+@pytest.mark.parametrize("size", [3.0e38, 3.4e38, np.inf])
+def test_a_delta_that_overflows_fails_alone(layers: str, part: str, size: float, model: LanguageModel) -> None:
+    """3.4e38 is a finite float32 and rounds to infinity in bfloat16; 3e38 overflows only where it multiplies."""
+    mine, vast = deltas_of(model, "lowrank", layers, 2)
+    changes = dict(vast.changes)
+    for name, change in changes.items():
+        assert isinstance(change, LowRank)
+        changes[name] = replace(change, **{part: np.full_like(getattr(change, part), size)})
+    vast = Delta(changes, vast.depth)
+    crowd = [carrying([request], delta)[0] for request in REQUESTS for delta in (None, vast, mine)]
+    mixed = answers(model, crowd)
+    assert same(mixed[::3], answers(model, REQUESTS))
+    assert same(mixed[2::3], answers(model, carrying(REQUESTS, mine)))
+    if np.isinf(size):
+        assert all(np.isnan(logprobs).any() for answer in mixed[1::3] for logprobs in answer)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "gene", "inside"),
+    [("lowrank", 3.4e38, "float32"), ("scales", 3.4e38, "both"), ("subspace", 1e38, "both"), ("subspace", 3e38, "")],
+)
+def test_genes_whose_changes_the_model_cannot_hold_lie_outside(
+    encoding: str, gene: float, inside: str, model: LanguageModel
+) -> None:
+    space = space_of(model, encoding, "all")
+    genome = DeltaGenome(np.full(space.dimension, gene, np.float32))
+    reason = space.outside(genome)
+    if inside in ("both", model.prepared.dtype):
+        assert reason == ""
+    else:
+        assert reason.startswith(f"genes of up to {gene:.3g} change 'model.layers.")
+        assert reason.endswith(f"beyond the largest {model.prepared.dtype}")
+    assert space.outside(space.random(np.random.default_rng(0))) == ""
 
 
 def test_two_workers_give_the_bits_of_one(model: LanguageModel) -> None:
