@@ -20,6 +20,7 @@ from evolm import BudgetSpent, Objective
 from evolm.campaign import Observer, Progress, continue_run
 from evolm.cli import app
 from evolm.errors import ConfigError, EvolmError, GenomeError, RunError
+from evolm.genomes import PromptGenome
 from evolm.population import Individual
 
 Open = Callable[..., Objective]
@@ -131,7 +132,7 @@ def test_bad_questions_are_refused_before_anything_is_charged(opened: Open) -> N
         with pytest.raises(GenomeError):
             objective.many(bad)
     with pytest.raises(GenomeError, match="expected one of kind 'delta'"):
-        objective.evaluate([Individual(0, evolm.genomes.PromptGenome("Spam?"))])  # type: ignore[attr-defined]
+        objective.evaluate([Individual(0, PromptGenome("Spam?"))])
     assert objective.left == 12
     assert entries(objective.directory, "individual") == []
 
@@ -340,6 +341,20 @@ def test_the_winner_can_be_named_and_is_charged_where_it_is_new(opened: Open) ->
     assert objective.finish().record == result.record
     with pytest.raises(RunError, match="expected the same winner"):
         objective.finish(X[0])
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_a_winner_outside_the_space_is_refused(asked_before: bool, opened: Open) -> None:
+    objective = opened("prompt")
+    objective(objective.x0)
+    long = PromptGenome("Spam? " * 60)  # it would fit the context
+    if asked_before:
+        assert objective(long) == objective.worst
+    before = objective.left
+    with pytest.raises(EvolmError, match="expected a winner that can be scored, found one that failed: .* tokens, "):
+        objective.finish(long)
+    assert objective.left == before
+    assert objective.finish().record["best"]["id"] == 0
 
 
 def test_a_known_winner_costs_nothing(opened: Open) -> None:
