@@ -21,7 +21,7 @@ import pandas as pd
 
 from evolm.api import Result, arguments, run_directory
 from evolm.campaign import Observer
-from evolm.campaign.build import Models
+from evolm.campaign.build import Models, Parts
 from evolm.campaign.driven_runs import driven_run
 from evolm.campaign.loop import MAIN
 from evolm.config import DRIVEN
@@ -115,16 +115,18 @@ class Objective(AbstractContextManager["Objective"]):
                     shared=shared,
                     answers=answers,
                     models=models,
+                    prepare=self._prepare,
                     **given.sources,
                 )
             )
-            parts = self._campaign.parts
-            self.space = parts.space
-            self.codec = Codec(parts.space, parts.founders.genomes)
             self._stack = stack.pop_all()
         # Everybody numbers individuals by himself: his id -> the run's.
         self._strategies: list[tuple[Strategy, dict[int, int]]] = []
         self._others: dict[int, int] = {}
+
+    def _prepare(self, parts: Parts) -> None:
+        self.space = parts.space
+        self.codec = Codec(parts.space, parts.founders.genomes)
 
     # -- what optimizers ask first -------------------------------------------------------------------------
 
@@ -189,7 +191,7 @@ class Objective(AbstractContextManager["Objective"]):
             BudgetSpent: if nothing is left.
             GenomeError: if it is no vector or genome of this space; see :meth:`Codec.checked`.
         """
-        (value,) = self.many([x] if is_genome(x) else self._row(x))
+        (value,) = self.many([x] if is_genome(x) else self.codec.row(x))
         return float(value) if self.objectives == 1 else value
 
     def many(self, X: Any) -> np.ndarray:
@@ -266,15 +268,20 @@ class Objective(AbstractContextManager["Objective"]):
         return individual.fitness.values[0] if self.objectives == 1 else np.array(individual.fitness.values)
 
     def _genomes(self, X: Any) -> list[Any]:
-        if not isinstance(X, np.ndarray) and len(X) and all(map(is_genome, X)):
+        if is_genome(X):
+            raise GenomeError(
+                "many: expected vectors or a sequence of genomes, found one genome, which is for a call"
+            )
+        try:
+            count = len(X)
+        except TypeError:  # a number, None, a generator, an array without rows
+            raise GenomeError(
+                f"many: expected vectors in rows or a sequence of genomes, found {X!r}; a single vector is for a call"
+            ) from None
+        if not isinstance(X, np.ndarray) and count and all(map(is_genome, X)):
             return list(X)
-        rows = np.empty((0, self.dimension)) if not len(X) else X
+        rows = np.empty((0, self.dimension)) if not count else X
         return self.codec.decode_many(rows)
-
-    def _row(self, x: Any) -> np.ndarray:
-        if np.ndim(x) != 1:
-            raise GenomeError(f"a vector: expected shape ({self.dimension},), found {np.shape(x)}; see many")
-        return np.asarray(x)[None]
 
     def _ids_of(self, individual: Individual) -> dict[int, int]:
         """Return the run's ids of the individuals of whoever asked for this one, by their own."""
@@ -320,7 +327,7 @@ class Objective(AbstractContextManager["Objective"]):
         """
         proposal = None
         if x is not None:
-            (genome,) = self._genomes([x]) if is_genome(x) else self.codec.decode_many(self._row(x))
+            (genome,) = self._genomes([x]) if is_genome(x) else self.codec.decode_many(self.codec.row(x))
             self.codec.require_kind(genome)
             proposal = Individual(-1, genome)
         return Result(self.directory, self._campaign.finish(proposal), self._temporary)

@@ -137,6 +137,27 @@ def test_bad_questions_are_refused_before_anything_is_charged(opened: Open) -> N
     assert entries(objective.directory, "individual") == []
 
 
+def test_what_is_no_vector_at_all_is_refused_in_one_sentence(opened: Open) -> None:
+    objective = opened()
+    for nothing in (3.0, None, np.array(3.0), objective.decode(objective.x0), (x for x in [objective.x0])):
+        with pytest.raises(GenomeError, match="many: expected vectors"):
+            objective.many(nothing)
+    for ask in (objective, objective.decode, objective.finish):
+        with pytest.raises(GenomeError, match=r"expected shape \(6,\), found rows of different lengths"):
+            ask([[1, 2], [3]])
+    assert objective.left == 12
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_space_with_nothing_to_choose_leaves_nothing_behind(shared: bool, opened: Open, tmp_path: Path) -> None:
+    place = {"out": tmp_path / "run", "shared": shared}
+    prompts = {"demonstrations": [0, 0], "calibration": False}
+    with pytest.raises(ConfigError, match="expected something to choose"):
+        opened("prompt", tables={"prompt": prompts}, founders=["Spam?"], **place)
+    assert not (tmp_path / "run").exists()
+    opened("prompt", tables={"prompt": {**prompts, "calibration": True}}, founders=["Spam?"], **place)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
