@@ -23,9 +23,11 @@ from evolm.api import Result, arguments, run_directory
 from evolm.campaign import Observer
 from evolm.campaign.build import Models, Parts
 from evolm.campaign.driven_runs import driven_run
+from evolm.campaign.founding import prompt_of, refuse_shown, refuse_unknown
 from evolm.campaign.loop import MAIN
 from evolm.config import DRIVEN
 from evolm.errors import BudgetSpent, ConfigError, GenomeError
+from evolm.genomes import HybridGenome, PromptGenome
 from evolm.integrations.codec import Codec, is_genome
 from evolm.population import Individual
 from evolm.randomness import derive_seed
@@ -233,10 +235,11 @@ class Objective(AbstractContextManager["Objective"]):
 
         Raises:
             BudgetSpent: if they are more than the budget allows, after as many as it does were evaluated.
-            GenomeError: if one has a genome of another space; nothing is then evaluated.
+            GenomeError: if one has a genome of another space, speaks of labels that the task does not have, or
+                demonstrates an item of the test split; nothing is then evaluated.
         """
         for individual in individuals:
-            self.codec.require_kind(individual.genome)
+            self._require(individual.genome)
         voices = [strategy.search.voice for strategy, _ in self._strategies]
         tokens = sum(voice.spent() for voice in voices if voice is not None)
         done = self._campaign.recall([individual.genome for individual in individuals])
@@ -283,6 +286,14 @@ class Objective(AbstractContextManager["Objective"]):
         rows = np.empty((0, self.dimension)) if not count else X
         return self.codec.decode_many(rows)
 
+    def _require(self, genome: Any) -> None:
+        """Refuse what is of another space or task, or shows what the best is tested on."""
+        self.codec.require_kind(genome)
+        if isinstance(genome, PromptGenome | HybridGenome):
+            prompt, task = prompt_of(genome), self._campaign.parts.task
+            refuse_unknown(prompt, task, "a genome")
+            refuse_shown(prompt, task, "a genome")
+
     def _ids_of(self, individual: Individual) -> dict[int, int]:
         """Return the run's ids of the individuals of whoever asked for this one, by their own."""
         asked = (ids for strategy, ids in self._strategies if strategy.waits_for(individual))
@@ -322,13 +333,13 @@ class Objective(AbstractContextManager["Objective"]):
                 finalists on dev and validation.
 
         Raises:
-            EvolmError: if nothing could be evaluated, or ``x`` cannot be scored.
+            EvolmError: if nothing could be evaluated, or ``x`` cannot be scored or is refused by :meth:`evaluate`.
             RunError: if the run was finished with another winner.
         """
         proposal = None
         if x is not None:
             (genome,) = self._genomes([x]) if is_genome(x) else self.codec.decode_many(self.codec.row(x))
-            self.codec.require_kind(genome)
+            self._require(genome)
             proposal = Individual(-1, genome)
         return Result(self.directory, self._campaign.finish(proposal), self._temporary)
 

@@ -6,6 +6,7 @@ import gc
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from evolm import BudgetSpent, Objective
 from evolm.campaign import Observer, Progress, continue_run
 from evolm.cli import app
 from evolm.errors import ConfigError, EvolmError, GenomeError, RunError
-from evolm.genomes import PromptGenome
+from evolm.genomes import Demonstration, PromptGenome
 from evolm.population import Individual
 
 Open = Callable[..., Objective]
@@ -135,6 +136,30 @@ def test_bad_questions_are_refused_before_anything_is_charged(opened: Open) -> N
         objective.evaluate([Individual(0, PromptGenome("Spam?"))])
     assert objective.left == 12
     assert entries(objective.directory, "individual") == []
+
+
+@pytest.mark.parametrize("space", ["prompt", "hybrid"])
+def test_genomes_of_other_labels_or_with_test_rows_are_refused_before_anything_is_charged(
+    space: str, opened: Open
+) -> None:
+    objective = opened(space)
+    parts = objective._campaign.parts
+    tested, trained = Demonstration.from_item(parts.task.test[0]), Demonstration.from_item(parts.task.train[0])
+    good = objective.decode(objective.x0)
+    shouted = tuple((name, text.upper()) for name, text in tested.fields)
+    for prompt, message in (
+        (PromptGenome("Spam?", (replace(tested, item="mine", fields=shouted),)), "is an item of the test split"),
+        (PromptGenome("Spam?", (replace(trained, label="eggs"),)), "label is 'eggs', expected one of"),
+        (PromptGenome("Spam?", (), (("eggs", "fine"),)), "stands for 'eggs', expected one of"),
+    ):
+        genome = prompt if space == "prompt" else objective.space.of_prompt(prompt)
+        for ask in (objective, objective.finish, lambda genome: objective.many([good, genome])):
+            with pytest.raises(GenomeError, match=f"a genome: a .*{message}"):
+                ask(genome)
+    assert objective.left == 12
+    assert entries(objective.directory, "individual") == []
+    shown = PromptGenome("Spam?", (trained,))
+    assert objective(shown if space == "prompt" else objective.space.of_prompt(shown)) > objective.worst
 
 
 def test_what_is_no_vector_at_all_is_refused_in_one_sentence(opened: Open) -> None:
