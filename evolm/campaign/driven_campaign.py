@@ -305,10 +305,14 @@ class DrivenCampaign(Campaign):
 
     def _winner(self, proposal: Individual) -> Individual:
         id = self.strategy.first_ids.get(proposal.digest)
-        if id is None:
+        winner = Individual(-1 if id is None else id, proposal.genome)
+        if reason := self.parts.space.outside(proposal.genome):
+            winner.fail(reason)
+        elif id is None:
+            if self.pool:
+                self.pool.reserve(1, len(self.main.items), lambda counts: None)
             (winner,) = self._evaluated([proposal])
         else:
-            winner = Individual(id, proposal.genome)
             self.parts.evaluator.evaluate([winner], self.main.items, proven=True)
         if not winner.fitness.valid:
             raise EvolmError(f"finish: expected a winner that can be scored, found one that failed: {winner.reason}")

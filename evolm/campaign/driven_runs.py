@@ -7,7 +7,7 @@ import itertools
 import json
 import multiprocessing
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from filelock import FileLock
 
 from evolm import config as configuration
+from evolm.campaign.build import Parts
 from evolm.campaign.driven_campaign import DrivenCampaign
 from evolm.campaign.observers import Observer
 from evolm.campaign.runs import built, write_first
@@ -35,6 +36,7 @@ def driven_run(
     shared: bool = False,
     temporary: bool = False,
     answers: Path | None = None,
+    prepare: Callable[[Parts], None] = lambda parts: None,
     **sources: Any,
 ) -> Iterator[DrivenCampaign]:
     """Open a run that is driven from outside; it is locked while the context lasts.
@@ -47,6 +49,7 @@ def driven_run(
         shared: whether processes with the same configuration spend the budget together.
         temporary: whether ``out`` goes with this process, so that nobody can go on.
         answers: an answer cache shared with other runs; none = the run's own, or that of the processes.
+        prepare: called with the campaign's objects before any file is made; what it raises leaves none behind.
         sources: see :func:`evolm.campaign.build.build`.
 
     Raises:
@@ -57,6 +60,7 @@ def driven_run(
         try:
             if not shared:
                 _refuse_member(out)
+            prepare(parts)
             pool = stack.enter_context(_joined(out, _digest(files))) if shared else None
             layout = stack.enter_context(_directory(_own_place(out) if shared else out, files))
             parts.engine.answers.close()

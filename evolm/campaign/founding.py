@@ -196,9 +196,18 @@ def refuse_seen(source: Source, task: Task) -> None:
 
 def refuse_shown(founder: PromptGenome, task: Task, where: str) -> None:
     """Raise GenomeError where a founder shows an item of the test split, which it brought along as text."""
-    own = {item.digest for item in task.train}
-    tested = {item.content_key for item in task.test}
     for demo in founder.demonstrations:
         shown = Item.of(task.kind, dict(demo.fields), demo.label, demo.options)
-        if demo.item not in own and shown.content_key in tested:
+        if demo.item not in task.train_digests and shown.content_key in task.test_keys:
             raise GenomeError(f"{where}: a demonstration is an item of the test split: {dict(demo.fields)}")
+
+
+def refuse_unknown(prompt: PromptGenome, task: Task, where: str) -> None:
+    """Raise GenomeError where a prompt speaks of labels that the task, or a demonstration's options, do not have."""
+    for demo in prompt.demonstrations:
+        known = task.labels or demo.options
+        if known and demo.label not in known:
+            raise GenomeError(f"{where}: a demonstration's label is {demo.label!r}, expected one of {list(known)}")
+    for label, _ in prompt.verbalizers:
+        if task.labels and label not in task.labels:
+            raise GenomeError(f"{where}: a verbalizer stands for {label!r}, expected one of {list(task.labels)}")

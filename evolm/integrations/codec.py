@@ -145,9 +145,23 @@ class Codec:
         Raises:
             GenomeError: as :meth:`checked`.
         """
-        if np.ndim(vector) != 1:
-            raise GenomeError(f"a vector: expected shape ({self.dimension},), found {np.shape(vector)}")
-        return self.decode_many(np.asarray(vector)[None])[0]
+        return self.decode_many(self.row(vector))[0]
+
+    def row(self, vector: Any) -> np.ndarray:
+        """Return a ``(dimension,)`` vector as ``(1, dimension)``; its length and entries are not looked at.
+
+        Raises:
+            GenomeError: if it is anything but one vector.
+        """
+        try:
+            shape = np.shape(vector)
+        except ValueError:
+            raise GenomeError(
+                f"a vector: expected shape ({self.dimension},), found rows of different lengths"
+            ) from None
+        if len(shape) != 1:
+            raise GenomeError(f"a vector: expected shape ({self.dimension},), found {shape}; several are for many")
+        return np.asarray(vector)[None]
 
     def decode_many(self, vectors: Any) -> list[Any]:
         """Return the genomes of ``(n, dimension)`` vectors.

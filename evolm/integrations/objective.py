@@ -22,11 +22,13 @@ import pandas as pd
 
 from evolm.api import Result, arguments, run_directory
 from evolm.campaign import Observer
-from evolm.campaign.build import Models
+from evolm.campaign.build import Models, Parts
 from evolm.campaign.driven_runs import driven_run
+from evolm.campaign.founding import prompt_of, refuse_shown, refuse_unknown
 from evolm.campaign.loop import MAIN
 from evolm.config import DRIVEN
 from evolm.errors import BudgetSpent, ConfigError, GenomeError
+from evolm.genomes import HybridGenome, PromptGenome
 from evolm.integrations.codec import Codec, is_genome
 from evolm.integrations.locking import one_at_a_time
 from evolm.population import Individual
@@ -123,16 +125,18 @@ class Objective(AbstractContextManager["Objective"]):
                     temporary=self._temporary is not None,
                     answers=answers,
                     models=models,
+                    prepare=self._prepare,
                     **given.sources,
                 )
             )
-            parts = self._campaign.parts
-            self.space = parts.space
-            self.codec = Codec(parts.space, parts.founders.genomes)
             self._stack = stack.pop_all()
         # Everybody numbers individuals by himself: his id -> the run's.
         self._strategies: list[tuple[Strategy, dict[int, int]]] = []
         self._others: dict[int, int] = {}
+
+    def _prepare(self, parts: Parts) -> None:
+        self.space = parts.space
+        self.codec = Codec(parts.space, parts.founders.genomes)
 
     # -- what optimizers ask first -------------------------------------------------------------------------
 
@@ -199,7 +203,7 @@ class Objective(AbstractContextManager["Objective"]):
             BudgetSpent: if nothing is left.
             GenomeError: if it is no vector or genome of this space; see :meth:`Codec.checked`.
         """
-        (value,) = self.many([x] if is_genome(x) else self._row(x))
+        (value,) = self.many([x] if is_genome(x) else self.codec.row(x))
         return float(value) if self.objectives == 1 else value
 
     @one_at_a_time
@@ -244,10 +248,11 @@ class Objective(AbstractContextManager["Objective"]):
 
         Raises:
             BudgetSpent: if they are more than the budget allows, after as many as it does were evaluated.
-            GenomeError: if one has a genome of another space; nothing is then evaluated.
+            GenomeError: if one has a genome of another space, speaks of labels that the task does not have, or
+                demonstrates an item of the test split; nothing is then evaluated.
         """
         for individual in individuals:
-            self.codec.require_kind(individual.genome)
+            self._require(individual.genome)
         voices = [strategy.search.voice for strategy, _ in self._strategies]
         tokens = sum(voice.spent() for voice in voices if voice is not None)
         done = self._campaign.recall([individual.genome for individual in individuals])
@@ -279,15 +284,28 @@ class Objective(AbstractContextManager["Objective"]):
         return individual.fitness.values[0] if self.objectives == 1 else np.array(individual.fitness.values)
 
     def _genomes(self, X: Any) -> list[Any]:
-        if not isinstance(X, np.ndarray) and len(X) and all(map(is_genome, X)):
+        if is_genome(X):
+            raise GenomeError(
+                "many: expected vectors or a sequence of genomes, found one genome, which is for a call"
+            )
+        try:
+            count = len(X)
+        except TypeError:  # a number, None, a generator, an array without rows
+            raise GenomeError(
+                f"many: expected vectors in rows or a sequence of genomes, found {X!r}; a single vector is for a call"
+            ) from None
+        if not isinstance(X, np.ndarray) and count and all(map(is_genome, X)):
             return list(X)
-        rows = np.empty((0, self.dimension)) if not len(X) else X
+        rows = np.empty((0, self.dimension)) if not count else X
         return self.codec.decode_many(rows)
 
-    def _row(self, x: Any) -> np.ndarray:
-        if np.ndim(x) != 1:
-            raise GenomeError(f"a vector: expected shape ({self.dimension},), found {np.shape(x)}; see many")
-        return np.asarray(x)[None]
+    def _require(self, genome: Any) -> None:
+        """Refuse what is of another space or task, or shows what the best is tested on."""
+        self.codec.require_kind(genome)
+        if isinstance(genome, PromptGenome | HybridGenome):
+            prompt, task = prompt_of(genome), self._campaign.parts.task
+            refuse_unknown(prompt, task, "a genome")
+            refuse_shown(prompt, task, "a genome")
 
     def _ids_of(self, individual: Individual) -> dict[int, int]:
         """Return the run's ids of the individuals of whoever asked for this one, by their own."""
@@ -330,13 +348,13 @@ class Objective(AbstractContextManager["Objective"]):
                 finalists on dev and validation.
 
         Raises:
-            EvolmError: if nothing could be evaluated, or ``x`` cannot be scored.
+            EvolmError: if nothing could be evaluated, or ``x`` cannot be scored or is refused by :meth:`evaluate`.
             RunError: if the run was finished with another winner.
         """
         proposal = None
         if x is not None:
-            (genome,) = self._genomes([x]) if is_genome(x) else self.codec.decode_many(self._row(x))
-            self.codec.require_kind(genome)
+            (genome,) = self._genomes([x]) if is_genome(x) else self.codec.decode_many(self.codec.row(x))
+            self._require(genome)
             proposal = Individual(-1, genome)
         return Result(self.directory, self._campaign.finish(proposal), self._temporary)
 

@@ -62,6 +62,16 @@ class Task:
         """Train items that may be shown with their gold."""
         return self.train if self.has_gold else ()
 
+    @cached_property
+    def train_digests(self) -> frozenset[str]:
+        """Digests of the train items."""
+        return frozenset(item.digest for item in self.train)
+
+    @cached_property
+    def test_keys(self) -> frozenset[str]:
+        """Content keys of the test items."""
+        return frozenset(item.content_key for item in self.test)
+
     @property
     def fields(self) -> tuple[str, ...]:
         """Names of the template's fields."""

@@ -7,6 +7,7 @@ import itertools
 import json
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from evolm import BudgetSpent, Objective
 from evolm.campaign import Observer, Progress, continue_run, driven_campaign
 from evolm.cli import app
 from evolm.errors import ConfigError, EvolmError, GenomeError, Interrupted, RunError
+from evolm.genomes import Demonstration, PromptGenome
 from evolm.population import Individual
 
 Open = Callable[..., Objective]
@@ -132,9 +134,54 @@ def test_bad_questions_are_refused_before_anything_is_charged(opened: Open) -> N
         with pytest.raises(GenomeError):
             objective.many(bad)
     with pytest.raises(GenomeError, match="expected one of kind 'delta'"):
-        objective.evaluate([Individual(0, evolm.genomes.PromptGenome("Spam?"))])  # type: ignore[attr-defined]
+        objective.evaluate([Individual(0, PromptGenome("Spam?"))])
     assert objective.left == 12
     assert entries(objective.directory, "individual") == []
+
+
+@pytest.mark.parametrize("space", ["prompt", "hybrid"])
+def test_genomes_of_other_labels_or_with_test_rows_are_refused_before_anything_is_charged(
+    space: str, opened: Open
+) -> None:
+    objective = opened(space)
+    parts = objective._campaign.parts
+    tested, trained = Demonstration.from_item(parts.task.test[0]), Demonstration.from_item(parts.task.train[0])
+    good = objective.decode(objective.x0)
+    shouted = tuple((name, text.upper()) for name, text in tested.fields)
+    for prompt, message in (
+        (PromptGenome("Spam?", (replace(tested, item="mine", fields=shouted),)), "is an item of the test split"),
+        (PromptGenome("Spam?", (replace(trained, label="eggs"),)), "label is 'eggs', expected one of"),
+        (PromptGenome("Spam?", (), (("eggs", "fine"),)), "stands for 'eggs', expected one of"),
+    ):
+        genome = prompt if space == "prompt" else objective.space.of_prompt(prompt)
+        for ask in (objective, objective.finish, lambda genome: objective.many([good, genome])):
+            with pytest.raises(GenomeError, match=f"a genome: a .*{message}"):
+                ask(genome)
+    assert objective.left == 12
+    assert entries(objective.directory, "individual") == []
+    shown = PromptGenome("Spam?", (trained,))
+    assert objective(shown if space == "prompt" else objective.space.of_prompt(shown)) > objective.worst
+
+
+def test_what_is_no_vector_at_all_is_refused_in_one_sentence(opened: Open) -> None:
+    objective = opened()
+    for nothing in (3.0, None, np.array(3.0), objective.decode(objective.x0), (x for x in [objective.x0])):
+        with pytest.raises(GenomeError, match="many: expected vectors"):
+            objective.many(nothing)
+    for ask in (objective, objective.decode, objective.finish):
+        with pytest.raises(GenomeError, match=r"expected shape \(6,\), found rows of different lengths"):
+            ask([[1, 2], [3]])
+    assert objective.left == 12
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_space_with_nothing_to_choose_leaves_nothing_behind(shared: bool, opened: Open, tmp_path: Path) -> None:
+    place = {"out": tmp_path / "run", "shared": shared}
+    prompts = {"demonstrations": [0, 0], "calibration": False}
+    with pytest.raises(ConfigError, match="expected something to choose"):
+        opened("prompt", tables={"prompt": prompts}, founders=["Spam?"], **place)
+    assert not (tmp_path / "run").exists()
+    opened("prompt", tables={"prompt": {**prompts, "calibration": True}}, founders=["Spam?"], **place)
 
 
 @pytest.mark.parametrize(
@@ -341,6 +388,20 @@ def test_the_winner_can_be_named_and_is_charged_where_it_is_new(opened: Open) ->
     assert objective.finish().record == result.record
     with pytest.raises(RunError, match="expected the same winner"):
         objective.finish(X[0])
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_a_winner_outside_the_space_is_refused(asked_before: bool, opened: Open) -> None:
+    objective = opened("prompt")
+    objective(objective.x0)
+    long = PromptGenome("Spam? " * 60)  # it would fit the context
+    if asked_before:
+        assert objective(long) == objective.worst
+    before = objective.left
+    with pytest.raises(EvolmError, match="expected a winner that can be scored, found one that failed: .* tokens, "):
+        objective.finish(long)
+    assert objective.left == before
+    assert objective.finish().record["best"]["id"] == 0
 
 
 def test_a_known_winner_costs_nothing(opened: Open) -> None:

@@ -79,6 +79,18 @@ def test_processes_know_each_others_answers_and_each_judges_its_own_best(
     assert result_of(out / "MainProcess-1")["best"]["id"] == 0
 
 
+def test_a_winner_that_is_named_beyond_a_shared_budget_is_charged_in_full(
+    arguments: Arguments, tmp_path: Path
+) -> None:
+    out = tmp_path / "shared"
+    with Objective(**arguments(budget=2), out=out, shared=True) as objective:
+        objective.many(np.stack([np.full(6, 1.0), np.full(6, 2.0)]))
+        assert objective.left == 0
+        result = objective.finish(np.full(6, 3.0))
+        assert result.record["budget"] == {**result.record["budget"], **count(out)}
+        assert count(out)["evaluations"] == 3
+
+
 def die(settings: dict[str, Any], out: Path) -> None:
     """End without a word in the middle of the second batch."""
     calls = 0
