@@ -81,7 +81,7 @@ class Population:
         self._blocks = 1 + max((block for spans in self._places for block, _, _ in spans), default=-1)
         self._low_rank = {name: self._stacked(name) for name in self._modules(LowRank)}
         self._gains = {name: self._stacked_gains(name) for name in self._modules(Gain)}
-        self._masks: dict[int, torch.Tensor] = {}  # block -> others' columns, (rows, columns) bool, of the pass at hand
+        self._masks: dict[int, torch.Tensor] = {}  # block -> others' columns of this pass, (rows, columns) bool
         self._owners: torch.Tensor | None = None  # (rows,) index into the gains, the last = none
 
     def _modules(self, kind: type) -> list[str]:
