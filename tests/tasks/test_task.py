@@ -178,7 +178,7 @@ def test_a_list_of_labels_means_no_gold() -> None:
             "column 'nested', row 1: expected text or a number",
         ),
         ({"exclude": "("}, ConfigError, "task.exclude: expected a regular expression"),
-        ({"exclude": "row"}, DataError, "frame: expected usable rows, found none (20 rows dropped: match"),
+        ({"exclude": "row"}, DataError, "frame: expected usable rows, found none: 20 rows dropped: match"),
         ({"exclude": "^1$", "labels": {}}, DataError, "at least two labels, found '0'"),
         ({"exclude": "row 1?[2468]"}, DataError, "label 'no': expected at least 3 usable rows"),
         ({"split": SplitSection(train=10, dev=10, test=10)}, DataError, "expected 30 usable rows"),
