@@ -51,15 +51,15 @@ def factors(change: Change) -> tuple[np.ndarray, ...]:
 
 
 def too_large(changes: Mapping[str, Change], dtype: str) -> str:
-    """Return the first module whose change holds NaN, or a number that is infinite where it acts, or ``""``.
+    """Return the first module whose change holds NaN, or a number beyond the largest finite one, or ``""``.
 
     Args:
         changes: module -> change.
         dtype: of the model; low-rank factors are rounded to it, gains stay in float32.
     """
     for name, change in changes.items():
-        kind = getattr(torch, dtype) if isinstance(change, LowRank) else torch.float32
-        if not all(bool(torch.tensor(array).to(kind).isfinite().all()) for array in factors(change)):
+        largest = torch.finfo(getattr(torch, dtype) if isinstance(change, LowRank) else torch.float32).max
+        if not all(-largest <= array.min() and array.max() <= largest for array in factors(change)):
             return name
     return ""
 
