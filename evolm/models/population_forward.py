@@ -63,6 +63,9 @@ class _Terms:
     up: torch.Tensor  # (blocks, columns, out)
 
 
+BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # bytes of a number -> its bits, to keep or to clear
+
+
 class Population:
     """The deltas of a batch, attached to a model.
 
@@ -81,7 +84,8 @@ class Population:
         self._blocks = 1 + max((block for spans in self._places for block, _, _ in spans), default=-1)
         self._low_rank = {name: self._stacked(name) for name in self._modules(LowRank)}
         self._gains = {name: self._stacked_gains(name) for name in self._modules(Gain)}
-        self._masks: dict[int, torch.Tensor] = {}  # block -> others' columns of this pass, (rows, columns) bool
+        self._bits = BITS[self._weight.element_size()]
+        self._masks: dict[int, torch.Tensor] = {}  # block -> own columns, (rows, columns), all bits or none
         self._owners: torch.Tensor | None = None  # (rows,) index into the gains, the last = none
 
     def _modules(self, kind: type) -> list[str]:
@@ -146,8 +150,8 @@ class Population:
             owners[row.begin : row.end] = row.delta
             for block, first, width in self._places[row.delta] if row.delta >= 0 else ():
                 if block not in masks:
-                    masks[block] = torch.ones(size, self.columns, dtype=torch.bool)
-                masks[block][row.begin : row.end, first : first + width] = False
+                    masks[block] = torch.zeros(size, self.columns, dtype=self._bits)
+                masks[block][row.begin : row.end, first : first + width] = -1
         self._masks = {block: mask.to(self._weight.device) for block, mask in sorted(masks.items())}
         self._owners = owners.to(self._weight.device) if self._gains else None
 
@@ -165,7 +169,8 @@ class Population:
         def add(module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
             inputs, outputs = args[0].flatten(0, -2), output.view(-1, output.shape[-1])  # (N, in), (N, out)
             for block, mask in self._masks.items():
-                hidden = (inputs @ terms.down[block].T).masked_fill_(mask, 0)  # (N, columns)
+                hidden = inputs @ terms.down[block].T  # (N, columns)
+                hidden.view(self._bits).bitwise_and_(mask)  # what overflowed is zero, too, where it is not one's own
                 outputs.addmm_(hidden, terms.up[block])  # in place: nobody else holds what the layer just returned
             return output
 
