@@ -177,13 +177,17 @@ class DeltaSpace:
         """Draw genes ~ N(0, sigma^2)."""
         return DeltaGenome(self.settings.sigma * rng.standard_normal(self.dimension, dtype=np.float32))
 
-    def outside(self, genome: DeltaGenome) -> str:
+    def foreign(self, genome: DeltaGenome) -> str:
         """Return why a genome is not in this space, or ``""``."""
         if genome.genes.shape != (self.dimension,):
             return f"{genome.genes.size} genes, expected {self.dimension} (space.delta)"
         wrong = int(np.count_nonzero(~np.isfinite(genome.genes)))
-        if wrong:
-            return f"{wrong} genes are NaN or infinite, expected finite numbers"
+        return f"{wrong} genes are NaN or infinite, expected finite numbers" if wrong else ""
+
+    def outside(self, genome: DeltaGenome) -> str:
+        """Return why a genome is not in this space, or changes more than the model's numbers can hold; or ``""``."""
+        if reason := self.foreign(genome):
+            return reason
         with np.errstate(over="ignore", invalid="ignore"):
             module = too_large(self.changes(genome.genes), self.dtype)
         reach = np.abs(genome.genes).max(initial=0.0)

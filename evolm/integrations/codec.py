@@ -198,7 +198,7 @@ class Codec:
         kind = getattr(genome, "kind", type(genome).__name__)
         if kind != self.space.genome:
             raise GenomeError(f"a genome: expected one of kind {self.space.genome!r}, found {kind!r}")
-        if self._deltas and (reason := self._deltas.outside(getattr(genome, "delta", genome))):
+        if self._deltas and (reason := self._deltas.foreign(getattr(genome, "delta", genome))):
             raise GenomeError(f"a genome: {reason}")
 
     def checked(self, vectors: Any) -> np.ndarray:
