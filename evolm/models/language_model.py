@@ -36,12 +36,8 @@ from evolm.models.structure import Structure
 
 PLACEHOLDER = "\u2060evolm\u2060"  # stands for content while a chat template is rendered; occurs in no text
 
-EXPERTS = (
-    "num_experts",
-    "num_local_experts",
-    "n_routed_experts",
-    "moe_num_experts",
-)  # transformers' names of a count
+# transformers' names of a number of experts
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 
 
 class LanguageModel:

@@ -23,6 +23,8 @@ from torch import nn
 
 from evolm.models.deltas import Delta, Gain, LowRank
 
+BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # bytes of a number -> its bits, to keep or to clear
+
 
 @contextmanager
 def hooked(model: nn.Module, hooks: Sequence[tuple[str, str, Any]]) -> Iterator[None]:
@@ -61,9 +63,6 @@ class _Terms:
 
     down: torch.Tensor  # (blocks, columns, in)
     up: torch.Tensor  # (blocks, columns, out)
-
-
-BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # bytes of a number -> its bits, to keep or to clear
 
 
 class Population:

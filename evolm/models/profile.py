@@ -130,7 +130,7 @@ def best_dtype(device: str) -> str:
     """Return ``"bfloat16"`` where the hardware multiplies it, else ``"float32"``."""
     if device.startswith("cuda"):
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    multiplies = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    multiplies = {"avx512_bf16", "amx_tile"} & set(_instructions().split())
     return "bfloat16" if multiplies else "float32"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,18 +16,22 @@ from evolm.campaign import continue_run
 from evolm.errors import ContextExceeded, EvolmError, RunError, ScorerError
 
 
+def failing(fails: Callable[[int], bool], error: Exception) -> Callable[..., float]:
+    """Return a scorer that raises ``error`` at those of its calls, counted from 1, of which ``fails`` is true."""
+    calls = itertools.count(1)
+
+    def scorer(item: Any, label: str, probabilities: dict[str, float]) -> float:
+        if fails(next(calls)):
+            raise error
+        return probabilities[item.gold]
+
+    return scorer
+
+
 def test_an_item_that_a_scorer_fails_on_makes_the_individual_invalid_and_the_campaign_goes_on(
     toy: Callable[..., ToyCampaign], tmp_path: Path
 ) -> None:
-    calls = 0
-
-    def clumsy(item: Any, label: str, probabilities: dict[str, float]) -> float:
-        nonlocal calls
-        calls += 1
-        if calls == DEV + 3:
-            raise KeyError("no such thing")
-        return probabilities[item.gold]
-
+    clumsy = failing(lambda call: call == DEV + 3, KeyError("no such thing"))
     scored = toy(scorers={"clumsy": 1.0}, baselines__random_search=False)
     out = scored.run(tmp_path / "run", functions={"clumsy": clumsy}).directory
     individuals = entries(out, "individual", "main")
@@ -117,15 +122,7 @@ def test_a_prompt_that_only_some_item_makes_too_long_fails_alone(
 def test_an_individual_that_fails_on_every_item_fails_alone_once_others_were_scored(
     toy: Callable[..., ToyCampaign], tmp_path: Path
 ) -> None:
-    calls = 0
-
-    def moody(item: Any, label: str, probabilities: dict[str, float]) -> float:
-        nonlocal calls
-        calls += 1
-        if calls > DEV * (EVALUATIONS - 1):
-            raise ValueError("had enough")
-        return probabilities[item.gold]
-
+    moody = failing(lambda call: call > DEV * (EVALUATIONS - 1), ValueError("had enough"))
     alone = toy(
         scorers={"moody": 1.0}, strategy={"name": "hill_climb", "neighbours": 1}, baselines__random_search=False
     )

@@ -245,37 +245,28 @@ def furthest(ours: Sequence[Any], theirs: Sequence[Any]) -> float:
     return max(float(np.abs(np.concatenate(a) - np.concatenate(b)).max()) for a, b in pairs)
 
 
+SMALL = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 512,
+    "initializer_range": 0.5,
+}
+
+
 def qwen(**settings: Any) -> Qwen3Config:
     """Qwen 3 in small."""
-    small = {
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 8,
-        "max_position_embeddings": 512,
-        "initializer_range": 0.5,
-    }
-    return Qwen3Config(**{**small, **settings})
+    return Qwen3Config(**{**SMALL, **settings})
 
 
 def gemma(**settings: Any) -> Gemma3TextConfig:
     """Gemma 3 in small: of four layers three have a sliding window, and rotary embeddings of their own."""
-    small = {
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 8,
-        "max_position_embeddings": 512,
-        "initializer_range": 0.3,
-        "sliding_window": 16,
-    }
+    own = {**SMALL, "initializer_range": 0.3, "sliding_window": 16, **settings}
     kinds = ["sliding_attention"] * 3 + ["full_attention"]
-    count = {**small, **settings}["num_hidden_layers"]
-    return Gemma3TextConfig(**{**small, **settings}, layer_types=[kinds[at % 4] for at in range(count)])
+    return Gemma3TextConfig(**own, layer_types=[kinds[at % 4] for at in range(own["num_hidden_layers"])])
 
 
 def merged(model: LanguageModel, changes: dict[str, Change], folder: Path) -> LanguageModel:
