@@ -24,13 +24,13 @@ from benchmarks import hosts
 from benchmarks.clocks import clocked
 from benchmarks.hosts import HOSTS
 from evolm.campaign.build import Models
-from evolm.campaign.driven_runs import ANSWERS
-from evolm.campaign.tested_runs import is_finished
 from evolm.config import FILE_NAME, overlay, read_tables
 from evolm.errors import BudgetSpent, RunError
 from evolm.evaluation.engine import Engine
-from evolm.integrations.objective import Objective
-from evolm.populations import find_population
+from evolm.experiments.finished_runs import is_finished
+from evolm.founders.populations import find_population
+from evolm.objective.objective import Objective
+from evolm.objective.opening import ANSWERS
 from evolm.storage import RunLayout
 
 CELL = "cell.json"

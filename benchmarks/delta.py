@@ -15,7 +15,7 @@ import sys
 from typing import Any
 
 from benchmarks.field import Field
-from evolm.campaign.sweep import strategy_variants
+from evolm.experiments.sweep import strategy_variants
 
 STRATEGIES = ("random_search", "adam", "memetic", "cmaes", "es", "differential_evolution")
 LOWRANK = {"encoding": "lowrank", "layers": "last:3", "target_modules": ["q_proj", "v_proj"], "rank": 1}

@@ -2,7 +2,7 @@
 
 What a benchmark of strategies has in common: the cells below ``runs/``, the table, the figure, and a way to tune that
 shows nothing of the test split. Intervals are over seeds and test items, both at once
-(:func:`evolm.campaign.statistics.crossed_bootstrap`).
+(:func:`evolm.statistics.crossed_bootstrap`).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import pandas as pd
 from benchmarks.groups import score_cells, scores_figure
 from benchmarks.setting import RESULTS, setting, write_result
 from evolm.campaign.build import Models
-from evolm.campaign.comparison import Comparison, compare
-from evolm.campaign.sweep import Sweep, plan_sweep, run_sweep
-from evolm.campaign.tested_runs import TestedRun, is_finished, read_run
-from evolm.populations import find_population
+from evolm.experiments.comparison import Comparison, compare
+from evolm.experiments.finished_runs import TestedRun, is_finished, read_run
+from evolm.experiments.sweep import Sweep, plan_sweep, run_sweep
+from evolm.founders.populations import find_population
 from evolm.report import RunRecord
 from evolm.report.svg import EVOLUTION, RANDOM
 from evolm.wording import markdown_table

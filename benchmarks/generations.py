@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.clocks import Clock, clocked
-from evolm.campaign import Campaign, Observer, Progress, build, loop, start_run
+from evolm.campaign import Campaign, Observer, Progress, build, start_run
+from evolm.campaign import campaign as campaign_module
 from evolm.config import FILE_NAME, load
 from evolm.evaluation import engine, worker
 from evolm.evaluation.plan import batch_target, batches, plan
+from evolm.founders.populations import find_population
 from evolm.models import LanguageModel, TokenizedRequest
 from evolm.models.packed_forward import PackedForward
-from evolm.populations import find_population
 from evolm.storage import AnswerStore
 
 PADDED = ("sms-spam", "trec-questions", "commonsense-choice")
@@ -36,7 +37,7 @@ PLACES: dict[str, list[tuple[Any, str]]] = {  # none of them runs inside of anot
     "planning": [(worker, "plan"), (engine, "batch_target")],
     "cache of answers": [(AnswerStore, "get"), (AnswerStore, "put")],
     "checkpoint": [(Campaign, "_checkpoint")],
-    "report": [(loop, "write_report")],
+    "report": [(campaign_module, "write_report")],
 }
 
 
@@ -51,7 +52,7 @@ def founders_requests(population: str) -> tuple[LanguageModel, list[TokenizedReq
     try:
         for genome in parts.founders.genomes:
             shown = parts.evaluator.express(genome)
-            requests = next(parts.evaluator.judge.evaluate(shown.prompt, parts.task.dev))
+            requests = next(parts.evaluator.judge.dialogue(shown.prompt, parts.task.dev))
             asked.update(dict.fromkeys(parts.engine.tokenize(requests)))  # type: ignore[arg-type]
     finally:
         parts.engine.close()

@@ -18,8 +18,8 @@ def score_cells(group: Mapping[str, Any], over: Mapping[str, Any] | None) -> tup
     """Return a group's test score, its interval, and its difference to another group, as a table's cells.
 
     Args:
-        group: a record of :class:`evolm.campaign.comparison.GroupScore`.
-        over: a record of :class:`evolm.campaign.comparison.Difference`; None for the group that is compared with.
+        group: a record of :class:`evolm.experiments.comparison.GroupScore`.
+        over: a record of :class:`evolm.experiments.comparison.Difference`; None for the group that is compared with.
     """
     interval = f"{group['low']:.3f} to {group['high']:.3f}"
     gain = f"{signed(over['difference'])} [{signed(over['low'])}, {signed(over['high'])}]" if over else ""
@@ -30,7 +30,7 @@ def scores_figure(comparisons: Mapping[str, Mapping[str, Any]], colors: Mapping[
     """Return a panel per comparison, a row per group, its seeds as dots, its mean with the interval.
 
     Args:
-        comparisons: title -> record of :class:`evolm.campaign.comparison.Comparison`.
+        comparisons: title -> record of :class:`evolm.experiments.comparison.Comparison`.
         colors: of groups, by name; the others are drawn in ink.
     """
     names = {title: [group["name"] for group in record["groups"]] for title, record in comparisons.items()}

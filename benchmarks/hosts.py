@@ -41,14 +41,14 @@ from ribs.schedulers import Scheduler
 from scipy.optimize import differential_evolution
 from scipy.stats import qmc
 
-import evolm
 from evolm.genomes import deltas_of
-from evolm.integrations.nevergrad_parametrization import NevergradSpace
-from evolm.integrations.objective import Objective
-from evolm.integrations.optuna_sampler import optimize
-from evolm.integrations.pymoo_problem import PymooProblem
-from evolm.integrations.ribs_measures import RibsMeasures
-from evolm.integrations.scipy_loss import scipy_loss
+from evolm.integrations.deap import toolbox as toolbox_of
+from evolm.integrations.nevergrad import NevergradSpace
+from evolm.integrations.optuna import optimize
+from evolm.integrations.pymoo import PymooProblem
+from evolm.integrations.ribs import RibsMeasures
+from evolm.integrations.scipy import scipy_loss
+from evolm.objective.objective import Objective
 
 Host: TypeAlias = Callable[[Objective, int, int], None]
 
@@ -80,7 +80,7 @@ def own(name: str, smaller: bool = False) -> Host:
 def ea_simple(objective: Objective, seed: int, evaluations: int) -> None:
     """DEAP's simple genetic algorithm."""
     random.seed(seed)
-    toolbox = evolm.toolbox(objective)
+    toolbox = toolbox_of(objective)
     population = toolbox.population(fifth(evaluations))
     algorithms.eaSimple(population, toolbox, cxpb=0.5, mutpb=0.2, ngen=evaluations, verbose=False)
 
@@ -88,7 +88,7 @@ def ea_simple(objective: Objective, seed: int, evaluations: int) -> None:
 def ea_mu_plus_lambda(objective: Objective, seed: int, evaluations: int) -> None:
     """DEAP's evolution with a (mu + lambda) succession."""
     random.seed(seed)
-    toolbox, size = evolm.toolbox(objective), fifth(evaluations)
+    toolbox, size = toolbox_of(objective), fifth(evaluations)
     population = toolbox.population(size)
     algorithms.eaMuPlusLambda(
         population, toolbox, mu=size, lambda_=size, cxpb=0.5, mutpb=0.2, ngen=evaluations, verbose=False

@@ -29,7 +29,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 import evolm
 from benchmarks.setting import setting, write_result
 from evolm.campaign import continue_run, start_run
-from evolm.config import Campaign, load, overlay, validate
+from evolm.config import CampaignConfig, load, overlay, validate
 from evolm.operators import OPERATORS, Rates, operators_for
 from evolm.storage import RunLayout, read_entries
 from evolm.tasks import load_task
@@ -66,9 +66,9 @@ def write_data(folder: Path) -> None:
         pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False)
 
 
-def campaign(role: str, seed: int, children: int) -> Campaign:
+def campaign(role: str, seed: int, children: int) -> CampaignConfig:
     """Return the demo's campaign on those rows, with language operators of one role and without baselines."""
-    model_free = sum(o.weight for o in operators_for("prompt") if o.role == role and not o.speaks)
+    model_free = sum(o.weight for o in operators_for("prompt") if o.role == role and not o.asks_model)
     tables = load(POPULATION / "campaign.toml").model_dump(by_alias=True, mode="json")
     tables["task"]["columns"] = {"text": "text", "label": "label"}
     tables["task"]["labels"] = {}
@@ -76,11 +76,11 @@ def campaign(role: str, seed: int, children: int) -> Campaign:
         "seed": seed,
         "task": {"data": {"train": "train.csv", "dev": "dev.csv"}},
         "strategy": {"offspring": children, **PROBABILITIES[role]},
-        "operators": {o.name: model_free for o in operators_for("prompt") if o.role == role and o.speaks},
+        "operators": {o.name: model_free for o in operators_for("prompt") if o.role == role and o.asks_model},
         "budget": {"evaluations": FOUNDERS + children},
         "baselines": {"random_search": False, "few_shot": False, "prior_corrected": False},
     }
-    return validate(Campaign, overlay(tables, changes), "benchmarks.operators")
+    return validate(CampaignConfig, overlay(tables, changes), "benchmarks.operators")
 
 
 def measure(folder: Path, role: str, seed: int, children: int) -> dict[str, Rates]:
@@ -120,14 +120,14 @@ def advantage(rates: Rates, others: Rates) -> list[float] | None:
 
 def summary(role: str, rates: dict[str, Rates]) -> dict[str, Any]:
     """Return counts, shares with intervals and the advantage over the model-free operators of a role."""
-    free = added([rate for name, rate in rates.items() if not OPERATORS[name].speaks])
+    free = added([rate for name, rate in rates.items() if not OPERATORS[name].asks_model])
     return {
         name: {
             "role": role,
             **rate.to_record(),
             "acceptance": share(rate.accepted, rate.tried),
             "child_better": share(rate.better, rate.evaluated),
-            "advantage": advantage(rate, free) if name in OPERATORS and OPERATORS[name].speaks else None,
+            "advantage": advantage(rate, free) if name in OPERATORS and OPERATORS[name].asks_model else None,
         }
         for name, rate in {**rates, MODEL_FREE: free}.items()
     }

@@ -9,7 +9,7 @@
 The same rows, evaluations and founders for everybody, seeds 0 to 4; winners are chosen as a campaign chooses them,
 among the best five on validation rows, and judged on test rows. ``benchmarks.hosts`` has the optimizers and their
 settings, ``benchmarks.cells`` what a cell is: several processes with other ``--cells`` may run side by side.
-Intervals are over seeds and test items, both at once (:func:`evolm.campaign.statistics.crossed_bootstrap`).
+Intervals are over seeds and test items, both at once (:func:`evolm.statistics.crossed_bootstrap`).
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from benchmarks.clocks import clocked
 from benchmarks.groups import score_cells, scores_figure
 from benchmarks.hosts import HOSTS
 from benchmarks.setting import RESULTS, read_result, setting, write_result
-from evolm.campaign.comparison import compare
-from evolm.campaign.tested_runs import read_run
 from evolm.evaluation.engine import Engine
 from evolm.evaluation.evaluator import Evaluator
-from evolm.integrations.objective import Objective
+from evolm.experiments.comparison import compare
+from evolm.experiments.finished_runs import read_run
+from evolm.objective.objective import Objective
 from evolm.report.svg import EVOLUTION, RANDOM
 from evolm.wording import markdown_table
 
@@ -130,7 +130,12 @@ def overhead(arena: Arena) -> dict[str, float]:
             normal = np.random.default_rng(0).normal(size=(VECTORS, objective.dimension))
             points = objective.x0 + normal * hosts.steps(objective)
             objective.many(points)
-            places = ASKING, [(Evaluator, "evaluate")], [(Engine, "tokenize")], [(Engine, "answer_tokenized")]
+            places = (
+                ASKING,
+                [(Evaluator, "score_individuals")],
+                [(Engine, "tokenize")],
+                [(Engine, "answer_tokenized")],
+            )
             with ExitStack() as stack:
                 clocks = [stack.enter_context(clocked(*place)) for place in places]
                 for call in range(CALLS):

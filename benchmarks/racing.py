@@ -21,10 +21,10 @@ import pandas as pd
 
 from benchmarks.field import FIRST_TUNING_SEED, SEEDS, Field
 from benchmarks.setting import setting, write_result
-from evolm.campaign.statistics import Estimate, SeedScores, crossed_bootstrap, draw_items, seed_scores
-from evolm.campaign.sweep import Cell, run_sweep
-from evolm.campaign.tested_runs import BEST, read_run
+from evolm.experiments.finished_runs import BEST, read_run
+from evolm.experiments.sweep import Cell, run_sweep
 from evolm.report import RunRecord
+from evolm.statistics import Estimate, SeedScores, crossed_bootstrap, draw_items, seed_scores
 from evolm.wording import markdown_table, signed
 
 OFF = "off"

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.field import Field
-from evolm.campaign.sweep import strategy_variants
+from evolm.experiments.sweep import strategy_variants
 
 # The same for all strategies: no baseline that costs evaluations, and splits that keep a cell to a minute or two.
 SETTINGS: dict[str, Any] = {

@@ -22,11 +22,12 @@ from typing import Any
 import pandas as pd
 
 from evolm import config as configuration
-from evolm.campaign import Observer, Permissions, exporting, start_run
-from evolm.campaign.applying import saved_prompt
-from evolm.campaign.founder_sources import find_source
-from evolm.campaign.scored import Score
+from evolm.campaign import Observer, Permissions, start_run
 from evolm.errors import ConfigError, RunError
+from evolm.export import exporting
+from evolm.export.predictor import saved_prompt
+from evolm.export.score_report import ScoreReport
+from evolm.founders.sources import find_source
 from evolm.report import RunRecord
 from evolm.storage import RunLayout
 
@@ -94,7 +95,7 @@ class Result:
         with saved_prompt(self.directory, n_jobs) as opened:
             return opened.predict(_source(rows))
 
-    def score(self, rows: pd.DataFrame | str | Path, label: str | None = None, n_jobs: int | str = 1) -> Score:
+    def score(self, rows: pd.DataFrame | str | Path, label: str | None = None, n_jobs: int | str = 1) -> ScoreReport:
         """Return the best prompt's score on labelled rows, from a frame or a file.
 
         Args:
@@ -218,7 +219,7 @@ class Arguments:
             :func:`evolm.campaign.build.build` and :func:`evolm.campaign.start_run` give them.
     """
 
-    config: configuration.Campaign
+    config: configuration.CampaignConfig
     sources: dict[str, Any]
 
 
@@ -265,7 +266,7 @@ def arguments(
         "frame": frame,
         "functions": functions,
     }
-    return Arguments(configuration.validate(configuration.Campaign, tables, where), sources)
+    return Arguments(configuration.validate(configuration.CampaignConfig, tables, where), sources)
 
 
 def run_directory(out: str | Path | None) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:

@@ -112,10 +112,10 @@ def init(
 ) -> None:
     """Look at a data file and write a commented campaign.toml and first founders that run as they are."""
     from evolm.config import parse_assignments
-    from evolm.initial import MODEL, Wishes, sentences, write_campaign
+    from evolm.scaffold import MODEL, Hints, sentences, write_campaign
 
     with one_sentence():
-        wishes = Wishes(kind, label, _listed(labels), tuple(text), _listed(options), no_label)
+        wishes = Hints(kind, label, _listed(labels), tuple(text), _listed(options), no_label)
         folder, draft = write_campaign(data, out, wishes, model or MODEL, parse_assignments(assignments), copy)
     for sentence in sentences(draft, folder):
         Console().print(Text(sentence), soft_wrap=True)
@@ -124,7 +124,7 @@ def init(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of campaign.toml."""
-    from evolm.campaign.schema import campaign_schema
+    from evolm.schema import campaign_schema
 
     typer.echo(json.dumps(campaign_schema(), indent=2, ensure_ascii=False))
 
@@ -139,8 +139,8 @@ def tune(
 ) -> None:
     """Measure which size of forward passes is fastest on this machine, and print the lines for campaign.toml."""
     _say_loading()
-    from evolm.campaign.tuning import tuned
     from evolm.evaluation.tuning import Workload
+    from evolm.tune import tuned
 
     with one_sentence():
         for line in tuned(model, dtype, Workload(prompt_tokens=prompt_tokens, item_tokens=item_tokens), rounds):
@@ -170,10 +170,10 @@ def run(
     _say_loading()
     from evolm import config as configuration
     from evolm.campaign import Permissions, build, start_run
-    from evolm.campaign.founder_sources import find_source
     from evolm.campaign.preview import preview
-    from evolm.live import LiveView, log_to
-    from evolm.populations import find_population
+    from evolm.founders.populations import find_population
+    from evolm.founders.sources import find_source
+    from evolm.progress_view import LiveView, log_to
 
     console = Console()
     log_to(console)
@@ -224,7 +224,7 @@ def resume(
     """Go on with an interrupted run, or add to the budget of a finished one."""
     _say_loading()
     from evolm.campaign import Permissions, continue_run
-    from evolm.live import LiveView, log_to
+    from evolm.progress_view import LiveView, log_to
 
     console = Console()
     log_to(console)
@@ -262,7 +262,7 @@ def compare(
     out: Annotated[Path | None, typer.Option("--out", help="Write the result to a new .csv or .json file.")] = None,
 ) -> None:
     """Compare finished runs that differ in more than the seed: test scores, differences, intervals, p-values."""
-    from evolm.campaign.comparison import compare_runs
+    from evolm.experiments.comparison import compare_runs
     from evolm.report.comparison import difference_frame, render_comparison
     from evolm.storage import write_atomically
 
@@ -296,9 +296,9 @@ def sweep(
     """Run several strategies with several seeds each and compare them; the same command goes on where it stopped."""
     from evolm import config as configuration
     from evolm.campaign import Permissions
-    from evolm.campaign.sweep import plan_sweep, run_sweep, strategy_variants
-    from evolm.live import LiveView, log_to
-    from evolm.populations import find_population
+    from evolm.experiments.sweep import plan_sweep, run_sweep, strategy_variants
+    from evolm.founders.populations import find_population
+    from evolm.progress_view import LiveView, log_to
     from evolm.report.comparison import render_comparison
 
     console = Console()
@@ -327,7 +327,7 @@ def predict(
     use: UseOption = "best",
 ) -> None:
     """Apply a saved prompt to new rows: labels or options with their probabilities, or written texts."""
-    from evolm.campaign.applying import saved_prompt
+    from evolm.export.predictor import saved_prompt
     from evolm.storage import write_atomically
 
     with one_sentence():
@@ -349,7 +349,7 @@ def score(
     n_jobs: JobsOption = None,
 ) -> None:
     """Score a saved prompt on labelled rows: the task's metric, its interval, and every label's share in it."""
-    from evolm.campaign.applying import saved_prompt
+    from evolm.export.predictor import saved_prompt
     from evolm.report.scores import render_score
     from evolm.storage import write_atomically
 
@@ -395,7 +395,7 @@ def export(
     copy: Annotated[bool, typer.Option("--copy", help="Copy the run's rows into the population.")] = False,
 ) -> None:
     """Take a run's prompt or delta home, or its best as a founding population."""
-    from evolm.campaign import exporting
+    from evolm.export import exporting
 
     with one_sentence():
         said = exporting.export(place, out, to, use=use, without_examples=without_examples, copy=copy, base=base)

@@ -19,7 +19,7 @@ from evolm.errors import ConfigError, nearest
 
 SCHEMA: Final = 1
 FILE_NAME = "campaign.toml"
-DRIVEN: Final = "objective"  # name of the strategy of a run that somebody else's optimizer drives
+EXTERNAL: Final = "objective"  # name of the strategy of a run that somebody else's optimizer drives
 
 
 class Section(BaseModel):
@@ -245,7 +245,7 @@ class BaselinesSection(Section):
     prior_corrected: bool = Field(True, description="best founder with contextual calibration")
 
 
-class Campaign(Section):
+class CampaignConfig(Section):
     """A whole campaign file, every default filled in."""
 
     schema_version: Literal[1] = Field(SCHEMA, alias="schema", description="version of this format")
@@ -374,7 +374,7 @@ def read_tables(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: expected TOML: {error}") from None
 
 
-def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Campaign:
+def load(path: Path, overrides: Mapping[str, Any] | None = None) -> CampaignConfig:
     """Read, override and validate a campaign file.
 
     Args:
@@ -388,4 +388,4 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Campaign:
     chosen, given = (overrides or {}).get("strategy", {}), tables.get("strategy", {})
     if "name" in chosen and chosen["name"] != given.get("name"):
         tables["strategy"] = {}  # the file's keys belong to the strategy that was replaced
-    return validate(Campaign, overlay(tables, overrides or {}), str(path.name))
+    return validate(CampaignConfig, overlay(tables, overrides or {}), str(path.name))

@@ -48,8 +48,8 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTraine
 
 from evolm.config import TaskSection, TemplateSection
 from evolm.genomes import DeltaSettings, DeltaSpace, PromptSpace
+from evolm.individual import Individual
 from evolm.models import Decoding, LanguageModel, PreparedModel, prepare
-from evolm.population import Individual
 from evolm.scorers import Dialogue, Evaluation, LabelProbabilities, Scoring, Weighted
 from evolm.tasks import Item, Task, load_task
 
@@ -344,7 +344,7 @@ class _TableScorer:
     def describe(self) -> dict[str, Any]:
         return {"table": "function" if callable(self.worth) else len(self.worth)}
 
-    def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         yield []
         return self.score(genome, items)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from evolm.config import Campaign, load, overlay, parse_assignments, read_tables, validate
+from evolm.config import CampaignConfig, load, overlay, parse_assignments, read_tables, validate
 from evolm.errors import ConfigError
 
 MINIMAL = """
@@ -158,4 +158,6 @@ def test_overlaying_leaves_the_changes_alone() -> None:
 
 def test_a_section_says_where_it_stands() -> None:
     with pytest.raises(ConfigError, match=r"\[strategy\] x: unknown key 'nmae'; did you mean 'name'"):
-        validate(Campaign, {"nmae": 1, "model": {"name": "m"}, "task": {"data": "d", "columns": {}}}, "[strategy] x")
+        validate(
+            CampaignConfig, {"nmae": 1, "model": {"name": "m"}, "task": {"data": "d", "columns": {}}}, "[strategy] x"
+        )

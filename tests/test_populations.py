@@ -9,7 +9,7 @@ import pytest
 
 from evolm.config import load
 from evolm.errors import ConfigError
-from evolm.populations import find_population, shipped_populations
+from evolm.founders.populations import find_population, shipped_populations
 
 
 def test_sms_spam_is_shipped() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from evolm import config as configuration
+from evolm.docs_tables import BLOCKS, rewritten
 from evolm.genomes.encodings import ENCODINGS
-from evolm.reference import BLOCKS, rewritten
 from evolm.strategies import STRATEGIES
 
 README = Path(__file__).parent.parent / "README.md"
@@ -22,15 +22,15 @@ def text() -> str:
 def test_the_generated_tables_are_those_of_this_code(text: str) -> None:
     for name in BLOCKS:
         assert f"<!-- {name}: generated -->" in text
-    assert rewritten(text) == text, "run: python -m evolm.reference README.md"
+    assert rewritten(text) == text, "run: python -m evolm.docs_tables README.md"
 
 
 def test_the_example_campaign_is_valid(text: str) -> None:
     example, deltas = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     tables = tomllib.loads(example)
-    campaign = configuration.validate(configuration.Campaign, tables, "README")
+    campaign = configuration.validate(configuration.CampaignConfig, tables, "README")
     assert campaign.budget.evaluations == 100
-    changed = configuration.validate(configuration.Campaign, {**tables, **tomllib.loads(deltas)}, "README")
+    changed = configuration.validate(configuration.CampaignConfig, {**tables, **tomllib.loads(deltas)}, "README")
     assert changed.space.delta is not None
     assert STRATEGIES[changed.strategy["name"]].Params
     assert changed.space.delta.encoding in ENCODINGS

@@ -7,7 +7,7 @@ from typing import Any
 
 from deap import tools
 
-from evolm.population import Individual, same_genome
+from evolm.individual import Individual, same_genome
 
 
 class BestFound:

@@ -9,7 +9,7 @@ import numpy as np
 from deap import tools
 
 from evolm.archives.hall_of_fame import BestFound
-from evolm.population import Individual, same_genome
+from evolm.individual import Individual, same_genome
 
 
 class Front:

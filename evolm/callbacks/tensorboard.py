@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evolm.callbacks.tracker import Parameter, Tracker
-from evolm.campaign.loop import MAIN
+from evolm.campaign.campaign import MAIN
 from evolm.extras import extra
 
 with extra("tensorboard"):

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
-from evolm.campaign.loop import MAIN, Campaign
+from evolm.campaign.campaign import MAIN, Campaign
 from evolm.campaign.observers import Observer, Progress
 from evolm.campaign.verdict import NAMES
 from evolm.errors import TrackerError

@@ -1,7 +1,7 @@
 """Campaigns: from a file to a verdict."""
 
 from evolm.campaign.build import Permissions, build
-from evolm.campaign.loop import Campaign
+from evolm.campaign.campaign import Campaign
 from evolm.campaign.observers import Observer, Progress
 from evolm.campaign.runs import Run, continue_run, start_run
 

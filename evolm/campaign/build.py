@@ -19,25 +19,24 @@ import pandas as pd
 from evolm.campaign.checks import (
     check_budget,
     check_context,
+    check_decomposable,
     check_gold,
     check_learning,
     check_objectives,
     check_partial,
-    check_parts,
     check_space,
     check_trunk,
     task_scorer,
 )
-from evolm.campaign.driven import Driven
-from evolm.campaign.founding import Founders, load_founders
-from evolm.config import DRIVEN, Campaign, validate
+from evolm.config import EXTERNAL, CampaignConfig, validate
 from evolm.errors import ConfigError, PermissionNeeded, nearest
 from evolm.evaluation.engine import Engine
 from evolm.evaluation.evaluator import Evaluator
+from evolm.founders.loading import Founders, load_founders
 from evolm.genomes import DeltaSpace, HybridSpace, PromptGenome, PromptSpace
 from evolm.genomes.delta_space import NO_PROMPT, settings_of
 from evolm.models import Decoding, LanguageModel, PassSettings, PreparedModel, prepare
-from evolm.operators import OPERATORS, Operator, Voice, operators_for
+from evolm.operators import OPERATORS, ModelAccess, Operator, operators_for
 from evolm.scorers import (
     SCORERS,
     FunctionParams,
@@ -48,7 +47,8 @@ from evolm.scorers import (
     Weighted,
 )
 from evolm.storage import AnswerStore
-from evolm.strategies import STRATEGIES, SearchSpace, Strategy
+from evolm.strategies import STRATEGIES, SearchContext, Strategy
+from evolm.strategies.external import ExternalStrategy
 from evolm.tasks import Task, load_task
 from evolm.wording import listed
 
@@ -71,10 +71,10 @@ class Permissions:
 
 
 @dataclass
-class Parts:
+class Components:
     """A campaign's objects, ready to run."""
 
-    config: Campaign
+    config: CampaignConfig
     task: Task
     model: LanguageModel
     engine: Engine
@@ -95,13 +95,13 @@ class Parts:
         check_space(kind, settings, self.space.genome, self.task)
         operators = chosen_operators(self.config.operators, self.space.genome, self.task)
         check_learning(kind, settings, operators)
-        voice = Voice(self.engine, self.scoring, self.task.demonstrable)
-        search = SearchSpace(self.space, self.founders.genomes, operators, seed, self.founders.names, voice)
+        model_access = ModelAccess(self.engine, self.scoring, self.task.demonstrable)
+        search = SearchContext(self.space, self.founders.genomes, operators, seed, self.founders.names, model_access)
         return kind(params, search)
 
 
 def build(
-    config: Campaign,
+    config: CampaignConfig,
     root: Path,
     *,
     permissions: Permissions = Permissions(),
@@ -111,7 +111,7 @@ def build(
     instructions: Sequence[str] = (),
     warm_starts: Sequence[Path] = (),
     models: Models | None = None,
-) -> Parts:
+) -> Components:
     """Build a campaign's objects.
 
     Args:
@@ -151,7 +151,7 @@ def build(
     scoring = scoring_of(config, task, model, words, prompts.tokens)
     scorers = {name: (make_scorer(kind, params, scoring), weight) for name, kind, params, weight in plans}
     check_gold(scorers, task)
-    check_parts(config, scorers, task)
+    check_decomposable(config, scorers, task)
     deltas = delta_space(config, model)
     founders = load_founders(config, task, prompts, root, permissions.data_roots, instructions, warm_starts, deltas)
     space, founders = individuals(config, deltas, with_instructions(prompts, founders.prompts), founders)
@@ -161,11 +161,11 @@ def build(
     evaluator = Evaluator(engine, task, scorers, judge, space.tokens, config.fitness.combine, space.express)
     check_context(evaluator, founders)
     check_trunk(evaluator, founders, space)
-    return Parts(config, task, model, engine, evaluator, scoring, space, founders, permissions)
+    return Components(config, task, model, engine, evaluator, scoring, space, founders, permissions)
 
 
 def scoring_of(
-    config: Campaign,
+    config: CampaignConfig,
     task: Task,
     model: LanguageModel,
     words: Mapping[str, Sequence[str]],
@@ -183,7 +183,7 @@ def scoring_of(
 
 def make_scorer(kind: Any, params: Any, scoring: Scoring) -> Scorer:
     """Return a scorer of the catalogue, or a user's function as one."""
-    scorer: Scorer = kind(scoring, params) if hasattr(kind, "evaluate") else FunctionScorer(kind, scoring, params)
+    scorer: Scorer = kind(scoring, params) if hasattr(kind, "dialogue") else FunctionScorer(kind, scoring, params)
     return scorer
 
 
@@ -199,7 +199,7 @@ def is_judge(kind: Any, params: Any, task: Task) -> bool:
     return kind is own and params == own.Params(weight=params.weight)
 
 
-def pass_settings(config: Campaign) -> PassSettings:
+def pass_settings(config: CampaignConfig) -> PassSettings:
     """Return the sizes of forward passes that a campaign asks for."""
     section = config.evaluation
     return PassSettings(section.slab_tokens, section.trunk_mb * 2**20, section.prefix_mb * 2**20)
@@ -251,7 +251,7 @@ def strategy_of(settings: Mapping[str, Any], permissions: Permissions) -> tuple[
     name = str(settings.get("name", "genetic"))
     values = {key: value for key, value in settings.items() if key != "name"}
     # No catalogue has the one that is driven: nobody can ask for it but evolm.Objective.
-    kind = Driven if name == DRIVEN else lookup(name, STRATEGIES, permissions, "strategy.name")
+    kind = ExternalStrategy if name == EXTERNAL else lookup(name, STRATEGIES, permissions, "strategy.name")
     return kind, validate(kind.Params, values, f"[strategy] {name}")
 
 
@@ -272,7 +272,7 @@ def chosen_operators(weights: Mapping[str, float], genome: str, task: Task) -> l
 
 
 def scorer_plans(
-    config: Campaign,
+    config: CampaignConfig,
     task: Task,
     permissions: Permissions,
     functions: Mapping[str, Callable[..., float]],
@@ -287,7 +287,7 @@ def scorer_plans(
     for name, value in (config.scorers or {task_scorer(task): 1.0}).items():
         kind = functions[name] if name in functions else lookup(name, SCORERS, permissions, "scorers")
         settings = value if isinstance(value, Mapping) else {"weight": value}
-        default = Weighted if hasattr(kind, "evaluate") else FunctionParams
+        default = Weighted if hasattr(kind, "dialogue") else FunctionParams
         params = validate(getattr(kind, "Params", default), settings, f"[scorers] {name}")
         kinds = getattr(kind, "kinds", (task.kind,))
         if task.kind not in kinds:
@@ -299,7 +299,7 @@ def scorer_plans(
     return plans
 
 
-def allowed_words(config: Campaign, task: Task) -> dict[str, tuple[str, ...]]:
+def allowed_words(config: CampaignConfig, task: Task) -> dict[str, tuple[str, ...]]:
     """Return label -> words that may stand for it, its own name first."""
     choices = config.space.prompts.verbalizers
     for label in choices:
@@ -312,7 +312,7 @@ def allowed_words(config: Campaign, task: Task) -> dict[str, tuple[str, ...]]:
 
 
 def prompt_space(
-    config: Campaign, task: Task, model: LanguageModel, words: Mapping[str, tuple[str, ...]]
+    config: CampaignConfig, task: Task, model: LanguageModel, words: Mapping[str, tuple[str, ...]]
 ) -> PromptSpace:
     """Return the space of prompts that ``[space.prompt]`` describes."""
     section = config.space.prompts
@@ -342,14 +342,14 @@ def with_instructions(space: PromptSpace, founders: Sequence[Any]) -> PromptSpac
     return replace(space, instructions=pool or ("",))
 
 
-def kind_of(config: Campaign) -> str:
+def kind_of(config: CampaignConfig) -> str:
     """Return the kind of genome that a campaign evolves."""
     if config.space.delta is None:
         return PromptSpace.genome
     return DeltaSpace.genome if config.space.prompt is None else HybridSpace.genome
 
 
-def delta_space(config: Campaign, model: LanguageModel) -> DeltaSpace | None:
+def delta_space(config: CampaignConfig, model: LanguageModel) -> DeltaSpace | None:
     """Return the space of deltas that ``[space.delta]`` describes; None where the model stays as it is.
 
     Raises:
@@ -359,7 +359,7 @@ def delta_space(config: Campaign, model: LanguageModel) -> DeltaSpace | None:
 
 
 def individuals(
-    config: Campaign, deltas: DeltaSpace | None, prompts: PromptSpace, founders: Founders
+    config: CampaignConfig, deltas: DeltaSpace | None, prompts: PromptSpace, founders: Founders
 ) -> tuple[PromptSpace | DeltaSpace | HybridSpace, Founders]:
     """Return the space that a campaign searches, and its founders as genomes of that space.
 

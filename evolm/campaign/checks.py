@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evolm.campaign.founding import Founders
-from evolm.config import DRIVEN, BudgetSection, Campaign, EvaluationSection
+from evolm.config import EXTERNAL, BudgetSection, CampaignConfig, EvaluationSection
 from evolm.errors import ConfigError, ContextExceeded
 from evolm.evaluation.evaluator import Evaluator
 from evolm.evaluation.racing import Rules, looks
+from evolm.founders.loading import Founders
 from evolm.genomes import deltas_of
 from evolm.operators import Operator
-from evolm.scorers import DEFAULT_SCORERS, FunctionScorer, Scorer, parts_of
+from evolm.scorers import DEFAULT_SCORERS, FunctionScorer, Scorer, item_terms_of
 from evolm.strategies import STRATEGIES, Strategy
 from evolm.tasks import Task
 from evolm.wording import listed
@@ -31,13 +31,13 @@ def check_gold(scorers: Mapping[str, tuple[Scorer, float]], task: Task) -> None:
             raise ConfigError(f"scorers: {name!r} needs gold labels, but {why}")
 
 
-def check_objectives(config: Campaign, strategy: type[Strategy]) -> None:
+def check_objectives(config: CampaignConfig, strategy: type[Strategy]) -> None:
     """Refuse a strategy for one objective where there are several, and the other way round."""
     name = config.strategy.get("name", "genetic")
     if strategy.many_objectives and config.fitness.combine != "pareto":
         raise ConfigError(f"strategy {name!r} searches a front: expected fitness.combine = 'pareto', found 'sum'")
     if config.fitness.combine == "pareto":
-        if not strategy.many_objectives and name not in ("random_search", DRIVEN):
+        if not strategy.many_objectives and name not in ("random_search", EXTERNAL):
             raise ConfigError(f"fitness.combine = 'pareto': expected strategy 'nsga2', found {name!r}")
         if len(config.scorers) < 2:
             raise ConfigError(
@@ -52,7 +52,7 @@ def rules_of(section: EvaluationSection) -> Rules | None:
     return Rules(section.racing, section.race_block, section.race_level)
 
 
-def check_partial(config: Campaign, strategy: type[Strategy], params: Any) -> None:
+def check_partial(config: CampaignConfig, strategy: type[Strategy], params: Any) -> None:
     """Refuse to race under a strategy that needs everybody's fitness, or several objectives."""
     if config.evaluation.racing == "off":
         return
@@ -67,13 +67,13 @@ def check_partial(config: Campaign, strategy: type[Strategy], params: Any) -> No
         )
 
 
-def check_parts(config: Campaign, scorers: Mapping[str, tuple[Scorer, float]], task: Task) -> None:
+def check_decomposable(config: CampaignConfig, scorers: Mapping[str, tuple[Scorer, float]], task: Task) -> None:
     """Refuse to race by an objective that is no mean over items, or on too few items."""
     rules, n = rules_of(config.evaluation), len(task.dev)
     if rules is None:
         return
     for name, (scorer, _) in scorers.items():
-        if parts_of(scorer) is None:
+        if item_terms_of(scorer) is None:
             found = f"{name!r} by the metric {task.metric!r}" if name == task_scorer(task) else repr(name)
             if isinstance(scorer, FunctionScorer):
                 found += "; say in [scorers] between what its scores lie: range = [0, 1]"
@@ -132,7 +132,7 @@ def check_trunk(evaluator: Evaluator, founders: Founders, space: Any) -> None:
     width = int(model.config.get_text_config().hidden_size) * (2 if model.prepared.dtype == "bfloat16" else 4)
     longest = max(evaluator.task.dev, key=lambda item: sum(map(len, item.fields.values())))
     shown = evaluator.express(founders.genomes[0]).prompt
-    asked = evaluator.engine.tokenize(next(next(iter(evaluator.scorers.values()))[0].evaluate(shown, [longest])))
+    asked = evaluator.engine.tokenize(next(next(iter(evaluator.scorers.values()))[0].dialogue(shown, [longest])))
     needed = max((len(request.context) * width for request in asked), default=0)
     if needed > model.passes.trunk_bytes:
         raise ConfigError(
@@ -154,6 +154,6 @@ def check_context(evaluator: Evaluator, founders: Founders) -> None:
     for founder in founders.genomes:
         for scorer in scorers:
             try:
-                evaluator.engine.tokenize(next(scorer.evaluate(evaluator.express(founder).prompt, [longest])))
+                evaluator.engine.tokenize(next(scorer.dialogue(evaluator.express(founder).prompt, [longest])))
             except ContextExceeded as error:
                 raise ContextExceeded(f"founder {founders.names[founder.digest]}: {error}") from None

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from evolm.population import Individual
+from evolm.individual import Individual
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Observer:
     """Base of callbacks; override what you need. Exceptions end the campaign like a crash: resumable.
 
     Whoever wants the search to end keeps the campaign of ``on_start`` and calls ``campaign.stop("reason")``, at any
-    event before the verdict; see :meth:`evolm.campaign.loop.Campaign.stop`.
+    event before the verdict; see :meth:`evolm.campaign.campaign.Campaign.stop`.
     """
 
     def on_start(self, campaign: Any) -> None:

@@ -10,22 +10,22 @@ from rich.table import Table
 from rich.text import Text
 
 from evolm.campaign.baselines import FEW_SHOT_DRAWS
-from evolm.campaign.build import Parts
+from evolm.campaign.build import Components
 from evolm.campaign.checks import rules_of
 from evolm.campaign.search import FINALISTS
-from evolm.campaign.statistics import smallest_visible_gain
 from evolm.evaluation.engine import Engine
 from evolm.evaluation.racing import looks
 from evolm.genomes import deltas_of
 from evolm.models import Request
 from evolm.models.language_model import describe_tokens
+from evolm.statistics import smallest_visible_gain
 from evolm.storage import AnswerStore
 from evolm.wording import listed
 
 BATCH_ITEMS = 32
 
 
-def preview(parts: Parts, console: Console) -> None:
+def preview(parts: Components, console: Console) -> None:
     """Print what a campaign would do.
 
     Raises:
@@ -47,7 +47,7 @@ def preview(parts: Parts, console: Console) -> None:
         parts.engine.close()
 
 
-def _print_model(parts: Parts, console: Console) -> None:
+def _print_model(parts: Components, console: Console) -> None:
     model = parts.model
     console.print(
         Text(
@@ -65,7 +65,7 @@ def _print_model(parts: Parts, console: Console) -> None:
     console.print(Text(f"Normalization of log-probabilities: {labels.normalization!r}; tokens: {lengths}"))
 
 
-def _print_prompt(parts: Parts, console: Console) -> None:
+def _print_prompt(parts: Components, console: Console) -> None:
     """Print one rendered prompt, its scored tokens marked."""
     request = _requests(parts)[0]
     text = Text()
@@ -77,15 +77,15 @@ def _print_prompt(parts: Parts, console: Console) -> None:
     console.print(text)
 
 
-def _requests(parts: Parts) -> list[Request]:
+def _requests(parts: Components) -> list[Request]:
     """What the task's own scorer asks first about the longest founder."""
     longest = max(parts.founders.genomes, key=parts.space.tokens)
     return list(
-        next(parts.evaluator.judge.evaluate(parts.space.express(longest).prompt, parts.task.dev[:BATCH_ITEMS]))
+        next(parts.evaluator.judge.dialogue(parts.space.express(longest).prompt, parts.task.dev[:BATCH_ITEMS]))
     )
 
 
-def _estimate(parts: Parts) -> Table:
+def _estimate(parts: Components) -> Table:
     """Score a batch and extrapolate."""
     engine = Engine(parts.model, AnswerStore(":memory:"))  # one worker, this process
     requests = engine.tokenize(_requests(parts))
@@ -104,7 +104,7 @@ def _estimate(parts: Parts) -> Table:
     return table
 
 
-def _own_share(parts: Parts) -> float:
+def _own_share(parts: Components) -> float:
     """Return the share of the layers that is passed for every individual anew."""
     deltas = deltas_of(parts.space)
     if deltas is None or not parts.model.passes.trunk_bytes:
@@ -112,7 +112,7 @@ def _own_share(parts: Parts) -> float:
     return 1 - deltas.depth / parts.model.structure.layers
 
 
-def _phases(parts: Parts, prefix: float, per_item: float) -> list[tuple[str, int, float]]:
+def _phases(parts: Components, prefix: float, per_item: float) -> list[tuple[str, int, float]]:
     task, config = parts.task, parts.config
     evaluations = config.budget.evaluations or (config.budget.items // max(len(task.dev), 1))
 
@@ -140,7 +140,7 @@ def _phases(parts: Parts, prefix: float, per_item: float) -> list[tuple[str, int
     return phases
 
 
-def _print_racing(parts: Parts, console: Console) -> None:
+def _print_racing(parts: Components, console: Console) -> None:
     rules = rules_of(parts.config.evaluation)
     if rules is None:
         return
@@ -152,7 +152,7 @@ def _print_racing(parts: Parts, console: Console) -> None:
     )
 
 
-def _print_visible_gain(parts: Parts, console: Console) -> None:
+def _print_visible_gain(parts: Components, console: Console) -> None:
     task = parts.task
     if not task.test or not task.knows_gold:
         console.print(Text("There is no labelled test split, so no gain can be shown."))

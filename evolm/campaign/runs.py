@@ -12,14 +12,14 @@ from typing import Any
 import pandas as pd
 
 from evolm import config as configuration
-from evolm.campaign.build import Models, Parts, Permissions, build
-from evolm.campaign.founder_files import founders_files
-from evolm.campaign.loop import Campaign
+from evolm.campaign.build import Components, Models, Permissions, build
+from evolm.campaign.campaign import Campaign
 from evolm.campaign.observers import Observer
-from evolm.config import DRIVEN, BudgetSection
+from evolm.config import EXTERNAL, BudgetSection
+from evolm.data_access import locate
 from evolm.errors import ConfigError, RunError, nearest
+from evolm.founders.files import founders_files
 from evolm.genomes import deltas_of
-from evolm.location import locate
 from evolm.storage import AnswerStore, RunLayout, write_atomically
 from evolm.tasks import SPLITS
 from evolm.tasks.sources import cell_text
@@ -39,8 +39,8 @@ class Run:
 
 
 def absolute(
-    config: configuration.Campaign, root: Path, permissions: Permissions, framed: bool
-) -> configuration.Campaign:
+    config: configuration.CampaignConfig, root: Path, permissions: Permissions, framed: bool
+) -> configuration.CampaignConfig:
     """Return the campaign with every relative path made absolute, so that it means the same from anywhere.
 
     Args:
@@ -61,7 +61,7 @@ def absolute(
     tables["task"]["data"] = files
     tables["model"]["name"] = absolute_model(config.model.name, root)
     tables["founders"] = [place(source) for source in config.founders]
-    return configuration.validate(configuration.Campaign, tables, "campaign")
+    return configuration.validate(configuration.CampaignConfig, tables, "campaign")
 
 
 def absolute_model(name: str, root: Path) -> str:
@@ -72,7 +72,7 @@ def absolute_model(name: str, root: Path) -> str:
 
 
 def start_run(
-    config: configuration.Campaign,
+    config: configuration.CampaignConfig,
     root: Path,
     out: Path,
     *,
@@ -102,9 +102,9 @@ def start_run(
         EvolmError: for anything a user can mend.
         Interrupted: after Ctrl-C; ``continue_run(out)`` goes on.
     """
-    if config.strategy.get("name") == DRIVEN:
+    if config.strategy.get("name") == EXTERNAL:
         raise ConfigError(
-            f"strategy.name: {DRIVEN!r} stands for a program that calls evolm.Objective; expected one of evolm's own"
+            f"strategy.name: {EXTERNAL!r} is reserved for evolm.Objective; expected one of evolm's strategies"
         )
     layout = RunLayout(out)
     if layout.journal.exists():
@@ -127,7 +127,9 @@ def start_run(
         return _drive(parts, layout, observers)
 
 
-def built(config: configuration.Campaign, root: Path, **sources: Any) -> tuple[Parts, dict[str, str | bytes]]:
+def built(
+    config: configuration.CampaignConfig, root: Path, **sources: Any
+) -> tuple[Components, dict[str, str | bytes]]:
     """Return a new run's objects, and the files that its directory begins with; see :func:`first_files`.
 
     Args:
@@ -149,7 +151,9 @@ def built(config: configuration.Campaign, root: Path, **sources: Any) -> tuple[P
         raise
 
 
-def first_files(parts: Parts, resolved: configuration.Campaign, frame: pd.DataFrame | None) -> dict[str, str | bytes]:
+def first_files(
+    parts: Components, resolved: configuration.CampaignConfig, frame: pd.DataFrame | None
+) -> dict[str, str | bytes]:
     """Return name -> content of what a run's directory holds before anything is evaluated, ``campaign.toml`` last.
 
     Args:
@@ -175,13 +179,13 @@ def write_first(layout: RunLayout, files: Mapping[str, str | bytes]) -> None:
         write_atomically(layout.directory / name, content)
 
 
-def _as_text(frame: pd.DataFrame, config: configuration.Campaign) -> pd.DataFrame:
+def _as_text(frame: pd.DataFrame, config: configuration.CampaignConfig) -> pd.DataFrame:
     """Return the mapped columns as the text that tasks are made of, which any file can hold."""
     mapped = frame[list(config.task.column_names)].reset_index(drop=True)
     return mapped.map(lambda cell: cell if isinstance(cell, list | tuple) else cell_text(cell))
 
 
-def _drive(parts: Parts, layout: RunLayout, observers: Sequence[Observer]) -> Run:
+def _drive(parts: Components, layout: RunLayout, observers: Sequence[Observer]) -> Run:
     campaign = Campaign(parts, layout, observers)
     try:
         campaign.open()
@@ -218,7 +222,7 @@ def continue_run(
     with layout.lock():
         layout.clear_scratch()
         config = configuration.load(layout.campaign)
-        if config.strategy.get("name") == DRIVEN:
+        if config.strategy.get("name") == EXTERNAL:
             raise RunError(
                 f"{directory}: another program drives this run through evolm.Objective; start it again with the same "
                 "out, and it goes on"
@@ -234,12 +238,12 @@ def continue_run(
 
 def build_from_run(
     layout: RunLayout,
-    config: configuration.Campaign,
+    config: configuration.CampaignConfig,
     permissions: Permissions = Permissions(),
     functions: Mapping[str, Callable[..., float]] | None = None,
     answers: Path | None = None,
     models: Models | None = None,
-) -> Parts:
+) -> Components:
     """Build a run's parts from its directory."""
     trusted = Permissions(permissions.packages, permissions.data_roots, trusted_data=True)
     frame = pd.read_parquet(layout.data) if layout.data.exists() else None
@@ -254,13 +258,13 @@ def build_from_run(
     )
 
 
-def changed(config: configuration.Campaign, tables: dict[str, Any]) -> configuration.Campaign:
+def changed(config: configuration.CampaignConfig, tables: dict[str, Any]) -> configuration.CampaignConfig:
     """Return a campaign with some keys changed."""
     merged = configuration.overlay(config.model_dump(by_alias=True, mode="json"), tables)
-    return configuration.validate(configuration.Campaign, merged, "campaign")
+    return configuration.validate(configuration.CampaignConfig, merged, "campaign")
 
 
-def _with_budget(config: configuration.Campaign, add: Mapping[str, float]) -> configuration.Campaign:
+def _with_budget(config: configuration.CampaignConfig, add: Mapping[str, float]) -> configuration.CampaignConfig:
     known = list(BudgetSection.model_fields)
     limits: dict[str, Any] = {}
     for name, more in add.items():

@@ -15,7 +15,7 @@ from evolm.errors import ScorerError
 from evolm.evaluation.evaluator import Charge, Evaluator
 from evolm.evaluation.racing import Race, Rules
 from evolm.genomes import diversity
-from evolm.population import Individual
+from evolm.individual import Individual
 from evolm.randomness import derive_seed
 from evolm.storage import GeneStore, Journal
 from evolm.strategies import Strategy
@@ -76,8 +76,8 @@ class Search:
             Interrupted: if a stop was requested; nothing of the generation is then kept but the answers.
         """
         asked = self.strategy.ask(allowed(budget, self.ledger, len(self.items)))
-        if self.strategy.search.voice is not None:
-            self.ledger.tokens += self.strategy.search.voice.spent()
+        if self.strategy.search.model_access is not None:
+            self.ledger.tokens += self.strategy.search.model_access.spent()
         if not asked:
             self.exhausted, self.asked = True, ()
             return False
@@ -110,10 +110,10 @@ class Search:
 
     def _scored(self, asked: Sequence[Individual], proven: bool) -> list[Charge]:
         if self.race is None:
-            return self.evaluator.evaluate(asked, self.items, proven=proven or self.archive.best is not None)
+            return self.evaluator.score_individuals(asked, self.items, proven=proven or self.archive.best is not None)
         # Another order in every generation: what stands was selected over earlier ones.
         seed = derive_seed("race", self.strategy.search.seed, self.ledger.evaluations)
-        return self.race.evaluate(asked, self.strategy.rival, self.archive.best, seed)
+        return self.race.evaluate(asked, self.strategy.incumbent, self.archive.best, seed)
 
     @property
     def items_saved(self) -> int:
@@ -134,7 +134,7 @@ class Search:
 
     def keep_founder(self, asked: Sequence[Individual]) -> None:
         """Remember the best of the founders: what the search started from."""
-        founders = [individual for individual in asked if individual.given and individual.fitness.valid]
+        founders = [individual for individual in asked if individual.is_founder and individual.fitness.valid]
         known = [self.founder] if self.founder else []
         self.founder = max(known + founders, key=lambda i: (i.fitness.values, -i.id), default=None)
 

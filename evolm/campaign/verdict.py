@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from evolm.campaign import baselines
-from evolm.campaign.build import Parts
+from evolm.campaign.build import Components
 from evolm.campaign.search import Search
-from evolm.campaign.statistics import paired_bootstrap
 from evolm.evaluation.evaluator import Assessment, Charge
-from evolm.population import Individual
+from evolm.individual import Individual
 from evolm.scorers import Evaluation
+from evolm.statistics import paired_bootstrap
 from evolm.tasks import METRICS, Task
 from evolm.tasks.metrics import confusion_matrix, per_class
 from evolm.wording import signed
@@ -44,7 +44,7 @@ class Final:
     validation: float | None
 
 
-def run_final(search: Search, parts: Parts, winner: Individual | None = None) -> Final | None:
+def run_final(search: Search, parts: Components, winner: Individual | None = None) -> Final | None:
     """Re-score a search's finalists on validation rows; None if the search found nothing valid.
 
     Args:
@@ -77,7 +77,7 @@ def run_final(search: Search, parts: Parts, winner: Individual | None = None) ->
     return Final(finalists[place], entry, _score(alone[place]))
 
 
-def _validation_score(winner: Individual, parts: Parts) -> float | None:
+def _validation_score(winner: Individual, parts: Components) -> float | None:
     if not parts.task.validation:
         return None
     return _score(_whole(parts.evaluator.assess([winner.genome], parts.task.validation))[0])
@@ -107,7 +107,7 @@ class Verdict:
     applied: dict[str, Any]
 
 
-def run_verdict(parts: Parts, main: Search, final: Final, rival: Final | None, openings: int) -> Verdict | None:
+def run_verdict(parts: Components, main: Search, final: Final, rival: Final | None, openings: int) -> Verdict | None:
     """Open the test split; return None where there is nothing to test on.
 
     Args:
@@ -143,7 +143,7 @@ def run_verdict(parts: Parts, main: Search, final: Final, rival: Final | None, o
     return Verdict(record, content, {name: each[0] for name, each in genomes.items() if name != "best"})
 
 
-def _record(parts: Parts, outcomes: dict[str, list[np.ndarray]], gold: np.ndarray) -> dict[str, Any]:
+def _record(parts: Components, outcomes: dict[str, list[np.ndarray]], gold: np.ndarray) -> dict[str, Any]:
     task = parts.task
     metric = task.metric_function
     scores = {name: float(np.mean([metric(each, gold) for each in several])) for name, several in outcomes.items()}
@@ -167,7 +167,7 @@ def _record(parts: Parts, outcomes: dict[str, list[np.ndarray]], gold: np.ndarra
     return record
 
 
-def _contestants(parts: Parts, main: Search, final: Final, rival: Final | None) -> dict[str, list[Any]]:
+def _contestants(parts: Components, main: Search, final: Final, rival: Final | None) -> dict[str, list[Any]]:
     """Return name -> one genome, or several whose scores are averaged."""
     settings = parts.config.baselines
     founder = (main.founder or final.winner).genome
@@ -184,7 +184,7 @@ def _contestants(parts: Parts, main: Search, final: Final, rival: Final | None) 
     return genomes
 
 
-def _judged(parts: Parts, genomes: dict[str, list[Any]]) -> dict[str, list[Evaluation | str]]:
+def _judged(parts: Components, genomes: dict[str, list[Any]]) -> dict[str, list[Evaluation | str]]:
     """Let the task's own scorer judge every contestant on the test split, all in one batch."""
     flat = iter(parts.evaluator.judged([genome for each in genomes.values() for genome in each], parts.task.test))
     return {name: [next(flat) for _ in each] for name, each in genomes.items()}
@@ -225,7 +225,7 @@ def claim(test: dict[str, Any] | None, metric: str) -> str:
 
 
 def finals_of(
-    searches: Sequence[Search], parts: Parts, winners: Mapping[str, Individual] | None = None
+    searches: Sequence[Search], parts: Components, winners: Mapping[str, Individual] | None = None
 ) -> dict[str, Final]:
     """Run the final of every search that found something valid; ``winners`` are those that are given, by search."""
     finals = {search.name: run_final(search, parts, (winners or {}).get(search.name)) for search in searches}

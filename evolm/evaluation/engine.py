@@ -17,13 +17,13 @@ from evolm.evaluation.plan import batch_target, batches, split_answers
 from evolm.evaluation.worker import ModelSpec
 from evolm.models import (
     Answer,
+    GradientRequest,
+    GradientResult,
     LanguageModel,
-    Learnt,
-    Lesson,
     Request,
     Tokenized,
     TokenizedGeneration,
-    TokenizedLesson,
+    TokenizedGradient,
     TokenizedRequest,
     charge,
 )
@@ -120,7 +120,7 @@ class Engine:
         self.usage.tokens_charged += sum(charge(r, a) for r, a in zip(requests, answers, strict=True))
         return answers
 
-    def learn(self, lessons: Sequence[Lesson]) -> list[Learnt]:
+    def learn(self, lessons: Sequence[GradientRequest]) -> list[GradientResult]:
         """Return the value and the gradient of every lesson, in order; they are computed anew each time.
 
         Raises:
@@ -130,7 +130,7 @@ class Engine:
         tokenized = []
         for one in lessons:
             examples = tuple(r for r in self.tokenize(one.examples) if isinstance(r, TokenizedRequest))
-            tokenized.append(TokenizedLesson(examples, one.weights, one.scales(examples), one.contrast))
+            tokenized.append(TokenizedGradient(examples, one.weights, one.scales(examples), one.contrast))
         self.usage.requests += len(tokenized)
         self.usage.tokens_charged += sum(lesson.tokens for lesson in tokenized)
         learnt = []

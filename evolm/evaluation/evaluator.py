@@ -13,10 +13,10 @@ import numpy as np
 from evolm.errors import ContextExceeded, DataError, ScorerError
 from evolm.evaluation.engine import Engine
 from evolm.genomes import Expression
+from evolm.individual import Individual
 from evolm.models import Answer, Request, Tokenized, charge
 from evolm.models.deltas import Delta
-from evolm.population import Individual
-from evolm.scorers import Dialogue, Evaluation, Parts, Scorer, parts_of
+from evolm.scorers import Dialogue, Evaluation, ItemTerms, Scorer, item_terms_of
 from evolm.tasks import Item, Task
 
 JUDGE = ""  # name of the task's own scorer among the campaign's
@@ -50,7 +50,7 @@ class Assessment:
     measures: Mapping[str, float]
     failures: Mapping[int, str]
     judged: Evaluation | None = None
-    parts: Parts | None = None
+    parts: ItemTerms | None = None
 
 
 @dataclass
@@ -177,7 +177,7 @@ class Evaluator:
         hearings = self._hear({JUDGE: self.judge}, genomes, items)
         return [hearing.reason or hearing.evaluations[JUDGE] for hearing in hearings]
 
-    def evaluate(
+    def score_individuals(
         self,
         individuals: Sequence[Individual],
         items: Sequence[Item],
@@ -226,7 +226,7 @@ class Evaluator:
         hearings = []
         for genome, memory in zip(genomes, memories or [Memory() for _ in genomes], strict=True):
             shown = self.express(genome)
-            dialogues = {name: scorer.evaluate(shown.prompt, items) for name, scorer in scorers.items()}
+            dialogues = {name: scorer.dialogue(shown.prompt, items) for name, scorer in scorers.items()}
             hearings.append(_Hearing(dialogues, shown.delta, memory))
         waiting = hearings
         while waiting:
@@ -239,11 +239,11 @@ class Evaluator:
 
     def _parts(
         self, evaluations: Mapping[str, Evaluation], items: Sequence[Item], everything: Sequence[Item]
-    ) -> Parts:
+    ) -> ItemTerms:
         """Return the parts of the weighted sum of objectives."""
         found = []
         for name, (scorer, weight) in self.scorers.items():
-            of_scorer = parts_of(scorer)
+            of_scorer = item_terms_of(scorer)
             assert of_scorer is not None  # whoever wants parts has asked for them before
             found.append(of_scorer(evaluations[name], items, everything).weighted(weight))
         return reduce(add, found)

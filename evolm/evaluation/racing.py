@@ -1,11 +1,11 @@
 """Racing: candidates are scored on growing blocks of items and leave when more items would change nothing.
 
-In a *race* a candidate meets a rival that is scored on all items already: whoever it must not be worse than to
+In a *race* a candidate meets a incumbent that is scored on all items already: whoever it must not be worse than to
 matter to the strategy. Items come in a random order, new in every generation, and the paired differences per item
 are bet on.
 
-- Test: of "over all items, the candidate is no worse than its rival". Every difference is a bet against it that is
-  fair at best, with stakes that cannot ruin; the wealth of whoever bets begins at 1 and grows where the candidate
+- Test of "over all items, the candidate is no worse than its incumbent". Every difference is a bet against it, fair
+  at best, with stakes that cannot ruin; the wealth of whoever bets begins at 1 and grows where the candidate
   keeps losing (Waudby-Smith & Ramdas 2024, "Estimating means of bounded random variables by betting",
   https://doi.org/10.1093/jrsssb/qkad009, section 5: drawn without replacement).
 - Correction for repeated looks: none is needed. The wealth is a supermartingale under the hypothesis, so it *ever*
@@ -32,13 +32,13 @@ from typing import Any, Literal
 import numpy as np
 
 from evolm.evaluation.evaluator import Assessment, Charge, Evaluator, Memory
-from evolm.population import Individual
+from evolm.individual import Individual
 from evolm.tasks import Item
 
 # Shares of the stake that could ruin; wealth is the mean of all. Bold ones, since looks are few and early.
 STAKES = np.array([[0.5], [0.7], [0.9]])
 
-# (an individual that was asked for, the best of all that were scored on all items) -> its rival
+# (an individual that was asked for, the best of all that were scored on all items) -> its incumbent
 RivalOf = Callable[[Individual, Individual | None], Individual | None]
 
 
@@ -49,7 +49,7 @@ class Rules:
     Attributes:
         mode: ``"race"`` or ``"halving"``.
         block: items of the first look; each further one knows twice as many.
-        level: of a race: how probable it may be that a candidate is dropped which is no worse than its rival.
+        level: of a race: how probable it may be that a candidate is dropped which is no worse than its incumbent.
     """
 
     mode: Literal["race", "halving"]
@@ -67,7 +67,7 @@ class Runner:
     """Who races, against whom, and what it was answered so far."""
 
     individual: Individual
-    rival: Individual
+    incumbent: Individual
     memory: Memory
 
 
@@ -95,7 +95,7 @@ class Race:
         """Give every individual its fitness or its failure, or drop it; return what each costs.
 
         Founders are scored on all items, since the best of them is what a campaign is compared with; so is whoever
-        has no rival.
+        has no incumbent.
 
         Args:
             individuals: who is evaluated.
@@ -107,14 +107,14 @@ class Race:
             Interrupted: if a stop was requested.
             ScorerError: if all items of everybody who was scored on all of them failed.
         """
-        given = [individual for individual in individuals if individual.given]
+        given = [individual for individual in individuals if individual.is_founder]
         charges = self._scored_on_all(given, {}, proven=best is not None)
         known = [one for one in (best, *given) if one is not None and one.fitness.valid]
         best = max(known, key=lambda one: (one.fitness.values, -one.id), default=None)
-        others = [individual for individual in individuals if not individual.given]
+        others = [individual for individual in individuals if not individual.is_founder]
         memories = {individual.id: Memory() for individual in others}
         rivals = {individual.id: rival_of(individual, best) for individual in others}
-        runners = [Runner(i, rival, memories[i.id]) for i in others if (rival := rivals[i.id]) is not None]
+        runners = [Runner(i, incumbent, memories[i.id]) for i in others if (incumbent := rivals[i.id]) is not None]
         charges |= self._run(runners, seed)
         staying = [individual for individual in others if individual.id not in charges]
         charges |= self._scored_on_all(staying, memories, proven=bool(known) or len(staying) < len(others))
@@ -124,7 +124,7 @@ class Race:
         self, individuals: Sequence[Individual], memories: Mapping[int, Memory], proven: bool
     ) -> dict[int, Charge]:
         own = [memories.get(individual.id, Memory()) for individual in individuals]
-        charges = self.evaluator.evaluate(individuals, self.items, own, self.items, proven)
+        charges = self.evaluator.score_individuals(individuals, self.items, own, self.items, proven)
         return {individual.id: charge for individual, charge in zip(individuals, charges, strict=True)}
 
     def _run(self, runners: list[Runner], seed: int) -> dict[int, Charge]:
@@ -159,12 +159,12 @@ class Race:
         """Return who is dropped from a race, and why."""
         losers = []
         for runner, said in scored:
-            theirs = runner.rival.parts
+            theirs = runner.incumbent.parts
             assert said.parts is not None and theirs is not None  # both were asked for
             highest = said.parts.highest - float(theirs.min())
             wealth = wealth_against(said.parts.values - theirs[seen], highest, len(self.items))
             if wealth * self.rules.level >= 1:
-                losers.append((runner, f"worse than #{runner.rival.id} (1 : {wealth:.3g})"))
+                losers.append((runner, f"worse than #{runner.incumbent.id} (1 : {wealth:.3g})"))
         return losers
 
     def _better_half(self, scored: Sequence[tuple[Runner, Assessment]]) -> list[tuple[Runner, str]]:

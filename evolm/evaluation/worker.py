@@ -31,16 +31,16 @@ from evolm.models import (
     PreparedModel,
     Tokenized,
     TokenizedGeneration,
-    TokenizedLesson,
+    TokenizedGradient,
     TokenizedRequest,
 )
-from evolm.models.decoding import TextWriter
+from evolm.models.decoding import TextGenerator
 from evolm.models.forward_plan import ForwardPlan
-from evolm.models.learning import Teacher
+from evolm.models.learning import GradientComputer
 
 PARENT_POLL_SECONDS = 0.5
 LEAK = 300_000_000  # bytes that a worker may grow by beside what it keeps on purpose; loky's own number
-Asked: TypeAlias = Tokenized | TokenizedLesson
+Asked: TypeAlias = Tokenized | TokenizedGradient
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,8 @@ def answer_batch(spec: ModelSpec, requests: Sequence[Asked], model: LanguageMode
 
 
 def _answers(model: LanguageModel, requests: Sequence[Asked]) -> list[np.ndarray]:
-    if isinstance(requests[0], TokenizedLesson):
-        return _learnt(model, [request for request in requests if isinstance(request, TokenizedLesson)])
+    if isinstance(requests[0], TokenizedGradient):
+        return _learnt(model, [request for request in requests if isinstance(request, TokenizedGradient)])
     if isinstance(requests[0], TokenizedGeneration):
         return _written(model, [request for request in requests if isinstance(request, TokenizedGeneration)])
     return _scored(model, [request for request in requests if isinstance(request, TokenizedRequest)])
@@ -133,12 +133,12 @@ def _planned(model: LanguageModel, requests: Sequence[TokenizedRequest]) -> Forw
 def _written(model: LanguageModel, requests: Sequence[TokenizedGeneration]) -> list[np.ndarray]:
     profile = model.profile
     forward_plan, ends = plan_generation(requests, profile.slab_tokens, profile.block_tokens)
-    writer = TextWriter(model.forward, profile.decode_rows, lambda tokens, d: model.written(tokens, d).finished)
+    writer = TextGenerator(model.forward, profile.decode_rows, lambda tokens, d: model.written(tokens, d).finished)
     return writer.write(forward_plan, ends, requests)
 
 
-def _learnt(model: LanguageModel, lessons: Sequence[TokenizedLesson]) -> list[np.ndarray]:
-    teacher = Teacher(model.forward)
+def _learnt(model: LanguageModel, lessons: Sequence[TokenizedGradient]) -> list[np.ndarray]:
+    teacher = GradientComputer(model.forward)
     return [teacher.learn(lesson, _planned(model, lesson.examples)) for lesson in lessons]
 
 

@@ -1,5 +1,1 @@
-"""Export: what a user takes home from a run."""
-
-from evolm.export.prompt import Messages, best_files, rendered_prompt
-
-__all__ = ["Messages", "best_files", "rendered_prompt"]
+"""Export: what a user takes home from a run: predictions, scores, adapters, merged models, populations."""

@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from evolm.config import DRIVEN, SCHEMA, Campaign
+from evolm.config import EXTERNAL, SCHEMA, CampaignConfig
 from evolm.report.reading import RunRecord
 from evolm.report.tables import score_rows
 from evolm.wording import counted
@@ -68,7 +68,7 @@ def _bare(prompt: Record, fewest: int) -> Record:
     return {**bare, "demonstrations": fewest} if fewest else bare
 
 
-def campaign_tables(config: Campaign, data: Any, name: str) -> Record:
+def campaign_tables(config: CampaignConfig, data: Any, name: str) -> Record:
     """Return the tables of a run's campaign as a founding population has them: what differs from the defaults.
 
     Args:
@@ -78,7 +78,7 @@ def campaign_tables(config: Campaign, data: Any, name: str) -> Record:
     """
     tables = config.model_dump(by_alias=True, mode="json", exclude_defaults=True, exclude={"evaluation"})
     tables["task"] |= {"name": name, "data": data}
-    if config.strategy.get("name") == DRIVEN:  # whoever starts from these founders chooses another
+    if config.strategy.get("name") == EXTERNAL:  # whoever starts from these founders chooses another
         tables.pop("strategy", None)
     return {"schema": SCHEMA} | tables | {"founders": [FOUNDERS]}
 

@@ -18,8 +18,8 @@ import numpy as np
 
 from evolm.errors import GenomeError
 from evolm.genomes import DeltaGenome, HybridGenome, PromptGenome
+from evolm.individual import fitness_class
 from evolm.operators.learning import delta_of, with_delta
-from evolm.population import fitness_class
 
 
 class DeapIndividual:

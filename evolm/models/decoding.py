@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from evolm.models.forward_plan import ForwardPlan
-from evolm.models.packed_forward import KeyValues, PackedForward, Row
+from evolm.models.packed_forward import KeyValues, PackedForward, PassRow
 from evolm.models.requests import Decoding, TokenizedGeneration
 
 
@@ -64,13 +64,13 @@ class _Text:
     delta: int
     tokens: list[int] = field(default_factory=list)
 
-    def next_row(self) -> Row:
+    def next_row(self) -> PassRow:
         """The last token, whose keys and values become part of the past."""
         place = len(self.request.context) + len(self.tokens) - 1
-        return Row(self.tokens[-1:], place, self.past, self.past, self.delta)
+        return PassRow(self.tokens[-1:], place, self.past, self.past, self.delta)
 
 
-class TextWriter:
+class TextGenerator:
     """Writes the answers to generation requests.
 
     Args:

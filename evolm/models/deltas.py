@@ -1,7 +1,7 @@
 """Changes of a model's weights, as values: a row of a forward pass carries one beside its tokens.
 
 A *delta* maps names of modules, as transformers gives them, to what is changed there. The weights themselves are
-never written; :mod:`evolm.models.population_forward` adds what the changes make of a row.
+never written; :mod:`evolm.models.delta_batch` adds what the changes make of a row.
 """
 
 from __future__ import annotations

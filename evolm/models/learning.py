@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from evolm.models.delta_batch import hooked
 from evolm.models.deltas import Delta, Gain, LowRank, factors
 from evolm.models.forward_plan import ForwardPlan
-from evolm.models.packed_forward import KeyValues, PackedForward, Row
-from evolm.models.population_forward import hooked
-from evolm.models.requests import Learnt, TokenizedLesson
+from evolm.models.packed_forward import KeyValues, PackedForward, PassRow
+from evolm.models.requests import GradientResult, TokenizedGradient
 
 ROUNDED = 64  # a pass has a multiple of so many rows
 
 
-class Teacher:
+class GradientComputer:
     """Computes the gradients of lessons.
 
     Args:
@@ -34,7 +34,7 @@ class Teacher:
     def __init__(self, forward: PackedForward) -> None:
         self.forward = forward
 
-    def learn(self, lesson: TokenizedLesson, plan: ForwardPlan) -> np.ndarray:
+    def learn(self, lesson: TokenizedGradient, plan: ForwardPlan) -> np.ndarray:
         """Return ``(1 + numbers of the delta,)`` float32: the lesson's value and its gradient, array after array.
 
         Args:
@@ -61,7 +61,7 @@ class Teacher:
         """Return the final states ``(rows, d)`` of all segments, one behind the other, with their graph."""
         known: list[KeyValues] = [{} for _ in plan.segments]
         rows = [
-            Row(
+            PassRow(
                 segment.tokens,
                 segment.start,
                 known[segment.parent] if segment.parent >= 0 else None,
@@ -84,8 +84,8 @@ class Teacher:
         return logits[wanted, tokens] - torch.logsumexp(logits, -1)[wanted]
 
 
-def read_learnt(lesson: TokenizedLesson, answer: np.ndarray) -> Learnt:
-    """Cut what :meth:`Teacher.learn` returned into the gradients of each change's arrays."""
+def read_learnt(lesson: TokenizedGradient, answer: np.ndarray) -> GradientResult:
+    """Cut what :meth:`GradientComputer.learn` returned into the gradients of each change's arrays."""
     gradients: dict[str, tuple[np.ndarray, ...]] = {}
     at = 1
     for name, change in lesson.delta.changes.items():
@@ -94,7 +94,7 @@ def read_learnt(lesson: TokenizedLesson, answer: np.ndarray) -> Learnt:
             own.append(answer[at : at + array.size].reshape(array.shape))
             at += array.size
         gradients[name] = tuple(own)
-    return Learnt(float(answer[0]), gradients)
+    return GradientResult(float(answer[0]), gradients)
 
 
 def _leaves(change: LowRank | Gain, forward: PackedForward) -> tuple[torch.Tensor, ...]:
@@ -143,7 +143,7 @@ def _multiplying_input(gain: torch.Tensor) -> Any:
     return multiply
 
 
-def _value(lesson: TokenizedLesson, logprobs: torch.Tensor) -> torch.Tensor:
+def _value(lesson: TokenizedGradient, logprobs: torch.Tensor) -> torch.Tensor:
     """Return the lesson's value, a scalar."""
     terms = []
     at = 0

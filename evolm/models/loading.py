@@ -30,8 +30,8 @@ from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from evolm.data_access import locate
 from evolm.errors import ModelError
-from evolm.location import locate
 from evolm.models.profile import best_device, best_dtype
 
 logger = logging.getLogger("evolm")

@@ -28,9 +28,9 @@ import torch.nn.functional as F
 from transformers import AttentionInterface, PreTrainedModel
 
 from evolm.errors import ModelError
+from evolm.models.delta_batch import DeltaBatch
 from evolm.models.deltas import Delta
 from evolm.models.forward_plan import ForwardPlan, Segment, ancestry, fill_slabs
-from evolm.models.population_forward import Population
 from evolm.models.prefix_cache import KeyValues, PrefixCache, text_keys
 from evolm.models.shared_layers import SharedLayers
 
@@ -58,7 +58,7 @@ class Work:
 
 
 @dataclass
-class Row:
+class PassRow:
     """Some tokens' place in a pass.
 
     Attributes:
@@ -136,7 +136,7 @@ def attend_segments(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     *,
-    rows: Sequence[Row],
+    rows: Sequence[PassRow],
     scaling: float | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
@@ -180,7 +180,7 @@ def attend_segments(
     return torch.cat(pieces).view(1, tokens, heads, width), None
 
 
-def _mask(row: Row, group: int, window: int | None, like: torch.Tensor) -> torch.Tensor:
+def _mask(row: PassRow, group: int, window: int | None, like: torch.Tensor) -> torch.Tensor:
     """Additive mask ``(G * t, S)``: a token sees the past and what it follows; built once, not per layer."""
     mask = row.masks.get(window)
     if mask is None:
@@ -204,7 +204,7 @@ class PackedForward:
         model: a causal LM whose attention implementation is :data:`ATTENTION`.
         slab_tokens: tokens in every pass of the linear layers.
         head_rows: positions in every pass of the output head.
-        delta_columns: columns of a block of low-rank factors, see :mod:`evolm.models.population_forward`.
+        delta_columns: columns of a block of low-rank factors, see :mod:`evolm.models.delta_batch`.
         trunk_bytes: most memory for states that deltas share, see :mod:`evolm.models.shared_layers`.
         prefix_bytes: most memory for prompts' keys and values, see :mod:`evolm.models.prefix_cache`.
     """
@@ -228,7 +228,7 @@ class PackedForward:
         self.shared = SharedLayers(model, trunk_bytes)
         self.prefixes = PrefixCache(prefix_bytes)
         self.work = Work()
-        self._population: Population | None = None
+        self._population: DeltaBatch | None = None
         self._sharing: dict[int, bool] = {}  # depth -> whether a text in two parts has the bits of the whole
 
     def shares_layers_at(self, depth: int) -> bool:
@@ -282,7 +282,7 @@ class PackedForward:
         if not deltas:
             yield
             return
-        self._population = Population(self.model, deltas, self.delta_columns)
+        self._population = DeltaBatch(self.model, deltas, self.delta_columns)
         try:
             with self._population.attached():
                 yield
@@ -353,7 +353,7 @@ class PackedForward:
             # A parent may lie in the same slab: in each layer its keys and values are there before the child's turn.
             room = {index: cache.room(index) for index in slab}
             rows = [
-                Row(
+                PassRow(
                     segment.tokens,
                     segment.start,
                     cache.known.get(segment.parent),
@@ -373,7 +373,7 @@ class PackedForward:
                     cache.release(segment.parent)
             yield {index: row.begin for index, row in zip(slab, rows, strict=True)}, states, cache
 
-    def trunk_pass(self, rows: Sequence[Row], size: int, depth: int = 0, lower: bool = False) -> torch.Tensor:
+    def trunk_pass(self, rows: Sequence[PassRow], size: int, depth: int = 0, lower: bool = False) -> torch.Tensor:
         """Pass rows side by side through the trunk: states ``(size, d)``, behind the last row meaningless.
 
         Args:
@@ -413,7 +413,7 @@ class PackedForward:
         share = times * (depth if lower else layers - depth) / layers
         self.work += Work(tokens * share, size * share)
 
-    def _side_by_side(self, rows: Sequence[Row], size: int) -> torch.Tensor:
+    def _side_by_side(self, rows: Sequence[PassRow], size: int) -> torch.Tensor:
         """Return ``(size, d)``: the rows' states from the lower layers."""
         states = self.empty_states(size)
         for row in rows:

@@ -136,7 +136,7 @@ class TokenizedGeneration:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class GradientRequest:
     """A request: how likely some answers are, and the gradient of that with respect to a delta's arrays.
 
     The *value* is the sum of ``weight * s`` over all continuations of all examples, where ``s`` is the log-likelihood
@@ -168,8 +168,8 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class TokenizedLesson:
-    """A :class:`Lesson` as tokens; ``scales`` are the factors that normalise for length."""
+class TokenizedGradient:
+    """A :class:`GradientRequest` as tokens; ``scales`` are the factors that normalise for length."""
 
     examples: tuple[TokenizedRequest, ...]
     weights: tuple[tuple[float, ...], ...]
@@ -191,8 +191,8 @@ class TokenizedLesson:
 
 
 @dataclass(frozen=True)
-class Learnt:
-    """The answer to a :class:`Lesson`.
+class GradientResult:
+    """The answer to a :class:`GradientRequest`.
 
     Attributes:
         value: see there.

@@ -8,8 +8,8 @@ from evolm.operators.delta import DELTA_OPERATORS
 from evolm.operators.hybrid import HYBRID_OPERATORS, PartOperator
 from evolm.operators.language import LANGUAGE_OPERATORS, LanguageOperator
 from evolm.operators.learning import LEARNING_OPERATORS, GradientStep
+from evolm.operators.model_access import ModelAccess
 from evolm.operators.prompt import PROMPT_OPERATORS
-from evolm.operators.voice import Voice
 
 _ROWS: tuple[Operator, ...] = (
     *PROMPT_OPERATORS,
@@ -40,10 +40,10 @@ __all__ = [
     "GradientStep",
     "LanguageOperator",
     "LearningSettings",
+    "ModelAccess",
     "Operator",
     "PartOperator",
     "Rates",
     "VariationContext",
-    "Voice",
     "operators_for",
 ]

@@ -13,8 +13,8 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from evolm.operators.voice import Voice
-from evolm.population import Individual
+from evolm.individual import Individual
+from evolm.operators.model_access import ModelAccess
 from evolm.wording import headline
 
 Family = tuple[Individual, ...]
@@ -47,14 +47,14 @@ class VariationContext:
     Attributes:
         rng: the search's generator.
         space: where children must lie.
-        voice: how operators ask the model; None where no operator does.
+        model_access: how operators ask the model; None where no operator does.
         population: individuals that the strategy holds at present, the best first.
         learning: how genomes learn by gradient that have not learnt yet.
     """
 
     rng: np.random.Generator
     space: Any
-    voice: Voice | None = None
+    model_access: ModelAccess | None = None
     population: Sequence[Individual] = ()
     learning: LearningSettings = LearningSettings()
 
@@ -67,8 +67,8 @@ class Operator(Protocol):
         role: ``"mutation"`` and ``"learning"`` read the first parent only, ``"crossover"`` reads two.
         genome: the kind of genome it varies.
         weight: how often it is chosen among those of its role, unless the campaign says otherwise.
-        speaks: whether it asks the model. Where such an operator has nothing to offer, a model-free one of its role
-            stands in, and is credited with the child.
+        asks_model: whether it asks the model. If such an operator returns None, a model-free operator of the same
+            role makes the child and is credited with it.
         needs_gold: whether it reads train items' gold labels.
         summary: what it does, for people.
     """
@@ -86,7 +86,7 @@ class Operator(Protocol):
     def weight(self) -> float: ...
 
     @property
-    def speaks(self) -> bool: ...
+    def asks_model(self) -> bool: ...
 
     @property
     def needs_gold(self) -> bool: ...
@@ -106,7 +106,7 @@ class FunctionOperator:
     genome: str
     function: Callable[..., Any]
     weight: float = 1.0
-    speaks: bool = False
+    asks_model: bool = False
     needs_gold: bool = False
 
     @property

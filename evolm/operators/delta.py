@@ -89,7 +89,7 @@ class DifferentialMutation:
     role: Role = "mutation"
     genome: str = DeltaGenome.kind
     weight: float = 1.0
-    speaks: bool = False
+    asks_model: bool = False
     needs_gold: bool = False
 
     @property

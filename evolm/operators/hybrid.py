@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from evolm.genomes import HybridGenome, HybridSpace
+from evolm.individual import Individual
 from evolm.operators.base import Family, FunctionOperator, Operator, Role, VariationContext
-from evolm.population import Individual
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class PartOperator:
         return self.inner.weight
 
     @property
-    def speaks(self) -> bool:
-        return self.inner.speaks
+    def asks_model(self) -> bool:
+        return self.inner.asks_model
 
     @property
     def needs_gold(self) -> bool:

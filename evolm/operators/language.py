@@ -112,13 +112,13 @@ def evoprompt_de(context: VariationContext, first: PromptGenome, second: PromptG
 
 def language_feedback(context: VariationContext, genome: PromptGenome) -> Steps[PromptGenome | None]:
     """Show the model train items that the prompt gets wrong; let it say why, then mend the instruction."""
-    assert context.voice is not None
+    assert context.model_access is not None
     ours, demonstrated = one_line(genome.instruction), {demo.item for demo in genome.demonstrations}
-    items = [item for item in context.voice.train if item.digest not in demonstrated]
+    items = [item for item in context.model_access.train if item.digest not in demonstrated]
     if not ours or not items:
         return None
     drawn = context.rng.choice(len(items), size=min(TRIED, len(items)), replace=False)
-    failures = yield from _failures(context.voice.scoring, genome, [items[i] for i in drawn])
+    failures = yield from _failures(context.model_access.scoring, genome, [items[i] for i in drawn])
     if not failures:
         return None
     reason = yield from line(context, CRITICISE, ours, ".\n".join(failures[:SHOWN]), room=REASON_TOKENS)
@@ -184,7 +184,7 @@ class LanguageOperator:
     weight: float = 0.0
     needs_gold: bool = False
     genome: str = PromptGenome.kind
-    speaks: bool = True
+    asks_model: bool = True
 
     @property
     def summary(self) -> str:
@@ -192,12 +192,12 @@ class LanguageOperator:
         return headline(self.conversation.__doc__)
 
     def vary(self, families: Sequence[Family], context: VariationContext) -> list[Any | None]:
-        """Hold all families' conversations side by side; there is none without a voice or a free instruction."""
+        """Hold all families' dialogues side by side; none without model access or with a frozen instruction."""
         arity = 2 if self.role == "crossover" else 1
         conversations = [self.conversation(context, *(p.genome for p in family[:arity])) for family in families]
-        if context.voice is None or not context.space.instruction:
+        if context.model_access is None or not context.space.instruction:
             return [None] * len(families)
-        return context.voice.converse(conversations)
+        return context.model_access.hold_dialogues(conversations)
 
 
 LANGUAGE_OPERATORS = [

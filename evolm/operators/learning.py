@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from evolm.genomes import DeltaGenome, HybridGenome, Learning, deltas_of
-from evolm.models import Lesson, LogLikelihood
+from evolm.models import GradientRequest, LogLikelihood
 from evolm.models.deltas import Delta
 from evolm.operators.adam import adam_direction
 from evolm.operators.base import Family, LearningSettings, Role, VariationContext
@@ -59,7 +59,7 @@ def mutated(rng: np.random.Generator, learning: Learning) -> Learning:
     return replace(learning, rate=rate, decay=decay, steps=steps)
 
 
-def lesson(scoring: Scoring, prompt: Any, delta: Delta, items: Sequence[Item]) -> Lesson:
+def lesson(scoring: Scoring, prompt: Any, delta: Delta, items: Sequence[Item]) -> GradientRequest:
     """Return the lesson of saying the gold answers of some items, under a prompt.
 
     Args:
@@ -78,14 +78,14 @@ def lesson(scoring: Scoring, prompt: Any, delta: Delta, items: Sequence[Item]) -
             LogLikelihood(prefix, template.item(item.fields), (text,), template.system, delta=delta)
             for item, text in zip(items, texts, strict=True)
         )
-        return Lesson(examples, ((share,),) * len(items), "tokens", contrast=False)
+        return GradientRequest(examples, ((share,),) * len(items), "tokens", contrast=False)
     examples = tuple(replace(request, delta=delta) for request in labels.requests(prompt, items))
     gold = [task.options_of(item).index(str(item.gold)) for item in items]
     weights = tuple(
         tuple(share * (index == answer) for index in range(len(request.continuations)))
         for request, answer in zip(examples, gold, strict=True)
     )
-    return Lesson(examples, weights, labels.normalization, contrast=True)
+    return GradientRequest(examples, weights, labels.normalization, contrast=True)
 
 
 def delta_of(genome: Any) -> DeltaGenome:
@@ -121,7 +121,7 @@ class GradientStep:
     role: Role = "learning"
     genome: str = DeltaGenome.kind
     weight: float = 1.0
-    speaks: bool = True
+    asks_model: bool = True
     needs_gold: bool = True
 
     @property
@@ -131,22 +131,22 @@ class GradientStep:
 
     def vary(self, families: Sequence[Family], context: VariationContext) -> list[Any | None]:
         """Let each family's first parent learn, all side by side; None where there is nothing to learn from."""
-        deltas, voice = deltas_of(context.space), context.voice
-        if voice is None or deltas is None or not voice.train:
+        deltas, model_access = deltas_of(context.space), context.model_access
+        if model_access is None or deltas is None or not model_access.train:
             return [None] * len(families)
         pupils = [self._pupil(family[0].genome, context) for family in families]
         for step in range(max((pupil.learning.steps for pupil in pupils), default=0)):
             active = [pupil for pupil in pupils if step < pupil.learning.steps]
             lessons = [
                 lesson(
-                    voice.scoring,
+                    model_access.scoring,
                     pupil.prompt,
                     Delta(deltas.changes(pupil.genes), deltas.depth),
-                    _minibatch(context.rng, voice.train, context.learning.batch),
+                    _minibatch(context.rng, model_access.train, context.learning.batch),
                 )
                 for pupil in active
             ]
-            for pupil, learnt in zip(active, voice.learn(lessons), strict=True):
+            for pupil, learnt in zip(active, model_access.learn(lessons), strict=True):
                 if learnt is None:
                     continue
                 gradient = deltas.pullback(DeltaGenome(pupil.genes), learnt.gradients)

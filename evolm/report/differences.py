@@ -28,7 +28,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Demonstration:
+class ShownDemonstration:
     """One demonstration of a prompt: its fields, its own options, its answer, and its mark as in ``Piece``."""
 
     fields: dict[str, str]
@@ -42,7 +42,7 @@ class Side:
     """One of two compared prompts, ready to be shown."""
 
     instruction: list[Piece]
-    demonstrations: list[Demonstration]
+    demonstrations: list[ShownDemonstration]
     verbalizers: list[tuple[str, Piece]]  # (label, the word that stands for it)
     calibration: Piece  # says that labels are calibrated; empty where they are not
     template: Piece
@@ -89,7 +89,7 @@ def _side(genome: Genome, mine: Genome, other: Genome, words: list[Piece], mark:
     return Side(
         instruction=words,
         demonstrations=[
-            Demonstration(
+            ShownDemonstration(
                 fields={str(k): str(v) for k, v in (d.get("fields") or {}).items()},
                 options=[str(option) for option in d.get("options") or []],
                 label=str(d.get("label", "")),

@@ -11,7 +11,7 @@ LENGTH = "prompt_length"  # counts tokens downwards; people count them upwards
 
 
 @dataclass(frozen=True)
-class Objective:
+class ObjectiveAxis:
     """An axis of the front as people read it; ``fewer`` says that less of it is better."""
 
     key: str
@@ -19,7 +19,7 @@ class Objective:
     fewer: bool
 
     @classmethod
-    def of(cls, key: str, weight: float, metric: str) -> Objective:
+    def of(cls, key: str, weight: float, metric: str) -> ObjectiveAxis:
         """The objective of a scorer, called by what it measures."""
         names = {LENGTH: "prompt tokens", "label_likelihood": metric}
         return cls(key, names.get(key, words(key)), (weight < 0) != (key == LENGTH))
@@ -47,11 +47,11 @@ class Member:
     picked: bool
 
 
-def objectives(record: RunRecord) -> list[Objective]:
+def objectives(record: RunRecord) -> list[ObjectiveAxis]:
     """What the front is about, in the order of the campaign; none where all scorers are one sum."""
     if not record.pareto:
         return []
-    return [Objective.of(key, s.get("weight", 1.0), record.metric) for key, s in record.scorers.items()]
+    return [ObjectiveAxis.of(key, s.get("weight", 1.0), record.metric) for key, s in record.scorers.items()]
 
 
 def members(record: RunRecord) -> list[Member]:

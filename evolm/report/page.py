@@ -19,6 +19,7 @@ from evolm.report import plots, scatter
 from evolm.report.audit import audits, one_class, unaided
 from evolm.report.differences import compare
 from evolm.report.front import members, objectives, rule
+from evolm.report.generated_texts import written_items
 from evolm.report.reading import Ancestor, RunRecord, words
 from evolm.report.svg import render
 from evolm.report.tables import (
@@ -33,7 +34,6 @@ from evolm.report.tables import (
     score_rows,
     stopped,
 )
-from evolm.report.writing import written_items
 from evolm.storage import write_atomically
 from evolm.wording import signed
 

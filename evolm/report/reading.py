@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from evolm.errors import RunError
-from evolm.population import NOT_GIVEN
+from evolm.individual import NOT_FOUNDERS
 
 Entry = dict[str, Any]
 
@@ -224,7 +224,7 @@ class RunRecord:
         if named in individuals:
             return individuals[named]
         unborn = (entry for entry in individuals.values() if not entry.get("parents"))
-        given = [entry for entry in unborn if tuple(entry.get("operators") or ()) not in NOT_GIVEN]
+        given = [entry for entry in unborn if tuple(entry.get("operators") or ()) not in NOT_FOUNDERS]
         return _fittest(given)
 
     def front(self) -> list[Entry]:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evolm.report.audit import Audit
-from evolm.report.front import LENGTH, Member, Objective, members, objectives
+from evolm.report.front import LENGTH, Member, ObjectiveAxis, members, objectives
 from evolm.report.reading import RunRecord
 from evolm.report.svg import EVOLUTION, INK, PAPER, QUIET, RANDOM, wide_figure
 
@@ -61,7 +61,7 @@ def front(record: RunRecord) -> Figure | None:
     return figure
 
 
-def staircase(points: list[Point], across: Objective, upwards: Objective) -> list[Point]:
+def staircase(points: list[Point], across: ObjectiveAxis, upwards: ObjectiveAxis) -> list[Point]:
     """Those of ``points`` that no other beats in the two objectives shown, from the worst across to the best."""
     x_sign, y_sign = (-1 if axis.fewer else 1 for axis in (across, upwards))
     kept: list[Point] = []
@@ -98,7 +98,7 @@ def _mark(axes: Axes, point: Point, text: str, color: str, side: int = 1) -> Non
     )
 
 
-def _title(axis: Objective) -> str:
+def _title(axis: ObjectiveAxis) -> str:
     better = ("fewer" if axis.key == LENGTH else "lower") if axis.fewer else "higher"
     return f"{axis.name} on dev ({better} is better)" if axis.key != LENGTH else f"{axis.name} ({better} is better)"
 

@@ -15,7 +15,7 @@ RATES = ("precision", "recall", "f1")
 
 
 def render_score(record: Mapping[str, Any]) -> RenderableType:
-    """Return a score's record, as :meth:`evolm.campaign.scored.Score.to_record` gives it, as a rich renderable."""
+    """Return a score's record (:meth:`evolm.export.score_report.ScoreReport.to_record`) as a rich renderable."""
     parts: list[RenderableType] = [_metric(record)]
     if record.get("per_class"):
         parts.append(_classes(record["per_class"]))

@@ -14,7 +14,7 @@ from typing import Any
 
 from scipy.stats import binomtest
 
-from evolm.config import DRIVEN
+from evolm.config import EXTERNAL
 from evolm.report.reading import RunRecord
 from evolm.wording import counted, signed
 
@@ -93,7 +93,7 @@ def score_rows(record: RunRecord) -> list[ScoreRow]:
         if _known(test.get(key))
     ]
     rows.sort(key=lambda row: -row.score)
-    searcher = "the search" if (record.run.get("strategy") or {}).get("name") == DRIVEN else "evolution"
+    searcher = "the search" if (record.run.get("strategy") or {}).get("name") == EXTERNAL else "evolution"
     return [ScoreRow("best", f"best of {searcher}" + _calibration(record, "best"), best), *rows]
 
 

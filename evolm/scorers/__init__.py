@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from evolm.scorers.base import Dialogue, Evaluation, Parts, Scorer, Scoring, Weighted, limits_of, parts_of
-from evolm.scorers.consistency import SelfConsistency
+from evolm.scorers.base import Dialogue, Evaluation, ItemTerms, Scorer, Scoring, Weighted, item_terms_of, limits_of
 from evolm.scorers.function import FunctionParams, FunctionScorer
 from evolm.scorers.generation import Chrf, ExactMatch, written
-from evolm.scorers.information import MutualInformation
-from evolm.scorers.judge import PTrue
 from evolm.scorers.labels import LabelProbabilities, calibrated
 from evolm.scorers.likelihood import LabelLikelihood, Margin
+from evolm.scorers.mutual_information import MutualInformation
+from evolm.scorers.p_true import PTrue
 from evolm.scorers.perplexity import Perplexity
 from evolm.scorers.prompt_length import PromptLength
 from evolm.scorers.quality import Diversity, Fluency, Relevance
+from evolm.scorers.self_consistency import SelfConsistency
 
 SCORERS: dict[str, Any] = {
     "label_likelihood": LabelLikelihood,
@@ -41,14 +41,14 @@ __all__ = [
     "Evaluation",
     "FunctionParams",
     "FunctionScorer",
+    "ItemTerms",
     "LabelLikelihood",
     "LabelProbabilities",
-    "Parts",
     "Scorer",
     "Scoring",
     "Weighted",
     "calibrated",
+    "item_terms_of",
     "limits_of",
-    "parts_of",
     "written",
 ]

@@ -69,7 +69,7 @@ Dialogue: TypeAlias = Generator[Sequence[Request], list[Any], Evaluation]
 
 
 @dataclass(frozen=True)
-class Parts:
+class ItemTerms:
     """An objective over all items as the mean of one number per item, as far as items were evaluated.
 
     Attributes:
@@ -81,22 +81,22 @@ class Parts:
     lowest: float
     highest: float
 
-    def weighted(self, weight: float) -> Parts:
+    def weighted(self, weight: float) -> ItemTerms:
         """Return the parts of the objective times ``weight``."""
         ends = weight * self.lowest, weight * self.highest
-        return Parts(weight * self.values, min(ends), max(ends))
+        return ItemTerms(weight * self.values, min(ends), max(ends))
 
-    def __add__(self, other: Parts) -> Parts:
-        return Parts(self.values + other.values, self.lowest + other.lowest, self.highest + other.highest)
+    def __add__(self, other: ItemTerms) -> ItemTerms:
+        return ItemTerms(self.values + other.values, self.lowest + other.lowest, self.highest + other.highest)
 
 
 # (what a scorer says about some items, these items, all items) -> parts of the objective over all items
-PartsOf: TypeAlias = Callable[[Evaluation, Sequence[Item], Sequence[Item]], Parts]
+PartsOf: TypeAlias = Callable[[Evaluation, Sequence[Item], Sequence[Item]], ItemTerms]
 
 
 def scores_within(lowest: float, highest: float) -> PartsOf:
     """Return the parts of a scorer whose objective is the mean of its per-item scores, which lie in a range."""
-    return lambda evaluation, items, everything: Parts(evaluation.scores, lowest, highest)
+    return lambda evaluation, items, everything: ItemTerms(evaluation.scores, lowest, highest)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Scorer(Protocol):
         kinds: tasks it can score.
         needs_gold: whether it reads gold labels; those that don't are audited against them where there are any.
         parts: how its evaluations fall into numbers of single items; None where they don't. A scorer from outside
-            that lacks the attribute says None (see :func:`parts_of`).
+            that lacks the attribute says None (see :func:`item_terms_of`).
         limits: lowest and highest objective, both finite; of one that has no limits, numbers as far out as any that
             is met. What cannot be scored is told to other optimizers as the worse of them. A scorer from outside
             that lacks the attribute says :data:`UNKNOWN` (see :func:`limits_of`).
@@ -150,11 +150,11 @@ class Scorer(Protocol):
     def describe(self) -> dict[str, Any]:
         """Return settings for the journal and for people."""
 
-    def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """Ask, and turn answers into an evaluation."""
 
 
-def parts_of(scorer: Scorer) -> PartsOf | None:
+def item_terms_of(scorer: Scorer) -> PartsOf | None:
     """Return a scorer's ``parts``."""
     return getattr(scorer, "parts", None)
 

@@ -79,7 +79,7 @@ class FunctionScorer:
         """The range, where it was named."""
         return self.range or UNKNOWN
 
-    def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """Apply the function to every item."""
         task = self.scoring.task
         if self.scoring.labels is None:

@@ -46,7 +46,7 @@ class TextMatch:
         decoding = self.scoring.decoding
         return {"max_new_tokens": decoding.max_new_tokens, "stop_strings": list(decoding.stop_strings)}
 
-    def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """See the class."""
         texts = yield from written(self.scoring, genome, items)
         scores = self._compared(self.metric, texts, items)

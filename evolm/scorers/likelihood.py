@@ -14,7 +14,7 @@ from evolm.scorers.base import (
     FLOOR,
     Dialogue,
     Evaluation,
-    Parts,
+    ItemTerms,
     PartsOf,
     Scoring,
     Weighted,
@@ -91,14 +91,14 @@ class LabelLikelihood:
         """What right answers count, where the task's metric is a mean over items."""
         return self._right_answers if METRICS[self.task.metric].weights else None
 
-    def _right_answers(self, evaluation: Evaluation, items: Sequence[Item], everything: Sequence[Item]) -> Parts:
+    def _right_answers(self, evaluation: Evaluation, items: Sequence[Item], everything: Sequence[Item]) -> ItemTerms:
         weights_of = METRICS[self.task.metric].weights
         assert weights_of is not None
         weights = weights_of(np.bincount(self.task.gold_indices(everything), minlength=self.task.n_options))
         gold = self.task.gold_indices(items)
-        return Parts(np.where(evaluation.outcomes == gold, weights[gold], 0.0), 0.0, float(weights.max()))
+        return ItemTerms(np.where(evaluation.outcomes == gold, weights[gold], 0.0), 0.0, float(weights.max()))
 
-    def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """See the class."""
         logprobs = yield from self.labels.ask(genome, items)
         return self.judge(logprobs, items)
@@ -136,7 +136,7 @@ class Margin:
         """Return what the margin is measured from."""
         return {"from": "gold" if self.needs_gold else "prediction", **self.labels.describe()}
 
-    def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """See the class."""
         logprobs = yield from self.labels.ask(genome, items)
         about = about_labels(self.task, logprobs, items)

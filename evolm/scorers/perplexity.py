@@ -20,7 +20,7 @@ from evolm.scorers.base import (
     GENERATION,
     Dialogue,
     Evaluation,
-    Parts,
+    ItemTerms,
     Scoring,
     Weighted,
 )
@@ -57,15 +57,15 @@ class Perplexity:
         self.needs_gold = params.of == "answer"
 
     @staticmethod
-    def parts(evaluation: Evaluation, items: Sequence[Item], everything: Sequence[Item]) -> Parts:
+    def parts(evaluation: Evaluation, items: Sequence[Item], everything: Sequence[Item]) -> ItemTerms:
         """Return the mean's terms: log-probabilities, none below the floor."""
-        return Parts(np.maximum(evaluation.scores, FLOOR), FLOOR, 0.0)
+        return ItemTerms(np.maximum(evaluation.scores, FLOOR), FLOOR, 0.0)
 
     def describe(self) -> dict[str, Any]:
         """Return whose perplexity it is."""
         return {"of": self.params.of}
 
-    def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """See the class."""
         task = self.scoring.task
         asked = [self._request(genome, item) for item in items]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from evolm.scorers.base import CHOICE, CLASSIFICATION, GENERATION, Dialogue, Evaluation, Parts, Scoring, Weighted
+from evolm.scorers.base import CHOICE, CLASSIFICATION, GENERATION, Dialogue, Evaluation, ItemTerms, Scoring, Weighted
 from evolm.tasks import Item
 
 
@@ -23,15 +23,15 @@ class PromptLength:
         self.limits = (-float(scoring.model.context_length), 0.0)
 
     @staticmethod
-    def parts(evaluation: Evaluation, items: Sequence[Item], everything: Sequence[Item]) -> Parts:
+    def parts(evaluation: Evaluation, items: Sequence[Item], everything: Sequence[Item]) -> ItemTerms:
         """Return the same number for every item, which is known before any is seen."""
-        return Parts(evaluation.scores, evaluation.objective, evaluation.objective)
+        return ItemTerms(evaluation.scores, evaluation.objective, evaluation.objective)
 
     def describe(self) -> dict[str, Any]:
         """Return nothing: there is nothing to set."""
         return {}
 
-    def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """Ask nothing."""
         yield []
         length = float(self.tokens(genome))

@@ -47,7 +47,7 @@ class Fluency(_WrittenText):
     limits = (FLOOR, 0.0)
     parts = staticmethod(scores_within(*limits))
 
-    def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """See the class."""
         texts = yield from written(self.scoring, genome, items)
         answers = yield [alone(text) for text in texts if text]
@@ -64,7 +64,7 @@ class Relevance(_WrittenText):
     parts = None  # there is no upper bound
     limits = (FLOOR, -FLOOR)  # the upper one is as far out as any that is met
 
-    def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """See the class."""
         template = self.scoring.task.template
         texts = yield from written(self.scoring, genome, items)
@@ -85,7 +85,7 @@ class Diversity(_WrittenText):
     limits = (0.0, 1.0)
     empty = 0.0
 
-    def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """See the class."""
         texts = yield from written(self.scoring, genome, items)
         pairs = [list(pairwise(text.lower().split())) for text in texts]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evolm.strategies.adam import Adam
-from evolm.strategies.base import SearchSpace, Strategy
+from evolm.strategies.base import SearchContext, Strategy
 from evolm.strategies.cmaes import CmaEs
 from evolm.strategies.differential_evolution import DifferentialEvolution
 from evolm.strategies.es import EvolutionStrategy
@@ -39,6 +39,6 @@ __all__ = [
     "Memetic",
     "Nsga2",
     "RandomSearch",
-    "SearchSpace",
+    "SearchContext",
     "Strategy",
 ]

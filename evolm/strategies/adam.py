@@ -14,9 +14,9 @@ from pydantic import Field, PositiveFloat
 
 from evolm.config import Section
 from evolm.genomes import deltas_of
+from evolm.individual import Individual
 from evolm.operators import LearningSettings
 from evolm.operators.learning import begun, delta_of, with_delta
-from evolm.population import Individual
 from evolm.strategies.base import Strategy
 
 

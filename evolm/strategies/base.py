@@ -15,14 +15,14 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from evolm.operators import Family, LearningSettings, Operator, Voice
-from evolm.population import Individual
+from evolm.individual import Individual
+from evolm.operators import Family, LearningSettings, ModelAccess, Operator
 from evolm.randomness import Randomness
 from evolm.strategies.variation import Variation
 
 
 @dataclass
-class SearchSpace:
+class SearchContext:
     """What a strategy searches, and with what.
 
     Attributes:
@@ -31,7 +31,7 @@ class SearchSpace:
         operators: operators with their weights, none of them 0.
         seed: of this search.
         labels: digest of a founder -> where it comes from.
-        voice: how operators ask the model; None where no operator does.
+        model_access: how operators ask the model; None where no operator does.
     """
 
     space: Any
@@ -39,7 +39,7 @@ class SearchSpace:
     operators: Sequence[tuple[Operator, float]]
     seed: int
     labels: dict[str, str] = field(default_factory=dict)
-    voice: Voice | None = None
+    model_access: ModelAccess | None = None
 
 
 class Strategy(ABC):
@@ -56,12 +56,12 @@ class Strategy(ABC):
     learns: ClassVar[bool] = False  # by gradient, from the gold labels of train items
     spaces: ClassVar[tuple[str, ...]] = ("prompt", "delta", "hybrid")  # kinds of genomes it can search
 
-    def __init__(self, params: Any, search: SearchSpace) -> None:
+    def __init__(self, params: Any, search: SearchContext) -> None:
         self.params = params
         self.search = search
         self.randomness = Randomness(search.seed)
         self.variation = Variation(
-            search.space, search.operators, self.randomness, search.voice, self.learning_settings()
+            search.space, search.operators, self.randomness, search.model_access, self.learning_settings()
         )
         self.generation = 0
         self.seen: dict[str, None] = {}
@@ -88,7 +88,7 @@ class Strategy(ABC):
     def load_extra_state(self, state: dict[str, Any]) -> None:
         """Read back :meth:`extra_state`."""
 
-    def rival(self, individual: Individual, best: Individual | None) -> Individual | None:
+    def incumbent(self, individual: Individual, best: Individual | None) -> Individual | None:
         """Return whom an individual that was asked for must not be worse than, to make any difference here.
 
         Args:

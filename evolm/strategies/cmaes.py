@@ -21,7 +21,7 @@ from deap import cma
 from pydantic import Field
 
 from evolm.config import Section
-from evolm.population import Individual
+from evolm.individual import Individual
 from evolm.strategies.vectors import VectorStrategy, best_first, wide
 
 

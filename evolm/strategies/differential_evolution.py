@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from evolm.config import Section
-from evolm.population import Individual
+from evolm.individual import Individual
 from evolm.strategies.vectors import VectorStrategy, best_first, wide
 
 
@@ -64,7 +64,7 @@ class DifferentialEvolution(VectorStrategy):
                 trials.append(trial)
         return trials
 
-    def rival(self, individual: Individual, best: Individual | None) -> Individual | None:
+    def incumbent(self, individual: Individual, best: Individual | None) -> Individual | None:
         """The trial's own target."""
         return self.population[self.targets[individual.id]]
 

@@ -20,8 +20,8 @@ from scipy.stats import rankdata
 
 from evolm.config import Section
 from evolm.genomes import DeltaGenome
+from evolm.individual import Individual
 from evolm.operators.adam import adam_direction
-from evolm.population import Individual
 from evolm.strategies.vectors import VectorStrategy, best_first, wide
 
 RATES = {"sgd": 3.0, "adam": 0.3}  # a gradient of centred ranks is shorter than the steps that Adam makes of it

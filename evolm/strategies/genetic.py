@@ -16,8 +16,8 @@ from deap import base, tools
 from pydantic import Field
 
 from evolm.config import Section
+from evolm.individual import Individual, fitness_class
 from evolm.operators import Family
-from evolm.population import Individual, fitness_class
 from evolm.strategies.base import Strategy
 
 
@@ -56,7 +56,7 @@ class Genetic(Strategy):
         self.variation.population = tools.selBest(self.population, len(self.population))
         return self._children(self._families(count))
 
-    def rival(self, individual: Individual, best: Individual | None) -> Individual | None:
+    def incumbent(self, individual: Individual, best: Individual | None) -> Individual | None:
         """The last of a full population: who is worse than that does not survive."""
         return self.population[-1] if len(self.population) >= self.params.population_size else None
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from evolm.config import Section
-from evolm.population import Individual
+from evolm.individual import Individual
 from evolm.strategies.base import Strategy
 
 
@@ -46,7 +46,7 @@ class HillClimb(Strategy):
         families = [(self.current,)] * self.params.neighbours
         return self.offspring(families, crossover_prob=0.0, mutation_prob=1.0)
 
-    def rival(self, individual: Individual, best: Individual | None) -> Individual | None:
+    def incumbent(self, individual: Individual, best: Individual | None) -> Individual | None:
         """Where it stands: who is worse is not moved to."""
         return self.current
 

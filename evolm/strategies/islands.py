@@ -13,7 +13,7 @@ from typing import Any
 from deap import tools
 from pydantic import Field
 
-from evolm.population import Individual
+from evolm.individual import Individual
 from evolm.strategies.genetic import Genetic, GeneticParams
 
 
@@ -57,7 +57,7 @@ class Islands(Genetic):
             everyone += children
         return everyone
 
-    def rival(self, individual: Individual, best: Individual | None) -> Individual | None:
+    def incumbent(self, individual: Individual, best: Individual | None) -> Individual | None:
         """The worst on the individual's own island, where that is full."""
         island = self.islands[self.homes[individual.id]]
         if len(island) < self.params.population_size:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from evolm.individual import Individual
 from evolm.operators import Family, LearningSettings
-from evolm.population import Individual
 from evolm.strategies.genetic import Genetic, GeneticParams
 
 

@@ -12,8 +12,8 @@ from deap import tools
 from pydantic import Field
 
 from evolm.config import Section
+from evolm.individual import Individual
 from evolm.operators import Family
-from evolm.population import Individual
 from evolm.strategies.base import Strategy
 
 

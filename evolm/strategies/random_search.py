@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from evolm.config import Section
-from evolm.population import Individual
+from evolm.individual import Individual
 from evolm.strategies.base import Strategy
 
 
@@ -35,7 +35,7 @@ class RandomSearch(Strategy):
         """Random genomes that were not drawn before."""
         return self.randoms(self.params.population_size)
 
-    def rival(self, individual: Individual, best: Individual | None) -> Individual | None:
+    def incumbent(self, individual: Individual, best: Individual | None) -> Individual | None:
         """The best so far: nobody else is remembered."""
         return best
 

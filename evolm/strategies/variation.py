@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evolm.operators import Family, LearningSettings, Operator, Rates, VariationContext, Voice
-from evolm.population import Individual
+from evolm.individual import Individual
+from evolm.operators import Family, LearningSettings, ModelAccess, Operator, Rates, VariationContext
 from evolm.randomness import Randomness
 
 ROUNDS = 12  # attempts at a new child before a random genome takes its place
@@ -22,7 +22,7 @@ class Variation:
         space: where children must lie.
         operators: operators with positive weights.
         randomness: of the search.
-        voice: how operators ask the model; None where none does.
+        model_access: how operators ask the model; None where none does.
         learning: how genomes learn by gradient that have not learnt yet.
     """
 
@@ -31,13 +31,13 @@ class Variation:
         space: Any,
         operators: Sequence[tuple[Operator, float]],
         randomness: Randomness,
-        voice: Voice | None = None,
+        model_access: ModelAccess | None = None,
         learning: LearningSettings = LearningSettings(),
     ) -> None:
         self.space = space
         self.randomness = randomness
         self.operators = operators
-        self.voice = voice
+        self.model_access = model_access
         self.learning = learning
         self.population: Sequence[Individual] = ()
         self.rates: dict[str, Rates] = {operator.name: Rates() for operator, _ in operators}
@@ -45,7 +45,7 @@ class Variation:
     @property
     def context(self) -> VariationContext:
         """What operators may use."""
-        return VariationContext(self.randomness.numpy, self.space, self.voice, self.population, self.learning)
+        return VariationContext(self.randomness.numpy, self.space, self.model_access, self.population, self.learning)
 
     def children(
         self,
@@ -103,7 +103,7 @@ class Variation:
         """Let one operator of ``role`` work on each place's draft, all of one operator's families at once."""
         open_places = [place for place in places if drafts[place][0] is not None]
         choices = [(operator, weight) for operator, weight in self.operators if operator.role == role]
-        silent = [(operator, weight) for operator, weight in choices if not operator.speaks]
+        silent = [(operator, weight) for operator, weight in choices if not operator.asks_model]
         left = self._apply(choices, open_places, families, drafts)
         self._apply(silent, left, families, drafts)
 
@@ -114,7 +114,7 @@ class Variation:
         families: Sequence[Family],
         drafts: list[tuple[Any | None, tuple[str, ...]]],
     ) -> list[int]:
-        """Let operators, chosen by weight, write their drafts; return the places where one that speaks had none."""
+        """Let operators, chosen by weight, make drafts; return the places where one that asks the model made none."""
         if not choices or not places:
             return []
         weights = [weight / sum(w for _, w in choices) for _, weight in choices]
@@ -127,7 +127,7 @@ class Variation:
             self.rates[operator.name].tried += len(mine)
             stand_ins = [self._with_draft(families[place], drafts[place][0]) for place in mine]
             for place, genome in zip(mine, operator.vary(stand_ins, self.context), strict=True):
-                if genome is None and operator.speaks:
+                if genome is None and operator.asks_model:
                     self.rates[operator.name].fallback += 1
                     left.append(place)
                 else:

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from evolm.genomes import DeltaGenome
-from evolm.population import Individual
+from evolm.individual import Individual
 from evolm.strategies.base import Strategy
 from evolm.strategies.variation import ROUNDS
 

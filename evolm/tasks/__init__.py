@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evolm.location import locate
+from evolm.data_access import locate
 from evolm.tasks.items import Item
 from evolm.tasks.kinds import KINDS, Kind
 from evolm.tasks.loading import load_task, read_items

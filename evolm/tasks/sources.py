@@ -20,8 +20,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from evolm.data_access import locate
 from evolm.errors import ConfigError, DataError, nearest
-from evolm.location import locate
 from evolm.tasks.hub import DATASETS, read_dataset
 from evolm.wording import counted, listed
 
@@ -40,7 +40,7 @@ def read_table(
     """Read a file, or a data set of the hub, as a table of text.
 
     Args:
-        source, root, admitted, trusted: as for :func:`evolm.location.locate`, or for
+        source, root, admitted, trusted: as for :func:`evolm.data_access.locate`, or for
             :func:`evolm.tasks.hub.read_dataset` if ``source`` begins with ``datasets:``.
         pattern: regular expression with named groups; each must match a whole line of a file whose ending is
             not that of a table. Blank lines are no rows.

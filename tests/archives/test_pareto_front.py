@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from evolm.archives import Front
 from evolm.archives.pareto_front import knee_heights
 from evolm.genomes import PromptGenome
-from evolm.population import Individual
+from evolm.individual import Individual
 
 
 def individuals(*fitness: tuple[float, ...]) -> list[Individual]:

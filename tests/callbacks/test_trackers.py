@@ -19,7 +19,7 @@ from evolm import callbacks
 from evolm.campaign import Observer, continue_run
 from evolm.cli import app
 from evolm.errors import MissingPackage, TrackerError
-from evolm.live import LiveView
+from evolm.progress_view import LiveView
 
 SEARCHES = {"main": [5, 10, 14], "random_search": [14]}  # evaluations after each generation
 

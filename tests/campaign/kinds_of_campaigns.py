@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from toy_campaign import ToyCampaign, write_campaign
 
-from evolm.campaign.build import Parts
+from evolm.campaign.build import Components
 from evolm.campaign.runs import build_from_run
 from evolm.config import load
 from evolm.storage import RunLayout
@@ -76,7 +76,7 @@ def write_kind(folder: Path, model: Path, name: str, **changes: Any) -> ToyCampa
     return campaign
 
 
-def parts_of(run: Path) -> Parts:
+def item_terms_of(run: Path) -> Components:
     """Build a run's parts anew."""
     return build_from_run(RunLayout(run), load(run / "campaign.toml"))
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from kinds_of_campaigns import KINDS, frame_of, parts_of, write_kind
+from kinds_of_campaigns import KINDS, frame_of, item_terms_of, write_kind
 from toy_campaign import ToyCampaign, quick, result_of, toy_rows
 
-from evolm.campaign.applying import SavedPrompt, saved_prompt
 from evolm.errors import ConfigError, DataError, EvolmError, RunError
+from evolm.export.predictor import Predictor, saved_prompt
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def run_of(tmp_path_factory: pytest.TempPathFactory, tiny_model_folder: Path) ->
 
 
 @pytest.fixture(scope="module")
-def opened(run_of: Callable[[str], Path]) -> Iterator[SavedPrompt]:
+def opened(run_of: Callable[[str], Path]) -> Iterator[Predictor]:
     """The saved prompt of the classification."""
     with saved_prompt(run_of("classification")) as prompt:
         yield prompt
@@ -41,7 +41,7 @@ def opened(run_of: Callable[[str], Path]) -> Iterator[SavedPrompt]:
 
 def rows_of(run: Path, split: str = "test") -> pd.DataFrame:
     """Return the rows of a run's split, gold included."""
-    parts = parts_of(run)
+    parts = item_terms_of(run)
     parts.engine.close()
     return frame_of(getattr(parts.task, split), parts.config.task.columns)
 
@@ -54,7 +54,7 @@ def test_answers_are_those_of_the_campaign_to_the_last_bit(run_of: Callable[[str
     run = run_of(kind)
     with saved_prompt(run) as prompt:
         found = prompt.predict(rows_of(run))
-    parts = parts_of(run)
+    parts = item_terms_of(run)
     items = parts.task.test
     (judged,) = parts.evaluator.judged([prompt.genome], items)
     assert not isinstance(judged, str)
@@ -82,7 +82,7 @@ def test_a_saved_prompt_that_is_written_again_has_the_same_bytes(run_of: Callabl
     assert files == {path.name: path.read_text() for path in (run / "best").iterdir()}
 
 
-def test_rows_that_cannot_be_asked_about_stay_in_place_without_an_answer(opened: SavedPrompt) -> None:
+def test_rows_that_cannot_be_asked_about_stay_in_place_without_an_answer(opened: Predictor) -> None:
     rows = pd.DataFrame({"text": ["win cash", None, "so " * 600, "see you"], "id": list("abcd")}, index=[9, 8, 7, 6])
     found = opened.predict(rows)
     assert found["id"].tolist() == list("abcd") and found.index.tolist() == [9, 8, 7, 6]
@@ -102,7 +102,7 @@ def test_a_choice_without_two_different_options_gets_no_answer(run_of: Callable[
     assert score.left_out == {"an empty cell, or fewer than two different options": 1}
 
 
-def test_rows_none_of_which_can_be_asked_about_are_refused(opened: SavedPrompt) -> None:
+def test_rows_none_of_which_can_be_asked_about_are_refused(opened: Predictor) -> None:
     rows = pd.DataFrame({"text": [None, "so " * 600]})
     with pytest.raises(
         DataError, match=r"found none; 1 row left out: an empty cell; 1 row left out: longer than the"
@@ -141,7 +141,7 @@ def test_rows_that_the_prompt_was_selected_on_are_counted_where_its_run_is_aroun
         assert prompt.score(rows).seen is None
 
 
-def test_every_row_counts_and_what_is_left_out_is_counted(opened: SavedPrompt) -> None:
+def test_every_row_counts_and_what_is_left_out_is_counted(opened: Predictor) -> None:
     rows = pd.DataFrame([*toy_rows(4), *toy_rows(1), ("", "ham"), ("so " * 600, "ham"), ("hello", "")])
     score = opened.score(rows.set_axis(["text", "label"], axis=1))
     assert (score.rows, score.scored) == (8, 5)
@@ -156,7 +156,7 @@ def test_a_target_that_is_longer_than_the_context_is_left_out(run_of: Callable[[
     assert (score.scored, score.left_out) == (2, {"longer than the model's context": 1})
 
 
-def test_gold_is_read_from_the_column_that_is_named(opened: SavedPrompt) -> None:
+def test_gold_is_read_from_the_column_that_is_named(opened: Predictor) -> None:
     frame = pd.DataFrame(toy_rows(8), columns=["text", "label"])
     wanted = opened.score(frame)
     assert opened.score(frame.rename(columns={"label": "truth"}), label="truth") == wanted
@@ -223,7 +223,7 @@ def test_few_labels_of_options_are_read_in_the_form_that_the_campaign_found(
         assert prompt.score(few).value == (answers.to_numpy() == right).mean()
 
 
-def test_one_row_is_too_few_for_a_score(opened: SavedPrompt) -> None:
+def test_one_row_is_too_few_for_a_score(opened: Predictor) -> None:
     rows = pd.DataFrame({"text": ["win cash", None], "label": ["spam", "ham"]})
     with pytest.raises(DataError, match="at least two rows to score, found 1; 1 row left out: an empty cell"):
         opened.score(rows)
@@ -289,7 +289,7 @@ def test_a_damaged_prompt_is_one_sentence(
 def test_a_file_that_is_no_prompt_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "prompt.json").write_bytes(content)
     with pytest.raises(RunError, match="expected a prompt saved by evolm"):
-        SavedPrompt(tmp_path / "prompt.json")
+        Predictor(tmp_path / "prompt.json")
 
 
 def test_a_place_without_that_prompt_is_refused(run_of: Callable[[str], Path], tmp_path: Path) -> None:
@@ -297,8 +297,8 @@ def test_a_place_without_that_prompt_is_refused(run_of: Callable[[str], Path], t
     with pytest.raises(
         RunError, match=r"expected a run, a folder with prompt\.json or that file, found none of them"
     ):
-        SavedPrompt(tmp_path)
+        Predictor(tmp_path)
     with pytest.raises(RunError, match="expected a prompt 'foundr', found 'best', .*did you mean 'founder'"):
-        SavedPrompt(run, use="foundr")
+        Predictor(run, use="foundr")
     with pytest.raises(RunError, match="expected a run to take 'founder' from, found a single prompt"):
-        SavedPrompt(run / "best", use="founder")
+        Predictor(run / "best", use="founder")

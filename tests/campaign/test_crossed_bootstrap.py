@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evolm.campaign import statistics
-from evolm.campaign.statistics import (
+from evolm import statistics
+from evolm.statistics import (
     CONFIDENCE,
     SeedScores,
     crossed_bootstrap,

@@ -15,12 +15,12 @@ from safetensors.numpy import save
 from toy_campaign import FOUNDERS, ToyCampaign, bytes_of, entries, merged, quick, result_of, write_campaign
 
 from evolm import config as configuration
-from evolm.campaign.applying import saved_prompt
-from evolm.campaign.build import Parts, build
+from evolm.artifacts.delta import read_delta
+from evolm.campaign.build import Components, build
 from evolm.campaign.checks import check_trunk
 from evolm.campaign.runs import build_from_run
 from evolm.errors import ConfigError, EvolmError
-from evolm.export.delta import read_delta
+from evolm.export.predictor import saved_prompt
 from evolm.models import PassSettings
 from evolm.storage import GeneStore, RunLayout
 
@@ -40,7 +40,7 @@ def campaign(folder: Path, model: Path, kind: str, **changes: Any) -> ToyCampaig
     return toy
 
 
-def parts_of(run: Path) -> Parts:
+def item_terms_of(run: Path) -> Components:
     layout = RunLayout(run)
     return build_from_run(layout, configuration.load(layout.campaign))
 
@@ -91,7 +91,7 @@ def test_the_same_campaign_gives_the_same_run_at_two_workers(
 
 
 def test_predictions_of_the_saved_best_are_those_of_the_campaign(run: Path, tmp_path: Path) -> None:
-    parts = parts_of(run)
+    parts = item_terms_of(run)
     test = parts.task.test
     content = json.loads((run / "test.json").read_text())
     frame = pd.DataFrame([dict(item.fields) for item in test])
@@ -104,7 +104,7 @@ def test_predictions_of_the_saved_best_are_those_of_the_campaign(run: Path, tmp_
 
 
 def test_the_best_delta_is_read_back_over_its_model_and_no_other(run: Path, tmp_path: Path) -> None:
-    parts = parts_of(run)
+    parts = item_terms_of(run)
     space, genome = read_delta(run / "best" / "delta.safetensors", parts.model)
     assert space.settings.dimension == 6 and genome.genes.any()
     object.__setattr__(parts.model.prepared, "fingerprint", "0" * 64)

@@ -15,12 +15,12 @@ from kinds_of_campaigns import write_kind
 from toy_campaign import ToyCampaign, entries, quick, result_of, toy_rows
 
 from evolm.campaign import Permissions, build, start_run
-from evolm.campaign.applying import saved_prompt
-from evolm.campaign.exporting import export
-from evolm.campaign.founder_sources import FROM_A_RUN
 from evolm.config import load, read_tables
 from evolm.errors import ConfigError, DataError, EvolmError, GenomeError, RunError
+from evolm.export.exporting import export
 from evolm.export.folder import write_folder
+from evolm.export.predictor import saved_prompt
+from evolm.founders.sources import FROM_A_RUN
 from evolm.storage import RunLayout
 
 ROWS = pd.DataFrame(toy_rows(6), columns=["text", "label"])

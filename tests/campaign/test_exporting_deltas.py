@@ -15,7 +15,7 @@ import pytest
 import torch
 from peft import AutoPeftModelForCausalLM, PeftModel
 from safetensors.numpy import load_file
-from test_delta_campaign import campaign, parts_of
+from test_delta_campaign import campaign, item_terms_of
 from test_plain_transformers import render, task_of
 from toy_campaign import FOUNDERS, bytes_of, entries, quick, result_of, write_campaign
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
@@ -24,14 +24,14 @@ from typer.testing import CliRunner
 
 from evolm import config as configuration
 from evolm.campaign import Permissions, build, continue_run, start_run
-from evolm.campaign.applying import saved_prompt
-from evolm.campaign.build import Parts
-from evolm.campaign.exporting import export
-from evolm.campaign.founder_files import founder_record, founders_files, read_lines
+from evolm.campaign.build import Components
 from evolm.cli import app
 from evolm.errors import ConfigError, EvolmError, GenomeError, Interrupted, ModelError, RunError
+from evolm.export.exporting import export
 from evolm.export.merged import merge
 from evolm.export.peft import adapter_files
+from evolm.export.predictor import saved_prompt
+from evolm.founders.files import founder_record, founders_files, read_lines
 from evolm.genomes import DeltaGenome, Learning, PromptGenome
 from evolm.models.deltas import Gain, LowRank
 from evolm.models.structure import Structure
@@ -401,7 +401,7 @@ def best_digests(run: Path) -> list[str]:
     return [e["digest"] for e in sorted(tried, key=lambda e: (e["id"] != winner, [-f for f in e["fitness"]]))]
 
 
-def built(folder: Path, **arguments: Any) -> Parts:
+def built(folder: Path, **arguments: Any) -> Components:
     parts = build(configuration.load(folder / "campaign.toml"), folder, **arguments)
     parts.engine.close()
     return parts
@@ -524,7 +524,7 @@ def test_without_examples_the_vectors_stay_and_no_row_does(run_of: Runs, tmp_pat
     source = read_lines(out / "founders.jsonl", "founders.jsonl")
     assert not any("demonstrations" in record.get("prompt", record) for record, _ in source.records)
     vectors = {DeltaGenome(record["delta"]["genes"]).digest for record, _ in source.records if "delta" in record}
-    parts = parts_of(run)
+    parts = item_terms_of(run)
     own = {genome.digest for genome in (parts.space.deltas.zero(),)}
     stored = [load_file(path) for path in (run / "genes").iterdir() if path.name.startswith("main")]
     assert vectors == {DeltaGenome(v).digest for each in stored for v in each.values()} - own
@@ -619,7 +619,7 @@ def test_a_merged_folder_that_cannot_be_written_leaves_nothing(
     def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("evolm.campaign.exporting_deltas.save_merged", full)
+    monkeypatch.setattr("evolm.export.exporting_deltas.save_merged", full)
     with pytest.raises(RunError, match="merged: cannot be written: No space left on device"):
         export(run_of("lowrank"), tmp_path / "merged", "merged")
     assert not list(tmp_path.iterdir())

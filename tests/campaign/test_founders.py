@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evolm.campaign.founders import LISTED_LABELS, target_name, written_founders
+from evolm.founders.generated import LISTED_LABELS, target_name, written_founders
 from evolm.tasks import KINDS
 
 

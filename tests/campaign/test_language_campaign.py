@@ -12,7 +12,7 @@ from evolm.campaign import Observer, continue_run
 from evolm.errors import ConfigError
 from evolm.operators import OPERATORS
 
-SPEAKING = [name for name, operator in OPERATORS.items() if operator.speaks and operator.genome == "prompt"]
+SPEAKING = [name for name, operator in OPERATORS.items() if operator.asks_model and operator.genome == "prompt"]
 
 
 class Crash(Exception):

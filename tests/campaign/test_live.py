@@ -14,9 +14,9 @@ from rich.console import Console
 from toy_campaign import ToyCampaign, entries
 
 from evolm.campaign import Observer, Progress
-from evolm.live import ASKING, FIRST_ANSWERS, LOADING, SCORING, LiveView, Pace, duration, log_to, sparkline
 from evolm.models import Decoding, Generate
 from evolm.operators import OPERATORS, Family, VariationContext
+from evolm.progress_view import ASKING, FIRST_ANSWERS, LOADING, SCORING, LiveView, Pace, duration, log_to, sparkline
 
 
 def test_without_a_terminal_it_logs_plain_lines(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:
@@ -99,15 +99,15 @@ class GoOn:
     """An operator that lets the model go on with an instruction; small enough for the tiny model's context."""
 
     name, role, genome, weight = "go_on", "mutation", "prompt", 20.0
-    speaks, needs_gold, summary = True, False, "Lets the model go on."
+    asks_model, needs_gold, summary = True, False, "Lets the model go on."
 
     def vary(self, families: Sequence[Family], context: VariationContext) -> list[Any | None]:
         def conversation(genome: Any) -> Iterator[Any]:
             [answer] = yield [Generate("", genome.instruction or "Say", Decoding(3))]
             return replace(genome, instruction=f"{genome.instruction} {answer.text}")
 
-        assert context.voice is not None
-        return context.voice.converse([conversation(family[0].genome) for family in families])  # type: ignore[misc]
+        assert context.model_access is not None
+        return context.model_access.hold_dialogues([conversation(family[0].genome) for family in families])  # type: ignore[misc]
 
 
 def test_it_says_when_operators_ask_the_model(

@@ -14,7 +14,7 @@ from toy_campaign import ToyCampaign, bytes_of, entries, quick, result_of, witho
 
 from evolm.campaign import Observer, Progress, continue_run
 from evolm.errors import ConfigError
-from evolm.population import Individual
+from evolm.individual import Individual
 from evolm.report import RunRecord, render_summary
 from evolm.report.page import render_page
 

@@ -19,8 +19,8 @@ from evolm.campaign.runs import build_from_run
 from evolm.cli import app
 from evolm.errors import ConfigError, RunError
 from evolm.genomes import from_record
-from evolm.live import LiveView, log_to
-from evolm.population import Individual
+from evolm.individual import Individual
+from evolm.progress_view import LiveView, log_to
 from evolm.report import RunRecord, render_summary
 from evolm.report.page import render_page
 from evolm.report.tables import failures
@@ -115,7 +115,7 @@ def test_whoever_stayed_has_the_record_of_an_evaluation_without_racing(run: Path
     parts = build_from_run(RunLayout(run), config)
     stayed = [e for e in entries(run, "individual", "main") if e["status"] == "evaluated"]
     again = [Individual(entry["id"], from_record(entry["genome"])) for entry in stayed]
-    parts.evaluator.evaluate(again, parts.task.dev)
+    parts.evaluator.score_individuals(again, parts.task.dev)
     for individual, entry in zip(again, stayed, strict=True):
         assert (list(individual.fitness.values), individual.score) == (entry["fitness"], entry["score"])
         assert individual.measures == entry["measures"]

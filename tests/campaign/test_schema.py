@@ -14,12 +14,12 @@ from toy_campaign import TABLES, merged
 from typer.testing import CliRunner
 
 from evolm import config as configuration
-from evolm.campaign.schema import campaign_schema
 from evolm.cli import app
-from evolm.config import Campaign, validate
+from evolm.config import CampaignConfig, validate
 from evolm.errors import ConfigError
+from evolm.founders.populations import shipped_populations
 from evolm.operators import OPERATORS
-from evolm.populations import shipped_populations
+from evolm.schema import campaign_schema
 from evolm.scorers import SCORERS
 from evolm.strategies import STRATEGIES
 from evolm.tasks import KINDS, METRICS
@@ -75,7 +75,7 @@ GOOD: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("changes", GOOD.values(), ids=GOOD.keys())
 def test_good_campaigns_fit(changes: dict[str, Any], schema: Draft202012Validator) -> None:
     campaign = MINIMAL | changes
-    validate(Campaign, campaign, "good")
+    validate(CampaignConfig, campaign, "good")
     schema.validate(campaign)
 
 
@@ -131,7 +131,7 @@ def test_types_that_the_configuration_refuses_do_not_fit(
     campaign: dict[str, Any], schema: Draft202012Validator
 ) -> None:
     with pytest.raises(ConfigError):
-        validate(Campaign, campaign, "wrong")
+        validate(CampaignConfig, campaign, "wrong")
     assert not schema.is_valid(campaign)
 
 

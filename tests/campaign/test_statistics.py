@@ -15,11 +15,11 @@ from evolm.campaign.baselines import (
     majority_predictions,
 )
 from evolm.campaign.budget import Ledger, allowed, spent
-from evolm.campaign.statistics import paired_bootstrap, smallest_visible_gain
 from evolm.config import BudgetSection
 from evolm.evaluation import Charge, Engine
 from evolm.genomes import PromptGenome
 from evolm.scorers.labels import CONTENT_FREE
+from evolm.statistics import paired_bootstrap, smallest_visible_gain
 from evolm.storage import AnswerStore
 from evolm.tasks import METRICS, Task
 
@@ -29,7 +29,7 @@ GOLD = np.tile([0, 1], 50)
 @pytest.fixture(autouse=True)
 def all_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as a campaign takes."""
-    monkeypatch.setattr("evolm.campaign.statistics.RESAMPLES", 2000)
+    monkeypatch.setattr("evolm.statistics.RESAMPLES", 2000)
 
 
 def accuracy(predicted: np.ndarray, gold: np.ndarray) -> float:

@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 
 from evolm.campaign import Observer, Permissions, continue_run
 from evolm.campaign.build import Models
-from evolm.campaign.sweep import Sweep, plan_sweep, run_sweep, strategy_variants
 from evolm.cli import app
 from evolm.errors import ConfigError, PermissionNeeded, RunError
+from evolm.experiments.sweep import Sweep, plan_sweep, run_sweep, strategy_variants
 
 SMALL = {"budget": {"evaluations": 6}, "baselines": {"few_shot": False}}
 STRATEGIES = ("hill_climb", "random_search")

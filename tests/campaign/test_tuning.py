@@ -8,11 +8,11 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from evolm.campaign.tuning import advice, tuned
 from evolm.cli import app
 from evolm.errors import ConfigError, ContextExceeded
 from evolm.evaluation.tuning import SIZES, Measured, Workload, measure
 from evolm.models import LanguageModel, PassSettings, prepare
+from evolm.tune import advice, tuned
 
 SMALL = Workload(prompts=2, prompt_tokens=20, item_tokens=10)
 

@@ -15,7 +15,8 @@ import pytest
 import tomli_w
 
 from evolm import config as configuration
-from evolm.campaign import Run, start_run, statistics
+from evolm import statistics
+from evolm.campaign import Run, start_run
 from evolm.report import page
 
 EVALUATIONS, DEV, TEST = 14, 10, 14
@@ -73,8 +74,8 @@ class ToyCampaign:
     tables: dict[str, Any]
 
     @property
-    def config(self) -> configuration.Campaign:
-        return configuration.validate(configuration.Campaign, self.tables, "campaign.toml")
+    def config(self) -> configuration.CampaignConfig:
+        return configuration.validate(configuration.CampaignConfig, self.tables, "campaign.toml")
 
     def run(self, out: Path, **arguments: Any) -> Run:
         """Run it in this process."""

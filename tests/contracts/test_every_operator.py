@@ -26,14 +26,14 @@ from evolm.genomes import (
     PromptGenome,
     PromptSpace,
 )
+from evolm.individual import Individual
 from evolm.models import LanguageModel, prepare
-from evolm.operators import OPERATORS, LearningSettings, Operator, VariationContext, Voice, operators_for
-from evolm.population import Individual
+from evolm.operators import OPERATORS, LearningSettings, ModelAccess, Operator, VariationContext, operators_for
 from evolm.storage import AnswerStore
 from evolm.tasks import Item, Task
 
 Families = list[tuple[Individual, ...]]
-Talk = Callable[[], tuple[Engine, Voice]]
+Talk = Callable[[], tuple[Engine, ModelAccess]]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Case:
 
 
 CASES = [Case(kind, operator) for kind in GENOMES for operator in operators_for(kind)]
-SPEAKING = [case for case in CASES if case.operator.speaks]
+SPEAKING = [case for case in CASES if case.operator.asks_model]
 WRITING = [case for case in SPEAKING if case.operator.role != "learning"]  # instructions
 LEARNING = [case for case in SPEAKING if case.operator.role == "learning"]  # genes
 WITH_PROMPTS = [case for case in CASES if case.kind != DeltaGenome.kind]
@@ -129,12 +129,12 @@ def world(case: Case, worlds: dict[str, World]) -> World:
 
 @pytest.fixture(scope="module")
 def talk(talking_model: LanguageModel, toy_task: Task, scoring: Callable[..., Any]) -> Iterator[Talk]:
-    """Return ``talk()``: a new engine without answers, and a voice that speaks through it."""
+    """Return ``talk()``: a new engine without answers, and a model_access that asks_model through it."""
     engines = []
 
-    def made() -> tuple[Engine, Voice]:
+    def made() -> tuple[Engine, ModelAccess]:
         engines.append(Engine(talking_model, AnswerStore(":memory:")))
-        return engines[-1], Voice(engines[-1], scoring(toy_task, talking_model), toy_task.train)
+        return engines[-1], ModelAccess(engines[-1], scoring(toy_task, talking_model), toy_task.train)
 
     yield made
     for engine in engines:
@@ -142,17 +142,21 @@ def talk(talking_model: LanguageModel, toy_task: Task, scoring: Callable[..., An
 
 
 @pytest.fixture(scope="module")
-def one_voice(talk: Talk) -> Voice:
+def one_model_access(talk: Talk) -> ModelAccess:
     return talk()[1]
 
 
 @pytest.fixture
-def vary(case: Case, world: World, one_voice: Voice) -> Callable[..., list[Any]]:
+def vary(case: Case, world: World, one_model_access: ModelAccess) -> Callable[..., list[Any]]:
     """Return ``vary(families, seed=1, **context)``: the operator's children, with the world's people around."""
 
     def varied(families: Families, seed: int = 1, **changes: Any) -> list[Any]:
         context = VariationContext(
-            np.random.default_rng(seed), world.space, one_voice, world.people, LearningSettings(steps=1, batch=2)
+            np.random.default_rng(seed),
+            world.space,
+            one_model_access,
+            world.people,
+            LearningSettings(steps=1, batch=2),
         )
         return case.operator.vary(families, replace(context, **changes))
 
@@ -289,27 +293,30 @@ def narrowed(world: World, prompts: PromptSpace) -> Any:
 
 @speaking
 def test_every_token_asked_for_is_charged_once(world: World, vary: Any, talk: Talk) -> None:
-    engine, voice = talk()
-    vary(world.families, voice=voice)
-    spent = voice.spent()
+    engine, model_access = talk()
+    vary(world.families, model_access=model_access)
+    spent = model_access.spent()
     assert spent == engine.usage.tokens_charged > 0
-    assert voice.spent() == 0
-    vary(world.families, voice=voice)  # from the cache, at the same price
-    assert voice.spent() == spent
+    assert model_access.spent() == 0
+    vary(world.families, model_access=model_access)  # from the cache, at the same price
+    assert model_access.spent() == spent
 
 
 @writing
 def test_nothing_is_asked_where_there_is_nothing_to_gain(
     world: World, vary: Any, talk: Talk, toy_space: Callable[..., PromptSpace]
 ) -> None:
-    engine, voice = talk()
+    engine, model_access = talk()
     nothing = [None] * len(world.families)
-    assert vary(world.families, voice=voice, space=narrowed(world, toy_space(instruction=False))) == nothing
-    assert vary(world.families, voice=None) == nothing
+    assert (
+        vary(world.families, model_access=model_access, space=narrowed(world, toy_space(instruction=False)))
+        == nothing
+    )
+    assert vary(world.families, model_access=None) == nothing
     wordless = Individual(0, with_prompt(world.people[0].genome, PromptGenome("")))
-    assert vary([(wordless,) * 2], voice=voice, population=()) == [None]
-    assert vary([], voice=voice) == []
-    assert engine.usage.requests == voice.spent() == 0
+    assert vary([(wordless,) * 2], model_access=model_access, population=()) == [None]
+    assert vary([], model_access=model_access) == []
+    assert engine.usage.requests == model_access.spent() == 0
 
 
 @pytest.mark.parametrize("case", LEARNING, ids=str)
@@ -322,24 +329,24 @@ def test_learning_changes_the_genes_and_remembers_how(world: World, vary: Any, t
         assert after.learning is not None
         assert after.learning.count > (before.learning.count if before.learning else 0)
         assert replace(after, genes=before.genes, learning=before.learning) == before
-    engine, voice = talk()
-    assert vary(world.families, voice=None) == [None] * len(world.families)
-    assert vary([], voice=voice) == []
-    assert engine.usage.requests == voice.spent() == 0
+    engine, model_access = talk()
+    assert vary(world.families, model_access=None) == [None] * len(world.families)
+    assert vary([], model_access=model_access) == []
+    assert engine.usage.requests == model_access.spent() == 0
 
 
 def test_a_lesson_that_does_not_fit_the_model_teaches_nothing(worlds: dict[str, World], talk: Talk) -> None:
-    world, (engine, voice) = worlds[DeltaGenome.kind], talk()
-    long = replace(voice.train[0], fields=dict.fromkeys(voice.train[0].fields, "so " * 3000))
+    world, (engine, model_access) = worlds[DeltaGenome.kind], talk()
+    long = replace(model_access.train[0], fields=dict.fromkeys(model_access.train[0].fields, "so " * 3000))
     families = [(parent,) for parent in world.people[:3]]
     settings = LearningSettings(steps=2, batch=1, adapt=False)
 
     def taught(train: tuple[Item, ...]) -> list[Any]:
-        speaking = Voice(engine, voice.scoring, train)
+        speaking = ModelAccess(engine, model_access.scoring, train)
         context = VariationContext(np.random.default_rng(1), world.space, speaking, world.people, settings)
         return OPERATORS["gradient_step"].vary(families, context)
 
-    same, moved = taught((long,)), taught(voice.train)
+    same, moved = taught((long,)), taught(model_access.train)
     for (parent,), kept, learnt in zip(families, same, moved, strict=True):
         assert kept is None or kept.genes.tolist() == parent.genome.genes.tolist()
         assert learnt.genes.tolist() != parent.genome.genes.tolist()

@@ -140,19 +140,19 @@ def test_the_parts_of_an_objective_are_numbers_of_single_items_with_its_mean(
     name: str, kind: str, listen: Any, tasks: dict[str, Task], scoring: Any, engine: Engine
 ) -> None:
     task = tasks[kind]
-    parts_of = SCORERS[name](scoring(task, engine.model), SCORERS[name].Params()).parts
-    assert (parts_of is None) == (name in NO_PARTS)
-    if parts_of is None:
+    item_terms_of = SCORERS[name](scoring(task, engine.model), SCORERS[name].Params()).parts
+    assert (item_terms_of is None) == (name in NO_PARTS)
+    if item_terms_of is None:
         return
     items = task.dev[:8]
     whole = listen(name, task, GENOME, items)
-    parts = parts_of(whole, items, items)
+    parts = item_terms_of(whole, items, items)
     assert parts.values.shape == (8,)
     assert parts.values.mean() == pytest.approx(whole.objective)
     assert parts.lowest - 1e-9 <= parts.values.min() and parts.values.max() <= parts.highest + 1e-9
     some = [5, 0, 3]
     seen = [items[place] for place in some]
-    early = parts_of(listen(name, task, GENOME, seen), seen, items)
+    early = item_terms_of(listen(name, task, GENOME, seen), seen, items)
     assert early.values.tolist() == parts.values[some].tolist()  # to the bit, whatever else is looked at
     assert (early.lowest, early.highest) == (parts.lowest, parts.highest)
 

@@ -14,11 +14,11 @@ import pytest
 from evolm.archives import BestFound
 from evolm.evaluation import Engine
 from evolm.genomes import GENOMES, DeltaGenome, DeltaSpace, HybridSpace, PromptGenome, PromptSpace
+from evolm.individual import Individual
 from evolm.models import LanguageModel
-from evolm.operators import Voice, operators_for
-from evolm.population import Individual
+from evolm.operators import ModelAccess, operators_for
 from evolm.storage import AnswerStore, read_checkpoint, write_checkpoint
-from evolm.strategies import STRATEGIES, HillClimb, SearchSpace, Strategy
+from evolm.strategies import STRATEGIES, HillClimb, SearchContext, Strategy
 from evolm.strategies.vectors import VectorStrategy
 from evolm.tasks import Task
 
@@ -54,11 +54,13 @@ def deltas(toy_deltas: Callable[..., DeltaSpace]) -> DeltaSpace:
 
 
 @pytest.fixture(scope="module")
-def voice(tiny_model: Callable[..., LanguageModel], toy_task: Task, scoring: Callable[..., Any]) -> Iterator[Voice]:
+def model_access(
+    tiny_model: Callable[..., LanguageModel], toy_task: Task, scoring: Callable[..., Any]
+) -> Iterator[ModelAccess]:
     """What learning is done with."""
     model = tiny_model("float32", "off")
     engine = Engine(model, AnswerStore(":memory:"))
-    yield Voice(engine, scoring(toy_task, model), toy_task.train)
+    yield ModelAccess(engine, scoring(toy_task, model), toy_task.train)
     engine.close()
 
 
@@ -86,12 +88,15 @@ def make(request: pytest.FixtureRequest, world: Callable[..., tuple[Any, list[An
     name, settings = VARIANTS[variant]
     kind = STRATEGIES[name]
     small = {key: value for key, value in SMALL.items() if key in kind.Params.model_fields}
-    voice = request.getfixturevalue("voice") if kind.learns else None
+    model_access = request.getfixturevalue("model_access") if kind.learns else None
 
     def made(seed: int = 0, **changes: Any) -> Strategy:
         space, founders = world(genome, **changes)
         operators = [(operator, operator.weight) for operator in operators_for(genome)]
-        return kind(kind.Params(**{**small, **settings}), SearchSpace(space, founders, operators, seed, voice=voice))
+        return kind(
+            kind.Params(**{**small, **settings}),
+            SearchContext(space, founders, operators, seed, model_access=model_access),
+        )
 
     return made
 
@@ -205,9 +210,9 @@ def test_nan_never_wins(make: Make, TableScorer: Any) -> None:
 
 
 def test_who_was_dropped_is_forgotten_and_its_rival_was_evaluated_before(make: Make, table: Any) -> None:
-    """Whoever is worse than the rival that its strategy names is dropped, as a race that knows everything would."""
+    """An individual worse than its incumbent is dropped, as in a race that knows every score."""
     strategy, best = make(), BestFound(4)
-    assert (type(strategy).rival is not Strategy.rival) == strategy.accepts_partial
+    assert (type(strategy).incumbent is not Strategy.incumbent) == strategy.accepts_partial
     if type(strategy).refuses_partial(strategy.params):
         return
     evaluated, gone, everyone = set(), set(), 0
@@ -215,11 +220,11 @@ def test_who_was_dropped_is_forgotten_and_its_rival_was_evaluated_before(make: M
         asked = strategy.ask()
         assert not gone & {parent for individual in asked for parent in individual.parents}
         for individual in asked:
-            rival = strategy.rival(individual, best.best)
+            incumbent = strategy.incumbent(individual, best.best)
             table.fill([individual])
-            if rival is not None:
-                assert rival.fitness.valid and rival.id in evaluated
-                if individual.fitness < rival.fitness:
+            if incumbent is not None:
+                assert incumbent.fitness.valid and incumbent.id in evaluated
+                if individual.fitness < incumbent.fitness:
                     individual.drop("worse")
         gone |= {individual.id for individual in asked if individual.status == "dropped"}
         evaluated |= {individual.id for individual in asked if individual.fitness.valid}
@@ -240,10 +245,10 @@ def test_dropping_whom_a_strategy_would_have_refused_anyway_changes_nothing(
     for whole in expected:
         asked = strategy.ask()
         assert described(asked) == whole
-        rivals = [strategy.rival(individual, best.best) for individual in asked]
+        rivals = [strategy.incumbent(individual, best.best) for individual in asked]
         table.fill(asked)
-        for individual, rival in zip(asked, rivals, strict=True):
-            if rival is not None and individual.fitness < rival.fitness:
+        for individual, incumbent in zip(asked, rivals, strict=True):
+            if incumbent is not None and individual.fitness < incumbent.fitness:
                 individual.drop("worse")
         strategy.tell(asked)
         best.update(asked)

@@ -15,9 +15,9 @@ from evolm.evaluation import Engine, Evaluator
 from evolm.evaluation import engine as engines
 from evolm.evaluation.plan import Batch
 from evolm.genomes import PromptGenome
+from evolm.individual import Individual
 from evolm.models import LanguageModel, LogLikelihood
 from evolm.models.deltas import Delta, Gain
-from evolm.population import Individual
 from evolm.scorers import Evaluation, LabelLikelihood, Weighted
 from evolm.storage import AnswerStore
 from evolm.tasks import Task
@@ -137,9 +137,9 @@ def evaluator(engine: Engine, toy_task: Task, scoring: Any) -> Callable[..., Eva
 
 def test_equal_requests_of_two_scorers_are_asked_and_charged_once(evaluator: Any, toy_task: Task) -> None:
     (one,), (two,) = individuals("Spam?"), individuals("Spam?")
-    (alone,) = evaluator().evaluate([one], toy_task.dev)
+    (alone,) = evaluator().score_individuals([one], toy_task.dev)
     judge = evaluator().judge
-    (both,) = evaluator(a=judge, b=(judge, 2.0)).evaluate([two], toy_task.dev)
+    (both,) = evaluator(a=judge, b=(judge, 2.0)).score_individuals([two], toy_task.dev)
     assert alone == both
     assert alone.items == 36
     assert alone.tokens > 0
@@ -162,7 +162,7 @@ def test_an_audited_task_shows_the_search_no_gold(
     (individual,) = individuals("Spam?")
     open_book, blind = evaluator(table=TableScorer()), evaluator(table=TableScorer())
     blind.task = replace(toy_task, has_gold=False, audited=True)
-    blind.evaluate([individual], toy_task.dev)
+    blind.score_individuals([individual], toy_task.dev)
     assert individual.score == individual.fitness.values[0] == TableScorer().value(individual.genome)
     gold = open_book.judged([individual.genome], toy_task.dev)[0]
     assert individual.measures["gold"] == gold.score
@@ -171,8 +171,8 @@ def test_an_audited_task_shows_the_search_no_gold(
 def test_a_prompt_that_does_not_fit_fails_alone(engine: Engine, evaluator: Any, toy_task: Task) -> None:
     good, long = individuals("Spam?", "word " * 200)
     with pytest.raises(ContextExceeded):
-        engine.tokenize(next(evaluator().judge.evaluate(long.genome, toy_task.dev)))
-    charges = evaluator().evaluate([long, good], toy_task.dev)
+        engine.tokenize(next(evaluator().judge.dialogue(long.genome, toy_task.dev)))
+    charges = evaluator().score_individuals([long, good], toy_task.dev)
     assert (long.status, good.status) == ("failed", "evaluated")
     assert "longer than the context" in long.reason
     assert charges[0].tokens == 0 < charges[1].tokens
@@ -182,7 +182,7 @@ def test_a_scorer_that_asks_again_gets_the_answers_to_what_it_asked(
     engine: Engine, evaluator: Any, toy_task: Task, TableScorer: Any
 ) -> None:
     class Curious(TableScorer):  # type: ignore[misc, valid-type]
-        def evaluate(self, genome: Any, items: Any) -> Any:
+        def dialogue(self, genome: Any, items: Any) -> Any:
             first = yield REQUESTS[:2]
             second = yield [*REQUESTS[1:4], REQUESTS[0]]
             assert [a[0].tolist() for a in first] == [second[3][0].tolist(), second[0][0].tolist()]
@@ -200,7 +200,7 @@ def test_a_scorer_that_asks_again_gets_the_answers_to_what_it_asked(
 def test_a_failed_item_fails_the_individual_with_its_digest(evaluator: Any, toy_task: Task, TableScorer: Any) -> None:
     good, bad = individuals("good", "bad")
     table = TableScorer({bad.digest: float("nan"), good.digest: 0.5})
-    evaluator(table=table).evaluate([good, bad], toy_task.dev)
+    evaluator(table=table).score_individuals([good, bad], toy_task.dev)
     assert good.fitness.values == (0.5, 0.0)
     assert not bad.fitness.valid
     assert bad.reason == f"18 of 36 items failed; item {toy_task.dev[0].digest}: the table says NaN"
@@ -214,7 +214,7 @@ def test_when_every_item_of_all_fails_the_scorer_is_to_blame(
             return replace(super().score(genome, items), failures=dict.fromkeys(range(len(items)), "no file"))
 
     with pytest.raises(ScorerError, match=r"every item of every individual failed.*no file"):
-        evaluator(table=Broken()).evaluate(individuals("a", "b"), toy_task.dev)
+        evaluator(table=Broken()).score_individuals(individuals("a", "b"), toy_task.dev)
 
 
 def test_a_text_is_tokenised_once_whatever_delta_is_asked_for(

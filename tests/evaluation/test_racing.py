@@ -15,8 +15,8 @@ from evolm.errors import ScorerError
 from evolm.evaluation import Engine, Evaluator
 from evolm.evaluation.racing import Race, Rules, item_order, looks, wealth_against
 from evolm.genomes import Demonstration, PromptGenome
+from evolm.individual import Individual
 from evolm.models import LanguageModel
-from evolm.population import Individual
 from evolm.scorers import Dialogue, Evaluation, LabelLikelihood, Weighted
 from evolm.scorers.base import scores_within
 from evolm.storage import AnswerStore
@@ -162,7 +162,7 @@ class Table:
     def describe(self) -> dict[str, Any]:
         return {}
 
-    def evaluate(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         yield []
         self.looked.append((genome.instruction, len(items)))
         share = self.shares[genome.instruction]
@@ -171,7 +171,15 @@ class Table:
         return Evaluation(scores, float("nan") if failures else float(scores.mean()), failures=failures)
 
 
-SHARES = {"founder": 0.5, "rival": 0.75, "best": 1.0, "same": 0.75, "bad": 0.1, "worse": 0.0, "broken": float("nan")}
+SHARES = {
+    "founder": 0.5,
+    "incumbent": 0.75,
+    "best": 1.0,
+    "same": 0.75,
+    "bad": 0.1,
+    "worse": 0.0,
+    "broken": float("nan"),
+}
 
 
 @pytest.fixture
@@ -202,18 +210,18 @@ def race(evaluator: Evaluator, mode: Any = "race", block: int = 8, level: float 
 
 
 @pytest.fixture
-def rival(evaluator: Evaluator) -> Individual:
+def incumbent(evaluator: Evaluator) -> Individual:
     """Scored on all items; the first of everybody."""
-    one = Individual(3, PromptGenome("rival"))
-    evaluator.evaluate([one], evaluator.task.dev, everything=evaluator.task.dev)
+    one = Individual(3, PromptGenome("incumbent"))
+    evaluator.score_individuals([one], evaluator.task.dev, everything=evaluator.task.dev)
     return one
 
 
 def test_whoever_is_significantly_worse_than_the_rival_is_dropped_and_charged_what_was_seen(
-    evaluator: Evaluator, rival: Individual, table: Table
+    evaluator: Evaluator, incumbent: Individual, table: Table
 ) -> None:
     people = drawn("best", "bad", "same", "worse")
-    charges = race(evaluator).evaluate(people, lambda one, best: rival, rival, seed=1)
+    charges = race(evaluator).evaluate(people, lambda one, best: incumbent, incumbent, seed=1)
     assert [one.status for one in people] == ["evaluated", "dropped", "evaluated", "dropped"]
     assert [one.items for one in people] == [charge.items for charge in charges]
     assert [one.items for one in people if one.status == "evaluated"] == [36, 36]
@@ -221,7 +229,7 @@ def test_whoever_is_significantly_worse_than_the_rival_is_dropped_and_charged_wh
     for one in (people[1], people[3]):
         assert not one.fitness.valid and one.score is None and one.cases is None
         assert one.reason.startswith("worse than #3 (1 : ") and one.reason.endswith(f" on {one.items} of 36 items")
-    assert people[2].fitness.values == rival.fitness.values
+    assert people[2].fitness.values == incumbent.fitness.values
     assert np.mean(people[0].parts) == people[0].fitness.values[0] == 1
 
 
@@ -236,19 +244,21 @@ def test_founders_and_those_without_a_rival_are_scored_on_all_items(evaluator: E
     assert len(table.looked) == 3
 
 
-def test_a_strategy_is_told_the_best_of_this_generations_founders(evaluator: Evaluator, rival: Individual) -> None:
+def test_a_strategy_is_told_the_best_of_this_generations_founders(
+    evaluator: Evaluator, incumbent: Individual
+) -> None:
     founders = drawn("founder", "best", operators=("founder",))
     (one,) = drawn("bad")
     one.id = 20
     heard: list[Any] = []
-    race(evaluator).evaluate([*founders, one], lambda i, best: heard.append((i.id, best.id)), rival, seed=1)
+    race(evaluator).evaluate([*founders, one], lambda i, best: heard.append((i.id, best.id)), incumbent, seed=1)
     assert heard == [(20, 11)]
-    race(evaluator).evaluate(drawn("bad"), lambda i, best: heard.append((i.id, best.id)), rival, seed=1)
+    race(evaluator).evaluate(drawn("bad"), lambda i, best: heard.append((i.id, best.id)), incumbent, seed=1)
     assert heard[1:] == [(10, 3)]
 
 
 def test_all_who_race_are_looked_at_in_one_call(
-    evaluator: Evaluator, rival: Individual, monkeypatch: pytest.MonkeyPatch
+    evaluator: Evaluator, incumbent: Individual, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[tuple[int, int]] = []
     assess = evaluator.assess
@@ -258,14 +268,14 @@ def test_all_who_race_are_looked_at_in_one_call(
         return assess(genomes, items, *more)
 
     monkeypatch.setattr(evaluator, "assess", counted)
-    race(evaluator).evaluate(drawn("best", "worse", "same"), lambda one, best: rival, rival, seed=1)
+    race(evaluator).evaluate(drawn("best", "worse", "same"), lambda one, best: incumbent, incumbent, seed=1)
     assert [call for call in calls if call[0]] == [(3, 8), (2, 16), (2, 36)]
 
 
-def test_whoever_fails_in_a_race_fails_as_without_one(evaluator: Evaluator, rival: Individual) -> None:
+def test_whoever_fails_in_a_race_fails_as_without_one(evaluator: Evaluator, incumbent: Individual) -> None:
     (alone, good), (raced, bad) = drawn("broken", "same"), drawn("broken", "worse")
-    evaluator.evaluate([alone, good], evaluator.task.dev)
-    race(evaluator).evaluate([raced, bad], lambda one, best: rival, rival, seed=1)
+    evaluator.score_individuals([alone, good], evaluator.task.dev)
+    race(evaluator).evaluate([raced, bad], lambda one, best: incumbent, incumbent, seed=1)
     assert raced.to_record() == alone.to_record()
     assert raced.status == "failed" and "36 of 36 items failed" in raced.reason
     assert bad.status == "dropped"
@@ -277,10 +287,10 @@ def test_when_every_item_of_everybody_fails_the_scorer_is_to_blame(evaluator: Ev
 
 
 def test_halving_keeps_the_better_half_at_every_look_and_the_older_of_equals(
-    evaluator: Evaluator, rival: Individual
+    evaluator: Evaluator, incumbent: Individual
 ) -> None:
     people = drawn("bad", "best", "same", "worse", "same")
-    race(evaluator, "halving").evaluate(people, lambda one, best: rival, rival, seed=1)
+    race(evaluator, "halving").evaluate(people, lambda one, best: incumbent, incumbent, seed=1)
     assert [one.items for one in people] == [8, 36, 36, 8, 16]
     assert people[0].reason == "not among the better 3 of 5 on 8 of 36 items"
     assert people[4].reason == "not among the better 2 of 3 on 16 of 36 items"
@@ -320,7 +330,7 @@ def test_whoever_stays_is_evaluated_to_the_bit_and_for_the_tokens_as_without_rac
 
     whole, raced = people(), people()
     plain, racing = made(), made()
-    costs = plain.evaluate(whole, toy_task.dev, everything=toy_task.dev)
+    costs = plain.score_individuals(whole, toy_task.dev, everything=toy_task.dev)
     best = max(whole, key=lambda one: one.fitness.values)
     charges = race(racing, mode, level=0.5).evaluate(raced, lambda one, _: best, best, seed=3)
     staying = [one.status == "evaluated" for one in raced]

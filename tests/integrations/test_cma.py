@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from evolm.errors import BudgetSpent, ConfigError, GenomeError
-from evolm.integrations.objective import Objective
+from evolm.objective.objective import Objective
 
 
 def strategy(objective: Objective, **options: Any) -> cma.CMAEvolutionStrategy:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from evolm.errors import ConfigError, GenomeError
 from evolm.genomes import DeltaGenome, DeltaSpace, Demonstration, HybridSpace, PromptGenome, PromptSpace
-from evolm.integrations import Codec, Real, Variable
+from evolm.objective import Codec, Real, Variable
 
 
 @pytest.fixture(scope="module")

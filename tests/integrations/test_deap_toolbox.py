@@ -14,11 +14,11 @@ import pytest
 from campaign.toy_campaign import toy_rows
 from deap import algorithms, base, cma, tools
 
-import evolm
 from evolm.errors import BudgetSpent, ConfigError, GenomeError
-from evolm.integrations.objective import Objective
+from evolm.individual import fitness_class
+from evolm.integrations.deap import toolbox as toolbox_of
+from evolm.objective.objective import Objective
 from evolm.operators.learning import delta_of
-from evolm.population import fitness_class
 
 KINDS = ("prompt", "delta", "hybrid")
 PLENTY = 100_000
@@ -37,7 +37,7 @@ def opened(arguments: Callable[..., dict[str, Any]]) -> Iterator[Opened]:
     with ExitStack() as stack:
 
         def toolbox(kind: str, **changes: Any) -> base.Toolbox:
-            made = evolm.toolbox(**{**arguments(kind), **changes})
+            made = toolbox_of(**{**arguments(kind), **changes})
             stack.enter_context(made.objective)
             return made
 
@@ -241,7 +241,7 @@ def test_deaps_operators_on_real_vectors_work_on_genes(genes_toolbox: base.Toolb
 
 
 def test_registered_operators_of_deap_take_the_place_of_evolms(ample: dict[str, base.Toolbox]) -> None:
-    toolbox = evolm.toolbox(ample["delta"].objective)
+    toolbox = toolbox_of(ample["delta"].objective)
     toolbox.register("mate", tools.cxBlend, alpha=0.3)
     toolbox.register("mutate", tools.mutGaussian, mu=0, sigma=2.0, indpb=0.5)
     toolbox.decorate("evaluate", tools.DeltaPenalty(lambda individual: max(individual) < 100.0, -9.0))
@@ -403,7 +403,7 @@ def test_what_does_not_fit_is_refused(ample: dict[str, base.Toolbox]) -> None:
     with pytest.raises(GenomeError, match="expected individuals .*, found list"):
         delta.evaluate([0.0] * 6)
     with pytest.raises(ConfigError, match="expected an Objective alone"):
-        evolm.toolbox(delta.objective, "a-model")
+        toolbox_of(delta.objective, "a-model")
     short = delta.individual()
     short.pop()
     with pytest.raises(GenomeError, match="5 genes, expected 6"):

@@ -16,7 +16,7 @@ from campaign.toy_campaign import entries, toy_rows
 import evolm
 from evolm import Objective
 from evolm.errors import ConfigError
-from evolm.population import Individual
+from evolm.individual import Individual
 from evolm.strategies import STRATEGIES
 
 Open = Callable[..., Objective]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from evolm.errors import BudgetSpent, EvolmError
-from evolm.integrations.nevergrad_parametrization import NevergradSpace
-from evolm.integrations.objective import Objective
+from evolm.integrations.nevergrad import NevergradSpace
+from evolm.objective.objective import Objective
 
 WORKERS = 6
 

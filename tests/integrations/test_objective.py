@@ -19,11 +19,12 @@ from typer.testing import CliRunner
 
 import evolm
 from evolm import BudgetSpent, Objective
-from evolm.campaign import Observer, Progress, continue_run, driven_campaign
+from evolm.campaign import Observer, Progress, continue_run
 from evolm.cli import app
 from evolm.errors import ConfigError, EvolmError, GenomeError, Interrupted, RunError
 from evolm.genomes import Demonstration, PromptGenome
-from evolm.population import Individual
+from evolm.individual import Individual
+from evolm.objective import campaign as objective_campaign
 
 Open = Callable[..., Objective]
 PLAIN = {"baselines": {"random_search": False, "few_shot": False}}
@@ -646,7 +647,7 @@ def test_a_program_with_a_memory_of_its_own_goes_on_behind_the_last_entry(
 def test_a_program_that_starts_over_counts_what_the_model_did_for_the_whole_run(
     arguments: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driven_campaign, "CLOCKED", 0.0)
+    monkeypatch.setattr(objective_campaign, "CLOCKED", 0.0)
     out = tmp_path / "run"
     with Objective(**arguments(), out=out) as objective:
         objective.many(rows(objective, 4))

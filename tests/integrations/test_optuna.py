@@ -15,8 +15,8 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
 from evolm.errors import BudgetSpent, ConfigError
-from evolm.integrations.objective import Objective
-from evolm.integrations.optuna_sampler import EvolmSampler, optimize, suggest
+from evolm.integrations.optuna import EvolmSampler, optimize, suggest
+from evolm.objective.objective import Objective
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

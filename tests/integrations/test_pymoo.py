@@ -18,8 +18,8 @@ from pymoo.core.mixed import (
 from pymoo.optimize import minimize
 
 from evolm.errors import BudgetSpent
-from evolm.integrations.objective import Objective
-from evolm.integrations.pymoo_problem import PymooProblem
+from evolm.integrations.pymoo import PymooProblem
+from evolm.objective.objective import Objective
 
 
 def nsga2() -> NSGA2:

@@ -12,8 +12,8 @@ from ribs.emitters import GaussianEmitter
 from ribs.schedulers import Scheduler
 
 from evolm.errors import BudgetSpent, ConfigError
-from evolm.integrations.objective import Objective
-from evolm.integrations.ribs_measures import RibsMeasures
+from evolm.integrations.ribs import RibsMeasures
+from evolm.objective.objective import Objective
 
 RANGES = {"prefix_tokens": (0.0, 240.0), "label_entropy": (0.0, math.log(2))}
 

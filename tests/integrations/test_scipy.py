@@ -10,8 +10,8 @@ import pytest
 from scipy.optimize import OptimizeResult, differential_evolution, minimize
 
 from evolm.errors import BudgetSpent, ConfigError, GenomeError
-from evolm.integrations.objective import Objective
-from evolm.integrations.scipy_loss import scipy_loss
+from evolm.integrations.scipy import scipy_loss
+from evolm.objective.objective import Objective
 
 
 def evolved(objective: Objective, **settings: Any) -> OptimizeResult:

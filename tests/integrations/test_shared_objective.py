@@ -16,7 +16,7 @@ from integrations.processes import in_processes
 from evolm import BudgetSpent, Objective
 from evolm.campaign import Observer
 from evolm.errors import RunError
-from evolm.population import Individual
+from evolm.individual import Individual
 from evolm.storage import SharedLedger
 
 BUDGET = 23

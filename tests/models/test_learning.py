@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 from evolm.evaluation import Engine
 from evolm.genomes import DeltaGenome, DeltaSettings, DeltaSpace
 from evolm.genomes.encodings import ENCODINGS
-from evolm.models import LanguageModel, Learnt, Lesson, LogLikelihood, PassSettings, prepare
+from evolm.models import GradientRequest, GradientResult, LanguageModel, LogLikelihood, PassSettings, prepare
 from evolm.models.deltas import Delta, Gain, LowRank
 from evolm.storage import AnswerStore
 
@@ -30,10 +30,10 @@ TARGETS = {
 
 def lesson(
     delta: Delta, texts: tuple[str, ...] = TEXTS, contrast: bool = True, normalization: str = "tokens"
-) -> Lesson:
+) -> GradientRequest:
     examples = tuple(LogLikelihood(PREFIX, f"Text: {text}\nLabel:", ANSWERS, delta=delta) for text in texts)
     weights = tuple((0.5, -0.25, 0.1) if index else (0.0, 1.0, 0.0) for index in range(len(texts)))
-    return Lesson(examples, weights, normalization, contrast)
+    return GradientRequest(examples, weights, normalization, contrast)
 
 
 def space_of(model: LanguageModel, encoding: str, layers: str) -> DeltaSpace:
@@ -45,7 +45,7 @@ def delta_in(space: DeltaSpace, seed: int = 0) -> tuple[DeltaGenome, Delta]:
     return genome, Delta(space.changes(genome.genes), space.depth)
 
 
-def learnt(model: LanguageModel, *lessons: Lesson, n_jobs: int = 1) -> list[Learnt]:
+def learnt(model: LanguageModel, *lessons: GradientRequest, n_jobs: int = 1) -> list[GradientResult]:
     engine = Engine(model, AnswerStore(":memory:"), n_jobs)
     try:
         return engine.learn(lessons)
@@ -53,7 +53,7 @@ def learnt(model: LanguageModel, *lessons: Lesson, n_jobs: int = 1) -> list[Lear
         engine.close()
 
 
-def by_autograd(model: LanguageModel, wanted: Lesson) -> Learnt:
+def by_autograd(model: LanguageModel, wanted: GradientRequest) -> GradientResult:
     """Value and gradients from one plain pass per example and answer, the change merged into every weight."""
     plain = AutoModelForCausalLM.from_pretrained(model.prepared.folder, dtype=torch.float32)
     delta = wanted.examples[0].delta
@@ -90,10 +90,10 @@ def by_autograd(model: LanguageModel, wanted: Lesson) -> Learnt:
         value = value + (stacked * torch.tensor(each)).sum()
     value.backward()
     gradients = {name: tuple(leaf.grad.numpy() for leaf in arrays) for name, arrays in leaves.items()}
-    return Learnt(value.item(), gradients)
+    return GradientResult(value.item(), gradients)
 
 
-def relative(ours: Learnt, theirs: Learnt) -> float:
+def relative(ours: GradientResult, theirs: GradientResult) -> float:
     """The largest difference of any gradient array, by that array's largest entry."""
     pairs = [
         (a, b) for name in theirs.gradients for a, b in zip(ours.gradients[name], theirs.gradients[name], strict=True)

@@ -13,9 +13,9 @@ from deap import tools
 from scipy import stats
 
 from evolm.genomes import DeltaGenome, DeltaSpace, HybridGenome, Learning, PromptGenome
+from evolm.individual import Individual
 from evolm.operators import OPERATORS, VariationContext
 from evolm.operators import delta as operators
-from evolm.population import Individual
 
 Space = Callable[..., DeltaSpace]
 MODULAR = {"encoding": "singular", "rank": 3}  # two modules, three genes each

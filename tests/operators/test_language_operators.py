@@ -14,11 +14,11 @@ import pytest
 from evolm.config import TaskSection, TemplateSection
 from evolm.evaluation import Engine
 from evolm.genomes import Demonstration, PromptGenome, PromptSpace
+from evolm.individual import Individual
 from evolm.models import Generate, Generated, LanguageModel, LogLikelihood, prepare
-from evolm.operators import OPERATORS, VariationContext, Voice, language
+from evolm.operators import OPERATORS, ModelAccess, VariationContext, language
 from evolm.operators.language import TRIED, differing
 from evolm.operators.patterns import COMBINE, CRITICISE, IMPROVE, REWORD, Pattern, cleaned, one_line, refusal, words
-from evolm.population import Individual
 from evolm.storage import AnswerStore
 from evolm.tasks import Task, load_task
 
@@ -165,13 +165,15 @@ def engine(model: LanguageModel) -> Any:
 
 
 @pytest.fixture
-def voice(engine: Engine, toy_task: Task, scoring: Callable[..., Any]) -> Voice:
-    return Voice(engine, scoring(toy_task, engine.model), toy_task.train)
+def model_access(engine: Engine, toy_task: Task, scoring: Callable[..., Any]) -> ModelAccess:
+    return ModelAccess(engine, scoring(toy_task, engine.model), toy_task.train)
 
 
-def context(space: PromptSpace, *population: str, voice: Voice | None = None, seed: int = 0) -> VariationContext:
+def context(
+    space: PromptSpace, *population: str, model_access: ModelAccess | None = None, seed: int = 0
+) -> VariationContext:
     held = [Individual(i, PromptGenome(text)) for i, text in enumerate(population)]
-    return VariationContext(np.random.default_rng(seed), space, voice, held)
+    return VariationContext(np.random.default_rng(seed), space, model_access, held)
 
 
 def rich(genome: PromptGenome, space: PromptSpace) -> PromptGenome:
@@ -277,9 +279,11 @@ def test_differential_evolution_needs_a_second_donor(population: tuple[str, ...]
     assert held(language.evoprompt_de(context(space, *population), FIRST, SECOND))[1] is None
 
 
-def test_feedback_shows_failures_on_train_items_then_mends(space: PromptSpace, voice: Voice, toy_task: Task) -> None:
+def test_feedback_shows_failures_on_train_items_then_mends(
+    space: PromptSpace, model_access: ModelAccess, toy_task: Task
+) -> None:
     parent = replace(rich(FIRST, space), calibrated=False)
-    conversation = language.language_feedback(context(space, voice=voice), parent)
+    conversation = language.language_feedback(context(space, model_access=model_access), parent)
     rounds, child = held(conversation, always(1), "mum is no shop.", "Is it spam or ham? What mum writes is ham.")
     asked, (criticise,), (improve,) = rounds
     texts = {item.fields["text"]: item for item in toy_task.train}
@@ -297,24 +301,26 @@ def test_feedback_shows_failures_on_train_items_then_mends(space: PromptSpace, v
     assert child == replace(parent, instruction="Is it spam or ham? What mum writes is ham.")
 
 
-def test_feedback_asks_as_a_calibrated_prompt_is_asked(space: PromptSpace, voice: Voice) -> None:
-    conversation = language.language_feedback(context(space, voice=voice), replace(FIRST, calibrated=True))
+def test_feedback_asks_as_a_calibrated_prompt_is_asked(space: PromptSpace, model_access: ModelAccess) -> None:
+    conversation = language.language_feedback(
+        context(space, model_access=model_access), replace(FIRST, calibrated=True)
+    )
     assert len(next(conversation)) > TRIED  # the prior is asked for, too
 
 
 def test_feedback_has_nothing_to_say_of_a_prompt_without_failures(
-    space: PromptSpace, voice: Voice, toy_task: Task
+    space: PromptSpace, model_access: ModelAccess, toy_task: Task
 ) -> None:
     def right(asked: Sequence[LogLikelihood]) -> list[Any]:
         gold = {item.fields["text"]: toy_task.labels.index(item.gold or "") for item in toy_task.train}
         return [always(gold[request.item.splitlines()[0].removeprefix("Text: ")])([request])[0] for request in asked]
 
-    assert held(language.language_feedback(context(space, voice=voice), FIRST), right)[1] is None
+    assert held(language.language_feedback(context(space, model_access=model_access), FIRST), right)[1] is None
 
 
-def test_feedback_without_train_items_is_silent(space: PromptSpace, voice: Voice) -> None:
-    nothing = Voice(voice.engine, voice.scoring, ())
-    assert held(language.language_feedback(context(space, voice=nothing), FIRST))[1] is None
+def test_feedback_without_train_items_is_silent(space: PromptSpace, model_access: ModelAccess) -> None:
+    nothing = ModelAccess(model_access.engine, model_access.scoring, ())
+    assert held(language.language_feedback(context(space, model_access=nothing), FIRST))[1] is None
 
 
 def test_feedback_lets_a_generation_task_write(
@@ -323,8 +329,8 @@ def test_feedback_lets_a_generation_task_write(
     frame = pd.DataFrame({"text": [f"number {i} " * 40 for i in range(40)], "label": [str(i) for i in range(40)]})
     section = TaskSection(kind="generation", data="frame", columns={"text": "text", "label": "label"})
     task = load_task(section, TemplateSection(), root=tmp_path, frame=frame)
-    writing = Voice(engine, scoring(task, engine.model), task.train)
-    conversation = language.language_feedback(context(space, voice=writing), PromptGenome("Copy the number."))
+    writing = ModelAccess(engine, scoring(task, engine.model), task.train)
+    conversation = language.language_feedback(context(space, model_access=writing), PromptGenome("Copy the number."))
 
     def numbers(asked: Sequence[Generate]) -> list[Generated]:
         assert all(request.decoding == writing.scoring.decoding for request in asked)
@@ -336,7 +342,7 @@ def test_feedback_lets_a_generation_task_write(
     assert child == PromptGenome("Copy the digits of the number.")
 
 
-# -- the voice -----------------------------------------------------------------------------------------------
+# -- the model_access -----------------------------------------------------------------------------------------------
 
 
 def echo(*rounds: list[Any]) -> Any:
@@ -347,11 +353,11 @@ def echo(*rounds: list[Any]) -> Any:
     return answers
 
 
-def test_conversations_are_held_side_by_side_a_round_in_one_batch(voice: Voice, engine: Engine) -> None:
+def test_conversations_are_held_side_by_side_a_round_in_one_batch(model_access: ModelAccess, engine: Engine) -> None:
     batches: list[int] = []
     engine.progress = lambda done, total: batches.append(total) if not done else None
     asks = [LogLikelihood("", f"{number}", (" a", " b")) for number in range(5)]
-    found = voice.converse([echo([asks[0]], [asks[1]]), echo(), echo([asks[2], asks[3]], [], [asks[4]])])
+    found = model_access.hold_dialogues([echo([asks[0]], [asks[1]]), echo(), echo([asks[2], asks[3]], [], [asks[4]])])
     assert batches == [3, 1, 1]
     assert [len(answers) for answers in found] == [2, 0, 3]
     expected = engine.answer(asks)
@@ -359,12 +365,12 @@ def test_conversations_are_held_side_by_side_a_round_in_one_batch(voice: Voice, 
         assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
-def test_a_conversation_that_asks_too_much_ends_with_nothing_and_disturbs_no_other(voice: Voice) -> None:
+def test_a_conversation_that_asks_too_much_ends_with_nothing_and_disturbs_no_other(model_access: ModelAccess) -> None:
     long, short = Generate("", "x" * 5000), LogLikelihood("", "x", (" a",))
-    first, second, third = voice.converse([echo([long]), echo([short]), echo([short], [long])])
+    first, second, third = model_access.hold_dialogues([echo([long]), echo([short]), echo([short], [long])])
     assert first is third is None
     assert len(second) == 1
-    assert voice.spent() > 0
+    assert model_access.spent() > 0
 
 
 # -- the real model ------------------------------------------------------------------------------------------
@@ -380,7 +386,7 @@ def test_a_real_model_says_many_an_instruction_in_other_words(
     around = context(
         toy_space(count_tokens=model.count_tokens),
         *texts,
-        voice=Voice(engine, scoring(toy_task, model), toy_task.train),
+        model_access=ModelAccess(engine, scoring(toy_task, model), toy_task.train),
     )
     children = OPERATORS["paraphrase"].vary([(person,) for person in around.population for _ in range(4)], around)
     engine.close()

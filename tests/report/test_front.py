@@ -9,10 +9,10 @@ import pytest
 from synthetic_run import make_pareto, revise
 
 from evolm.report import RunRecord
-from evolm.report.front import Objective, members, objectives, rule
+from evolm.report.front import ObjectiveAxis, members, objectives, rule
 from evolm.report.scatter import staircase
 
-ACCURACY, TOKENS = (Objective.of(key, 1.0, "accuracy") for key in ("label_likelihood", "prompt_length"))
+ACCURACY, TOKENS = (ObjectiveAxis.of(key, 1.0, "accuracy") for key in ("label_likelihood", "prompt_length"))
 
 
 def test_objectives_are_called_by_what_they_measure_and_tokens_are_counted_upwards(pareto: Path) -> None:
@@ -26,7 +26,7 @@ def test_objectives_are_called_by_what_they_measure_and_tokens_are_counted_upwar
 
 
 def test_an_objective_with_a_negative_weight_is_better_below() -> None:
-    assert Objective.of("fluency", -1.0, "accuracy") == Objective("fluency", "fluency", True)
+    assert ObjectiveAxis.of("fluency", -1.0, "accuracy") == ObjectiveAxis("fluency", "fluency", True)
 
 
 def test_members_come_best_first_and_the_winner_is_the_picked_one(pareto: Path) -> None:
@@ -71,6 +71,6 @@ def test_the_rule_of_a_first_objective_that_counts_downwards_says_fewest(pareto:
     ],
 )
 def test_the_line_joins_what_nothing_beats_in_the_objectives_shown(
-    across: Objective, points: list[tuple[float, float]], stairs: list[tuple[float, float]]
+    across: ObjectiveAxis, points: list[tuple[float, float]], stairs: list[tuple[float, float]]
 ) -> None:
     assert staircase(points, across, ACCURACY) == stairs

@@ -10,7 +10,7 @@ from synthetic_run import write_outcomes
 
 from evolm.report import RunRecord
 from evolm.report.differences import Piece
-from evolm.report.writing import written_items
+from evolm.report.generated_texts import written_items
 
 
 def write(run: Path, **changes: Any) -> RunRecord:

@@ -9,7 +9,7 @@ import pytest
 
 from evolm.errors import RunError
 from evolm.genomes import DeltaGenome, PromptGenome
-from evolm.population import Individual
+from evolm.individual import Individual
 from evolm.storage import GeneStore
 
 

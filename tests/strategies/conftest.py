@@ -10,7 +10,7 @@ from gene_functions import SIGMA, Made, N
 
 from evolm.genomes import DeltaGenome, DeltaSpace
 from evolm.operators import operators_for
-from evolm.strategies import STRATEGIES, SearchSpace, Strategy
+from evolm.strategies import STRATEGIES, SearchContext, Strategy
 
 
 @pytest.fixture
@@ -22,6 +22,6 @@ def vector_search(toy_deltas: Callable[..., DeltaSpace]) -> Made:
     ) -> Strategy:
         space, kind = toy_deltas(dimension=n, sigma=SIGMA), STRATEGIES[name]
         operators = [(operator, operator.weight) for operator in operators_for("delta")]
-        return kind(kind.Params(**settings), SearchSpace(space, founders or [space.zero()], operators, seed))
+        return kind(kind.Params(**settings), SearchContext(space, founders or [space.zero()], operators, seed))
 
     return made

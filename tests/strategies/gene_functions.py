@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from evolm.genomes import DeltaGenome
-from evolm.population import Individual
+from evolm.individual import Individual
 from evolm.strategies import Strategy
 from evolm.strategies.vectors import wide
 

@@ -11,7 +11,7 @@ import torch
 from gene_functions import SIGMA, SPHERE, Made, N, step
 
 from evolm.genomes import DeltaGenome
-from evolm.population import Individual
+from evolm.individual import Individual
 from evolm.strategies import EvolutionStrategy
 from evolm.strategies.es import Mean, adam_step, centred_ranks
 from evolm.strategies.vectors import wide

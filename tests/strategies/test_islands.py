@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from evolm.genomes import PromptGenome, PromptSpace
+from evolm.individual import Individual
 from evolm.operators import operators_for
-from evolm.population import Individual
-from evolm.strategies import Islands, SearchSpace
+from evolm.strategies import Islands, SearchContext
 
 EVERY = 3
 
@@ -22,7 +22,7 @@ def search(toy_space: Callable[..., PromptSpace]) -> Callable[..., Islands]:
         founders = [PromptGenome(text) for text in space.instructions]
         operators = [(operator, operator.weight) for operator in operators_for("prompt")]
         small = {"population_size": 5, "n_islands": 3, "migration_every": EVERY}
-        return Islands(Islands.Params(**{**small, **settings}), SearchSpace(space, founders, operators, 0))
+        return Islands(Islands.Params(**{**small, **settings}), SearchContext(space, founders, operators, 0))
 
     return made
 

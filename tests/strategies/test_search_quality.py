@@ -10,9 +10,9 @@ import pytest
 
 from evolm.archives import BestFound
 from evolm.genomes import PromptGenome, PromptSpace
+from evolm.individual import Individual
 from evolm.operators import operators_for
-from evolm.population import Individual
-from evolm.strategies import STRATEGIES, SearchSpace, Strategy
+from evolm.strategies import STRATEGIES, SearchContext, Strategy
 from evolm.strategies.genetic import CaseView, Genetic
 
 
@@ -30,7 +30,7 @@ def search(toy_space: Callable[..., PromptSpace]) -> Callable[..., Strategy]:
         kind = STRATEGIES[name]
         founders = [PromptGenome(space.instructions[0])]
         operators = [(operator, operator.weight) for operator in operators_for("prompt")]
-        return kind(kind.Params(**settings), SearchSpace(space, founders, operators, seed))
+        return kind(kind.Params(**settings), SearchContext(space, founders, operators, seed))
 
     return made
 

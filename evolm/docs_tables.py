@@ -1,0 +1,109 @@
+"""The README's tables, generated from the code: ``python -m evolm.docs_tables README.md`` rewrites them in place.
+
+A test compares, so the README cannot say what the program does not do.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+from typer.testing import CliRunner
+
+from evolm.config import CampaignConfig, Section
+from evolm.operators import OPERATORS
+from evolm.scorers import SCORERS
+from evolm.strategies import STRATEGIES
+from evolm.wording import headline, markdown_table
+
+
+def _literal(value: Any) -> str:
+    return "" if value is PydanticUndefined else f"`{json.dumps(value, ensure_ascii=False)}`"
+
+
+def _section_of(annotation: Any) -> type[Section] | None:
+    candidates = [annotation, *get_args(annotation)]
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, Section)), None)
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    for name, field in model.model_fields.items():
+        key = f"{prefix}{field.alias or name}"
+        section = _section_of(field.annotation)
+        if section is not None and not field.description:
+            yield from _keys(section, f"{key}.")
+            continue
+        default = field.get_default(call_default_factory=True, validated_data={})
+        default = default.model_dump() if isinstance(default, BaseModel) else default
+        required = field.is_required()
+        yield f"`{key}`", "**required**" if required else _literal(default), field.description or ""
+
+
+def keys() -> str:
+    """Every key of campaign.toml."""
+    return markdown_table(("key", "default", "meaning"), list(_keys(CampaignConfig)))
+
+
+def strategies() -> str:
+    """Every strategy and its keys."""
+    rows = []
+    for name, strategy in STRATEGIES.items():
+        rows.append((f"`{name}`", "", headline(sys.modules[strategy.__module__].__doc__)))
+        rows += [(key, default, meaning) for key, default, meaning in _keys(strategy.Params, "&nbsp; ")]
+    return markdown_table(("strategy / key", "default", "meaning"), rows)
+
+
+def operators() -> str:
+    """Every operator."""
+    rows = [(f"`{o.name}`", o.role, f"{o.weight:g}", o.summary) for o in OPERATORS.values()]
+    return markdown_table(("operator", "role", "weight", "what it does"), rows)
+
+
+def scorers() -> str:
+    """Every scorer and its keys; ``weight``, which all have, is said once."""
+    rows = []
+    for name, scorer in SCORERS.items():
+        needs = getattr(scorer, "needs_gold", None)  # some decide it by their settings
+        needed = "depends" if needs is None else "yes" if needs else "no"
+        rows.append((f"`{name}`", "", ", ".join(scorer.kinds), needed, headline(scorer.__doc__)))
+        keys = (row for row in _keys(scorer.Params, "&nbsp; ") if "weight" not in row[0])
+        rows += [(key, default, "", "", meaning) for key, default, meaning in keys]
+    return markdown_table(("scorer / key", "default", "tasks", "needs gold labels", "what it is"), rows)
+
+
+def commands() -> str:
+    """Every command's own help."""
+    from evolm.cli import app
+
+    runner = CliRunner(env={"COLUMNS": "110", "TERMINAL_WIDTH": "110", "NO_COLOR": "1"})
+    names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
+    helps = [runner.invoke(app, [name, "--help"], prog_name="evolm").output.strip() for name in names]
+    return "```text\n" + "\n\n".join(helps) + "\n```"
+
+
+BLOCKS = {"keys": keys, "strategies": strategies, "operators": operators, "scorers": scorers, "commands": commands}
+
+
+def rewritten(text: str) -> str:
+    """Return a document with every block between its markers generated anew."""
+    for name, block in BLOCKS.items():
+        begin, end = f"<!-- {name}: generated -->", f"<!-- /{name} -->"
+        before, found, rest = text.partition(begin)
+        if found:
+            text = f"{before}{begin}\n{block()}\n{end}{rest.partition(end)[2]}"
+    return text
+
+
+def main() -> None:
+    """Rewrite the document that the command line names."""
+    path = Path(sys.argv[1])
+    path.write_text(rewritten(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Experiments: many runs of one campaign, and tables that compare finished runs."""

@@ -1,0 +1,229 @@
+"""Sweeps: every variant of a campaign with every seed, each cell an ordinary run, and one table of them all.
+
+A sweep's directory holds ``VARIANT/seed-N`` for every cell, one answer cache that all cells share, and at the end
+``sweep.json``, ``sweep.csv``, ``sweep.md`` and ``sweep.svg``. It has no state of its own: what is finished follows
+from the cells, so the same command goes on with a sweep that was stopped, or adds seeds and variants to it.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evolm import config as configuration
+from evolm.campaign.build import Models, Permissions, strategy_of
+from evolm.campaign.checks import check_budget
+from evolm.campaign.observers import Observer
+from evolm.campaign.runs import absolute, continue_run, start_run
+from evolm.config import CampaignConfig, overlay
+from evolm.errors import ConfigError, RunError
+from evolm.experiments.comparison import Comparison, compare, require_comparable
+from evolm.experiments.finished_runs import TestedRun, below, flat, is_finished, read_run
+from evolm.report.comparison import group_frame, markdown, scores
+from evolm.report.svg import render_file
+from evolm.storage import RunLayout, write_atomically
+from evolm.wording import listed
+
+logger = logging.getLogger("evolm")
+
+RANDOM = "random_search"
+ANSWERS = "answers.sqlite"
+# What may differ between a cell and what is asked for: no best depends on it, or a run says it in its own way.
+APART = ("name", "founders", "evaluation.n_jobs", f"baselines.{RANDOM}")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a sweep."""
+
+    variant: str
+    seed: int
+    directory: Path
+    config: CampaignConfig
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A grid of runs.
+
+    Attributes:
+        folder: the founding population's.
+        out: the sweep's directory.
+        cells: seed by seed, each with all variants, so that what is finished can be compared at any time.
+        permissions: of every run.
+    """
+
+    folder: Path
+    out: Path
+    cells: list[Cell]
+    permissions: Permissions
+
+
+def plan_sweep(
+    folder: Path,
+    out: Path,
+    variants: Mapping[str, Mapping[str, Any]],
+    seeds: Sequence[int],
+    overrides: Mapping[str, Any] | None = None,
+    permissions: Permissions = Permissions(),
+) -> Sweep:
+    """Lay out a sweep and check it; nothing is written.
+
+    Random search beside a search, a baseline that costs as much as the search itself, is left out of all cells
+    where it is one of the variants, unless ``overrides`` ask for it.
+
+    Args:
+        folder: the founding population's.
+        out: the sweep's directory; finished and interrupted cells in it are kept.
+        variants: name -> tables that replace what the campaign file says, like ``{"strategy": {"name": "genetic"}}``.
+        seeds: of the searches.
+        overrides: tables for all variants.
+        permissions: what the campaign may reach.
+
+    Raises:
+        EvolmError: if a configuration is wrong, or ``out`` holds something else or a cell of another one.
+    """
+    common = copy.deepcopy(dict(overrides or {}))
+    for key in {"seed", "strategy.name"} & flat(common).keys():
+        raise ConfigError(f"--set {key}: expected a sweep's seeds in --seeds and its strategies in --strategy")
+    if any(table.get("strategy", {}).get("name") == RANDOM for table in variants.values()):
+        common = overlay({"baselines": {RANDOM: False}}, common)
+    cells = []
+    for seed in seeds:
+        for name, tables in variants.items():
+            changes = overlay(overlay(copy.deepcopy(common), copy.deepcopy(dict(tables))), {"seed": seed})
+            config = configuration.load(folder / configuration.FILE_NAME, changes)
+            title = f"{config.name or folder.resolve().name} · {name}"
+            config = config.model_copy(update={"name": title})
+            cells.append(Cell(name, seed, out / name / f"seed-{seed}", config))
+    sweep = Sweep(folder, out, cells, permissions)
+    _refuse_other_directory(sweep)
+    for cell in cells:
+        strategy_of(cell.config.strategy, permissions)
+        check_budget(cell.config.budget)
+        _refuse_other_cell(cell, sweep)
+    return sweep
+
+
+def _refuse_other_directory(sweep: Sweep) -> None:
+    """Refuse a directory that holds something, but no sweep."""
+    if RunLayout(sweep.out).journal.exists():
+        raise RunError(f"{sweep.out}: expected a sweep's directory, found a run's")
+    found = sorted(path.name for path in sweep.out.iterdir()) if sweep.out.is_dir() else []
+    if found and not {ANSWERS, *(cell.variant for cell in sweep.cells)} & set(found):
+        raise RunError(f"{sweep.out}: expected a new, empty or a sweep's directory, found {found[0]!r} in it")
+
+
+def _refuse_other_cell(cell: Cell, sweep: Sweep) -> None:
+    """Refuse a cell that was begun with another configuration."""
+    layout = RunLayout(cell.directory)
+    if not layout.campaign.exists():
+        return
+    asked = absolute(cell.config, sweep.folder, sweep.permissions, framed=False)
+    was, wanted = (
+        flat(config.model_dump(by_alias=True, mode="json")) for config in (configuration.load(layout.campaign), asked)
+    )
+    for key in sorted(was | wanted):
+        if was.get(key) != wanted.get(key) and not below(key, APART):
+            raise RunError(
+                f"{cell.directory}: expected {key} = {wanted.get(key)!r}, found a run with {was.get(key)!r}; "
+                "choose another --out"
+            )
+
+
+def run_sweep(
+    sweep: Sweep,
+    watch: Callable[[], AbstractContextManager[Observer]] = lambda: nullcontext(Observer()),
+    models: Models | None = None,
+) -> Comparison:
+    """Run what is not finished, compare the variants with the first one, and write the tables.
+
+    Args:
+        sweep: from :func:`plan_sweep`.
+        watch: gives an observer for every cell that is run.
+        models: models that other sweeps of this process have loaded; the cells share theirs in any case.
+
+    Raises:
+        Interrupted: after Ctrl-C; calling it again goes on.
+        EvolmError: if a cell cannot be run, or has no labelled test split.
+    """
+    groups: dict[str, list[TestedRun]] = {}
+    models = {} if models is None else models
+    for number, cell in enumerate(sweep.cells, 1):
+        what = f"{cell.variant}, seed {cell.seed}"
+        if not is_finished(cell.directory):
+            logger.info("Cell %d of %d: %s", number, len(sweep.cells), what)
+            with watch() as observer:
+                _run_cell(cell, sweep, observer, models)
+        run = read_run(cell.directory)
+        groups.setdefault(cell.variant, []).append(run)
+        require_comparable([run for runs in groups.values() for run in runs])
+        _require_seeds_only(cell.variant, groups[cell.variant])
+        logger.info("%s: %.3f on test", what, run.score())
+    first, *others = groups
+    comparison = compare(groups, [(other, first) for other in others])
+    _write_tables(comparison.to_record(), sweep.out)
+    return comparison
+
+
+def _run_cell(cell: Cell, sweep: Sweep, observer: Observer, models: Models) -> None:
+    layout, answers = RunLayout(cell.directory), sweep.out / ANSWERS
+    if layout.journal.exists() and layout.journal.stat().st_size:
+        continue_run(
+            cell.directory,
+            n_jobs=cell.config.evaluation.n_jobs,
+            permissions=sweep.permissions,
+            observers=[observer],
+            answers=answers,
+            models=models,
+        )
+    else:
+        start_run(
+            cell.config,
+            sweep.folder,
+            cell.directory,
+            permissions=sweep.permissions,
+            observers=[observer],
+            answers=answers,
+            models=models,
+        )
+
+
+def _write_tables(record: dict[str, Any], out: Path) -> None:
+    files = {
+        "sweep.json": json.dumps(record, ensure_ascii=False, indent=2) + "\n",
+        "sweep.csv": group_frame(record).to_csv(index=False),
+        "sweep.md": markdown(record),
+        "sweep.svg": render_file(scores, record),
+    }
+    for name, content in files.items():
+        write_atomically(out / name, content)
+
+
+def _require_seeds_only(name: str, runs: Sequence[TestedRun]) -> None:
+    """Refuse cells of a variant whose data, founders or model changed on the way."""
+    for run in runs[1:]:
+        if run.signature != runs[0].signature:
+            settings = runs[0].settings | run.settings
+            changed = [key for key in settings if run.settings.get(key) != runs[0].settings.get(key)]
+            raise RunError(
+                f"{name}: expected cells that differ in the seed only, found {listed(changed)} changed between "
+                f"{runs[0].directory} and {run.directory}"
+            )
+
+
+def strategy_variants(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the variants that stand for strategies.
+
+    Raises:
+        ConfigError: if there are none, or one is named twice.
+    """
+    if not names or len(set(names)) < len(names):
+        raise ConfigError(f"--strategy: expected different names, like genetic,random_search, found {listed(names)}")
+    return {name: {"strategy": {"name": name}} for name in names}

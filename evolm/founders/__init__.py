@@ -1,0 +1,1 @@
+"""Founders: where the first individuals of a search come from."""

@@ -1,0 +1,150 @@
+"""Places that hold founders: JSONL files, runs, founding populations; what they bring, and what it has seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from evolm.config import FILE_NAME, read_tables
+from evolm.data_access import locate
+from evolm.errors import GenomeError, PermissionNeeded, RunError, nearest
+from evolm.founders.files import Placed, Record, Source, founder_record, read_lines
+from evolm.founders.populations import shipped_populations
+from evolm.genomes.delta_space import settings_of
+from evolm.storage import GeneStore, RunLayout, read_entries
+
+FROM_A_RUN = 12  # founders that a run gives, its best
+FROM = "from"  # key of a founder's record: where it comes from, if not from its file
+PLACES = "a file of founders, a run or a founding population"
+MAIN = "main"  # the search that a run is about
+
+
+def find_source(name: str, root: Path = Path(), admitted: Sequence[Path] = (), trusted: bool = False) -> Path:
+    """Return the file, run or founding population that a name stands for.
+
+    Where nothing of that name lies below ``root``, the name may be that of a shipped population.
+
+    Args:
+        name, root, admitted, trusted: see :func:`evolm.data_access.locate`.
+
+    Raises:
+        GenomeError: if there is nothing.
+        PermissionNeeded: if a campaign file names a place outside.
+    """
+    try:
+        path = locate(name, root, admitted, trusted)
+    except PermissionNeeded:
+        raise PermissionNeeded(
+            f"founders: {name!r}: expected a path in the campaign's folder, found one outside; "
+            "allow its folder with --data-root, or name it with --warm-start"
+        ) from None
+    shipped = shipped_populations()
+    if path.exists() or name in shipped:
+        return path if path.exists() else shipped[name]
+    beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    raise GenomeError(f"founders: {name}: expected {PLACES}, found none{nearest(path.name, [*beside, *shipped])}")
+
+
+def read_source(path: Path, name: str) -> Source:
+    """Read founders from a JSONL file, a run's directory or a founding population's.
+
+    Raises:
+        GenomeError: if it is none of them, is damaged, or holds no founders.
+    """
+    if RunLayout(path).journal.exists():
+        source = _from_run(RunLayout(path), name)
+    elif (path / FILE_NAME).exists():
+        source = _from_population(path, name)
+    elif path.is_file():
+        source = read_lines(path, name)
+    else:
+        raise GenomeError(
+            f"{name}: expected a file of founders, a run or a founding population, found another folder"
+        )
+    if not source.records:
+        raise GenomeError(f"{name}: expected founders, found none")
+    return source
+
+
+def best_of_run(layout: RunLayout, name: str) -> Iterator[Placed]:
+    """Yield every genome that a run's main search evaluated: the verdict's winner, its front, then the fittest.
+
+    A genome that changes the model comes with the prompt that it ran under; its vector is read when it comes up.
+
+    Raises:
+        GenomeError: if the run is damaged.
+    """
+    damaged = f"{name}: expected a run that can be read"
+    try:
+        entries = list(read_entries(layout.journal))
+        result = json.loads(layout.result.read_text()) if layout.result.exists() else {}
+        mine = [e for e in entries if e.get("type") == "individual" and e.get("search") == MAIN]
+        evaluated = {entry["id"]: entry for entry in mine if entry["fitness"]}
+        winner = (result.get("best") or {}).get("id")
+        front = {member["id"] for member in (result.get("front") or {}).get("members", ())}
+        order = sorted(
+            evaluated, key=lambda id: (id != winner, id not in front, [-f for f in evaluated[id]["fitness"]])
+        )
+        if not order:
+            return
+        vectors = _Vectors.of(layout, entries[0])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise GenomeError(f"{damaged}: {type(error).__name__} {error}") from None
+    for id in order:
+        where = f"{name} #{id}"
+        try:
+            record = vectors.founder(evaluated[id]) if vectors else evaluated[id]["genome"]
+        except (KeyError, TypeError, AttributeError, RunError) as error:
+            raise GenomeError(f"{damaged}: the vector of {where}: {type(error).__name__} {error}") from None
+        yield record, where
+
+
+@dataclass(frozen=True)
+class _Vectors:
+    """The vectors of a run whose genomes change the model.
+
+    Attributes:
+        store: where they lie.
+        space: the identity of their space.
+        prompt: the prompt of deltas that evolve alone.
+    """
+
+    store: GeneStore
+    space: Record
+    prompt: Record
+
+    @classmethod
+    def of(cls, layout: RunLayout, head: Record) -> _Vectors | None:
+        """Return those of a run, by its journal's first entry; None where prompts evolved."""
+        if not head.get("space"):
+            return None
+        settings = settings_of(head["space"]).to_record()
+        identity = {**settings, "model": head["model"]["fingerprint"], "checksum": head["space"]["checksum"]}
+        (first, _), *_ = read_lines(layout.founders, layout.founders.name).records
+        prompt = {key: value for key, value in first.get("prompt", first).items() if key != FROM}
+        return cls(GeneStore(layout.genes), identity, prompt)
+
+    def founder(self, entry: Record) -> Record:
+        """Return the founder that a journal's individual makes; a prompt where it changes nothing."""
+        genome = entry["genome"]
+        prompt, delta = genome.get("prompt", self.prompt), genome.get("delta", genome)
+        if not delta["norm"]:
+            return prompt
+        genes = self.store.read(MAIN, entry["generation"])[entry["id"]]
+        return founder_record(prompt, {**delta, "genes": genes}, self.space)
+
+
+def _from_run(layout: RunLayout, name: str) -> Source:
+    return Source(list(islice(best_of_run(layout, name), FROM_A_RUN)), frozenset(layout.read_seen()), name)
+
+
+def _from_population(folder: Path, name: str) -> Source:
+    places = [locate(file, folder) for file in read_tables(folder / FILE_NAME).get("founders") or []]
+    if folder.resolve() in places:
+        raise GenomeError(f"{name}: expected other places in its founders, found the population itself")
+    sources = [read_source(place, place.name) for place in places]
+    records = [record for source in sources for record in source.records]
+    return Source(records, frozenset[str]().union(*(source.seen for source in sources)), name)

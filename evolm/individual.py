@@ -1,0 +1,160 @@
+"""Individuals: a genome with its fitness and where it came from, in the form that DEAP handles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from deap import base
+
+from evolm.genomes import from_record
+
+PROPOSED = "proposed"  # operator of an individual that somebody else's optimizer came up with
+NOT_FOUNDERS = (("random",), (PROPOSED,))  # operators of individuals without parents that are no founders
+
+
+@lru_cache
+def fitness_class(objectives: int) -> type[base.Fitness]:
+    """Return DEAP's fitness for so many objectives, all maximised."""
+    return type(f"Fitness{objectives}", (base.Fitness,), {"weights": (1.0,) * objectives})
+
+
+@dataclass(eq=False)
+class Individual:
+    """A genome, its fitness and its lineage.
+
+    DEAP's ``creator`` classes break in workers, so this is our own holder; nothing of it crosses a process.
+    Individuals compare by identity; DEAP's archives compare them by digest (:func:`same_genome`).
+
+    Attributes:
+        id: number in the order of asking, unique within a search.
+        genome: what is inherited.
+        generation: when it was asked.
+        parents: ids of its parents.
+        operators: names of the operators that made it, in order.
+        parent_fitness: best fitness among its parents.
+        fitness: DEAP's fitness, invalid until evaluated and for ever if evaluation failed.
+        status: ``"new"``, ``"evaluated"``, ``"failed"``, or ``"dropped"`` before all items were scored.
+        reason: why it failed or was dropped.
+        items: dev items that were scored for it.
+        score: the task's metric on dev.
+        cases: ``(n_items,)`` per-item scores, for lexicase selection.
+        parts: ``(n_items,)`` numbers whose mean is the first fitness value, for races; None where nobody races.
+        measures: named numbers for people and archives.
+    """
+
+    id: int
+    genome: Any
+    generation: int = 0
+    parents: tuple[int, ...] = ()
+    operators: tuple[str, ...] = ()
+    parent_fitness: tuple[float, ...] | None = None
+    fitness: base.Fitness = field(default_factory=lambda: fitness_class(1)())
+    status: str = "new"
+    reason: str = ""
+    items: int = 0
+    score: float | None = None
+    cases: np.ndarray | None = None
+    parts: np.ndarray | None = None
+    measures: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """The genome's digest."""
+        return self.genome.digest
+
+    @property
+    def is_founder(self) -> bool:
+        """Whether it is a founder: neither born nor drawn nor proposed."""
+        return not self.parents and self.operators not in NOT_FOUNDERS
+
+    def accept(
+        self,
+        fitness: Sequence[float],
+        score: float,
+        cases: np.ndarray,
+        measures: Mapping[str, float],
+        parts: np.ndarray | None = None,
+    ) -> None:
+        """Take an evaluation; a NaN or infinite fitness is refused, since it would poison DEAP's archives."""
+        if not np.all(np.isfinite(fitness)):
+            self.fail(f"fitness is {tuple(fitness)}")
+            return
+        self.fitness = fitness_class(len(fitness))(tuple(map(float, fitness)))
+        self.status, self.reason, self.score = "evaluated", "", float(score)
+        self.cases, self.measures, self.parts = cases, dict(measures), parts
+
+    def accept_from(self, other: Individual) -> None:
+        """Take what became of another individual with the same genome."""
+        self.fitness, self.status, self.reason, self.items = other.fitness, other.status, other.reason, other.items
+        self.score, self.cases, self.parts = other.score, other.cases, other.parts
+        self.measures = dict(other.measures)
+
+    def fail(self, reason: str) -> None:
+        """Record that no fitness can be given."""
+        self.status, self.reason, self.score = "failed", reason, None
+        self.fitness = fitness_class(1)()
+
+    def drop(self, reason: str) -> None:
+        """Record that a race ended early for it: it has no fitness, and loses to whoever has one."""
+        self.fail(reason)
+        self.status = "dropped"
+
+    @property
+    def better_than_parents(self) -> bool:
+        """Whether it beats the best of its parents."""
+        return self.fitness.valid and self.parent_fitness is not None and self.fitness.values > self.parent_fitness
+
+    def to_record(self) -> dict[str, Any]:
+        """Return what the journal keeps: JSON values, no per-item scores and no arrays of the genome."""
+        return {
+            "id": self.id,
+            "generation": self.generation,
+            "parents": list(self.parents),
+            "operators": list(self.operators),
+            "genome": self.genome.summary(),
+            "digest": self.digest,
+            "status": self.status,
+            "reason": self.reason or None,
+            "items": self.items,
+            "fitness": list(self.fitness.values) if self.fitness.valid else None,
+            "score": self.score,
+            "measures": self.measures,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything, as JSON values and arrays."""
+        parent = None if self.parent_fitness is None else list(self.parent_fitness)
+        genome = self.genome.to_record()
+        arrays = {"cases": self.cases, "parts": self.parts}
+        return {**self.to_record(), "genome": genome, "parent_fitness": parent, **arrays}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Individual:
+        """Read back :meth:`state_dict`."""
+        individual = cls(
+            id=state["id"],
+            genome=from_record(state["genome"]),
+            generation=state["generation"],
+            parents=tuple(state["parents"]),
+            operators=tuple(state["operators"]),
+            parent_fitness=None if state["parent_fitness"] is None else tuple(state["parent_fitness"]),
+            status=state["status"],
+            reason=state["reason"] or "",
+            items=state.get("items", 0),
+            score=state["score"],
+            cases=state["cases"],
+            parts=state.get("parts"),
+            measures=dict(state["measures"]),
+        )
+        if state["fitness"] is not None:
+            individual.fitness = fitness_class(len(state["fitness"]))(tuple(state["fitness"]))
+        return individual
+
+
+def same_genome(a: Individual, b: Individual) -> bool:
+    """DEAP's ``similar``: whether two individuals carry the same genome."""
+    return a.digest == b.digest

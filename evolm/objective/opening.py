@@ -1,0 +1,163 @@
+"""Opening the run of an objective: a new directory, one to go on with, or one of several that share a budget."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import multiprocessing
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from evolm import config as configuration
+from evolm.campaign.build import Components
+from evolm.campaign.observers import Observer
+from evolm.campaign.runs import built, write_first
+from evolm.errors import RunError
+from evolm.objective.campaign import ObjectiveCampaign
+from evolm.storage import AnswerStore, RunLayout, SharedLedger, disk_errors, write_atomically
+
+FREE = ("budget", "evaluation")  # tables that may be others when a run goes on
+LEDGER, ANSWERS, LOCK = "ledger.sqlite", "answers.sqlite", "lock"
+
+
+@contextmanager
+def objective_run(
+    config: configuration.CampaignConfig,
+    root: Path,
+    out: Path,
+    *,
+    observers: Sequence[Observer] = (),
+    shared: bool = False,
+    temporary: bool = False,
+    answers: Path | None = None,
+    prepare: Callable[[Components], None] = lambda parts: None,
+    **sources: Any,
+) -> Iterator[ObjectiveCampaign]:
+    """Open a run that is driven from outside; it is locked while the context lasts.
+
+    Args:
+        config: the campaign.
+        root: folder that its relative paths start from.
+        out: its directory, new or one to go on with; with ``shared`` the directory of several runs.
+        observers: told about every event.
+        shared: whether processes with the same configuration spend the budget together.
+        temporary: whether ``out`` goes with this process, so that nobody can go on.
+        answers: an answer cache shared with other runs; none = the run's own, or that of the processes.
+        prepare: called with the campaign's objects before any file is made; what it raises leaves none behind.
+        sources: see :func:`evolm.campaign.build.build`.
+
+    Raises:
+        EvolmError: for anything a user can mend.
+    """
+    parts, files = built(config, root, **sources)
+    with ExitStack() as stack:
+        try:
+            if not shared:
+                _refuse_member(out)
+            prepare(parts)
+            pool = stack.enter_context(_joined(out, _digest(files))) if shared else None
+            layout = stack.enter_context(_directory(_own_place(out) if shared else out, files))
+            parts.engine.answers.close()
+            parts.engine.answers = AnswerStore(answers or out / ANSWERS)
+            campaign = ObjectiveCampaign(parts, layout, observers, pool, None if temporary else out)
+        except BaseException:
+            parts.engine.close()
+            raise
+        stack.callback(campaign.close)
+        campaign.open()
+        yield campaign
+
+
+@contextmanager
+def _directory(directory: Path, files: Mapping[str, str | bytes]) -> Iterator[RunLayout]:
+    """Make a run's directory, or go on in it; lock it while the context lasts."""
+    layout = RunLayout(directory)
+    begun = layout.journal.exists() and layout.journal.stat().st_size > 0
+    if not begun:
+        layout.create()
+    with layout.lock():
+        if begun:
+            _go_on(layout, files)
+        else:
+            write_first(layout, files)
+        yield layout
+
+
+@contextmanager
+def _joined(out: Path, configuration: str) -> Iterator[SharedLedger]:
+    """Open the budget that processes share in a directory."""
+    if RunLayout(out).journal.exists():
+        raise RunError(f"{out}: expected a directory that processes share, found a run of one process alone")
+    with disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        with FileLock(out / LOCK):  # one at a time makes what all of them open
+            AnswerStore(out / ANSWERS).close()
+            pool = SharedLedger(out / LEDGER, configuration)
+    with closing(pool):
+        yield pool
+
+
+def _refuse_member(out: Path) -> None:
+    """Refuse a directory among those of processes that share a budget: alone, it would spend the budget again."""
+    shared = out.resolve().parent
+    if (shared / LEDGER).exists():
+        raise RunError(
+            f"{out}: expected a run of one process alone, found a directory of processes that share a budget; open "
+            f"it with out={shared}, shared=True"
+        )
+
+
+def _own_place(out: Path) -> Path:
+    """Make and return a directory of this process alone, named after it."""
+    name = multiprocessing.current_process().name
+    for number in itertools.count(1):
+        directory = out / f"{name}-{number}"
+        try:
+            directory.mkdir()
+        except FileExistsError:
+            continue
+        return directory
+    raise AssertionError  # numbers never end
+
+
+def _digest(files: Mapping[str, str | bytes]) -> str:
+    """Return 16 hexadecimal digits over everything that processes must agree on."""
+    total = hashlib.sha256()
+    for name in sorted(files):
+        content = files[name]
+        total.update(name.encode() + (content.encode() if isinstance(content, str) else content))
+    return total.hexdigest()[:16]
+
+
+def _go_on(layout: RunLayout, files: Mapping[str, str | bytes]) -> None:
+    """Refuse another configuration than a run had; take over its budget.
+
+    Raises:
+        RunError: naming the table that changed.
+    """
+    layout.require_run()
+    layout.clear_scratch()
+    text = str(files[configuration.FILE_NAME])
+    before, now = configuration.read_tables(layout.campaign), tomllib.loads(text)
+    for table in sorted(before.keys() | now.keys()):
+        was, found = before.get(table), now.get(table)
+        if table not in FREE and was != found:
+            raise RunError(
+                f"{layout.directory}: {table} changed since the run began: expected {json.dumps(was)}, "
+                f"found {json.dumps(found)}"
+            )
+    if layout.founders.read_text(encoding="utf-8") != files[layout.founders.name]:
+        raise RunError(
+            f"{layout.directory}: founders changed since the run began: expected those of {layout.founders}"
+        )
+    if before != now:
+        write_atomically(layout.campaign, text)
+
+
+__all__ = ["objective_run"]

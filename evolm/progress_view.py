@@ -1,0 +1,237 @@
+"""The live view of a campaign: a small table that redraws itself, or plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.logging import RichHandler
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+from rich.progress import Progress as Bars
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from evolm.archives import Front
+from evolm.campaign.observers import Observer, Progress
+
+logger = logging.getLogger("evolm")
+
+TITLES = {"main": "search", "random_search": "random search", "verdict": "verdict: finals and test split"}
+SPARKS = "▁▂▃▄▅▆▇█"
+LOADING = "loading the model and the data"
+FIRST_ANSWERS = "waiting for the first answers"  # workers load the model, too
+ASKING = "operators ask the model"
+SCORING = "scoring"
+
+
+def sparkline(values: list[float]) -> str:
+    """Return one character per value, the lowest and highest of them the lowest and highest bar."""
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return ""
+    low, span = min(finite), max(finite) - min(finite)
+    return "".join(SPARKS[round((value - low) / span * 7) if span else 3] for value in finite)
+
+
+def duration(seconds: float) -> str:
+    """Return ``"3:07"``, or ``"–"`` where it is not known."""
+    if not math.isfinite(seconds):
+        return "–"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
+
+
+class Pace:
+    """How fast requests are answered, and how long the rest of a search will take."""
+
+    def __init__(self) -> None:
+        self._marks: list[tuple[float, int]] = []  # (clock, requests answered in all)
+
+    def mark(self, requests: int) -> None:
+        """Note how many requests are answered by now."""
+        self._marks = [*self._marks[-30:], (time.monotonic(), requests)]
+
+    @property
+    def per_second(self) -> float:
+        """Requests a second over the last marks."""
+        if len(self._marks) < 2:
+            return math.nan
+        (then, before), (now, done) = self._marks[0], self._marks[-1]
+        return (done - before) / (now - then) if now > then else math.nan
+
+
+class LiveView(Observer):
+    """Shows a campaign in a terminal.
+
+    Args:
+        console: where to.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.pace = Pace()
+        self.history: list[float] = []
+        self.progress: Progress | None = None
+        self.phase = "main"
+        self.title = ""
+        self.doing = LOADING
+        self._campaign: Any = None
+        self._search: Any = None  # that of the phase; None in the verdict
+        self._tried = 0  # genomes it knew when the generation began
+        self._done = 0  # of the requests at hand
+        self._answered = 0
+        self._phase_began = (time.monotonic(), 0)
+        self._generation_ended = time.monotonic()
+        self._spinner = Spinner("dots")
+        self._bars = Bars(
+            TextColumn("{task.description:<12}"),
+            BarColumn(40),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+        )
+        self._evaluations = self._bars.add_task("evaluations", total=None, note="")
+        self._batch = self._bars.add_task("generation", total=None, note="")
+        self._live: Live | None = None
+        if not console.is_terminal:
+            return
+        self._live = Live(self, console=console, refresh_per_second=4, transient=True)
+        self._live.start()
+
+    def __rich__(self) -> Group:
+        self._spinner.update(text=self.doing)
+        begun = self._campaign or self.progress
+        return Group(self._table(), self._bars, self._spinner) if begun else Group(self._spinner)
+
+    def _table(self) -> Table:
+        table = Table(title=Text(f"{self.title} · {TITLES.get(self.phase, self.phase)}"), title_justify="left")
+        cells = self._cells()
+        for name in cells:
+            table.add_column(name, justify="left" if name == "best so far" else "right")
+        table.add_row(*cells.values())
+        return table
+
+    def _cells(self) -> dict[str, str]:
+        """Columns of the table, with what is known by now."""
+        progress, pace, front = self.progress, self.pace.per_second, self._front()
+        usage = progress.usage if progress else {}
+        hits = usage.get("cache_hits", 0) / max(usage.get("requests", 0), 1)
+        seconds = self._campaign.seconds if self._campaign else progress.seconds if progress else math.nan
+        return {
+            "generation": str(progress.generation) if progress else "–",
+            "best dev": f"{progress.best:.3f}" if progress else "–",
+            "mean dev": f"{progress.mean:.3f}" if progress else "–",
+            "diversity": f"{progress.diversity:.2f}" if progress else "–",
+            **({} if front is None else {"front": str(front)}),
+            **({} if not progress or progress.saved is None else {"items saved": f"{progress.saved:.0%}"}),
+            "items/s": "–" if math.isnan(pace) else f"{pace:.0f}",
+            "cache hits": f"{hits:.0%}" if progress else "–",
+            "time": duration(seconds),
+            "ETA": duration(self._eta()),
+            "best so far": sparkline(self.history[-24:]),
+        }
+
+    def _front(self) -> int | None:
+        """How many individuals are on the search's front; None where there is one objective."""
+        archive = self._search.archive if self._search else None
+        return len(archive) if isinstance(archive, Front) else None
+
+    def _operators_ask(self) -> bool:
+        """Whether it is operators that ask the model: only after all of them has a search new genomes to evaluate."""
+        if self._search is None:
+            return False
+        strategy = self._search.strategy
+        speak = any(operator.asks_model for operator, _ in strategy.variation.operators)
+        return speak and bool(strategy.seen) and len(strategy.seen) == self._tried
+
+    def _eta(self) -> float:
+        """Seconds until this phase ends; NaN where no number of evaluations limits it."""
+        progress = self.progress
+        began, before = self._phase_began
+        if progress is None or not progress.evaluations_allowed or progress.evaluations <= before:
+            return math.nan
+        each = (self._generation_ended - began) / (progress.evaluations - before)
+        rest = each * (progress.evaluations_allowed - progress.evaluations)
+        return max(rest - (time.monotonic() - self._generation_ended), 0.0)
+
+    def on_start(self, campaign: Any) -> None:
+        """Name the campaign."""
+        self._campaign = campaign
+        self.title = campaign.parts.config.name or campaign.parts.task.name
+
+    def on_phase(self, name: str) -> None:
+        """Begin a search or the verdict."""
+        self.phase, self.history, self.progress, self.doing = name, [], None, FIRST_ANSWERS
+        self._search = next((s for s in self._campaign.searches if s.name == name), None) if self._campaign else None
+        self._tried = len(self._search.strategy.seen) if self._search else 0
+        spent = self._search.ledger.evaluations if self._search else 0
+        allowed = self._campaign.budget_of(self._search).evaluations if self._search else 0
+        self._phase_began = (time.monotonic(), spent)
+        self._show_evaluations(spent, allowed)
+        if self._live is None:
+            logger.info("%s begins", TITLES.get(name, name))
+
+    def on_requests(self, done: int, total: int) -> None:
+        """Advance the bar of the generation at hand, or of the operators that ask the model before it."""
+        asking = self._operators_ask()
+        if done > self._done or self.doing != FIRST_ANSWERS:
+            self.doing = ASKING if asking else SCORING
+        self._answered += max(done - self._done, 0)
+        self._done = done
+        self.pace.mark(self._answered)
+        note = f"{done} of {total} {'requests' if asking else 'items'}"
+        name = "operators" if asking else "generation"
+        self._bars.update(self._batch, description=name, completed=done, total=total, note=note)
+
+    def _show_evaluations(self, spent: int, allowed: int) -> None:
+        note = f"{spent} of {allowed or '∞'}" if self._search or self.progress else ""
+        self._bars.update(self._evaluations, completed=spent, total=allowed or None, note=note)
+
+    def on_generation(self, progress: Progress) -> None:
+        """Redraw, or write a line."""
+        self.progress, self._generation_ended = progress, time.monotonic()
+        self._tried = len(self._search.strategy.seen) if self._search else 0
+        self.history.append(progress.best)
+        self._show_evaluations(progress.evaluations, progress.evaluations_allowed)
+        if self._live is None:
+            usage = progress.usage
+            logger.info(
+                "%s, generation %d: best %.3f, mean %.3f, diversity %.2f; %d of %s evaluations%s; "
+                "%.0f items/s, cache hits %.0f %%; %s, ETA %s%s",
+                TITLES.get(progress.search, progress.search),
+                progress.generation,
+                progress.best,
+                progress.mean,
+                progress.diversity,
+                progress.evaluations,
+                progress.evaluations_allowed or "∞",
+                "" if progress.saved is None else f", {progress.saved:.0%} of items saved",
+                0 if math.isnan(self.pace.per_second) else self.pace.per_second,
+                100 * usage.get("cache_hits", 0) / max(usage.get("requests", 0), 1),
+                duration(progress.seconds),
+                duration(self._eta()),
+                "  (new best)" if progress.improved else "",
+            )
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        if self._live is not None:
+            self._live.stop()
+
+
+def log_to(console: Console, verbose: bool = False) -> None:
+    """Send evolm's log to a console: coloured in a terminal, plain lines elsewhere."""
+    handler: logging.Handler
+    if console.is_terminal:
+        handler = RichHandler(console=console, show_path=False, show_time=False, show_level=False)
+    else:
+        handler = logging.StreamHandler(console.file)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+    logger.propagate = False

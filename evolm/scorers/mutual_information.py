@@ -1,0 +1,62 @@
+"""Mutual information between items and predictions: a score for prompts that needs no gold labels.
+
+Sorensen 2022, "An Information-theoretic Approach to Prompt Engineering Without Ground Truth Labels",
+https://arxiv.org/abs/2203.11364, eq. 4. A model is rewarded for being sure of each answer and for giving different
+answers to different items; plain confidence or agreement would be perfect for one that always says the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from evolm.scorers.base import CLASSIFICATION, Dialogue, Scoring, Weighted, mean_or_nan
+from evolm.scorers.likelihood import about_labels
+from evolm.tasks import Item
+
+
+def pointwise_information(logprobs: np.ndarray) -> np.ndarray:
+    """Return ``(n,)`` divergences (nats) of each item's label distribution from the mean one.
+
+    Args:
+        logprobs: ``(n, n_labels)`` normalised log-probabilities.
+
+    Returns:
+        KL(p_i || mean p); their mean is H(mean p) - mean H(p_i), the mutual information.
+    """
+    mean = np.logaddexp.reduce(logprobs, axis=0) - np.log(len(logprobs))
+    probabilities = np.exp(logprobs)
+    differences = np.where(probabilities > 0, logprobs - mean, 0.0)
+    return (probabilities * differences).sum(axis=1)
+
+
+class MutualInformation:
+    """Entropy of the mean prediction minus the mean entropy of predictions, in nats."""
+
+    Params = Weighted
+    kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION,)
+    needs_gold = False
+    parts = None  # an item's divergence is from the mean of all
+
+    def __init__(self, scoring: Scoring, params: Weighted) -> None:
+        assert scoring.labels is not None
+        self.task, self.labels = scoring.task, scoring.labels
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """From nothing to the entropy of labels that are all as frequent."""
+        return 0.0, float(np.log(len(self.task.labels)))
+
+    def describe(self) -> dict[str, Any]:
+        """Return how labels are compared."""
+        return self.labels.describe()
+
+    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+        """See the class."""
+        logprobs = yield from self.labels.ask(genome, items)
+        about = about_labels(self.task, logprobs, items)
+        scores = pointwise_information(logprobs)
+        return replace(about, scores=scores, objective=mean_or_nan(scores, about.failures))

@@ -1,0 +1,88 @@
+"""Self-consistency: how often the model agrees with itself when it answers the same question again.
+
+Wang 2022, "Self-Consistency Improves Chain of Thought Reasoning in Language Models", https://arxiv.org/abs/2203.11171:
+answers are sampled and the one that the others agree with most is taken. Agreement alone is perfect for a model
+that always says the same; where there are labels, ``mutual_information`` is the safer score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from evolm.models import Generate
+from evolm.scorers.base import (
+    CHOICE,
+    CLASSIFICATION,
+    GENERATION,
+    Dialogue,
+    Evaluation,
+    Scoring,
+    Weighted,
+    mean_or_nan,
+    scores_within,
+)
+from evolm.scorers.likelihood import about_labels
+from evolm.tasks import METRICS, Item
+
+
+class ConsistencyParams(Weighted):
+    samples: int = Field(5, ge=2, description="answers drawn per item (generation)")
+    temperature: float = Field(0.7, gt=0, description="of the draws, unless [generation] has its own")
+    agreement: Literal["exact_match", "chrf"] = Field("exact_match", description="how two answers are compared")
+
+
+class SelfConsistency:
+    """Mean agreement of two answers to the same item.
+
+    For generated text, of ``samples`` answers compared pairwise; for labels and options in closed form, since two
+    draws from p agree with probability sum p^2.
+    """
+
+    Params = ConsistencyParams
+    kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION, CHOICE, GENERATION)
+    needs_gold = False
+    limits = (0.0, 1.0)
+    parts = staticmethod(scores_within(*limits))
+
+    def __init__(self, scoring: Scoring, params: ConsistencyParams) -> None:
+        self.scoring, self.params = scoring, params
+        self.compare = METRICS[params.agreement].compare
+
+    def describe(self) -> dict[str, Any]:
+        """Return how answers are drawn and compared."""
+        return self.params.model_dump(exclude={"weight"})
+
+    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+        """See the class."""
+        if self.scoring.labels is None:
+            return (yield from self._written(genome, items))
+        logprobs = yield from self.scoring.labels.ask(genome, items)
+        about = about_labels(self.scoring.task, logprobs, items)
+        scores = np.exp(2 * logprobs).sum(axis=1)
+        return replace(about, scores=scores, objective=mean_or_nan(scores, about.failures))
+
+    def _written(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+        template = self.scoring.task.template
+        prefix = genome.prefix(template)
+        decoding = self.scoring.decoding
+        drawn = replace(decoding, temperature=decoding.temperature or self.params.temperature)
+        answers = yield [
+            Generate(prefix, template.item(item.fields), replace(drawn, sample=number), template.system)
+            for item in items
+            for number in range(self.params.samples)
+        ]
+        groups = np.array([answer.text for answer in answers], dtype=object).reshape(len(items), -1)
+        agreements = [self._agreement(list(group)) for group in groups]
+        scores = np.array([float(matrix[~np.eye(len(matrix), dtype=bool)].mean()) for matrix in agreements])
+        chosen = tuple(group[matrix.sum(axis=1).argmax()] for group, matrix in zip(groups, agreements, strict=True))
+        return Evaluation(scores, float(scores.mean()), texts=chosen)
+
+    def _agreement(self, texts: list[str]) -> np.ndarray:
+        """Return ``(samples, samples)`` agreements, 1 on the diagonal; the comparison may be asymmetric."""
+        assert self.compare is not None
+        return np.array([[1.0 if a == b else self.compare(a, b) for b in texts] for a in texts])
