@@ -52,7 +52,7 @@ def founders_requests(population: str) -> tuple[LanguageModel, list[TokenizedReq
     try:
         for genome in parts.founders.genomes:
             shown = parts.evaluator.express(genome)
-            requests = next(parts.evaluator.judge.dialogue(shown.prompt, parts.task.dev))
+            requests = next(parts.evaluator.task_scorer.dialogue(shown.prompt, parts.task.dev))
             asked.update(dict.fromkeys(parts.engine.tokenize(requests)))  # type: ignore[arg-type]
     finally:
         parts.engine.close()

@@ -26,7 +26,7 @@ from evolm.campaign.checks import (
     check_partial,
     check_space,
     check_trunk,
-    task_scorer,
+    task_scorer_name,
 )
 from evolm.config import EXTERNAL, CampaignConfig, validate
 from evolm.errors import ConfigError, PermissionNeeded, nearest
@@ -155,10 +155,10 @@ def build(
     deltas = delta_space(config, model)
     founders = load_founders(config, task, prompts, root, permissions.data_roots, instructions, warm_starts, deltas)
     space, founders = individuals(config, deltas, with_instructions(prompts, founders.prompts), founders)
-    judges = [scorers[name][0] for name, kind, params, _ in plans if is_judge(kind, params, task)]
-    judge = judges[0] if judges else make_judge(scoring)
+    same = [scorers[name][0] for name, kind, params, _ in plans if is_task_scorer(kind, params, task)]
+    asked = same[0] if same else make_task_scorer(scoring)
     engine = Engine(model, AnswerStore(answers), jobs(config.evaluation.n_jobs, model))
-    evaluator = Evaluator(engine, task, scorers, judge, space.tokens, config.fitness.combine, space.express)
+    evaluator = Evaluator(engine, task, scorers, asked, space.tokens, config.fitness.combine, space.express)
     check_context(evaluator, founders)
     check_trunk(evaluator, founders, space)
     return Components(config, task, model, engine, evaluator, scoring, space, founders, permissions)
@@ -187,15 +187,15 @@ def make_scorer(kind: Any, params: Any, scoring: Scoring) -> Scorer:
     return scorer
 
 
-def make_judge(scoring: Scoring) -> Scorer:
+def make_task_scorer(scoring: Scoring) -> Scorer:
     """Return the scorer whose score is the task's metric, as its defaults have it."""
-    kind = SCORERS[task_scorer(scoring.task)]
+    kind = SCORERS[task_scorer_name(scoring.task)]
     return make_scorer(kind, kind.Params(), scoring)
 
 
-def is_judge(kind: Any, params: Any, task: Task) -> bool:
-    """Return whether a scorer of the campaign says what the task's judge would: it need not be asked twice."""
-    own = SCORERS[task_scorer(task)]
+def is_task_scorer(kind: Any, params: Any, task: Task) -> bool:
+    """Return whether a scorer of the campaign equals the task scorer, so that one of them is enough."""
+    own = SCORERS[task_scorer_name(task)]
     return kind is own and params == own.Params(weight=params.weight)
 
 
@@ -284,7 +284,7 @@ def scorer_plans(
         PermissionNeeded: for code that was not admitted.
     """
     plans = []
-    for name, value in (config.scorers or {task_scorer(task): 1.0}).items():
+    for name, value in (config.scorers or {task_scorer_name(task): 1.0}).items():
         kind = functions[name] if name in functions else lookup(name, SCORERS, permissions, "scorers")
         settings = value if isinstance(value, Mapping) else {"weight": value}
         default = Weighted if hasattr(kind, "dialogue") else FunctionParams

@@ -18,7 +18,7 @@ from evolm.tasks import Task
 from evolm.wording import listed
 
 
-def task_scorer(task: Task) -> str:
+def task_scorer_name(task: Task) -> str:
     """Return the name of the scorer whose score is the task's metric."""
     return DEFAULT_SCORERS.get(task.kind, task.metric)
 
@@ -74,7 +74,7 @@ def check_decomposable(config: CampaignConfig, scorers: Mapping[str, tuple[Score
         return
     for name, (scorer, _) in scorers.items():
         if item_terms_of(scorer) is None:
-            found = f"{name!r} by the metric {task.metric!r}" if name == task_scorer(task) else repr(name)
+            found = f"{name!r} by the metric {task.metric!r}" if name == task_scorer_name(task) else repr(name)
             if isinstance(scorer, FunctionScorer):
                 found += "; say in [scorers] between what its scores lie: range = [0, 1]"
             raise ConfigError(
@@ -150,7 +150,7 @@ def check_context(evaluator: Evaluator, founders: Founders) -> None:
     task = evaluator.task
     items = (*task.dev, *task.validation, *task.test)
     longest = max(items, key=lambda item: sum(map(len, item.fields.values())))
-    scorers = [evaluator.judge] if task.knows_gold else [scorer for scorer, _ in evaluator.scorers.values()]
+    scorers = [evaluator.task_scorer] if task.knows_gold else [scorer for scorer, _ in evaluator.scorers.values()]
     for founder in founders.genomes:
         for scorer in scorers:
             try:

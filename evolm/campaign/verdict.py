@@ -121,7 +121,7 @@ def run_verdict(parts: Components, main: Search, final: Final, rival: Final | No
     if not task.test or not task.knows_gold:
         return None
     genomes = _contestants(parts, main, final, rival)
-    evaluations = _judged(parts, genomes)
+    evaluations = _test_evaluations(parts, genomes)
     outcomes = {name: [_outcomes(e, task) for e in each] for name, each in evaluations.items()}
     gold = task.gold_indices(task.test)
     if task.labels:
@@ -184,9 +184,11 @@ def _contestants(parts: Components, main: Search, final: Final, rival: Final | N
     return genomes
 
 
-def _judged(parts: Components, genomes: dict[str, list[Any]]) -> dict[str, list[Evaluation | str]]:
+def _test_evaluations(parts: Components, genomes: dict[str, list[Any]]) -> dict[str, list[Evaluation | str]]:
     """Let the task's own scorer judge every contestant on the test split, all in one batch."""
-    flat = iter(parts.evaluator.judged([genome for each in genomes.values() for genome in each], parts.task.test))
+    flat = iter(
+        parts.evaluator.task_evaluations([genome for each in genomes.values() for genome in each], parts.task.test)
+    )
     return {name: [next(flat) for _ in each] for name, each in genomes.items()}
 
 

@@ -19,7 +19,7 @@ from evolm.models.deltas import Delta
 from evolm.scorers import Dialogue, Evaluation, ItemTerms, Scorer, item_terms_of
 from evolm.tasks import Item, Task
 
-JUDGE = ""  # name of the task's own scorer among the campaign's
+TASK_SCORER = ""  # name of the task scorer if it is none of the campaign's scorers
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Assessment:
         cases: ``(n,)`` weighted sum of per-item scores.
         measures: every scorer's objective by its name, ``gold`` where gold is for the audit only, and more.
         failures: item index -> reason.
-        judged: the task's own evaluation; None without gold labels.
+        task_evaluation: the task scorer's evaluation; None without gold labels.
         parts: of the first of ``fitness``; None where nobody asked for them.
     """
 
@@ -49,7 +49,7 @@ class Assessment:
     cases: np.ndarray
     measures: Mapping[str, float]
     failures: Mapping[int, str]
-    judged: Evaluation | None = None
+    task_evaluation: Evaluation | None = None
     parts: ItemTerms | None = None
 
 
@@ -113,7 +113,7 @@ class Evaluator:
         engine: answers requests.
         task: whose items are scored.
         scorers: name -> (scorer, weight), at least one.
-        judge: the task's own scorer, which reads gold labels; it may be one of ``scorers``.
+        task_scorer: the scorer whose score is the task's metric; reads gold labels; may be one of ``scorers``.
         prompt_tokens: genome -> tokens of its prompt.
         express: genome -> what the model sees of it; a prompt genome's is itself.
         combine: ``"sum"`` = one objective, the weighted sum; ``"pareto"`` = one per scorer.
@@ -124,7 +124,7 @@ class Evaluator:
         engine: Engine,
         task: Task,
         scorers: Mapping[str, tuple[Scorer, float]],
-        judge: Scorer,
+        task_scorer: Scorer,
         prompt_tokens: Callable[[Any], int],
         combine: Literal["sum", "pareto"] = "sum",
         express: Callable[[Any], Expression] = Expression,
@@ -132,8 +132,10 @@ class Evaluator:
         self.engine = engine
         self.task = task
         self.scorers = scorers
-        self.judge = judge
-        self._judging = next((name for name, (scorer, _) in scorers.items() if scorer is judge), JUDGE)
+        self.task_scorer = task_scorer
+        self._task_scorer_name = next(
+            (name for name, (scorer, _) in scorers.items() if scorer is task_scorer), TASK_SCORER
+        )
         self.prompt_tokens = prompt_tokens
         self.combine = combine
         self.express = express
@@ -162,7 +164,7 @@ class Evaluator:
         """
         scorers = {name: scorer for name, (scorer, _) in self.scorers.items()}
         if self.task.knows_gold:
-            scorers[self._judging] = self.judge
+            scorers[self._task_scorer_name] = self.task_scorer
         hearings = self._hear(scorers, genomes, items, memories)
         results: list[tuple[Assessment | str, Charge]] = []
         for genome, hearing in zip(genomes, hearings, strict=True):
@@ -172,10 +174,10 @@ class Evaluator:
             results.append((said, Charge(len(items), hearing.memory.tokens)))
         return results
 
-    def judged(self, genomes: Sequence[Any], items: Sequence[Item]) -> list[Evaluation | str]:
-        """Return what the task's own scorer alone says about genomes, or the reason why it cannot."""
-        hearings = self._hear({JUDGE: self.judge}, genomes, items)
-        return [hearing.reason or hearing.evaluations[JUDGE] for hearing in hearings]
+    def task_evaluations(self, genomes: Sequence[Any], items: Sequence[Item]) -> list[Evaluation | str]:
+        """Return the task scorer's evaluation of each genome, or the reason why it has none."""
+        hearings = self._hear({TASK_SCORER: self.task_scorer}, genomes, items)
+        return [hearing.reason or hearing.evaluations[TASK_SCORER] for hearing in hearings]
 
     def score_individuals(
         self,
@@ -249,7 +251,7 @@ class Evaluator:
         return reduce(add, found)
 
     def _combined(self, genome: Any, evaluations: Mapping[str, Evaluation]) -> Assessment:
-        judged = evaluations.get(self._judging) if self.task.knows_gold else None
+        task_evaluation = evaluations.get(self._task_scorer_name) if self.task.knows_gold else None
         mine = [(name, evaluations[name], weight) for name, (_, weight) in self.scorers.items()]
         weighted = [weight * evaluation.objective for _, evaluation, weight in mine]
         fitness = tuple(weighted) if self.combine == "pareto" else (sum(weighted), mine[0][1].tie_break)
@@ -259,13 +261,13 @@ class Evaluator:
             measures.update(evaluation.measures)
             measures[name] = evaluation.objective
             failures.update(evaluation.failures)
-        if judged is not None and self.task.audited:
-            measures["gold"] = judged.score
+        if task_evaluation is not None and self.task.audited:
+            measures["gold"] = task_evaluation.score
         return Assessment(
             fitness=fitness,
-            score=judged.score if judged is not None and self.task.has_gold else fitness[0],
+            score=task_evaluation.score if task_evaluation is not None and self.task.has_gold else fitness[0],
             cases=np.sum([weight * evaluation.scores for _, evaluation, weight in mine], axis=0),
             measures=measures,
             failures=failures,
-            judged=judged,
+            task_evaluation=task_evaluation,
         )

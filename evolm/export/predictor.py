@@ -20,7 +20,7 @@ import pandas as pd
 from evolm.artifacts.delta import DELTA_FILE, read_delta
 from evolm.artifacts.prompt_files import FILE, best_files, pretty
 from evolm.artifacts.prompt_record import PromptRecord, find_prompt, seen_by_run
-from evolm.campaign.build import jobs, make_judge, pass_settings, scoring_of
+from evolm.campaign.build import jobs, make_task_scorer, pass_settings, scoring_of
 from evolm.config import CampaignConfig, TaskSection
 from evolm.errors import ConfigError, ContextExceeded, DataError, RunError
 from evolm.evaluation.engine import Engine
@@ -227,7 +227,7 @@ def _dialogue(scoring: Scoring, genome: Any, gold: bool) -> Dialogue:
     """Return the task's own scorer's dialogue about the test split, or without gold one that only listens."""
     items = scoring.task.test
     if gold:
-        return make_judge(scoring).dialogue(genome, items)
+        return make_task_scorer(scoring).dialogue(genome, items)
     return _listening(scoring, genome, items)
 
 

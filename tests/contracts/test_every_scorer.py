@@ -67,7 +67,7 @@ def listen(engine: Engine, tasks: dict[str, Task], scoring: Any) -> Callable[...
         made_from: Scoring = scoring(task, engine.model, decoding=Decoding(max_new_tokens=6))
         scorer = SCORERS[name](made_from, SCORERS[name].Params())
         evaluator = Evaluator(engine, task, {}, scorer, made_from.prompt_tokens)
-        (evaluation,) = evaluator.judged([genome], items)
+        (evaluation,) = evaluator.task_evaluations([genome], items)
         assert isinstance(evaluation, Evaluation), evaluation
         return evaluation
 

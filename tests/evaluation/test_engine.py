@@ -138,7 +138,7 @@ def evaluator(engine: Engine, toy_task: Task, scoring: Any) -> Callable[..., Eva
 def test_equal_requests_of_two_scorers_are_asked_and_charged_once(evaluator: Any, toy_task: Task) -> None:
     (one,), (two,) = individuals("Spam?"), individuals("Spam?")
     (alone,) = evaluator().score_individuals([one], toy_task.dev)
-    judge = evaluator().judge
+    judge = evaluator().task_scorer
     (both,) = evaluator(a=judge, b=(judge, 2.0)).score_individuals([two], toy_task.dev)
     assert alone == both
     assert alone.items == 36
@@ -152,7 +152,7 @@ def test_equal_requests_of_two_scorers_are_asked_and_charged_once(evaluator: Any
 def test_a_front_has_an_objective_a_scorer_with_its_weight(evaluator: Any, toy_task: Task, TableScorer: Any) -> None:
     (individual,) = individuals("Spam?")
     table = TableScorer({individual.digest: 0.25})
-    evaluator("pareto", a=evaluator().judge, table=(table, 2.0)).evaluate([individual], toy_task.dev)
+    evaluator("pareto", a=evaluator().task_scorer, table=(table, 2.0)).score_individuals([individual], toy_task.dev)
     assert individual.fitness.values == (individual.score, 0.5)
 
 
@@ -164,14 +164,14 @@ def test_an_audited_task_shows_the_search_no_gold(
     blind.task = replace(toy_task, has_gold=False, audited=True)
     blind.score_individuals([individual], toy_task.dev)
     assert individual.score == individual.fitness.values[0] == TableScorer().value(individual.genome)
-    gold = open_book.judged([individual.genome], toy_task.dev)[0]
+    gold = open_book.task_evaluations([individual.genome], toy_task.dev)[0]
     assert individual.measures["gold"] == gold.score
 
 
 def test_a_prompt_that_does_not_fit_fails_alone(engine: Engine, evaluator: Any, toy_task: Task) -> None:
     good, long = individuals("Spam?", "word " * 200)
     with pytest.raises(ContextExceeded):
-        engine.tokenize(next(evaluator().judge.dialogue(long.genome, toy_task.dev)))
+        engine.tokenize(next(evaluator().task_scorer.dialogue(long.genome, toy_task.dev)))
     charges = evaluator().score_individuals([long, good], toy_task.dev)
     assert (long.status, good.status) == ("failed", "evaluated")
     assert "longer than the context" in long.reason
@@ -190,7 +190,7 @@ def test_a_scorer_that_asks_again_gets_the_answers_to_what_it_asked(
 
     before = engine.usage.requests
     one, two = individuals("a", "b")
-    charges = evaluator(curious=Curious(), table=TableScorer()).evaluate([one, two], toy_task.dev)
+    charges = evaluator(curious=Curious(), table=TableScorer()).score_individuals([one, two], toy_task.dev)
     assert one.status == two.status == "evaluated"
     of_the_judge = 2 * len(toy_task.dev)
     assert engine.usage.requests - before == of_the_judge + 2 * 4  # what a genome asked before is not asked again
