@@ -19,6 +19,7 @@ from evolm.config import CampaignConfig, Section
 from evolm.operators import OPERATORS
 from evolm.scorers import SCORERS
 from evolm.strategies import STRATEGIES
+from evolm.tasks import kinds_with
 from evolm.wording import headline, markdown_table
 
 
@@ -70,7 +71,7 @@ def scorers() -> str:
     for name, scorer in SCORERS.items():
         needs = getattr(scorer, "needs_gold", None)  # some decide it by their settings
         needed = "depends" if needs is None else "yes" if needs else "no"
-        rows.append((f"`{name}`", "", ", ".join(scorer.kinds), needed, headline(scorer.__doc__)))
+        rows.append((f"`{name}`", "", ", ".join(kinds_with(*scorer.forms)), needed, headline(scorer.__doc__)))
         keys = (row for row in _keys(scorer.Params, "&nbsp; ") if "weight" not in row[0])
         rows += [(key, default, "", "", meaning) for key, default, meaning in keys]
     return markdown_table(("scorer / key", "default", "tasks", "needs gold labels", "what it is"), rows)

@@ -119,12 +119,12 @@ def _operators(value: Schema) -> Schema:
 def _metrics(default: str) -> Schema:
     """Conditions that give each kind of task its own metrics; ``default`` is the kind where none is named."""
     conditions = []
-    for kind in KINDS:
-        named: Schema = {"properties": {"kind": {"const": kind}}}
-        known = ["", *(name for name, metric in METRICS.items() if kind in metric.kinds)]
+    for name, kind in KINDS.items():
+        named: Schema = {"properties": {"kind": {"const": name}}}
+        known = ["", *(metric.name for metric in METRICS.values() if kind.form in metric.forms)]
         conditions.append(
             {
-                "if": named if kind == default else {**named, "required": ["kind"]},
+                "if": named if name == default else {**named, "required": ["kind"]},
                 "then": {"properties": {"metric": {"enum": known}}},
             }
         )

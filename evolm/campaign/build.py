@@ -45,11 +45,12 @@ from evolm.scorers import (
     Scorer,
     Scoring,
     Weighted,
+    forms_of,
 )
 from evolm.storage import AnswerStore
 from evolm.strategies import STRATEGIES, SearchContext, Strategy
 from evolm.strategies.external import ExternalStrategy
-from evolm.tasks import Task, load_task
+from evolm.tasks import KINDS, Task, kinds_with, load_task
 from evolm.wording import listed
 
 Models: TypeAlias = dict[tuple[PreparedModel, str, PassSettings], LanguageModel]
@@ -172,7 +173,7 @@ def scoring_of(
     prompt_tokens: Callable[[Any], int],
 ) -> Scoring:
     """Return what all scorers of a campaign are made from."""
-    closed = bool(task.labels) or task.kind == "choice"
+    closed = not KINDS[task.kind].open
     labels = LabelProbabilities(task, model, config.task.normalization, words) if closed else None
     section = config.generation
     decoding = Decoding(
@@ -289,10 +290,11 @@ def scorer_plans(
         settings = value if isinstance(value, Mapping) else {"weight": value}
         default = Weighted if hasattr(kind, "dialogue") else FunctionParams
         params = validate(getattr(kind, "Params", default), settings, f"[scorers] {name}")
-        kinds = getattr(kind, "kinds", (task.kind,))
-        if task.kind not in kinds:
-            known = listed(known for known, scorer in SCORERS.items() if task.kind in scorer.kinds)
-            raise ConfigError(f"scorers: {name!r} scores {listed(kinds)} tasks; for {task.kind!r} there are {known}")
+        form = KINDS[task.kind].form
+        if form not in forms_of(kind):
+            known = listed(known for known, scorer in SCORERS.items() if form in scorer.forms)
+            served = listed(kinds_with(*forms_of(kind)))
+            raise ConfigError(f"scorers: {name!r} scores {served} tasks; for {task.kind!r} there are {known}")
         if not params.weight:
             raise ConfigError(f"[scorers] {name}: expected a weight other than 0")
         plans.append((name, kind, params, float(params.weight)))
@@ -332,7 +334,7 @@ def prompt_space(
         verbalizers={label: choices for label, choices in words.items() if len(choices) > 1},
         max_tokens=section.max_tokens,
         count_tokens=model.count_tokens,
-        calibration=section.calibration and task.kind != "generation",
+        calibration=section.calibration and not KINDS[task.kind].open,
     )
 
 

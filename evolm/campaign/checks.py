@@ -12,15 +12,15 @@ from evolm.evaluation.racing import Rules, looks
 from evolm.founders.loading import Founders
 from evolm.genomes import deltas_of
 from evolm.operators import Operator
-from evolm.scorers import DEFAULT_SCORERS, FunctionScorer, Scorer, item_terms_of
+from evolm.scorers import FunctionScorer, Scorer, item_terms_of
 from evolm.strategies import STRATEGIES, Strategy
-from evolm.tasks import Task
+from evolm.tasks import KINDS, Task
 from evolm.wording import listed
 
 
 def task_scorer_name(task: Task) -> str:
     """Return the name of the scorer whose score is the task's metric."""
-    return DEFAULT_SCORERS.get(task.kind, task.metric)
+    return KINDS[task.kind].task_scorer(task.metric)
 
 
 def check_gold(scorers: Mapping[str, tuple[Scorer, float]], task: Task) -> None:

@@ -3,50 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
+
+from evolm.tasks import KINDS
 
 GENERIC = frozenset({"label", "target", "gold", "output", "response", "reference", "text", "y", "correct"})
 LISTED_LABELS = 12  # an instruction that lists more labels is mostly labels
 SHOWN = 4  # demonstrations of a founder that has some
-
-# {thing} = the fields, {labels} = "ham or spam", {target} = what the answer is called.
-_BY_LABELS = (
-    "",
-    "Classify the {thing} as {labels}.",
-    "Read the {thing} and decide which label fits: {labels}.",
-    "Every {thing} below belongs to one of these classes: {labels}. Name the class.",
-    "Answer with one of {labels}, and nothing else.",
-    "Decide: {labels}?",
-)
-_BY_MANY_LABELS = (
-    "",
-    "Classify the {thing}.",
-    "Read the {thing} and name the class it belongs to.",
-    "Every {thing} below is followed by its label.",
-    "Answer with the label alone.",
-)
-_BY_OPTIONS = (
-    "",
-    "Choose the option that fits the {thing}.",
-    "Read the {thing} and all of its options, then give the right one.",
-    "Only one of the options is right. Which one?",
-    "Every {thing} below is followed by its options and the right answer.",
-    "Answer with the right option, and nothing else.",
-)
-_BY_TARGET = (
-    "",
-    "Write the {target} for the {thing}.",
-    "Read the {thing}, then give the {target}.",
-    "Every {thing} below is followed by its {target}.",
-    "Given the {thing}, answer with the {target} alone and nothing else.",
-    "Be exact and brief.",
-)
-WRITTEN: Mapping[str, Sequence[str]] = {
-    "classification": _BY_LABELS,
-    "choice": _BY_OPTIONS,
-    "generation": _BY_TARGET,
-}
 
 
 def written_founders(
@@ -62,7 +26,7 @@ def written_founders(
     so that a third of all do.
 
     Args:
-        kind: kind of task.
+        kind: a name in ``KINDS``, which gives the instructions.
         fields: names of the template's fields.
         labels: words of a classification task.
         target: what a generated text is called, such as ``"summary"``.
@@ -70,7 +34,8 @@ def written_founders(
     """
     thing = _enumerated([field.replace("_", " ") for field in fields], "and")
     choices = _enumerated(labels, "or")
-    sentences = _BY_MANY_LABELS if len(labels) > LISTED_LABELS else WRITTEN[kind]
+    row = KINDS[kind]
+    sentences = row.long_instructions if len(labels) > LISTED_LABELS and row.long_instructions else row.instructions
     texts = [text.format(thing=thing, labels=choices, target=target) for text in sentences]
     fewest, most = demonstrations
     shown = min(most, max(SHOWN, fewest + 1))

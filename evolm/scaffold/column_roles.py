@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from evolm.errors import DataError
 from evolm.scaffold.columns import FEW_VALUES, Column, named_columns, say_the_same, series
 from evolm.scaffold.hints import Hints, check_hints
-from evolm.tasks import KINDS
+from evolm.tasks import KINDS, Form, kinds_with
 from evolm.wording import counted, listed
 
 # Words of a name that promise a label: the first set beats the second.
@@ -90,7 +90,7 @@ def _options(columns: Sequence[Column], wishes: Hints) -> tuple[tuple[str, ...],
     """Columns of options, and what to say about them; none unless the task is, or may be, a choice."""
     if wishes.options:
         return wishes.options, ""
-    if wishes.labels or wishes.kind not in ("", "choice"):
+    if wishes.labels or (wishes.kind and not KINDS[wishes.kind].options):
         return (), ""
     free = [column for column in columns if column.name not in (wishes.label, *wishes.text)]
     found: list[tuple[tuple[str, ...], bool]] = [
@@ -111,7 +111,7 @@ def _options(columns: Sequence[Column], wishes: Hints) -> tuple[tuple[str, ...],
         names = candidates[0]
         how = "lists or lettered lines" if len(names) == 1 else f"{len(names)} columns"
         return names, f"options: {listed(names)} ({how})"
-    if wishes.kind == "choice":
+    if wishes.kind and KINDS[wishes.kind].options:
         raise DataError(
             "options: expected a column of lists or lettered lines, or columns like A, B, C, found none; "
             "name them with --options COLUMN, or --options COLUMN,COLUMN"
@@ -185,9 +185,9 @@ def _about_label(label: Column, why: str) -> tuple[Column, str]:
 
 
 def _kind(label: Column | None, options: Sequence[str]) -> str:
-    if options:
-        return "choice"
-    return "classification" if label is None or label.has_classes else "generation"
+    """The first kind in the catalogue whose form of answers fits the columns."""
+    form = Form.OPTIONS if options else Form.LABELS if label is None or label.has_classes else Form.TEXT
+    return kinds_with(form)[0]
 
 
 def _texts(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from evolm.errors import ConfigError, DataError, nearest
 from evolm.scaffold.columns import Column, named_columns
-from evolm.tasks import KINDS
+from evolm.tasks import KINDS, Form, kinds_with
 from evolm.wording import listed
 
 
@@ -66,9 +66,11 @@ def _check_agreement(wishes: Hints) -> None:
         )
     if wishes.label in (*wishes.text, *wishes.options):
         raise ConfigError(f"--label: expected a column of its own, found {wishes.label!r} named twice")
-    if wishes.options and wishes.kind not in ("", "choice"):
-        raise ConfigError(f"--options: expected a choice task, found --kind {wishes.kind}")
-    if wishes.labels and (wishes.options or wishes.kind not in ("", "classification")):
-        raise ConfigError("--labels: expected a classification, found another kind")
-    if wishes.unlabelled and not wishes.labels and wishes.kind in ("", "classification") and not wishes.options:
-        raise ConfigError("--no-label: expected --kind choice or generation, or --labels a,b for a classification")
+    with_labels, with_options = kinds_with(Form.LABELS), kinds_with(Form.OPTIONS)
+    if wishes.options and wishes.kind not in ("", *with_options):
+        raise ConfigError(f"--options: expected a {with_options[0]} task, found --kind {wishes.kind}")
+    if wishes.labels and (wishes.options or wishes.kind not in ("", *with_labels)):
+        raise ConfigError(f"--labels: expected a {with_labels[0]}, found another kind")
+    if wishes.unlabelled and not wishes.labels and wishes.kind in ("", *with_labels) and not wishes.options:
+        others = " or ".join(kinds_with(Form.OPTIONS, Form.TEXT))
+        raise ConfigError(f"--no-label: expected --kind {others}, or --labels a,b for a {with_labels[0]}")

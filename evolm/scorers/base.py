@@ -26,15 +26,13 @@ from pydantic import Field
 
 from evolm.config import Section
 from evolm.models import Decoding, LanguageModel, Request
-from evolm.tasks import Item, Task
+from evolm.tasks import EVERY_FORM, Form, Item, Task
 
 if TYPE_CHECKING:
     from evolm.scorers.labels import LabelProbabilities
 
 FLOOR = -12.0  # nats; keeps one hopeless item from deciding a mean
 UNKNOWN = (-1e6, 1e6)  # stands for the limits of an objective that has none
-
-CLASSIFICATION, CHOICE, GENERATION = "classification", "choice", "generation"
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,7 @@ class Scorer(Protocol):
 
     Attributes:
         Params: the scorer's table in ``[scorers]``.
-        kinds: tasks it can score.
+        forms: forms of answers that it can score; a scorer from outside that lacks the attribute can score all.
         needs_gold: whether it reads gold labels; those that don't are audited against them where there are any.
         parts: how its evaluations fall into numbers of single items; None where they don't. A scorer from outside
             that lacks the attribute says None (see :func:`item_terms_of`).
@@ -142,7 +140,7 @@ class Scorer(Protocol):
     def Params(self) -> Any: ...
 
     @property
-    def kinds(self) -> tuple[str, ...]: ...
+    def forms(self) -> tuple[Form, ...]: ...
 
     @property
     def needs_gold(self) -> bool: ...
@@ -152,6 +150,11 @@ class Scorer(Protocol):
 
     def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """Ask, and turn answers into an evaluation."""
+
+
+def forms_of(scorer: Any) -> tuple[Form, ...]:
+    """Return the forms of answers that a scorer, or its class, can score."""
+    return getattr(scorer, "forms", EVERY_FORM)
 
 
 def item_terms_of(scorer: Scorer) -> PartsOf | None:

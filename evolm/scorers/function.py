@@ -10,9 +10,6 @@ import numpy as np
 from pydantic import Field, FiniteFloat, field_validator
 
 from evolm.scorers.base import (
-    CHOICE,
-    CLASSIFICATION,
-    GENERATION,
     UNKNOWN,
     Dialogue,
     Evaluation,
@@ -24,7 +21,7 @@ from evolm.scorers.base import (
 )
 from evolm.scorers.generation import written
 from evolm.scorers.likelihood import about_labels
-from evolm.tasks import Item
+from evolm.tasks import EVERY_FORM, Form, Item
 
 # (item, predicted label or written text, {label: probability}) -> score, higher is better
 ScoreFunction = Callable[[Item, str, dict[str, float]], float]
@@ -55,7 +52,7 @@ class FunctionScorer:
         params: the function's table in ``[scorers]``.
     """
 
-    kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION, CHOICE, GENERATION)
+    forms: ClassVar[tuple[Form, ...]] = EVERY_FORM
     needs_gold = False
     Params = FunctionParams
 

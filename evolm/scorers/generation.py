@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from evolm.models import Generate, Generated, Request
-from evolm.scorers.base import GENERATION, Dialogue, Evaluation, Scoring, Weighted, mean_or_nan, scores_within
-from evolm.tasks import METRICS, Item
+from evolm.scorers.base import Dialogue, Evaluation, Scoring, Weighted, mean_or_nan, scores_within
+from evolm.tasks import METRICS, OPEN, Form, Item
 
 
 def written(
@@ -32,7 +32,7 @@ class TextMatch:
     """
 
     Params = Weighted
-    kinds: ClassVar[tuple[str, ...]] = (GENERATION,)
+    forms: ClassVar[tuple[Form, ...]] = OPEN
     needs_gold = True
     limits = (0.0, 1.0)
     parts = staticmethod(scores_within(*limits))

@@ -6,8 +6,8 @@ answer collects more negative terms; ``task.normalization`` says what is done ab
 - ``sum``: nothing (right where all answers have the same number of tokens);
 - ``tokens``: mean per token;
 - ``characters``: mean per character, as ``acc_norm`` of lm-evaluation-harness does;
-- ``auto``: ``sum`` where all words that may stand for labels have the same number of tokens, else ``tokens``; for
-  options, whose lengths differ more, ``characters``.
+- ``auto``: ``sum`` if all words that may stand for labels have the same number of tokens, else the normalization of
+  the task's kind: ``tokens`` for labels, ``characters`` for options, whose lengths differ more.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from evolm.models import LanguageModel, LogLikelihood, LogProbs, Request
-from evolm.tasks import Item, Task
+from evolm.tasks import KINDS, Item, Task
 
 CONTENT_FREE = ("N/A", "[MASK]", "")  # Zhao 2021, section 5
 PREMISE = ("",)  # Holtzman 2021: what the template alone makes of an option
@@ -48,7 +48,7 @@ class LabelProbabilities:
         every = {word for label in task.labels for word in words.get(label, (label,))}
         self.word_tokens = {word: self._length(model, word) for word in sorted(every)}
         alike = len(set(self.word_tokens.values())) == 1
-        chosen = "sum" if alike else "tokens" if task.labels else "characters"
+        chosen = "sum" if alike else KINDS[task.kind].normalization
         self.normalization = chosen if normalization == "auto" else normalization
 
     def _length(self, model: LanguageModel, word: str) -> int:

@@ -9,8 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from evolm.scorers.base import (
-    CHOICE,
-    CLASSIFICATION,
     FLOOR,
     Dialogue,
     Evaluation,
@@ -21,7 +19,7 @@ from evolm.scorers.base import (
     mean_or_nan,
     scores_within,
 )
-from evolm.tasks import METRICS, Item, Task
+from evolm.tasks import CLOSED, METRICS, Form, Item, Task
 
 
 def predicted(logprobs: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
@@ -74,7 +72,7 @@ class LabelLikelihood:
     """
 
     Params = Weighted
-    kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION, CHOICE)
+    forms: ClassVar[tuple[Form, ...]] = CLOSED
     needs_gold = True
     limits = (0.0, 1.0)
 
@@ -123,7 +121,7 @@ class Margin:
     """
 
     Params = Weighted
-    kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION, CHOICE)
+    forms: ClassVar[tuple[Form, ...]] = CLOSED
     limits = (-1.0, 1.0)
     parts = staticmethod(scores_within(*limits))
 

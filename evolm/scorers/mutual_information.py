@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from evolm.scorers.base import CLASSIFICATION, Dialogue, Scoring, Weighted, mean_or_nan
+from evolm.scorers.base import Dialogue, Scoring, Weighted, mean_or_nan
 from evolm.scorers.likelihood import about_labels
-from evolm.tasks import Item
+from evolm.tasks import Form, Item
 
 
 def pointwise_information(logprobs: np.ndarray) -> np.ndarray:
@@ -37,7 +37,7 @@ class MutualInformation:
     """Entropy of the mean prediction minus the mean entropy of predictions, in nats."""
 
     Params = Weighted
-    kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION,)
+    forms: ClassVar[tuple[Form, ...]] = (Form.LABELS,)
     needs_gold = False
     parts = None  # an item's divergence is from the mean of all
 

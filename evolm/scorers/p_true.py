@@ -15,9 +15,6 @@ from pydantic import Field
 
 from evolm.models import LogLikelihood
 from evolm.scorers.base import (
-    CHOICE,
-    CLASSIFICATION,
-    GENERATION,
     Dialogue,
     Evaluation,
     Scoring,
@@ -27,7 +24,7 @@ from evolm.scorers.base import (
 )
 from evolm.scorers.generation import written
 from evolm.scorers.likelihood import about_labels
-from evolm.tasks import Item
+from evolm.tasks import EVERY_FORM, Form, Item
 
 
 class JudgeParams(Weighted):
@@ -44,7 +41,7 @@ class PTrue:
     """
 
     Params = JudgeParams
-    kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION, CHOICE, GENERATION)
+    forms: ClassVar[tuple[Form, ...]] = EVERY_FORM
     needs_gold = False
     limits = (0.0, 1.0)
     parts = staticmethod(scores_within(*limits))

@@ -14,17 +14,14 @@ from pydantic import Field
 
 from evolm.models import LogLikelihood, LogProbs
 from evolm.scorers.base import (
-    CHOICE,
-    CLASSIFICATION,
     FLOOR,
-    GENERATION,
     Dialogue,
     Evaluation,
     ItemTerms,
     Scoring,
     Weighted,
 )
-from evolm.tasks import Item
+from evolm.tasks import EVERY_FORM, KINDS, Form, Item
 
 NEUTRAL = "Text:"  # a context of at least one token is needed
 
@@ -49,7 +46,7 @@ class Perplexity:
     """Negative logarithm of perplexity: the mean log-probability (nats) a token, so that higher is better."""
 
     Params = PerplexityParams
-    kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION, CHOICE, GENERATION)
+    forms: ClassVar[tuple[Form, ...]] = EVERY_FORM
     limits = (FLOOR, 0.0)
 
     def __init__(self, scoring: Scoring, params: PerplexityParams) -> None:
@@ -72,7 +69,7 @@ class Perplexity:
         scores = per_token((yield asked))
         failures = {int(i): "the model's log-probabilities are not finite" for i in np.flatnonzero(np.isnan(scores))}
         mean = float("nan") if failures else float(np.maximum(scores, FLOOR).mean())
-        predicts = self.params.of == "answer" and task.kind == GENERATION
+        predicts = self.params.of == "answer" and KINDS[task.kind].open
         return Evaluation(
             scores=scores,
             objective=mean,

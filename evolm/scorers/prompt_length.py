@@ -7,15 +7,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from evolm.scorers.base import CHOICE, CLASSIFICATION, GENERATION, Dialogue, Evaluation, ItemTerms, Scoring, Weighted
-from evolm.tasks import Item
+from evolm.scorers.base import Dialogue, Evaluation, ItemTerms, Scoring, Weighted
+from evolm.tasks import EVERY_FORM, Form, Item
 
 
 class PromptLength:
     """Minus the tokens of the prompt, item excluded."""
 
     Params = Weighted
-    kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION, CHOICE, GENERATION)
+    forms: ClassVar[tuple[Form, ...]] = EVERY_FORM
     needs_gold = False
 
     def __init__(self, scoring: Scoring, params: Weighted) -> None:

@@ -13,17 +13,17 @@ from typing import Any, ClassVar
 import numpy as np
 
 from evolm.models import LogLikelihood
-from evolm.scorers.base import FLOOR, GENERATION, Dialogue, Evaluation, Scoring, Weighted, scores_within
+from evolm.scorers.base import FLOOR, Dialogue, Evaluation, Scoring, Weighted, scores_within
 from evolm.scorers.generation import written
 from evolm.scorers.perplexity import alone, per_token
-from evolm.tasks import Item
+from evolm.tasks import OPEN, Form, Item
 
 
 class _WrittenText:
     """Base: the genome writes a text per item, and the text is scored; empty texts score ``empty``."""
 
     Params = Weighted
-    kinds: ClassVar[tuple[str, ...]] = (GENERATION,)
+    forms: ClassVar[tuple[Form, ...]] = OPEN
     needs_gold = False
     empty: ClassVar[float] = FLOOR
 

@@ -16,9 +16,6 @@ from pydantic import Field
 
 from evolm.models import Generate
 from evolm.scorers.base import (
-    CHOICE,
-    CLASSIFICATION,
-    GENERATION,
     Dialogue,
     Evaluation,
     Scoring,
@@ -27,7 +24,7 @@ from evolm.scorers.base import (
     scores_within,
 )
 from evolm.scorers.likelihood import about_labels
-from evolm.tasks import METRICS, Item
+from evolm.tasks import EVERY_FORM, METRICS, Form, Item
 
 
 class ConsistencyParams(Weighted):
@@ -44,7 +41,7 @@ class SelfConsistency:
     """
 
     Params = ConsistencyParams
-    kinds: ClassVar[tuple[str, ...]] = (CLASSIFICATION, CHOICE, GENERATION)
+    forms: ClassVar[tuple[Form, ...]] = EVERY_FORM
     needs_gold = False
     limits = (0.0, 1.0)
     parts = staticmethod(scores_within(*limits))

@@ -39,7 +39,7 @@ def check_settings(section: TaskSection) -> None:
 
 
 def _check_metric(name: str, kind: Kind) -> None:
-    known = [metric.name for metric in METRICS.values() if kind.name in metric.kinds]
+    known = [metric.name for metric in METRICS.values() if kind.form in metric.forms]
     if name and name not in known:
         raise ConfigError(
             f"task.metric: expected {listed(known)} for {kind.name}, found {name!r}{nearest(name, known)}"

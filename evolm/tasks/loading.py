@@ -13,8 +13,7 @@ from evolm.errors import ConfigError, DataError, nearest
 from evolm.tasks.checks import check_rendering, check_settings
 from evolm.tasks.hub import DATASETS, DatasetName
 from evolm.tasks.items import LABEL, Item, Row, no_gold
-from evolm.tasks.kinds import KINDS, Kind
-from evolm.tasks.labels import check_labels
+from evolm.tasks.kinds import KINDS, Kind, check_labels
 from evolm.tasks.rows import (
     answerable,
     mapped_rows,

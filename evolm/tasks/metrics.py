@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from evolm.tasks.kinds.base import CLOSED, OPEN, Form
 from evolm.tasks.text_metrics import chrf, exact_match
 
 Indices = NDArray[np.integer]
@@ -27,7 +28,7 @@ class Metric:
 
     Attributes:
         name: what ``task.metric`` says.
-        kinds: names of the kinds of tasks that it fits.
+        forms: the forms of answers that it fits.
         summary: what it is, for people.
         function: from ``(n,)`` outcomes, ``(n,)`` gold indices (zeros for generation) and the number of labels to
             a number in [0, 1].
@@ -38,7 +39,7 @@ class Metric:
     """
 
     name: str
-    kinds: tuple[str, ...]
+    forms: tuple[Form, ...]
     summary: str
     function: Callable[[Outcomes, Indices, int], float]
     compare: Callable[[str, str], float] | None = None
@@ -176,19 +177,17 @@ METRICS: dict[str, Metric] = {
     for metric in (
         Metric(
             "balanced_accuracy",
-            ("classification",),
+            (Form.LABELS,),
             "Mean recall of the labels.",
             balanced_accuracy,
             weights=balanced_weights,
         ),
-        Metric("accuracy", ("classification", "choice"), "Share of right answers.", accuracy, weights=equal_weights),
-        Metric("macro_f1", ("classification",), "Mean F1 of the labels.", macro_f1),
-        Metric(
-            "chrf", ("generation",), "Mean chrF of the texts, by sacrebleu, from 0 to 1.", mean_outcome, chrf, 0.0
-        ),
+        Metric("accuracy", CLOSED, "Share of right answers.", accuracy, weights=equal_weights),
+        Metric("macro_f1", (Form.LABELS,), "Mean F1 of the labels.", macro_f1),
+        Metric("chrf", OPEN, "Mean chrF of the texts, by sacrebleu, from 0 to 1.", mean_outcome, chrf, 0.0),
         Metric(
             "exact_match",
-            ("generation",),
+            OPEN,
             "Share of texts that equal their target but for case and white space.",
             mean_outcome,
             exact_match,
@@ -196,7 +195,7 @@ METRICS: dict[str, Metric] = {
         ),
         Metric(
             "perplexity",
-            ("generation",),
+            OPEN,
             "Inverse perplexity of the targets, the geometric mean probability of their tokens: higher is better.",
             inverse_perplexity,
             worst=-12.0,

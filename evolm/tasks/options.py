@@ -1,4 +1,4 @@
-"""Multiple choice: every row brings its own options, and says in one of four forms which of them is right.
+"""The options of a row, read from its cells.
 
 Options stand in a list of texts, in a table ``{"text": [...], "label": [...]}`` as many data sets of the hub have
 it, in several columns, or as lettered lines of one cell::
@@ -12,19 +12,17 @@ A list whose every text begins with its letter loses the letters too.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from string import ascii_uppercase as LETTERS
 from typing import Any
 
 import numpy as np
 
-from evolm.config import TaskSection
-from evolm.errors import ConfigError, DataError
-from evolm.tasks.items import LABEL, Answers, Options, Row, no_gold
+from evolm.tasks.items import Options
 from evolm.tasks.sources import cell_text
 from evolm.wording import listed
 
-_MARKED = re.compile(r"\(?(?P<mark>\w)[.):]+\s*(?P<text>.*)", re.DOTALL)
+MARKED = re.compile(r"\(?(?P<mark>\w)[.):]+\s*(?P<text>.*)", re.DOTALL)
 
 
 def read_options(cell: Any) -> Options | None:
@@ -76,7 +74,7 @@ def _options(texts: Sequence[str], marks: Sequence[str]) -> Options | None:
 
 def _without_letters(texts: list[str]) -> list[str]:
     """Take the letters away where each text begins with its own."""
-    matches = [match for text in texts if (match := _MARKED.fullmatch(text)) is not None]
+    matches = [match for text in texts if (match := MARKED.fullmatch(text)) is not None]
     letters = "".join(match["mark"].upper() for match in matches)
     lettered = len(matches) == len(texts) and LETTERS.startswith(letters)
     return [match["text"] for match in matches] if lettered else texts
@@ -90,7 +88,7 @@ def _lettered_lines(text: str) -> tuple[list[str], str]:
     """
     options, letters = [""], ""
     for line in text.splitlines():
-        match = _MARKED.fullmatch(line.strip())
+        match = MARKED.fullmatch(line.strip())
         letter = match["mark"].upper() if match is not None else ""
         if match is not None and letters + letter in LETTERS:
             options[len(letters) :] = [match["text"]]
@@ -100,84 +98,3 @@ def _lettered_lines(text: str) -> tuple[list[str], str]:
         else:
             return [text], LETTERS
     return [option.strip() for option in options], letters
-
-
-# -- which option is right -----------------------------------------------------------------------------------
-
-
-def _by_text(label: str, options: Options) -> int | None:
-    return options.texts.index(label) if label in options.texts else None
-
-
-def _by_letter(label: str, options: Options) -> int | None:
-    """The mark alone, or before a text; real data repeats an option there, and not always to the letter."""
-    match = _MARKED.fullmatch(label)
-    mark = (match["mark"] if match is not None else label).casefold()
-    marks = [known.casefold() for known in options.marks]
-    return marks.index(mark) if mark in marks else None
-
-
-def _by_index(label: str, options: Options) -> int | None:
-    return int(label) if label.isdecimal() and int(label) < len(options.texts) else None
-
-
-def _by_number(label: str, options: Options) -> int | None:
-    return int(label) - 1 if label.isdecimal() and 1 <= int(label) <= len(options.texts) else None
-
-
-FORMS: dict[str, Callable[[str, Options], int | None]] = {
-    "text": _by_text,
-    "letter": _by_letter,
-    "index": _by_index,
-    "number": _by_number,
-}
-
-
-def choice_answers(section: TaskSection, rows: Sequence[Row]) -> Answers:
-    """Return how a row's label becomes its right option's text, in the form that ``task.answer_key`` says.
-
-    Raises:
-        DataError: if the label of a row is none of its options.
-        ConfigError: if the form is left to the data, and two forms fit but disagree.
-    """
-    if LABEL not in section.columns:
-        return Answers((), no_gold)
-    key = answer_form(section.answer_key, rows)
-    place = FORMS[key]
-
-    def gold(row: Row) -> str | None:
-        index = _place(place, row)
-        return None if index is None or row.options is None else row.options.texts[index]
-
-    return Answers((), gold, key)
-
-
-def answer_form(key: str, rows: Sequence[Row]) -> str:
-    """Return the name in ``FORMS`` by which all labels are read; errors as for :func:`choice_answers`."""
-    forms = FORMS if key == "auto" else {key: FORMS[key]}
-    places = {name: [_place(form, row) for row in rows] for name, form in forms.items()}
-    fitting = [name for name in forms if None not in places[name]]
-    if not fitting:
-        nearly = min(forms, key=lambda name: places[name].count(None))
-        raise DataError(_unreadable(rows[places[nearly].index(None)], forms))
-    first, *others = fitting
-    for other in others:
-        for row, ours, theirs in zip(rows, places[first], places[other], strict=True):
-            if ours != theirs:
-                raise ConfigError(
-                    f"task.answer_key: expected one form that fits every label, found {first!r} and {other!r}, "
-                    f"which disagree about {row.label!r} in row {row.number} of {row.source}; say which it is"
-                )
-    return first
-
-
-def _place(form: Callable[[str, Options], int | None], row: Row) -> int | None:
-    return None if row.label is None or row.options is None else form(row.label, row.options)
-
-
-def _unreadable(row: Row, forms: Mapping[str, Any]) -> str:
-    texts = row.options.texts if row.options is not None else ()
-    return (
-        f"{row.source}: expected a label that names one of the options {listed(texts)} by {' or '.join(forms)}, "
-        f"found {row.label!r} in row {row.number}"
-    )

@@ -14,11 +14,11 @@ from evolm.config import TaskSection, TemplateSection
 from evolm.evaluation import Engine, Evaluator
 from evolm.genomes import Demonstration, PromptGenome
 from evolm.models import Decoding, LanguageModel
-from evolm.scorers import DEFAULT_SCORERS, SCORERS, Evaluation, Scoring, limits_of
+from evolm.scorers import SCORERS, Evaluation, Scoring, limits_of
 from evolm.storage import AnswerStore
-from evolm.tasks import KINDS, Item, Task, load_task
+from evolm.tasks import KINDS, Item, Task, kinds_with, load_task
 
-ENROLLED = [(name, kind) for name, scorer in SCORERS.items() for kind in scorer.kinds]
+ENROLLED = [(name, kind) for name, scorer in SCORERS.items() for kind in kinds_with(*scorer.forms)]
 CASES = pytest.mark.parametrize(("name", "kind"), ENROLLED, ids=[f"{name}-{kind}" for name, kind in ENROLLED])
 
 
@@ -161,14 +161,14 @@ def test_the_parts_of_an_objective_are_numbers_of_single_items_with_its_mean(
 def test_every_scorer_describes_itself_and_its_settings(name: str, scoring: Any, tasks: Any, engine: Engine) -> None:
     kind = SCORERS[name]
     assert issubclass(kind.Params, BaseModel)
-    assert set(kind.kinds) <= set(KINDS)
+    assert kinds_with(*kind.forms)
     assert all(field.description for field in kind.Params.model_fields.values())
-    made = kind(scoring(tasks[kind.kinds[0]], engine.model), kind.Params())
+    made = kind(scoring(tasks[kinds_with(*kind.forms)[0]], engine.model), kind.Params())
     assert isinstance(made.needs_gold, bool)
     assert isinstance(made.describe(), dict)
 
 
 def test_every_kind_of_task_has_its_own_scorer() -> None:
     for kind in KINDS.values():
-        name = DEFAULT_SCORERS.get(kind.name, kind.metric)
-        assert kind.name in SCORERS[name].kinds
+        assert kind.form in SCORERS[kind.task_scorer(kind.metric)].forms
+        assert kind.form in SCORERS[kind.unlabelled_scorer].forms

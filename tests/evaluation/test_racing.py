@@ -20,7 +20,7 @@ from evolm.models import LanguageModel
 from evolm.scorers import Dialogue, Evaluation, LabelLikelihood, Weighted
 from evolm.scorers.base import scores_within
 from evolm.storage import AnswerStore
-from evolm.tasks import Item, Task
+from evolm.tasks import CLOSED, Item, Task
 
 LEVEL = 0.1
 N = 80
@@ -148,7 +148,7 @@ def test_strata_are_mixed_in_their_proportions_at_every_point() -> None:
 class Table:
     """A scorer that looks up, per genome, which share of the items it gets right; the first ones of ``order``."""
 
-    Params, kinds, needs_gold = Weighted, ("classification",), False
+    Params, forms, needs_gold = Weighted, CLOSED, False
     parts = staticmethod(scores_within(0.0, 1.0))
 
     def __init__(self, shares: dict[str, float], items: Sequence[Item]) -> None:

@@ -44,7 +44,7 @@ def test_the_suite_knows_every_kind() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_listed_under_its_name_with_a_sentence_and_a_metric_of_its_own(kind: str) -> None:
     assert KINDS[kind].name == kind and KINDS[kind].summary.endswith(".")
-    assert kind in METRICS[KINDS[kind].metric].kinds
+    assert KINDS[kind].form in METRICS[KINDS[kind].metric].forms
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -3,20 +3,20 @@
 import numpy as np
 import pytest
 
-from evolm.tasks import KINDS, METRICS
+from evolm.tasks import KINDS, METRICS, Form
 from evolm.tasks.metrics import confusion_matrix, macro_f1, per_class
 
 GOLD = np.array([0, 0, 0, 0, 1, 1])
 PREDICTED = np.array([0, 0, 0, 1, 1, -1])
-CLASSIFICATION = [name for name, metric in METRICS.items() if "classification" in metric.kinds]
+CLASSIFICATION = [name for name, metric in METRICS.items() if Form.LABELS in metric.forms]
 COMPARING = [name for name, metric in METRICS.items() if metric.compare]
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_every_metric_is_listed_under_its_name_with_a_sentence_and_known_kinds(name: str) -> None:
+def test_every_metric_is_listed_under_its_name_with_a_sentence_and_forms_of_known_kinds(name: str) -> None:
     metric = METRICS[name]
     assert metric.name == name and metric.summary.endswith(".")
-    assert metric.kinds and set(metric.kinds) <= set(KINDS)
+    assert metric.forms and set(metric.forms) <= {kind.form for kind in KINDS.values()}
 
 
 @pytest.mark.parametrize(

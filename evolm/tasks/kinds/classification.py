@@ -8,6 +8,7 @@ from functools import partial
 from evolm.config import TaskSection
 from evolm.errors import ConfigError, DataError
 from evolm.tasks.items import LABEL, Answers, Row, no_gold
+from evolm.tasks.kinds.base import Form, Kind
 from evolm.wording import listed
 
 
@@ -46,3 +47,31 @@ def check_labels(labels: Sequence[str]) -> None:
         raise ConfigError(f"task.labels: expected each word once, found {listed(labels)}")
     if len(labels) < 2:
         raise DataError(f"task.labels: expected at least two labels, found {listed(labels)}")
+
+
+CLASSIFICATION = Kind(
+    name="classification",
+    summary="The answer is one of a fixed set of labels.",
+    form=Form.LABELS,
+    metric="balanced_accuracy",
+    scorer="label_likelihood",
+    unlabelled_scorer="mutual_information",
+    normalization="tokens",
+    ending="Label:",
+    instructions=(
+        "",
+        "Classify the {thing} as {labels}.",
+        "Read the {thing} and decide which label fits: {labels}.",
+        "Every {thing} below belongs to one of these classes: {labels}. Name the class.",
+        "Answer with one of {labels}, and nothing else.",
+        "Decide: {labels}?",
+    ),
+    long_instructions=(
+        "",
+        "Classify the {thing}.",
+        "Read the {thing} and name the class it belongs to.",
+        "Every {thing} below is followed by its label.",
+        "Answer with the label alone.",
+    ),
+    answers=classification_answers,
+)
