@@ -7,7 +7,6 @@ Python, or with ``--allow PACKAGE``): a campaign file can never run code on its 
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,8 +27,10 @@ from evolm.campaign.checks import (
     check_trunk,
     task_scorer_name,
 )
+from evolm.campaign.permissions import Permissions, lookup
+from evolm.campaign.resolution import resolved
 from evolm.config import EXTERNAL, CampaignConfig, validate
-from evolm.errors import ConfigError, PermissionNeeded, nearest
+from evolm.errors import ConfigError, nearest
 from evolm.evaluation.engine import Engine
 from evolm.evaluation.evaluator import Evaluator
 from evolm.founders.loading import Founders, load_founders
@@ -56,24 +57,9 @@ from evolm.wording import listed
 Models: TypeAlias = dict[tuple[PreparedModel, str, PassSettings], LanguageModel]
 
 
-@dataclass(frozen=True)
-class Permissions:
-    """What the user admits beyond a campaign's own folder and installed packages.
-
-    Attributes:
-        packages: packages whose code a campaign may name.
-        data_roots: folders that data may be read from.
-        trusted_data: the data's place came from the user, not from the campaign file.
-    """
-
-    packages: tuple[str, ...] = ()
-    data_roots: tuple[Path, ...] = ()
-    trusted_data: bool = False
-
-
 @dataclass
 class Components:
-    """A campaign's objects, ready to run."""
+    """A campaign's objects, ready to run; ``config`` is resolved."""
 
     config: CampaignConfig
     task: Task
@@ -83,7 +69,7 @@ class Components:
     scoring: Scoring
     space: Any
     founders: Founders
-    permissions: Permissions = Permissions()
+    permissions: Permissions
 
     def strategy(self, settings: Mapping[str, Any], seed: int) -> Strategy:
         """Build a strategy from its table, for one search.
@@ -130,22 +116,16 @@ def build(
         EvolmError: if anything named does not exist, does not fit or is not admitted.
     """
     check_budget(config.budget)
+    config = resolved(config, root, permissions, framed=frame is not None)
     strategy, params = strategy_of(config.strategy, permissions)
     check_objectives(config, strategy)
     check_partial(config, strategy, params)
-    task = load_task(
-        config.task,
-        config.template,
-        root=root,
-        admitted=permissions.data_roots,
-        trusted=permissions.trusted_data,
-        frame=frame,
-    )
+    task = load_task(config.task, config.template, root=root, trusted=True, frame=frame)
     check_space(strategy, config.strategy, kind_of(config), task)
     check_learning(strategy, config.strategy, chosen_operators(config.operators, kind_of(config), task))
     plans = scorer_plans(config, task, permissions, functions or {})
     section = config.model
-    prepared = prepare(section.name, revision=section.revision, dtype=section.dtype, device=section.device, root=root)
+    prepared = prepare(section.name, revision=section.revision, dtype=section.dtype, device=section.device)
     model = loaded(prepared, section.chat_template, pass_settings(config), {} if models is None else models)
     words = allowed_words(config, task)
     prompts = prompt_space(config, task, model, words)
@@ -154,7 +134,7 @@ def build(
     check_gold(scorers, task)
     check_decomposable(config, scorers, task)
     deltas = delta_space(config, model)
-    founders = load_founders(config, task, prompts, root, permissions.data_roots, instructions, warm_starts, deltas)
+    founders = load_founders(config, task, prompts, instructions, warm_starts, deltas)
     space, founders = individuals(config, deltas, with_instructions(prompts, founders.prompts), founders)
     same = [scorers[name][0] for name, kind, params, _ in plans if is_task_scorer(kind, params, task)]
     asked = same[0] if same else make_task_scorer(scoring)
@@ -222,29 +202,6 @@ def jobs(wanted: int | str, model: LanguageModel) -> int:
     if int(wanted) < 1:
         raise ConfigError(f"evaluation.n_jobs: expected at least 1 or 'auto', found {wanted}")
     return int(wanted)
-
-
-def lookup(name: str, catalogue: Mapping[str, Any], permissions: Permissions, where: str) -> Any:
-    """Return what ``name`` stands for in a catalogue, or outside code that the user admitted.
-
-    Raises:
-        ConfigError: if the name is unknown or the code cannot be imported.
-        PermissionNeeded: if it names code that was not admitted.
-    """
-    if name in catalogue:
-        return catalogue[name]
-    module, colon, attribute = name.partition(":")
-    if not colon:
-        raise ConfigError(
-            f"{where}: {name!r} is unknown, expected one of {sorted(catalogue)}{nearest(name, catalogue)}"
-        )
-    package = module.split(".")[0]
-    if package not in permissions.packages:
-        raise PermissionNeeded(f"{where}: {name!r} is code outside evolm; admit it with --allow {package}")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{where}: {name!r} cannot be imported: {error}") from None
 
 
 def strategy_of(settings: Mapping[str, Any], permissions: Permissions) -> tuple[type[Strategy], Any]:

@@ -12,11 +12,11 @@ from typing import Any
 import pandas as pd
 
 from evolm import config as configuration
-from evolm.campaign.build import Components, Models, Permissions, build
+from evolm.campaign.build import Components, Models, build
 from evolm.campaign.campaign import Campaign
 from evolm.campaign.observers import Observer
+from evolm.campaign.permissions import Permissions
 from evolm.config import EXTERNAL, BudgetSection
-from evolm.data_access import locate
 from evolm.errors import ConfigError, RunError, nearest
 from evolm.founders.files import founders_files
 from evolm.genomes import deltas_of
@@ -36,39 +36,6 @@ class Run:
 
     directory: Path
     result: dict[str, Any]
-
-
-def absolute(
-    config: configuration.CampaignConfig, root: Path, permissions: Permissions, framed: bool
-) -> configuration.CampaignConfig:
-    """Return the campaign with every relative path made absolute, so that it means the same from anywhere.
-
-    Args:
-        framed: whether the rows came from Python, so that ``task.data`` is no file.
-    """
-
-    def place(source: str) -> str:
-        if not source or source.startswith(("package:", "datasets:")):
-            return source
-        return str(locate(source, root, permissions.data_roots, permissions.trusted_data))
-
-    data = config.task.data
-    if not isinstance(data, str):
-        files: Any = {name: place(source) for name, source in data.model_dump().items()}
-    else:
-        files = data if framed else place(data)
-    tables = config.model_dump(by_alias=True)
-    tables["task"]["data"] = files
-    tables["model"]["name"] = absolute_model(config.model.name, root)
-    tables["founders"] = [place(source) for source in config.founders]
-    return configuration.validate(configuration.CampaignConfig, tables, "campaign")
-
-
-def absolute_model(name: str, root: Path) -> str:
-    """Return a model's name so that it means the same from anywhere."""
-    if not name.startswith("package:") and ((root / name).exists() or name.endswith(".gguf")):
-        return str((root / name).expanduser().resolve())
-    return name
 
 
 def start_run(
@@ -140,34 +107,29 @@ def built(
     Raises:
         EvolmError: for anything a user can mend.
     """
-    # The prompts that are written name the model; they are read from anywhere.
-    config = changed(config, {"model": {"name": absolute_model(config.model.name, root)}})
     parts = build(config, root, **sources)
-    frame = sources.get("frame")
     try:
-        return parts, first_files(parts, absolute(config, root, parts.permissions, frame is not None), frame)
+        return parts, first_files(parts, sources.get("frame"))
     except BaseException:
         parts.engine.close()
         raise
 
 
-def first_files(
-    parts: Components, resolved: configuration.CampaignConfig, frame: pd.DataFrame | None
-) -> dict[str, str | bytes]:
+def first_files(parts: Components, frame: pd.DataFrame | None) -> dict[str, str | bytes]:
     """Return name -> content of what a run's directory holds before anything is evaluated, ``campaign.toml`` last.
 
     Args:
         parts: the run's objects.
-        resolved: its campaign, every path absolute.
-        frame: its rows, where they came from Python.
+        frame: its rows, if they came from Python.
     """
     keys = {split: [item.content_key for item in getattr(parts.task, split)] for split in SPLITS}
     seen = parts.founders.seen
     files = founders_files(parts.founders.records(deltas_of(parts.space)), seen)
     files["items.json"] = json.dumps({**keys, "inherited": sorted(seen)}) + "\n"
     if frame is not None:
-        files["data.parquet"] = _as_text(frame, resolved).to_parquet()
-    files[configuration.FILE_NAME] = changed(resolved, {"founders": ["founders.jsonl"]}).to_toml()
+        files["data.parquet"] = _as_text(frame, parts.config).to_parquet()
+    own = parts.config.model_copy(update={"founders": ["founders.jsonl"]})
+    files[configuration.FILE_NAME] = own.to_toml()
     return files
 
 

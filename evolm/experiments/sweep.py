@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from evolm import config as configuration
-from evolm.campaign.build import Models, Permissions, strategy_of
+from evolm.campaign.build import Models, strategy_of
 from evolm.campaign.checks import check_budget
 from evolm.campaign.observers import Observer
-from evolm.campaign.runs import absolute, continue_run, start_run
+from evolm.campaign.permissions import Permissions
+from evolm.campaign.resolution import resolved
+from evolm.campaign.runs import continue_run, start_run
 from evolm.config import CampaignConfig, overlay
 from evolm.errors import ConfigError, RunError
 from evolm.experiments.comparison import Comparison, compare, require_comparable
@@ -125,7 +127,7 @@ def _refuse_other_cell(cell: Cell, sweep: Sweep) -> None:
     layout = RunLayout(cell.directory)
     if not layout.campaign.exists():
         return
-    asked = absolute(cell.config, sweep.folder, sweep.permissions, framed=False)
+    asked = resolved(cell.config, sweep.folder, sweep.permissions)
     was, wanted = (
         flat(config.model_dump(by_alias=True, mode="json")) for config in (configuration.load(layout.campaign), asked)
     )

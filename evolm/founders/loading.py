@@ -22,7 +22,7 @@ from evolm.config import CampaignConfig
 from evolm.errors import GenomeError
 from evolm.founders.files import Record, Source, founder_record
 from evolm.founders.generated import target_name, written_founders
-from evolm.founders.sources import FROM, find_source, read_source
+from evolm.founders.sources import FROM, read_source
 from evolm.genomes import DeltaSpace, HybridGenome, PromptGenome, PromptSpace
 from evolm.randomness import Randomness, derive_seed
 from evolm.tasks import Item, Task
@@ -89,8 +89,6 @@ def load_founders(
     config: CampaignConfig,
     task: Task,
     space: PromptSpace,
-    root: Path,
-    roots: Sequence[Path],
     instructions: Sequence[str] = (),
     warm_starts: Sequence[Path] = (),
     deltas: DeltaSpace | None = None,
@@ -100,10 +98,9 @@ def load_founders(
     Those of the command line come first, then the campaign's; where there are none, they are written from the task.
 
     Args:
-        config: its ``founders`` and seed.
+        config: its ``founders``, absolute places, and its seed.
         task: the campaign's task.
         space: where their prompts must lie.
-        root, roots: see :func:`evolm.data_access.locate`.
         instructions: given on the command line.
         warm_starts: runs, founding populations or files given on the command line.
         deltas: where their deltas must lie; None where the campaign evolves none, and then it takes none.
@@ -111,12 +108,11 @@ def load_founders(
     Raises:
         GenomeError: if a place holds no founders, or a founder lies outside the space, changes a model that the
             campaign leaves as it is, or has seen the test split.
-        PermissionNeeded: if the campaign names a place that it may not read.
     """
     rng = Randomness(derive_seed("founders", config.seed)).numpy
     sources = [Source([({"instruction": text}, f"--founder {i + 1}") for i, text in enumerate(instructions)])]
     sources += [read_source(path, path.name) for path in warm_starts]
-    sources += [read_source(find_source(place, root, roots), Path(place).name) for place in config.founders]
+    sources += [read_source(Path(place), Path(place).name) for place in config.founders]
     founders = [placed for source in sources for placed in _admitted(source, task, space, deltas, rng)]
     written = not founders
     if written:

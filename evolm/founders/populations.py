@@ -7,7 +7,7 @@ from pathlib import Path
 from evolm.config import FILE_NAME
 from evolm.errors import ConfigError, nearest
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]  # evolm
 # In a wheel they lie inside the package, in a checkout beside it.
 SHIPPED = (PACKAGE / "shipped_populations", PACKAGE.parent / "populations")
 

@@ -1,0 +1,64 @@
+"""Resolving a configuration: every place in it becomes absolute and is checked against the user's permissions.
+
+This happens once, before anything is built. A resolved configuration means the same from any folder, so it is what a
+run's directory keeps.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evolm.campaign.permissions import Permissions
+from evolm.config import CampaignConfig, DataFiles
+from evolm.data_access import PACKAGE, locate
+from evolm.founders.sources import find_source
+from evolm.tasks.hub import DATASETS
+
+
+def resolved(
+    config: CampaignConfig, root: Path, permissions: Permissions = Permissions(), framed: bool = False
+) -> CampaignConfig:
+    """Return the configuration with absolute places; resolving it again changes nothing.
+
+    Args:
+        config: a validated campaign file.
+        root: the folder that its relative paths start from.
+        permissions: what it may read beyond that folder.
+        framed: whether the rows come from Python, so that ``task.data`` is no file.
+
+    Raises:
+        PermissionNeeded: if data or founders lie where the campaign may not read.
+        ConfigError: for an empty or malformed place.
+        DataError: if a distribution, or a file in it, is missing.
+        GenomeError: if a place of founders is missing.
+    """
+    data = config.task.data
+    if isinstance(data, DataFiles):
+        places = {split: _data_place(place, root, permissions) for split, place in data if place}
+        data = data.model_copy(update=places)
+    elif not framed:
+        data = _data_place(data, root, permissions)
+    founders = [str(find_source(place, root, permissions.data_roots)) for place in config.founders]
+    return config.model_copy(
+        update={
+            "model": config.model.model_copy(update={"name": _model_place(config.model.name, root)}),
+            "task": config.task.model_copy(update={"data": data}),
+            "founders": founders,
+        }
+    )
+
+
+def _data_place(place: str, root: Path, permissions: Permissions) -> str:
+    """Return a table's absolute path; names of distributions and hub data sets mean the same everywhere."""
+    if place.startswith(DATASETS):
+        return place
+    locate(place, root, permissions.data_roots, permissions.trusted_data)
+    # A link keeps its own name: the ending of the file that it leads to may say nothing.
+    return place if place.startswith(PACKAGE) else str(root.resolve() / place)
+
+
+def _model_place(name: str, root: Path) -> str:
+    """Return a model folder's or file's absolute path; hub ids and files of distributions stay as they are."""
+    if not name.startswith(PACKAGE) and ((root / name).exists() or name.endswith(".gguf")):
+        return str((root / name).expanduser().resolve())
+    return name
