@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from evolm.config import CampaignConfig, Section
 from evolm.operators import OPERATORS
-from evolm.scorers import SCORERS
+from evolm.scorers import SCORERS, Scorer
 from evolm.strategies import STRATEGIES
 from evolm.tasks import kinds_with
 from evolm.wording import headline, markdown_table
@@ -65,12 +65,15 @@ def operators() -> str:
     return markdown_table(("operator", "role", "weight", "what it does"), rows)
 
 
+# A class's ``needs_gold`` -> its cell. Any other property depends on the scorer's settings.
+_NEEDS_GOLD = {True: "yes", False: "no", Scorer.needs_gold: "no"}
+
+
 def scorers() -> str:
     """Every scorer and its keys; ``weight``, which all have, is said once."""
     rows = []
     for name, scorer in SCORERS.items():
-        needs = getattr(scorer, "needs_gold", None)  # some decide it by their settings
-        needed = "depends" if needs is None else "yes" if needs else "no"
+        needed = _NEEDS_GOLD.get(scorer.needs_gold, "depends")
         rows.append((f"`{name}`", "", ", ".join(kinds_with(*scorer.forms)), needed, headline(scorer.__doc__)))
         keys = (row for row in _keys(scorer.Params, "&nbsp; ") if "weight" not in row[0])
         rows += [(key, default, "", "", meaning) for key, default, meaning in keys]

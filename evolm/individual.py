@@ -42,7 +42,7 @@ class Individual:
         items: dev items that were scored for it.
         score: the task's metric on dev.
         cases: ``(n_items,)`` per-item scores, for lexicase selection.
-        parts: ``(n_items,)`` numbers whose mean is the first fitness value, for races; None where nobody races.
+        item_terms: ``(n_items,)`` terms whose mean is the first fitness value, for racing; None without racing.
         measures: named numbers for people and archives.
     """
 
@@ -58,7 +58,7 @@ class Individual:
     items: int = 0
     score: float | None = None
     cases: np.ndarray | None = None
-    parts: np.ndarray | None = None
+    item_terms: np.ndarray | None = None
     measures: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -77,7 +77,7 @@ class Individual:
         score: float,
         cases: np.ndarray,
         measures: Mapping[str, float],
-        parts: np.ndarray | None = None,
+        item_terms: np.ndarray | None = None,
     ) -> None:
         """Take an evaluation; a NaN or infinite fitness is refused, since it would poison DEAP's archives."""
         if not np.all(np.isfinite(fitness)):
@@ -85,12 +85,12 @@ class Individual:
             return
         self.fitness = fitness_class(len(fitness))(tuple(map(float, fitness)))
         self.status, self.reason, self.score = "evaluated", "", float(score)
-        self.cases, self.measures, self.parts = cases, dict(measures), parts
+        self.cases, self.measures, self.item_terms = cases, dict(measures), item_terms
 
     def accept_from(self, other: Individual) -> None:
         """Take what became of another individual with the same genome."""
         self.fitness, self.status, self.reason, self.items = other.fitness, other.status, other.reason, other.items
-        self.score, self.cases, self.parts = other.score, other.cases, other.parts
+        self.score, self.cases, self.item_terms = other.score, other.cases, other.item_terms
         self.measures = dict(other.measures)
 
     def fail(self, reason: str) -> None:
@@ -129,7 +129,7 @@ class Individual:
         """Return everything, as JSON values and arrays."""
         parent = None if self.parent_fitness is None else list(self.parent_fitness)
         genome = self.genome.to_record()
-        arrays = {"cases": self.cases, "parts": self.parts}
+        arrays = {"cases": self.cases, "item_terms": self.item_terms}
         return {**self.to_record(), "genome": genome, "parent_fitness": parent, **arrays}
 
     @classmethod
@@ -147,7 +147,7 @@ class Individual:
             items=state.get("items", 0),
             score=state["score"],
             cases=state["cases"],
-            parts=state.get("parts"),
+            item_terms=state.get("item_terms"),
             measures=dict(state["measures"]),
         )
         if state["fitness"] is not None:

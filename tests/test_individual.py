@@ -93,9 +93,9 @@ def test_an_individual_survives_a_checkpoint(kind: str, tmp_path: Path) -> None:
     assert again.fitness.values == individual.fitness.values
     assert again.genome == individual.genome
     if kind == "new":
-        assert again.cases is None and again.parts is None
+        assert again.cases is None and again.item_terms is None
     else:
-        assert again.parts is not None and again.parts.tolist() == [1.0, 0.2]
+        assert again.item_terms is not None and again.item_terms.tolist() == [1.0, 0.2]
         assert np.array_equal(again.cases, individual.cases)
         assert again.cases.dtype == individual.cases.dtype
 

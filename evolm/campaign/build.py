@@ -40,13 +40,11 @@ from evolm.models import Decoding, LanguageModel, PassSettings, PreparedModel, p
 from evolm.operators import OPERATORS, ModelAccess, Operator, operators_for
 from evolm.scorers import (
     SCORERS,
-    FunctionParams,
     FunctionScorer,
     LabelProbabilities,
     Scorer,
     Scoring,
-    Weighted,
-    forms_of,
+    is_scorer,
 )
 from evolm.storage import AnswerStore
 from evolm.strategies import STRATEGIES, SearchContext, Strategy
@@ -164,7 +162,7 @@ def scoring_of(
 
 def make_scorer(kind: Any, params: Any, scoring: Scoring) -> Scorer:
     """Return a scorer of the catalogue, or a user's function as one."""
-    scorer: Scorer = kind(scoring, params) if hasattr(kind, "dialogue") else FunctionScorer(kind, scoring, params)
+    scorer: Scorer = kind(scoring, params) if is_scorer(kind) else FunctionScorer(kind, scoring, params)
     return scorer
 
 
@@ -244,13 +242,18 @@ def scorer_plans(
     plans = []
     for name, value in (config.scorers or {task_scorer_name(task): 1.0}).items():
         kind = functions[name] if name in functions else lookup(name, SCORERS, permissions, "scorers")
+        if isinstance(kind, type) and not is_scorer(kind):
+            raise ConfigError(
+                f"scorers: {name!r}: expected a function or a subclass of evolm.scorers.Scorer, found the class "
+                f"{kind.__qualname__}"
+            )
         settings = value if isinstance(value, Mapping) else {"weight": value}
-        default = Weighted if hasattr(kind, "dialogue") else FunctionParams
-        params = validate(getattr(kind, "Params", default), settings, f"[scorers] {name}")
+        scorer: type[Scorer] = kind if is_scorer(kind) else FunctionScorer
+        params = validate(scorer.Params, settings, f"[scorers] {name}")
         form = KINDS[task.kind].form
-        if form not in forms_of(kind):
-            known = listed(known for known, scorer in SCORERS.items() if form in scorer.forms)
-            served = listed(kinds_with(*forms_of(kind)))
+        if form not in scorer.forms:
+            known = listed(known for known, each in SCORERS.items() if form in each.forms)
+            served = listed(kinds_with(*scorer.forms))
             raise ConfigError(f"scorers: {name!r} scores {served} tasks; for {task.kind!r} there are {known}")
         if not params.weight:
             raise ConfigError(f"[scorers] {name}: expected a weight other than 0")

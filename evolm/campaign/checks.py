@@ -12,7 +12,7 @@ from evolm.evaluation.racing import Rules, looks
 from evolm.founders.loading import Founders
 from evolm.genomes import deltas_of
 from evolm.operators import Operator
-from evolm.scorers import FunctionScorer, Scorer, item_terms_of
+from evolm.scorers import FunctionScorer, Scorer
 from evolm.strategies import STRATEGIES, Strategy
 from evolm.tasks import KINDS, Task
 from evolm.wording import listed
@@ -73,7 +73,7 @@ def check_decomposable(config: CampaignConfig, scorers: Mapping[str, tuple[Score
     if rules is None:
         return
     for name, (scorer, _) in scorers.items():
-        if item_terms_of(scorer) is None:
+        if not scorer.decomposable:
             found = f"{name!r} by the metric {task.metric!r}" if name == task_scorer_name(task) else repr(name)
             if isinstance(scorer, FunctionScorer):
                 found += "; say in [scorers] between what its scores lie: range = [0, 1]"

@@ -87,16 +87,16 @@ class Search:
         self.record(asked)
         return improved
 
-    def evaluate(self, asked: Sequence[Individual], proven: bool = False) -> None:
+    def evaluate(self, asked: Sequence[Individual], others_scored: bool = False) -> None:
         """Give individuals their fitness and charge for them.
 
         Args:
             asked: individuals; one that has failed already costs as much, and is not scored.
-            proven: see :meth:`Evaluator.evaluate`.
+            others_scored: see :meth:`Evaluator.score_individuals`.
         """
         self.asked = asked
         new = [individual for individual in asked if individual.status == "new"]
-        self.ledger.charge(self._scored(new, proven))
+        self.ledger.charge(self._scored(new, others_scored))
         self.ledger.charge([Charge(len(self.items), 0)] * (len(asked) - len(new)))
         self.ledger.dropped += sum(individual.status == "dropped" for individual in asked)
 
@@ -108,9 +108,11 @@ class Search:
         self.ledger.idle_generations = 0 if improved else self.ledger.idle_generations + 1
         return improved
 
-    def _scored(self, asked: Sequence[Individual], proven: bool) -> list[Charge]:
+    def _scored(self, asked: Sequence[Individual], others_scored: bool) -> list[Charge]:
         if self.race is None:
-            return self.evaluator.score_individuals(asked, self.items, proven=proven or self.archive.best is not None)
+            return self.evaluator.score_individuals(
+                asked, self.items, others_scored=others_scored or self.archive.best is not None
+            )
         # Another order in every generation: what stands was selected over earlier ones.
         seed = derive_seed("race", self.strategy.search.seed, self.ledger.evaluations)
         return self.race.evaluate(asked, self.strategy.incumbent, self.archive.best, seed)

@@ -23,12 +23,13 @@ from evolm.artifacts.prompt_record import PromptRecord, find_prompt, seen_by_run
 from evolm.campaign.build import jobs, make_task_scorer, pass_settings, scoring_of
 from evolm.config import CampaignConfig, TaskSection
 from evolm.errors import ConfigError, ContextExceeded, DataError, RunError
+from evolm.evaluation.dialogue import hold
 from evolm.evaluation.engine import Engine
 from evolm.export.score_report import ScoreReport, reasons
 from evolm.genomes import AsTheyAre, DeltaGenome, HybridGenome, from_record
 from evolm.models import LanguageModel, PreparedModel, prepare
-from evolm.scorers import Dialogue, Evaluation, Scoring, written
-from evolm.scorers.likelihood import about_labels
+from evolm.scorers import Dialogue, Evaluation, Scoring, generate_texts
+from evolm.scorers.likelihood import evaluate_labels
 from evolm.storage import AnswerStore
 from evolm.tasks import KINDS, Item, Task, Template, read_items
 from evolm.tasks.items import LABEL
@@ -191,7 +192,10 @@ class Predictor:
         if not fitting:
             raise DataError(f"expected at least one row that can be asked about, found none{reasons(left_out)}")
         task = _task_of(self.config, list(fitting.values()), gold)
-        evaluation = self._hold(_dialogue(self._scoring(task), self.genome, gold))
+        [outcome] = hold([_dialogue(self._scoring(task), self.genome, gold)], self.engine, [self.change])
+        if outcome.result is None:
+            raise DataError(str(outcome.error))
+        evaluation = outcome.result
         return Predictions(list(fitting), task, evaluation, left_out)
 
     def _fitting(self, items: Mapping[int, Item], gold: bool) -> dict[int, Item]:
@@ -207,16 +211,6 @@ class Predictor:
         except ContextExceeded:
             return False
         return True
-
-    def _hold(self, dialogue: Dialogue) -> Evaluation:
-        """Hold a dialogue to its end."""
-        requests = next(dialogue)
-        while True:
-            try:
-                asked = [replace(request, delta=self.change) for request in requests]
-                requests = dialogue.send(self.engine.answer(asked))
-            except StopIteration as end:
-                return end.value
 
     def close(self) -> None:
         """End the workers."""
@@ -234,8 +228,8 @@ def _dialogue(scoring: Scoring, genome: Any, gold: bool) -> Dialogue:
 def _listening(scoring: Scoring, genome: Any, items: Sequence[Item]) -> Dialogue:
     if scoring.labels is not None:
         logprobs = yield from scoring.labels.ask(genome, items)
-        return about_labels(scoring.task, logprobs, items)
-    texts = yield from written(scoring, genome, items)
+        return evaluate_labels(scoring.task, logprobs, items)
+    texts = yield from generate_texts(scoring, genome, items)
     return Evaluation(scores=np.full(len(items), np.nan), objective=float("nan"), texts=texts)
 
 

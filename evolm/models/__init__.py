@@ -6,6 +6,7 @@ from evolm.models.profile import NumericProfile, PassSettings
 from evolm.models.requests import (
     Answer,
     Decoding,
+    Dialogue,
     Generate,
     Generated,
     GradientRequest,
@@ -13,6 +14,7 @@ from evolm.models.requests import (
     LogLikelihood,
     LogProbs,
     Request,
+    Result,
     Tokenized,
     TokenizedGeneration,
     TokenizedGradient,
@@ -23,6 +25,7 @@ from evolm.models.requests import (
 __all__ = [
     "Answer",
     "Decoding",
+    "Dialogue",
     "Generate",
     "Generated",
     "GradientRequest",
@@ -34,6 +37,7 @@ __all__ = [
     "PassSettings",
     "PreparedModel",
     "Request",
+    "Result",
     "Tokenized",
     "TokenizedGeneration",
     "TokenizedGradient",

@@ -6,8 +6,9 @@ answer depends on besides the model itself.
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -222,6 +223,11 @@ Request: TypeAlias = LogLikelihood | Generate
 Tokenized: TypeAlias = TokenizedRequest | TokenizedGeneration
 LogProbs: TypeAlias = tuple[np.ndarray, ...]  # one float32 array per continuation: nats of each of its tokens
 Answer: TypeAlias = LogProbs | Generated
+
+Result = TypeVar("Result")
+# Yields requests, is sent their answers in the same order, may ask again, returns a result; see
+# :mod:`evolm.evaluation.dialogue`, which holds dialogues.
+Dialogue: TypeAlias = Generator[Sequence[Request], Any, Result]
 
 
 def charge(request: Tokenized, answer: Answer) -> int:

@@ -156,7 +156,7 @@ class ObjectiveCampaign(Campaign):
         asked = self.strategy.propose(proposals)
         try:
             # A single prompt may well fail on all items; the scorer need not be wrong.
-            search.evaluate(asked, proven=True)
+            search.evaluate(asked, others_scored=True)
         except BaseException:
             self.strategy.withdraw()
             raise
@@ -233,7 +233,7 @@ class ObjectiveCampaign(Campaign):
         """Give individuals their per-item scores, which no journal has room for, from the answers kept."""
         valid = [individual for individual in individuals if individual.fitness.valid]
         twins = [Individual(individual.id, individual.genome) for individual in valid]
-        self.parts.evaluator.score_individuals(twins, self.main.items, proven=True)
+        self.parts.evaluator.score_individuals(twins, self.main.items, others_scored=True)
         for individual, twin in zip(valid, twins, strict=True):
             individual.cases = twin.cases
 
@@ -313,7 +313,7 @@ class ObjectiveCampaign(Campaign):
                 self.pool.reserve(1, len(self.main.items), lambda counts: None)
             (winner,) = self._evaluated([proposal])
         else:
-            self.parts.evaluator.score_individuals([winner], self.main.items, proven=True)
+            self.parts.evaluator.score_individuals([winner], self.main.items, others_scored=True)
         if not winner.fitness.valid:
             raise EvolmError(f"finish: expected a winner that can be scored, found one that failed: {winner.reason}")
         return winner
@@ -328,7 +328,7 @@ class ObjectiveCampaign(Campaign):
             for genome in self.parts.founders.genomes
             if genome.digest not in self._founders
         ]
-        self.parts.evaluator.score_individuals(founders, self.main.items, proven=True)
+        self.parts.evaluator.score_individuals(founders, self.main.items, others_scored=True)
         self.main.keep_founder(founders)
         best = self.main.founder
         if best is None or best not in founders:

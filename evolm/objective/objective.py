@@ -33,7 +33,6 @@ from evolm.objective.codec import Codec, is_genome
 from evolm.objective.locking import one_at_a_time
 from evolm.objective.opening import objective_run
 from evolm.randomness import derive_seed
-from evolm.scorers import limits_of
 from evolm.strategies import Strategy
 
 SPENT = "the budget is spent"
@@ -171,7 +170,7 @@ class Objective(AbstractContextManager["Objective"]):
         """What failures are worth: the scorers' finite worst, weighted; ``(objectives,)`` where there are several."""
         lowest = []
         for scorer, weight in self._campaign.parts.evaluator.scorers.values():
-            lowest.append(min(weight * limit for limit in limits_of(scorer)))
+            lowest.append(min(weight * limit for limit in scorer.limits))
         return sum(lowest) if self.objectives == 1 else np.array(lowest)
 
     @property

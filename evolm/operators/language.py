@@ -12,12 +12,12 @@ refused ends the conversation: the operator then has nothing to offer for that f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, TypeVar
+from typing import Any
 
 from evolm.genomes import PromptGenome
-from evolm.models import Decoding, Request
+from evolm.models import Decoding, Dialogue
 from evolm.operators.base import Family, Role, VariationContext
 from evolm.operators.patterns import (
     COMBINE,
@@ -31,7 +31,7 @@ from evolm.operators.patterns import (
     words,
 )
 from evolm.operators.prompt import PHRASES, pieces
-from evolm.scorers import Scoring, written
+from evolm.scorers import Scoring, generate_texts
 from evolm.tasks import Item
 from evolm.tasks.text_metrics import exact_match
 from evolm.wording import headline
@@ -42,13 +42,10 @@ REASON_TOKENS = 40  # of its criticism
 TRIED, SHOWN = 8, 2  # train items that a criticised prompt is tried on, and failures among them that are shown
 ITEM_CHARS = 160  # of a failure's text
 
-Value = TypeVar("Value")
-Steps: TypeAlias = Generator[Sequence[Request], list[Any], Value]
-
 
 def line(
     context: VariationContext, pattern: Pattern, *texts: str, known: Sequence[str] = (), room: int = 0
-) -> Steps[str]:
+) -> Dialogue[str]:
     """Let the model continue a pattern by one line.
 
     Args:
@@ -68,7 +65,7 @@ def line(
     return "" if refusal(text, answer.finished, pattern, texts, known) else text
 
 
-def paraphrase(context: VariationContext, genome: PromptGenome) -> Steps[PromptGenome | None]:
+def paraphrase(context: VariationContext, genome: PromptGenome) -> Dialogue[PromptGenome | None]:
     """Let the model say the instruction in other words."""
     ours = one_line(genome.instruction)
     if not ours:
@@ -77,7 +74,9 @@ def paraphrase(context: VariationContext, genome: PromptGenome) -> Steps[PromptG
     return _child(context, genome, text)
 
 
-def evoprompt_ga(context: VariationContext, first: PromptGenome, second: PromptGenome) -> Steps[PromptGenome | None]:
+def evoprompt_ga(
+    context: VariationContext, first: PromptGenome, second: PromptGenome
+) -> Dialogue[PromptGenome | None]:
     """Let the model join two instructions into one, and say that in other words."""
     ours, theirs = one_line(first.instruction), one_line(second.instruction)
     both = ours or theirs
@@ -89,7 +88,9 @@ def evoprompt_ga(context: VariationContext, first: PromptGenome, second: PromptG
     return _child(context, first, text)
 
 
-def evoprompt_de(context: VariationContext, first: PromptGenome, second: PromptGenome) -> Steps[PromptGenome | None]:
+def evoprompt_de(
+    context: VariationContext, first: PromptGenome, second: PromptGenome
+) -> Dialogue[PromptGenome | None]:
     """Let the model reword what sets two instructions apart, join it to the best one, and that to the first.
 
     As in the paper, but that one of the two donors is the second parent, and that how they differ is found without
@@ -110,7 +111,7 @@ def evoprompt_de(context: VariationContext, first: PromptGenome, second: PromptG
     return _child(context, first, text)
 
 
-def language_feedback(context: VariationContext, genome: PromptGenome) -> Steps[PromptGenome | None]:
+def language_feedback(context: VariationContext, genome: PromptGenome) -> Dialogue[PromptGenome | None]:
     """Show the model train items that the prompt gets wrong; let it say why, then mend the instruction."""
     assert context.model_access is not None
     ours, demonstrated = one_line(genome.instruction), {demo.item for demo in genome.demonstrations}
@@ -135,10 +136,10 @@ def differing(first: str, second: str) -> str:
     return " ".join(only or [piece for key, piece in theirs.items() if key not in ours])
 
 
-def _failures(scoring: Scoring, genome: PromptGenome, items: Sequence[Item]) -> Steps[list[str]]:
+def _failures(scoring: Scoring, genome: PromptGenome, items: Sequence[Item]) -> Dialogue[list[str]]:
     """Let the prompt answer items; return a sentence on each that it gets wrong, in their order."""
     if scoring.labels is None:
-        answers = yield from written(scoring, genome, items)
+        answers = yield from generate_texts(scoring, genome, items)
     else:
         logprobs = yield from scoring.labels.ask(genome, items)
         options = map(scoring.task.options_of, items)
@@ -180,7 +181,7 @@ class LanguageOperator:
 
     name: str
     role: Role
-    conversation: Callable[..., Steps[PromptGenome | None]]
+    conversation: Callable[..., Dialogue[PromptGenome | None]]
     weight: float = 0.0
     needs_gold: bool = False
     genome: str = PromptGenome.kind

@@ -1,4 +1,4 @@
-"""Scorers: what the model's answers are worth. A scorer is one file and one row here."""
+"""Scorers turn the model's answers into fitness. A scorer is one file and one row here."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from evolm.scorers.base import (
     Dialogue,
     Evaluation,
     ItemTerms,
+    MeanOfItems,
     Scorer,
     Scoring,
     Weighted,
-    forms_of,
-    item_terms_of,
-    limits_of,
+    is_scorer,
+    mean_or_nan,
 )
 from evolm.scorers.function import FunctionParams, FunctionScorer
-from evolm.scorers.generation import Chrf, ExactMatch, written
+from evolm.scorers.generation import Chrf, ExactMatch, generate_texts
 from evolm.scorers.labels import LabelProbabilities, calibrated
 from evolm.scorers.likelihood import LabelLikelihood, Margin
 from evolm.scorers.mutual_information import MutualInformation
@@ -50,12 +50,12 @@ __all__ = [
     "ItemTerms",
     "LabelLikelihood",
     "LabelProbabilities",
+    "MeanOfItems",
     "Scorer",
     "Scoring",
     "Weighted",
     "calibrated",
-    "forms_of",
-    "item_terms_of",
-    "limits_of",
-    "written",
+    "generate_texts",
+    "is_scorer",
+    "mean_or_nan",
 ]

@@ -1,49 +1,64 @@
-"""The seam between answers and fitness.
+"""The contract of scorers: from the model's answers to fitness.
 
-A scorer holds a *dialogue* with the model about a genome and some items: a generator that yields requests, is
-sent their answers, may ask again, and returns an :class:`Evaluation`. The evaluator drives the dialogues of all
-scorers and genomes side by side, a round of all of them in one batch. The contract:
+A scorer is a class made from a :class:`Scoring` and its ``Params``. It holds a *dialogue* with the model about a
+genome and some items: a generator that yields requests, is sent their answers, may ask again, and returns an
+:class:`Evaluation`. The evaluator holds the dialogues of all scorers and genomes side by side, with one batch per
+round. The contract:
 
-- higher is better, for per-item scores and objectives alike;
-- what is asked follows from genome, items and earlier answers alone; equal requests of several scorers are asked
-  and charged once;
-- an item that cannot be scored gets NaN and a reason in ``failures``; the individual is then invalid, the
-  campaign goes on. What makes every item fail (a missing model, a missing file) raises;
-- neither genome nor items are changed.
+- higher is better, for per-item scores and for objectives;
+- requests depend on genome, items and earlier answers only; equal requests of several scorers are asked and charged
+  once;
+- an item that cannot be scored gets NaN and a reason in ``failures``; the individual is then invalid and the campaign
+  continues. A cause that makes every item fail (a missing model, a missing file) raises;
+- neither genome nor items are changed;
+- if the objective is the mean of one bounded number per item, the scorer is ``decomposable`` and ``item_terms``
+  returns these numbers: racing compares genomes on some of the items by them.
 
-Where an objective is the mean of one bounded number per item, a scorer says so by its ``parts``: racing judges
-genomes on some of the items by them.
+A minimal scorer::
+
+    class AnswerLength(MeanOfItems):
+        '''Minus the number of characters of the generated text, at most 500.'''
+
+        forms = OPEN
+        limits = (-500.0, 0.0)
+
+        def dialogue(self, genome, items):
+            texts = yield from generate_texts(self.scoring, genome, items)
+            scores = -np.array([min(len(text), 500) for text in texts], dtype=float)
+            return Evaluation(scores, mean_or_nan(scores, {}), texts=texts)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeGuard
 
 import numpy as np
 from pydantic import Field
 
 from evolm.config import Section
-from evolm.models import Decoding, LanguageModel, Request
+from evolm.models import Decoding, LanguageModel
+from evolm.models import Dialogue as DialogueOf
 from evolm.tasks import EVERY_FORM, Form, Item, Task
 
 if TYPE_CHECKING:
     from evolm.scorers.labels import LabelProbabilities
 
 FLOOR = -12.0  # nats; keeps one hopeless item from deciding a mean
-UNKNOWN = (-1e6, 1e6)  # stands for the limits of an objective that has none
+UNBOUNDED = (-1e6, 1e6)  # limits of an objective without bounds
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a scorer says about one genome on ``n`` items.
+    """The evaluation of one genome on ``n`` items by one scorer.
 
     Attributes:
-        scores: ``(n,)`` per-item scores; NaN where the item failed.
-        objective: what the campaign maximises; NaN if any item failed.
-        outcomes: ``(n,)`` what the task's metric is computed from: label indices (-1 = none), or values of generated
-            texts; None from a scorer that predicts nothing.
+        scores: ``(n,)`` per-item scores; NaN if the item failed.
+        objective: the number that the campaign maximises; NaN if any item failed.
+        outcomes: ``(n,)`` input of the task's metric: label indices (-1 = none), or values of generated texts; None
+            from a scorer that predicts nothing.
         score: the task's metric; NaN without gold labels.
         tie_break: decides between equal objectives.
         label_logprobs: ``(n, n_options)`` normalised log-probabilities (nats), -inf behind an item's last option.
@@ -63,16 +78,16 @@ class Evaluation:
     failures: Mapping[int, str] = field(default_factory=dict)
 
 
-Dialogue: TypeAlias = Generator[Sequence[Request], list[Any], Evaluation]
+Dialogue: TypeAlias = DialogueOf[Evaluation]
 
 
 @dataclass(frozen=True)
 class ItemTerms:
-    """An objective over all items as the mean of one number per item, as far as items were evaluated.
+    """The per-item terms of an objective that is their mean over all items.
 
     Attributes:
-        values: ``(n,)`` numbers of the items that were, in their order.
-        lowest, highest: between them lies every item's number for this genome, evaluated or not.
+        values: ``(n,)`` terms of the items that were evaluated, in their order.
+        lowest, highest: bounds of every item's term for this genome, evaluated or not.
     """
 
     values: np.ndarray
@@ -80,7 +95,7 @@ class ItemTerms:
     highest: float
 
     def weighted(self, weight: float) -> ItemTerms:
-        """Return the parts of the objective times ``weight``."""
+        """Return the terms of the objective times ``weight``."""
         ends = weight * self.lowest, weight * self.highest
         return ItemTerms(weight * self.values, min(ends), max(ends))
 
@@ -88,24 +103,15 @@ class ItemTerms:
         return ItemTerms(self.values + other.values, self.lowest + other.lowest, self.highest + other.highest)
 
 
-# (what a scorer says about some items, these items, all items) -> parts of the objective over all items
-PartsOf: TypeAlias = Callable[[Evaluation, Sequence[Item], Sequence[Item]], ItemTerms]
-
-
-def scores_within(lowest: float, highest: float) -> PartsOf:
-    """Return the parts of a scorer whose objective is the mean of its per-item scores, which lie in a range."""
-    return lambda evaluation, items, everything: ItemTerms(evaluation.scores, lowest, highest)
-
-
 @dataclass(frozen=True)
 class Scoring:
-    """What scorers are made from.
+    """The input of every scorer's constructor.
 
     Attributes:
         task: items, labels, template and metric.
         model: for its tokenizer; answers come through the dialogue.
         labels: the model's probabilities of labels or options; None for a generation task.
-        decoding: how text is written, greedy unless a scorer samples.
+        decoding: how text is generated, greedy unless a scorer samples.
         prompt_tokens: genome -> tokens of its prompt, item excluded.
     """
 
@@ -122,50 +128,78 @@ class Weighted(Section):
     weight: float = Field(1.0, description="factor of the objective in a sum, or of its axis on a Pareto front")
 
 
-class Scorer(Protocol):
-    """See the module's contract.
+class Scorer(ABC):
+    """Base of all scorers; see the module's contract. Only ``dialogue`` has no default.
 
     Attributes:
         Params: the scorer's table in ``[scorers]``.
-        forms: forms of answers that it can score; a scorer from outside that lacks the attribute can score all.
-        needs_gold: whether it reads gold labels; those that don't are audited against them where there are any.
-        parts: how its evaluations fall into numbers of single items; None where they don't. A scorer from outside
-            that lacks the attribute says None (see :func:`item_terms_of`).
-        limits: lowest and highest objective, both finite; of one that has no limits, numbers as far out as any that
-            is met. What cannot be scored is told to other optimizers as the worse of them. A scorer from outside
-            that lacks the attribute says :data:`UNKNOWN` (see :func:`limits_of`).
+        forms: forms of answers that it can score.
     """
 
-    @property
-    def Params(self) -> Any: ...
+    Params: ClassVar[type[Weighted]] = Weighted
+    forms: ClassVar[tuple[Form, ...]] = EVERY_FORM
+
+    def __init__(self, scoring: Scoring, params: Any) -> None:
+        self.scoring, self.params = scoring, params
 
     @property
-    def forms(self) -> tuple[Form, ...]: ...
+    def needs_gold(self) -> bool:
+        """Whether it reads gold labels. A scorer that does not is audited against them if there are any."""
+        return False
 
     @property
-    def needs_gold(self) -> bool: ...
+    def limits(self) -> tuple[float, float]:
+        """Lowest and highest objective, both finite; for an unbounded objective, values beyond any that occurs.
+
+        Other optimizers are told the worse limit if an individual cannot be scored.
+        """
+        return UNBOUNDED
+
+    @property
+    def decomposable(self) -> bool:
+        """Whether the objective is the mean of one bounded number per item, so that :meth:`item_terms` works."""
+        return False
+
+    def item_terms(self, evaluation: Evaluation, items: Sequence[Item], all_items: Sequence[Item]) -> ItemTerms:
+        """Return the terms of the objective over all items, for the items that were evaluated.
+
+        Args:
+            evaluation: this scorer's evaluation on ``items``.
+            items: some of the items.
+            all_items: the items that the objective is the mean over.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is not decomposable")
 
     def describe(self) -> dict[str, Any]:
-        """Return settings for the journal and for people."""
+        """Return the settings for the journal and for people: JSON values."""
+        return {}
 
+    @abstractmethod
     def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
-        """Ask, and turn answers into an evaluation."""
+        """Ask the model, and turn its answers into an evaluation.
+
+        Args:
+            genome: a prompt; the model's change, if any, is applied to the requests by the evaluator.
+            items: what is scored, at least one.
+        """
 
 
-def forms_of(scorer: Any) -> tuple[Form, ...]:
-    """Return the forms of answers that a scorer, or its class, can score."""
-    return getattr(scorer, "forms", EVERY_FORM)
+class MeanOfItems(Scorer):
+    """Base of scorers whose objective is the mean of their per-item scores, which lie between ``limits``."""
+
+    @property
+    def decomposable(self) -> bool:
+        """True."""
+        return True
+
+    def item_terms(self, evaluation: Evaluation, items: Sequence[Item], all_items: Sequence[Item]) -> ItemTerms:
+        """Return the per-item scores."""
+        return ItemTerms(evaluation.scores, *self.limits)
 
 
-def item_terms_of(scorer: Scorer) -> PartsOf | None:
-    """Return a scorer's ``parts``."""
-    return getattr(scorer, "parts", None)
-
-
-def limits_of(scorer: Scorer) -> tuple[float, float]:
-    """Return a scorer's ``limits``."""
-    lowest, highest = getattr(scorer, "limits", UNKNOWN)
-    return float(lowest), float(highest)
+def is_scorer(kind: Any) -> TypeGuard[type[Scorer]]:
+    """Return whether ``kind`` is a scorer's class; otherwise it is a function of an item and its answer."""
+    return isinstance(kind, type) and issubclass(kind, Scorer)
 
 
 def mean_or_nan(scores: np.ndarray, failures: Mapping[int, str]) -> float:

@@ -1,35 +1,26 @@
-"""A user's own Python function as a scorer: from an item and what the model made of it to a number."""
+"""A user's own Python function as a scorer: from an item and the model's answer to a number."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from pydantic import Field, FiniteFloat, field_validator
 
-from evolm.scorers.base import (
-    UNKNOWN,
-    Dialogue,
-    Evaluation,
-    PartsOf,
-    Scoring,
-    Weighted,
-    mean_or_nan,
-    scores_within,
-)
-from evolm.scorers.generation import written
-from evolm.scorers.likelihood import about_labels
-from evolm.tasks import EVERY_FORM, Form, Item
+from evolm.scorers.base import UNBOUNDED, Dialogue, Evaluation, MeanOfItems, Scoring, Weighted, mean_or_nan
+from evolm.scorers.generation import generate_texts
+from evolm.scorers.likelihood import evaluate_labels
+from evolm.tasks import Item
 
-# (item, predicted label or written text, {label: probability}) -> score, higher is better
+# (item, predicted label or generated text, {label: probability}) -> score, higher is better
 ScoreFunction = Callable[[Item, str, dict[str, float]], float]
 
 
 class FunctionParams(Weighted):
     range: tuple[FiniteFloat, FiniteFloat] | None = Field(
-        None, description="lowest and highest score of an item; another one is a failure. Racing needs to know them"
+        None, description="lowest and highest score of an item; a score outside is a failure. Racing needs it"
     )
 
     @field_validator("range")
@@ -40,70 +31,68 @@ class FunctionParams(Weighted):
         return ends
 
 
-class FunctionScorer:
+class FunctionScorer(MeanOfItems):
     """Scores each item by a function of the model's prediction; the objective is the mean.
 
-    For a generation task the prediction is the written text and there are no probabilities. Where the function
-    raises an ``Exception``, the item is NaN with the reason and the individual is recorded as failed.
+    For a generation task the prediction is the generated text and there are no probabilities. If the function raises
+    an ``Exception``, the item is NaN with the reason and the individual is recorded as failed.
 
     Args:
         function: see :data:`ScoreFunction`.
-        scoring: what the model is asked with.
+        scoring: see :class:`Scoring`.
         params: the function's table in ``[scorers]``.
     """
 
-    forms: ClassVar[tuple[Form, ...]] = EVERY_FORM
-    needs_gold = False
     Params = FunctionParams
 
     def __init__(self, function: ScoreFunction, scoring: Scoring, params: FunctionParams = FunctionParams()) -> None:
+        super().__init__(scoring, params)
         self.function = function
-        self.scoring = scoring
         self.range = params.range
 
     def describe(self) -> dict[str, Any]:
-        """Return the function's name, and its range where one was named."""
+        """Return the function's name, and its range if the campaign gives one."""
         known = {"range": list(self.range)} if self.range else {}
         return {"function": getattr(self.function, "__qualname__", repr(self.function)), **known}
 
     @property
-    def parts(self) -> PartsOf | None:
-        """The scores, where their range was named."""
-        return scores_within(*self.range) if self.range else None
+    def decomposable(self) -> bool:
+        """Whether the campaign gives the range of the scores."""
+        return self.range is not None
 
     @property
     def limits(self) -> tuple[float, float]:
-        """The range, where it was named."""
-        return self.range or UNKNOWN
+        """The range if the campaign gives one."""
+        return self.range or UNBOUNDED
 
     def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """Apply the function to every item."""
         task = self.scoring.task
         if self.scoring.labels is None:
-            texts = yield from written(self.scoring, genome, items)
-            about = Evaluation(np.zeros(len(items)), 0.0, texts=texts)
+            texts = yield from generate_texts(self.scoring, genome, items)
+            predictions = Evaluation(np.zeros(len(items)), 0.0, texts=texts)
             shown: list[tuple[str, dict[str, float]]] = [(text, {}) for text in texts]
         else:
             logprobs = yield from self.scoring.labels.ask(genome, items)
-            about = about_labels(task, logprobs, items)
+            predictions = evaluate_labels(task, logprobs, items)
             options = [task.options_of(item) for item in items]
             shown = [
                 (names[max(best, 0)], dict(zip(names, np.exp(row).tolist(), strict=False)))
-                for names, best, row in zip(options, np.asarray(about.outcomes), logprobs, strict=True)
+                for names, best, row in zip(options, np.asarray(predictions.outcomes), logprobs, strict=True)
             ]
-        scores, failures = np.full(len(items), np.nan), dict(about.failures)
+        scores, failures = np.full(len(items), np.nan), dict(predictions.failures)
         for index, item in enumerate(items):
             if index not in failures:
                 scores[index], reason = self._apply(item, *shown[index])
                 failures.update({index: reason} if reason else {})
         objective = mean_or_nan(scores, failures)
-        return replace(about, scores=scores, objective=objective, tie_break=0.0, failures=failures)
+        return replace(predictions, scores=scores, objective=objective, tie_break=0.0, failures=failures)
 
     def _apply(self, item: Item, predicted: str, probabilities: dict[str, float]) -> tuple[float, str]:
-        """Return the function's score, or NaN and the reason why there is none."""
+        """Return the function's score, or NaN and why it has none."""
         try:
             score = float(self.function(item, predicted, probabilities))
-        except Exception as error:  # a user's function may raise anything; the campaign survives it
+        except Exception as error:  # a user's function may raise anything; only its item fails
             return float("nan"), f"{type(error).__name__}: {error}"
         lowest, highest = self.range or (-np.inf, np.inf)
         if not (np.isfinite(score) and lowest <= score <= highest):

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from evolm.models import Generate, Generated, Request
-from evolm.scorers.base import Dialogue, Evaluation, Scoring, Weighted, mean_or_nan, scores_within
+from evolm.models import Dialogue as DialogueOf
+from evolm.models import Generate, Generated
+from evolm.scorers.base import Dialogue, Evaluation, MeanOfItems, Scoring, mean_or_nan
 from evolm.tasks import METRICS, OPEN, Form, Item
 
 
-def written(
-    scoring: Scoring, genome: Any, items: Sequence[Item]
-) -> Generator[Sequence[Request], list[Any], tuple[str, ...]]:
-    """Let the genome answer every item; return the ``n`` texts."""
+def generate_texts(scoring: Scoring, genome: Any, items: Sequence[Item]) -> DialogueOf[tuple[str, ...]]:
+    """Generate one text per item behind the genome's prompt; return the ``n`` texts."""
     template = scoring.task.template
     prefix = genome.prefix(template)
     answers: list[Generated] = yield [
@@ -24,57 +23,53 @@ def written(
     return tuple(answer.text for answer in answers)
 
 
-class TextMatch:
-    """Mean agreement of the written text with the target; equal means are told apart by chrF.
+class TextMatch(MeanOfItems):
+    """Mean agreement of the generated text with the target; chrF breaks ties.
 
     Attributes:
         metric: name of the comparison in ``METRICS``.
     """
 
-    Params = Weighted
     forms: ClassVar[tuple[Form, ...]] = OPEN
     needs_gold = True
     limits = (0.0, 1.0)
-    parts = staticmethod(scores_within(*limits))
     metric: ClassVar[str]
 
-    def __init__(self, scoring: Scoring, params: Weighted) -> None:
-        self.scoring = scoring
-
     def describe(self) -> dict[str, Any]:
-        """Return how text is written."""
+        """Return how text is generated."""
         decoding = self.scoring.decoding
         return {"max_new_tokens": decoding.max_new_tokens, "stop_strings": list(decoding.stop_strings)}
 
     def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """See the class."""
-        texts = yield from written(self.scoring, genome, items)
-        scores = self._compared(self.metric, texts, items)
-        closeness = scores if self.metric == "chrf" else self._compared("chrf", texts, items)
+        texts = yield from generate_texts(self.scoring, genome, items)
+        scores = self._similarities(self.metric, texts, items)
+        chrf = scores if self.metric == "chrf" else self._similarities("chrf", texts, items)
         metric = METRICS[self.metric].function(scores, np.zeros(len(items), dtype=int), 0)
         return Evaluation(
             scores=scores,
             objective=mean_or_nan(scores, {}),
             outcomes=scores,
             score=metric,
-            tie_break=float(closeness.mean()),
+            tie_break=float(chrf.mean()),
             texts=texts,
         )
 
     @staticmethod
-    def _compared(metric: str, texts: Sequence[str], items: Sequence[Item]) -> np.ndarray:
+    def _similarities(metric: str, texts: Sequence[str], items: Sequence[Item]) -> np.ndarray:
+        """Return ``(n,)`` similarities of texts and targets."""
         compare = METRICS[metric].compare
         assert compare is not None
         return np.array([compare(text, item.gold or "") for text, item in zip(texts, items, strict=True)])
 
 
 class ExactMatch(TextMatch):
-    """Share of items whose written text is the target, case and white space aside."""
+    """Share of items whose generated text equals the target, ignoring case and white space."""
 
     metric = "exact_match"
 
 
 class Chrf(TextMatch):
-    """Mean chrF (Popović 2015) of written text and target, in [0, 1]."""
+    """Mean chrF (Popović 2015) of generated text and target, in [0, 1]."""
 
     metric = "chrf"

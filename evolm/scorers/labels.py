@@ -1,29 +1,29 @@
-"""The model's probabilities of labels or options: how they are asked, normalised and calibrated.
+"""The model's probabilities of labels or options: their requests, normalisation and calibration.
 
 Log-probabilities of all tokens of an answer count, so labels that share a first token are told apart. A longer
-answer collects more negative terms; ``task.normalization`` says what is done about it, once per campaign:
+answer has more negative terms; ``task.normalization`` corrects for that, in the same way throughout a campaign:
 
-- ``sum``: nothing (right where all answers have the same number of tokens);
+- ``sum``: no correction (right if all answers have the same number of tokens);
 - ``tokens``: mean per token;
 - ``characters``: mean per character, as ``acc_norm`` of lm-evaluation-harness does;
-- ``auto``: ``sum`` if all words that may stand for labels have the same number of tokens, else the normalization of
-  the task's kind: ``tokens`` for labels, ``characters`` for options, whose lengths differ more.
+- ``auto``: ``sum`` if all words for labels have the same number of tokens, otherwise the normalization of the task's
+  kind: ``tokens`` for labels, ``characters`` for options, whose lengths differ more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from evolm.models import LanguageModel, LogLikelihood, LogProbs, Request
+from evolm.models import Dialogue, LanguageModel, LogLikelihood, LogProbs
 from evolm.tasks import KINDS, Item, Task
 
 CONTENT_FREE = ("N/A", "[MASK]", "")  # Zhao 2021, section 5
-PREMISE = ("",)  # Holtzman 2021: what the template alone makes of an option
+PREMISE = ("",)  # Holtzman 2021: the option behind the template without an item
 
-# answers' numbers of tokens ``(m,)``, and how to get their texts -> what summed log-probabilities are divided by
+# (tokens ``(m,)`` of each answer, function returning the answers' texts) -> divisor of summed log-probabilities
 NORMALIZATIONS: dict[str, Callable[[np.ndarray, Callable[[], list[str]]], np.ndarray | float]] = {
     "sum": lambda tokens, texts: 1.0,
     "tokens": lambda tokens, texts: tokens,
@@ -32,27 +32,27 @@ NORMALIZATIONS: dict[str, Callable[[np.ndarray, Callable[[], list[str]]], np.nda
 
 
 class LabelProbabilities:
-    """What the model holds probable among an item's labels or options.
+    """The model's probabilities of an item's labels or options.
 
     Args:
         task: labels, options and template.
         model: counts the tokens of labels.
         normalization: a name above, or ``"auto"``.
-        words: label -> all words that may stand for it in this campaign.
+        words: label -> all words that may represent it in this campaign.
     """
 
     def __init__(
         self, task: Task, model: LanguageModel, normalization: str, words: Mapping[str, Sequence[str]]
     ) -> None:
         self.task = task
-        every = {word for label in task.labels for word in words.get(label, (label,))}
-        self.word_tokens = {word: self._length(model, word) for word in sorted(every)}
-        alike = len(set(self.word_tokens.values())) == 1
-        chosen = "sum" if alike else KINDS[task.kind].normalization
+        all_words = {word for label in task.labels for word in words.get(label, (label,))}
+        self.word_tokens = {word: self._length(model, word) for word in sorted(all_words)}
+        same_length = len(set(self.word_tokens.values())) == 1
+        chosen = "sum" if same_length else KINDS[task.kind].normalization
         self.normalization = chosen if normalization == "auto" else normalization
 
     def _length(self, model: LanguageModel, word: str) -> int:
-        """Tokens of a label's answer behind some item; a word without any is refused by the model."""
+        """Return the tokens of a label's answer behind an item; the model refuses a word without tokens."""
         template = self.task.template
         item = template.item(dict.fromkeys(self.task.fields, "x"))
         tokenized = model.tokenize([LogLikelihood("", item, (template.answer(word),), template.system)])[0]
@@ -62,8 +62,8 @@ class LabelProbabilities:
         """Return the normalization and the number of tokens of each word."""
         return {"normalization": self.normalization, "word_tokens": self.word_tokens}
 
-    def ask(self, genome: Any, items: Sequence[Item]) -> Generator[Sequence[Request], list[Any], np.ndarray]:
-        """Ask about every item, and about the prior where the genome is calibrated.
+    def ask(self, genome: Any, items: Sequence[Item]) -> Dialogue[np.ndarray]:
+        """Ask about every item, and about the prior if the genome is calibrated.
 
         Returns:
             ``(n, n_options)`` log-probabilities (nats), normalised over the options of each item.
@@ -75,7 +75,7 @@ class LabelProbabilities:
         return calibrated(logprobs, self.prior(genome, answers[len(own) :], items)) if prior else logprobs
 
     def requests(self, genome: Any, items: Sequence[Item]) -> list[LogLikelihood]:
-        """Return one request per item; its continuations are the answers in the order of the item's options."""
+        """Return one request per item; its continuations are the answers, in the order of the item's options."""
         template = self.task.template
         prefix = genome.prefix(template)
         return [
@@ -84,7 +84,7 @@ class LabelProbabilities:
         ]
 
     def answers(self, genome: Any, items: Sequence[Item]) -> list[tuple[str, ...]]:
-        """Return, for each item, the text of each of its options as an answer."""
+        """Return, for each item, the answer text of each of its options."""
 
         def texts(options: Sequence[str]) -> tuple[str, ...]:
             return tuple(self.task.template.answer(genome.word(word), index) for index, word in enumerate(options))
@@ -107,11 +107,11 @@ class LabelProbabilities:
         return raw - np.logaddexp.reduce(raw, axis=1, keepdims=True)
 
     def prior_requests(self, genome: Any, items: Sequence[Item]) -> list[LogLikelihood]:
-        """Return the requests that tell what the prompt makes likely whatever the item says.
+        """Return the requests for the prior: the answers' probabilities without an informative item.
 
-        Labels are asked for content-free inputs (contextual calibration, Zhao 2021,
-        https://arxiv.org/abs/2102.09690); options, which differ from item to item, behind the empty item (domain
-        conditional PMI, Holtzman 2021, https://arxiv.org/abs/2104.08315).
+        For labels, behind content-free inputs (contextual calibration, Zhao 2021, https://arxiv.org/abs/2102.09690);
+        for options, which differ from item to item, behind the empty item (domain conditional PMI, Holtzman 2021,
+        https://arxiv.org/abs/2104.08315).
         """
         blanks = [
             Item.of(self.task.kind, dict.fromkeys(self.task.fields, text), None, options)

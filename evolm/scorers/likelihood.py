@@ -1,4 +1,4 @@
-"""Scores read off the probabilities of labels or options: the task's metric, and the margin."""
+"""Scores computed from the probabilities of labels or options: the task's metric, and the margin."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from evolm.scorers.base import (
     Dialogue,
     Evaluation,
     ItemTerms,
-    PartsOf,
+    MeanOfItems,
+    Scorer,
     Scoring,
     Weighted,
     mean_or_nan,
-    scores_within,
 )
 from evolm.tasks import CLOSED, METRICS, Form, Item, Task
 
 
 def predicted(logprobs: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
-    """Return the likeliest option of each of ``(n, n_options)`` rows, -1 and a reason where there is none."""
+    """Return the likeliest option of each of ``(n, n_options)`` rows; -1 and a reason if the row is not finite."""
     broken = np.isnan(logprobs).any(axis=1) | np.isneginf(logprobs).all(axis=1)
     failures = {int(i): "the model's log-probabilities are not finite" for i in np.flatnonzero(broken)}
     return np.where(broken, -1, np.where(np.isnan(logprobs), -np.inf, logprobs).argmax(axis=1)), failures
@@ -35,15 +35,18 @@ def label_entropy(logprobs: np.ndarray) -> float:
     return float(-np.sum(mean * np.log(np.where(mean > 0, mean, 1.0))))
 
 
-def about_labels(task: Task, logprobs: np.ndarray, items: Sequence[Item]) -> Evaluation:
-    """Return what predictions say by themselves: outcomes, the task's metric, how they spread over the labels.
+def evaluate_labels(task: Task, logprobs: np.ndarray, items: Sequence[Item]) -> Evaluation:
+    """Return the evaluation of label predictions: outcomes, the task's metric, their distribution over the labels.
 
-    Of a classification the measures are ``largest_share``, that of the label which is predicted most often, and
-    ``label_entropy`` (nats), that of the mean of all items' label probabilities: 0 where the model is sure of one
-    and the same label throughout, ln(labels) where none is preferred over all items.
+    A classification has two measures: ``largest_share`` of predictions, that of the label predicted most often, and
+    ``label_entropy`` (nats) of the mean over items of the label probabilities: 0 if the model always gives one label
+    probability 1, ln(labels) if no label is preferred over all items.
 
     ``score`` and ``objective`` are the metric (NaN without gold); the per-item score is the probability of the gold
-    label, or of the predicted one.
+    label, or of the predicted one without gold.
+
+    Args:
+        logprobs: ``(n, n_options)`` nats.
     """
     outcomes, failures = predicted(logprobs)
     rows = np.arange(len(items))
@@ -65,18 +68,18 @@ def about_labels(task: Task, logprobs: np.ndarray, items: Sequence[Item]) -> Eva
     )
 
 
-class LabelLikelihood:
+class LabelLikelihood(Scorer):
     """The task's metric when the likeliest label or option is predicted.
 
-    Equal metrics are told apart by the mean log-probability of the gold label, each class counting alike.
+    Ties are broken by the mean log-probability of the gold label, each class with equal weight.
     """
 
-    Params = Weighted
     forms: ClassVar[tuple[Form, ...]] = CLOSED
     needs_gold = True
     limits = (0.0, 1.0)
 
     def __init__(self, scoring: Scoring, params: Weighted) -> None:
+        super().__init__(scoring, params)
         assert scoring.labels is not None
         self.task, self.labels = scoring.task, scoring.labels
 
@@ -85,64 +88,68 @@ class LabelLikelihood:
         return self.labels.describe()
 
     @property
-    def parts(self) -> PartsOf | None:
-        """What right answers count, where the task's metric is a mean over items."""
-        return self._right_answers if METRICS[self.task.metric].weights else None
+    def decomposable(self) -> bool:
+        """Whether the task's metric is a weighted mean over items."""
+        return METRICS[self.task.metric].weights is not None
 
-    def _right_answers(self, evaluation: Evaluation, items: Sequence[Item], everything: Sequence[Item]) -> ItemTerms:
+    def item_terms(self, evaluation: Evaluation, items: Sequence[Item], all_items: Sequence[Item]) -> ItemTerms:
+        """Return the weight of each right answer, 0 for a wrong one."""
         weights_of = METRICS[self.task.metric].weights
         assert weights_of is not None
-        weights = weights_of(np.bincount(self.task.gold_indices(everything), minlength=self.task.n_options))
+        weights = weights_of(np.bincount(self.task.gold_indices(all_items), minlength=self.task.n_options))
         gold = self.task.gold_indices(items)
         return ItemTerms(np.where(evaluation.outcomes == gold, weights[gold], 0.0), 0.0, float(weights.max()))
 
     def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """See the class."""
         logprobs = yield from self.labels.ask(genome, items)
-        return self.judge(logprobs, items)
+        return self.evaluate(logprobs, items)
 
-    def judge(self, logprobs: np.ndarray, items: Sequence[Item]) -> Evaluation:
+    def evaluate(self, logprobs: np.ndarray, items: Sequence[Item]) -> Evaluation:
         """Evaluate ``(n, n_options)`` log-probabilities against the items' gold labels."""
-        about = about_labels(self.task, logprobs, items)
+        predictions = evaluate_labels(self.task, logprobs, items)
         gold = self.task.gold_indices(items)
         of_gold = logprobs[np.arange(len(items)), gold]
         classes = np.unique(gold) if self.task.labels else [slice(None)]
         groups = [of_gold[gold == c] if self.task.labels else of_gold for c in classes]
         means = [np.maximum(group, FLOOR).mean() for group in groups]
-        measures = {**about.measures, "gold_probability": float(np.exp(of_gold).mean())}
-        return replace(about, tie_break=float(np.mean(means)), measures=measures)
+        measures = {**predictions.measures, "gold_probability": float(np.exp(of_gold).mean())}
+        return replace(predictions, tie_break=float(np.mean(means)), measures=measures)
 
 
-class Margin:
-    """How far the gold label's probability lies above the next one's; without gold, the likeliest one's.
+class Margin(MeanOfItems):
+    """Mean difference of the gold label's probability and the highest of the others; without gold, of the likeliest.
 
-    In [-1, 1] with gold labels, in [0, 1] without: there it is the model's confidence, and a prompt that makes it
-    always say the same can reach 1 (see ``mutual_information``).
+    In [-1, 1] with gold labels, in [0, 1] without. Without gold it is the model's confidence, and a prompt for which
+    the model always gives the same answer can reach 1 (see ``mutual_information``).
     """
 
-    Params = Weighted
     forms: ClassVar[tuple[Form, ...]] = CLOSED
     limits = (-1.0, 1.0)
-    parts = staticmethod(scores_within(*limits))
 
     def __init__(self, scoring: Scoring, params: Weighted) -> None:
+        super().__init__(scoring, params)
         assert scoring.labels is not None
         self.task, self.labels = scoring.task, scoring.labels
-        self.needs_gold = scoring.task.has_gold
+
+    @property
+    def needs_gold(self) -> bool:
+        """Whether the search sees gold labels."""
+        return self.task.has_gold
 
     def describe(self) -> dict[str, Any]:
-        """Return what the margin is measured from."""
+        """Return whether the margin is that of the gold or of the predicted label."""
         return {"from": "gold" if self.needs_gold else "prediction", **self.labels.describe()}
 
     def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """See the class."""
         logprobs = yield from self.labels.ask(genome, items)
-        about = about_labels(self.task, logprobs, items)
+        predictions = evaluate_labels(self.task, logprobs, items)
         probabilities = np.exp(logprobs)
         rows = np.arange(len(items))
-        chosen = self.task.gold_indices(items) if self.needs_gold else about.outcomes
+        chosen = self.task.gold_indices(items) if self.needs_gold else predictions.outcomes
         mine = probabilities[rows, chosen].copy()
         probabilities[rows, chosen] = 0.0
         scores = mine - probabilities.max(axis=1)
-        scores[list(about.failures)] = np.nan
-        return replace(about, scores=scores, objective=mean_or_nan(scores, about.failures))
+        scores[list(predictions.failures)] = np.nan
+        return replace(predictions, scores=scores, objective=mean_or_nan(scores, predictions.failures))

@@ -1,8 +1,8 @@
 """Mutual information between items and predictions: a score for prompts that needs no gold labels.
 
 Sorensen 2022, "An Information-theoretic Approach to Prompt Engineering Without Ground Truth Labels",
-https://arxiv.org/abs/2203.11364, eq. 4. A model is rewarded for being sure of each answer and for giving different
-answers to different items; plain confidence or agreement would be perfect for one that always says the same.
+https://arxiv.org/abs/2203.11364, eq. 4. The score rewards confident answers that differ between items. Confidence or
+agreement alone would be highest for a model that always gives the same answer.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from evolm.scorers.base import Dialogue, Scoring, Weighted, mean_or_nan
-from evolm.scorers.likelihood import about_labels
+from evolm.scorers.base import Dialogue, Scorer, Scoring, Weighted, mean_or_nan
+from evolm.scorers.likelihood import evaluate_labels
 from evolm.tasks import Form, Item
 
 
@@ -33,21 +33,22 @@ def pointwise_information(logprobs: np.ndarray) -> np.ndarray:
     return (probabilities * differences).sum(axis=1)
 
 
-class MutualInformation:
-    """Entropy of the mean prediction minus the mean entropy of predictions, in nats."""
+class MutualInformation(Scorer):
+    """Entropy of the mean prediction minus the mean entropy of predictions, in nats.
 
-    Params = Weighted
+    Not decomposable: an item's term is its divergence from the mean over all items.
+    """
+
     forms: ClassVar[tuple[Form, ...]] = (Form.LABELS,)
-    needs_gold = False
-    parts = None  # an item's divergence is from the mean of all
 
     def __init__(self, scoring: Scoring, params: Weighted) -> None:
+        super().__init__(scoring, params)
         assert scoring.labels is not None
         self.task, self.labels = scoring.task, scoring.labels
 
     @property
     def limits(self) -> tuple[float, float]:
-        """From nothing to the entropy of labels that are all as frequent."""
+        """0, and the entropy of equally frequent labels."""
         return 0.0, float(np.log(len(self.task.labels)))
 
     def describe(self) -> dict[str, Any]:
@@ -57,6 +58,6 @@ class MutualInformation:
     def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """See the class."""
         logprobs = yield from self.labels.ask(genome, items)
-        about = about_labels(self.task, logprobs, items)
+        predictions = evaluate_labels(self.task, logprobs, items)
         scores = pointwise_information(logprobs)
-        return replace(about, scores=scores, objective=mean_or_nan(scores, about.failures))
+        return replace(predictions, scores=scores, objective=mean_or_nan(scores, predictions.failures))

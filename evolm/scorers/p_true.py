@@ -1,14 +1,15 @@
-"""P(True): the model is shown its own answer and asked whether it is right.
+"""P(True): the probability that the model calls its own answer true.
 
 Kadavath 2022, "Language Models (Mostly) Know What They Know", https://arxiv.org/abs/2207.05221,
-section 3. Small models know it badly: the report's audit against gold labels says how badly.
+section 3. For small models the score correlates weakly with the truth; the report's audit against gold labels shows
+the correlation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from pydantic import Field
@@ -17,37 +18,30 @@ from evolm.models import LogLikelihood
 from evolm.scorers.base import (
     Dialogue,
     Evaluation,
-    Scoring,
+    MeanOfItems,
     Weighted,
     mean_or_nan,
-    scores_within,
 )
-from evolm.scorers.generation import written
-from evolm.scorers.likelihood import about_labels
-from evolm.tasks import EVERY_FORM, Form, Item
+from evolm.scorers.generation import generate_texts
+from evolm.scorers.likelihood import evaluate_labels
+from evolm.tasks import Item
 
 
-class JudgeParams(Weighted):
+class PTrueParams(Weighted):
     question: str = Field(
         "\n\nIs the answer above true or false? It is", description="follows the item with its answer"
     )
-    verdicts: tuple[str, str] = Field((" true", " false"), description="what may follow the question: yes, no")
+    verdicts: tuple[str, str] = Field((" true", " false"), description="the two answers to the question: yes, no")
 
 
-class PTrue:
+class PTrue(MeanOfItems):
     """Mean probability that the model calls its own answers true.
 
-    The question is asked without the genome's prompt, so that a prompt cannot teach the judge to please it.
+    The question is asked without the genome's prompt, so that the prompt cannot influence the verdict.
     """
 
-    Params = JudgeParams
-    forms: ClassVar[tuple[Form, ...]] = EVERY_FORM
-    needs_gold = False
+    Params = PTrueParams
     limits = (0.0, 1.0)
-    parts = staticmethod(scores_within(*limits))
-
-    def __init__(self, scoring: Scoring, params: JudgeParams) -> None:
-        self.scoring, self.params = scoring, params
 
     def describe(self) -> dict[str, Any]:
         """Return the question."""
@@ -57,11 +51,11 @@ class PTrue:
         """Let the genome answer, then ask about its answers."""
         task = self.scoring.task
         if self.scoring.labels is None:
-            texts = list((yield from written(self.scoring, genome, items)))
-            about = Evaluation(np.zeros(len(items)), 0.0, texts=tuple(texts))
+            texts = list((yield from generate_texts(self.scoring, genome, items)))
+            predictions = Evaluation(np.zeros(len(items)), 0.0, texts=tuple(texts))
         else:
             logprobs = yield from self.scoring.labels.ask(genome, items)
-            about = about_labels(task, logprobs, items)
+            predictions = evaluate_labels(task, logprobs, items)
             texts = [task.options_of(item)[best] for item, best in zip(items, logprobs.argmax(axis=1), strict=True)]
         template = task.template
         answers = yield [
@@ -74,5 +68,5 @@ class PTrue:
         ]
         logprobs = np.array([[tokens.sum(dtype=np.float64) for tokens in answer] for answer in answers])
         scores = np.exp(logprobs[:, 0] - np.logaddexp.reduce(logprobs, axis=1))
-        scores[list(about.failures)] = np.nan
-        return replace(about, scores=scores, objective=mean_or_nan(scores, about.failures))
+        scores[list(predictions.failures)] = np.nan
+        return replace(predictions, scores=scores, objective=mean_or_nan(scores, predictions.failures))

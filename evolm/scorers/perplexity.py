@@ -1,13 +1,13 @@
 """Perplexity: of the gold answer behind a prompt, or of the prompt itself.
 
-A prompt that the model finds probable tends to work better, without any gold label: Gonen 2022, "Demystifying
+Prompts of low perplexity tend to work better, and that needs no gold labels: Gonen 2022, "Demystifying
 Prompts in Language Models via Perplexity Estimation", https://arxiv.org/abs/2212.04037.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -18,10 +18,10 @@ from evolm.scorers.base import (
     Dialogue,
     Evaluation,
     ItemTerms,
-    Scoring,
+    Scorer,
     Weighted,
 )
-from evolm.tasks import EVERY_FORM, KINDS, Form, Item
+from evolm.tasks import KINDS, Item
 
 NEUTRAL = "Text:"  # a context of at least one token is needed
 
@@ -33,33 +33,33 @@ class PerplexityParams(Weighted):
 
 
 def per_token(answers: Sequence[LogProbs]) -> np.ndarray:
-    """Return ``(n,)`` mean log-probabilities (nats) a token of each request's only continuation."""
+    """Return ``(n,)`` mean log-probabilities (nats) per token of each request's only continuation."""
     return np.array([answer[0].mean(dtype=np.float64) for answer in answers])
 
 
-def alone(text: str) -> LogLikelihood:
-    """Return the request for the log-probability of a text that stands by itself."""
+def unconditional(text: str) -> LogLikelihood:
+    """Return the request for the log-probability of a text without prompt or item."""
     return LogLikelihood("", NEUTRAL, (f" {text.strip()}",), chat=False)
 
 
-class Perplexity:
-    """Negative logarithm of perplexity: the mean log-probability (nats) a token, so that higher is better."""
+class Perplexity(Scorer):
+    """Negative logarithm of perplexity: the mean log-probability (nats) per token, so that higher is better."""
 
     Params = PerplexityParams
-    forms: ClassVar[tuple[Form, ...]] = EVERY_FORM
     limits = (FLOOR, 0.0)
+    decomposable = True
 
-    def __init__(self, scoring: Scoring, params: PerplexityParams) -> None:
-        self.scoring, self.params = scoring, params
-        self.needs_gold = params.of == "answer"
+    @property
+    def needs_gold(self) -> bool:
+        """Whether it is the perplexity of the gold answer."""
+        return bool(self.params.of == "answer")
 
-    @staticmethod
-    def parts(evaluation: Evaluation, items: Sequence[Item], everything: Sequence[Item]) -> ItemTerms:
-        """Return the mean's terms: log-probabilities, none below the floor."""
+    def item_terms(self, evaluation: Evaluation, items: Sequence[Item], all_items: Sequence[Item]) -> ItemTerms:
+        """Return the log-probabilities, those below the floor raised to it."""
         return ItemTerms(np.maximum(evaluation.scores, FLOOR), FLOOR, 0.0)
 
     def describe(self) -> dict[str, Any]:
-        """Return whose perplexity it is."""
+        """Return which text's perplexity it is."""
         return {"of": self.params.of}
 
     def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
@@ -83,7 +83,7 @@ class Perplexity:
         template = self.scoring.task.template
         prefix, shown = genome.prefix(template), template.item(item.fields, item.options)
         if self.params.of == "prompt":
-            return alone(prefix + shown)
+            return unconditional(prefix + shown)
         gold = item.gold or ""
         index = item.options.index(gold) if item.options else None
         return LogLikelihood(prefix, shown, (template.answer(genome.word(gold), index),), template.system)

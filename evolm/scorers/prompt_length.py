@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from evolm.scorers.base import Dialogue, Evaluation, ItemTerms, Scoring, Weighted
-from evolm.tasks import EVERY_FORM, Form, Item
+from evolm.scorers.base import Dialogue, Evaluation, ItemTerms, Scorer
+from evolm.tasks import Item
 
 
-class PromptLength:
+class PromptLength(Scorer):
     """Minus the tokens of the prompt, item excluded."""
 
-    Params = Weighted
-    forms: ClassVar[tuple[Form, ...]] = EVERY_FORM
-    needs_gold = False
+    decomposable = True
 
-    def __init__(self, scoring: Scoring, params: Weighted) -> None:
-        self.tokens = scoring.prompt_tokens
-        self.limits = (-float(scoring.model.context_length), 0.0)
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Minus the model's context length, and 0."""
+        return -float(self.scoring.model.context_length), 0.0
 
-    @staticmethod
-    def parts(evaluation: Evaluation, items: Sequence[Item], everything: Sequence[Item]) -> ItemTerms:
-        """Return the same number for every item, which is known before any is seen."""
+    def item_terms(self, evaluation: Evaluation, items: Sequence[Item], all_items: Sequence[Item]) -> ItemTerms:
+        """Return the same number for every item; it needs no item to be known."""
         return ItemTerms(evaluation.scores, evaluation.objective, evaluation.objective)
 
-    def describe(self) -> dict[str, Any]:
-        """Return nothing: there is nothing to set."""
-        return {}
-
     def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
-        """Ask nothing."""
+        """Count tokens, without a request to the model."""
         yield []
-        length = float(self.tokens(genome))
+        length = float(self.scoring.prompt_tokens(genome))
         return Evaluation(np.full(len(items), -length), -length)

@@ -1,6 +1,7 @@
-"""What generated text is like, without a target: fluency, relevance to its item, diversity over items.
+"""Quality of generated text without a target: fluency, relevance to its item, diversity over items.
 
-Made to be several objectives of one campaign (``fitness.combine = "pareto"``): each alone is easily pleased.
+Intended as several objectives of one campaign (``fitness.combine = "pareto"``): each alone is easily maximised by
+useless texts.
 """
 
 from __future__ import annotations
@@ -13,84 +14,69 @@ from typing import Any, ClassVar
 import numpy as np
 
 from evolm.models import LogLikelihood
-from evolm.scorers.base import FLOOR, Dialogue, Evaluation, Scoring, Weighted, scores_within
-from evolm.scorers.generation import written
-from evolm.scorers.perplexity import alone, per_token
+from evolm.scorers.base import FLOOR, Dialogue, Evaluation, MeanOfItems, Scorer
+from evolm.scorers.generation import generate_texts
+from evolm.scorers.perplexity import per_token, unconditional
 from evolm.tasks import OPEN, Form, Item
 
 
-class _WrittenText:
-    """Base: the genome writes a text per item, and the text is scored; empty texts score ``empty``."""
+def _evaluation(texts: Sequence[str], scores_of_filled: np.ndarray) -> Evaluation:
+    """Return the evaluation of texts from the scores of those that are not empty; an empty text scores ``FLOOR``."""
+    scores = np.full(len(texts), FLOOR)
+    scores[[index for index, text in enumerate(texts) if text]] = np.maximum(scores_of_filled, FLOOR)
+    return Evaluation(scores, float(scores.mean()), texts=tuple(texts))
 
-    Params = Weighted
+
+class Fluency(MeanOfItems):
+    """Mean log-probability (nats) per token of the generated text, without prompt or item before it."""
+
     forms: ClassVar[tuple[Form, ...]] = OPEN
-    needs_gold = False
-    empty: ClassVar[float] = FLOOR
-
-    def __init__(self, scoring: Scoring, params: Weighted) -> None:
-        self.scoring = scoring
-
-    def describe(self) -> dict[str, Any]:
-        """Return nothing: there is nothing to set."""
-        return {}
-
-    def _evaluation(self, texts: Sequence[str], of_filled: np.ndarray) -> Evaluation:
-        """Put the scores of texts that are not empty in their places."""
-        scores = np.full(len(texts), self.empty)
-        scores[[index for index, text in enumerate(texts) if text]] = np.maximum(of_filled, FLOOR)
-        return Evaluation(scores, float(scores.mean()), texts=tuple(texts))
-
-
-class Fluency(_WrittenText):
-    """Mean log-probability (nats) a token of the written text, without prompt or item before it."""
-
     limits = (FLOOR, 0.0)
-    parts = staticmethod(scores_within(*limits))
 
     def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """See the class."""
-        texts = yield from written(self.scoring, genome, items)
-        answers = yield [alone(text) for text in texts if text]
-        return self._evaluation(texts, per_token(answers))
+        texts = yield from generate_texts(self.scoring, genome, items)
+        answers = yield [unconditional(text) for text in texts if text]
+        return _evaluation(texts, per_token(answers))
 
 
-class Relevance(_WrittenText):
-    """How much likelier the item makes the text: pointwise mutual information (nats) a token.
+class Relevance(Scorer):
+    """Pointwise mutual information (nats) per token of item and text: how much likelier the item makes the text.
 
     log p(text | item) - log p(text), both without the genome's prompt (the scoring of Li 2016,
-    https://arxiv.org/abs/1510.03055, with lambda = 1).
+    https://arxiv.org/abs/1510.03055, with lambda = 1). Not decomposable: it has no upper bound.
     """
 
-    parts = None  # there is no upper bound
-    limits = (FLOOR, -FLOOR)  # the upper one is as far out as any that is met
+    forms: ClassVar[tuple[Form, ...]] = OPEN
+    limits = (FLOOR, -FLOOR)  # the upper limit lies beyond any value that occurs
 
     def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """See the class."""
         template = self.scoring.task.template
-        texts = yield from written(self.scoring, genome, items)
+        texts = yield from generate_texts(self.scoring, genome, items)
         filled = [(text, item) for text, item in zip(texts, items, strict=True) if text]
         behind = [LogLikelihood("", template.item(item.fields), (f" {text}",), chat=False) for text, item in filled]
-        answers = yield [*behind, *(alone(text) for text, _ in filled)]
+        answers = yield [*behind, *(unconditional(text) for text, _ in filled)]
         both = per_token(answers)
-        return self._evaluation(texts, both[: len(filled)] - both[len(filled) :])
+        return _evaluation(texts, both[: len(filled)] - both[len(filled) :])
 
 
-class Diversity(_WrittenText):
+class Diversity(Scorer):
     """Distinct-2: different word pairs over all word pairs of the texts (Li 2016, https://arxiv.org/abs/1510.03055).
 
-    A text's own score is the share of its pairs that no other text has.
+    The per-item score is the share of the text's pairs that no other text has, 0 for a text without pairs. Not
+    decomposable: which pairs are distinct depends on all texts.
     """
 
-    parts = None  # which pairs are distinct depends on all texts
+    forms: ClassVar[tuple[Form, ...]] = OPEN
     limits = (0.0, 1.0)
-    empty = 0.0
 
     def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """See the class."""
-        texts = yield from written(self.scoring, genome, items)
+        texts = yield from generate_texts(self.scoring, genome, items)
         pairs = [list(pairwise(text.lower().split())) for text in texts]
         owners = Counter(pair for own in pairs for pair in set(own))
-        scores = [float(np.mean([owners[pair] == 1 for pair in own])) if own else self.empty for own in pairs]
+        scores = [float(np.mean([owners[pair] == 1 for pair in own])) if own else 0.0 for own in pairs]
         distinct = len(owners) / max(sum(map(len, pairs)), 1)
         return Evaluation(np.array(scores), distinct, texts=texts)
 

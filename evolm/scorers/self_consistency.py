@@ -1,15 +1,15 @@
-"""Self-consistency: how often the model agrees with itself when it answers the same question again.
+"""Self-consistency: agreement of several sampled answers to the same item.
 
 Wang 2022, "Self-Consistency Improves Chain of Thought Reasoning in Language Models", https://arxiv.org/abs/2203.11171:
-answers are sampled and the one that the others agree with most is taken. Agreement alone is perfect for a model
-that always says the same; where there are labels, ``mutual_information`` is the safer score.
+answers are sampled and the one that agrees most with the others is taken. Agreement is highest for a model that
+always gives the same answer; for tasks with labels, ``mutual_information`` is the safer score.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -18,36 +18,33 @@ from evolm.models import Generate
 from evolm.scorers.base import (
     Dialogue,
     Evaluation,
+    MeanOfItems,
     Scoring,
     Weighted,
     mean_or_nan,
-    scores_within,
 )
-from evolm.scorers.likelihood import about_labels
-from evolm.tasks import EVERY_FORM, METRICS, Form, Item
+from evolm.scorers.likelihood import evaluate_labels
+from evolm.tasks import METRICS, Item
 
 
 class ConsistencyParams(Weighted):
     samples: int = Field(5, ge=2, description="answers drawn per item (generation)")
-    temperature: float = Field(0.7, gt=0, description="of the draws, unless [generation] has its own")
+    temperature: float = Field(0.7, gt=0, description="of the draws, unless [generation] sets one")
     agreement: Literal["exact_match", "chrf"] = Field("exact_match", description="how two answers are compared")
 
 
-class SelfConsistency:
+class SelfConsistency(MeanOfItems):
     """Mean agreement of two answers to the same item.
 
-    For generated text, of ``samples`` answers compared pairwise; for labels and options in closed form, since two
-    draws from p agree with probability sum p^2.
+    For generated text, the mean over all pairs of ``samples`` answers; for labels and options in closed form, since
+    two draws from p agree with probability sum p^2.
     """
 
     Params = ConsistencyParams
-    forms: ClassVar[tuple[Form, ...]] = EVERY_FORM
-    needs_gold = False
     limits = (0.0, 1.0)
-    parts = staticmethod(scores_within(*limits))
 
     def __init__(self, scoring: Scoring, params: ConsistencyParams) -> None:
-        self.scoring, self.params = scoring, params
+        super().__init__(scoring, params)
         self.compare = METRICS[params.agreement].compare
 
     def describe(self) -> dict[str, Any]:
@@ -57,13 +54,13 @@ class SelfConsistency:
     def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         """See the class."""
         if self.scoring.labels is None:
-            return (yield from self._written(genome, items))
+            return (yield from self._sampled(genome, items))
         logprobs = yield from self.scoring.labels.ask(genome, items)
-        about = about_labels(self.scoring.task, logprobs, items)
+        predictions = evaluate_labels(self.scoring.task, logprobs, items)
         scores = np.exp(2 * logprobs).sum(axis=1)
-        return replace(about, scores=scores, objective=mean_or_nan(scores, about.failures))
+        return replace(predictions, scores=scores, objective=mean_or_nan(scores, predictions.failures))
 
-    def _written(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def _sampled(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         template = self.scoring.task.template
         prefix = genome.prefix(template)
         decoding = self.scoring.decoding

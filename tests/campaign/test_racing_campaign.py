@@ -153,7 +153,7 @@ def test_stopped_and_resumed_it_writes_the_bytes_of_an_undisturbed_run(
 def test_killed_in_the_middle_of_a_race_and_resumed_it_writes_the_bytes_of_an_undisturbed_run(
     run: Path, mode: str, at: int, evolm: Any, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
-    """By SIGKILL, when a look has its answers and nobody has left yet."""
+    """By SIGKILL, when a look has its answers and no candidate is dropped yet."""
     folder = write_campaign(tmp_path / "toy", tiny_model_folder, **changed(mode)).folder
     out = tmp_path / "run"
     assert evolm("run", folder, "--out", out, call=f"look of a {mode}", at=at)["exit"] == KILLED

@@ -54,8 +54,8 @@ CALLS: dict[str, tuple[Any, str]] = {
     "unlink": (Path, "unlink"),
     "append": (Journal, "append"),
     "put": (AnswerStore, "put"),
-    "look of a race": (Race, "_losers"),  # the answers of a look are known, and nobody has left yet
-    "look of a halving": (Race, "_better_half"),
+    "look of a race": (Race, "_losers"),  # the answers of a look are known, and no candidate is dropped yet
+    "look of a halving": (Race, "_worse_half"),
 }
 
 

@@ -14,7 +14,7 @@ from evolm.config import TaskSection, TemplateSection
 from evolm.evaluation import Engine, Evaluator
 from evolm.genomes import Demonstration, PromptGenome
 from evolm.models import Decoding, LanguageModel
-from evolm.scorers import SCORERS, Evaluation, Scoring, limits_of
+from evolm.scorers import SCORERS, Evaluation, Scorer, Scoring
 from evolm.storage import AnswerStore
 from evolm.tasks import KINDS, Item, Task, kinds_with, load_task
 
@@ -114,7 +114,7 @@ def test_a_scorer_that_needs_no_gold_never_reads_it(
     task = replace(tasks[kind], has_gold=False)
     scorer = SCORERS[name](scoring(task, engine.model), SCORERS[name].Params())
     if scorer.needs_gold:
-        return
+        pytest.skip("needs gold")
     blind = [replace(item, gold=None) for item in task.dev[:5]]
     open_book = replace(tasks[kind], has_gold=False)
     assert listen(name, task, GENOME, blind).objective == listen(name, open_book, GENOME, task.dev[:5]).objective
@@ -125,42 +125,42 @@ def test_the_objective_lies_between_finite_limits(
     name: str, kind: str, listen: Any, tasks: dict[str, Task], scoring: Any, engine: Engine
 ) -> None:
     task = tasks[kind]
-    lowest, highest = limits_of(SCORERS[name](scoring(task, engine.model), SCORERS[name].Params()))
+    lowest, highest = SCORERS[name](scoring(task, engine.model), SCORERS[name].Params()).limits
     assert np.isfinite([lowest, highest]).all()
     assert lowest < highest
     for genome in (GENOME, PromptGenome("Say what you think of it, then answer with a word.")):
         assert lowest - 1e-9 <= listen(name, task, genome, task.dev[:7]).objective <= highest + 1e-9
 
 
-NO_PARTS = {"mutual_information", "diversity", "relevance"}
+NOT_DECOMPOSABLE = {"mutual_information", "diversity", "relevance"}
 
 
 @CASES
-def test_the_parts_of_an_objective_are_numbers_of_single_items_with_its_mean(
+def test_the_item_terms_of_an_objective_are_numbers_of_single_items_with_its_mean(
     name: str, kind: str, listen: Any, tasks: dict[str, Task], scoring: Any, engine: Engine
 ) -> None:
     task = tasks[kind]
-    item_terms_of = SCORERS[name](scoring(task, engine.model), SCORERS[name].Params()).parts
-    assert (item_terms_of is None) == (name in NO_PARTS)
-    if item_terms_of is None:
-        return
+    scorer = SCORERS[name](scoring(task, engine.model), SCORERS[name].Params())
+    assert scorer.decomposable == (name not in NOT_DECOMPOSABLE)
+    if not scorer.decomposable:
+        pytest.skip("not decomposable")
     items = task.dev[:8]
     whole = listen(name, task, GENOME, items)
-    parts = item_terms_of(whole, items, items)
-    assert parts.values.shape == (8,)
-    assert parts.values.mean() == pytest.approx(whole.objective)
-    assert parts.lowest - 1e-9 <= parts.values.min() and parts.values.max() <= parts.highest + 1e-9
+    terms = scorer.item_terms(whole, items, items)
+    assert terms.values.shape == (8,)
+    assert terms.values.mean() == pytest.approx(whole.objective)
+    assert terms.lowest - 1e-9 <= terms.values.min() and terms.values.max() <= terms.highest + 1e-9
     some = [5, 0, 3]
     seen = [items[place] for place in some]
-    early = item_terms_of(listen(name, task, GENOME, seen), seen, items)
-    assert early.values.tolist() == parts.values[some].tolist()  # to the bit, whatever else is looked at
-    assert (early.lowest, early.highest) == (parts.lowest, parts.highest)
+    early = scorer.item_terms(listen(name, task, GENOME, seen), seen, items)
+    assert early.values.tolist() == terms.values[some].tolist()  # to the bit, whatever else is looked at
+    assert (early.lowest, early.highest) == (terms.lowest, terms.highest)
 
 
 @pytest.mark.parametrize("name", SCORERS)
 def test_every_scorer_describes_itself_and_its_settings(name: str, scoring: Any, tasks: Any, engine: Engine) -> None:
     kind = SCORERS[name]
-    assert issubclass(kind.Params, BaseModel)
+    assert issubclass(kind, Scorer) and issubclass(kind.Params, BaseModel)
     assert kinds_with(*kind.forms)
     assert all(field.description for field in kind.Params.model_fields.values())
     made = kind(scoring(tasks[kinds_with(*kind.forms)[0]], engine.model), kind.Params())

@@ -13,14 +13,13 @@ from scipy import stats
 
 from evolm.errors import ScorerError
 from evolm.evaluation import Engine, Evaluator
-from evolm.evaluation.racing import Race, Rules, item_order, looks, wealth_against
+from evolm.evaluation.racing import Race, Rules, capital_against, item_order, looks
 from evolm.genomes import Demonstration, PromptGenome
 from evolm.individual import Individual
 from evolm.models import LanguageModel
-from evolm.scorers import Dialogue, Evaluation, LabelLikelihood, Weighted
-from evolm.scorers.base import scores_within
+from evolm.scorers import Dialogue, Evaluation, LabelLikelihood, MeanOfItems, Weighted
 from evolm.storage import AnswerStore
-from evolm.tasks import CLOSED, Item, Task
+from evolm.tasks import Item, Task
 
 LEVEL = 0.1
 N = 80
@@ -32,7 +31,7 @@ LOOKS = looks(16, N)
 
 def dropped(differences: np.ndarray, highest: float, level: float = LEVEL) -> bool:
     """Whether a race over these differences, in this order, drops the candidate at any look."""
-    return any(wealth_against(differences[:k], highest, len(differences)) * level >= 1 for k in LOOKS)
+    return any(capital_against(differences[:k], highest, len(differences)) * level >= 1 for k in LOOKS)
 
 
 def dropped_by_t(differences: np.ndarray) -> bool:
@@ -52,7 +51,7 @@ def answers(losses: int, wins: int, weight: float = 1.0) -> list[float]:
 
 
 @pytest.mark.parametrize("changed", [1, 4, 12, 40])
-def test_of_candidates_as_good_as_their_rival_fewer_than_the_level_are_dropped(changed: int) -> None:
+def test_of_candidates_as_good_as_their_incumbent_fewer_than_the_level_are_dropped(changed: int) -> None:
     assert rate(answers(changed, changed), lambda d: dropped(d, 1.0)) < LEVEL
 
 
@@ -81,14 +80,14 @@ def test_over_all_orders_of_a_few_differences_the_level_is_kept_exactly(level: f
     ):
         orders = np.array(list(permutations(numbers)), dtype=float)
         assert orders[0].mean() == pytest.approx(0)
-        won = [wealth_against(order[:6], max(numbers), 7) * level >= 1 for order in orders]
+        won = [capital_against(order[:6], max(numbers), 7) * level >= 1 for order in orders]
         assert np.mean(won) <= level + 1e-12
 
 
 def test_a_much_worse_candidate_is_dropped_nearly_always_and_mostly_at_the_first_look() -> None:
     differences = answers(34, 2)  # accuracy 0.4 below
     assert rate(differences, lambda d: dropped(d, 1.0)) > 0.99
-    assert rate(differences, lambda d: wealth_against(d[:16], 1.0, N) * LEVEL >= 1) > 0.5
+    assert rate(differences, lambda d: capital_against(d[:16], 1.0, N) * LEVEL >= 1) > 0.5
 
 
 def test_a_better_candidate_is_hardly_ever_dropped() -> None:
@@ -96,21 +95,21 @@ def test_a_better_candidate_is_hardly_ever_dropped() -> None:
 
 
 def test_equal_answers_and_wins_are_never_evidence() -> None:
-    assert wealth_against(np.zeros(40), 1.0, N) == 1
-    assert wealth_against(np.ones(40), 1.0, N) == 1
-    assert wealth_against(np.array([]), 1.0, N) == 1
+    assert capital_against(np.zeros(40), 1.0, N) == 1
+    assert capital_against(np.ones(40), 1.0, N) == 1
+    assert capital_against(np.array([]), 1.0, N) == 1
 
 
 def test_who_cannot_catch_up_is_dropped_for_certain() -> None:
     lost = np.concatenate([-np.ones(31), np.zeros(20)])
-    assert wealth_against(lost, 1.0, N) == float("inf")  # 29 are left, 31 are needed
-    assert wealth_against(np.array([-1.0] * 5), 0.0, N) == float("inf")  # nothing can be won at all
-    assert np.isfinite(wealth_against(np.array([-1.0] * 3 + [0.0] * 20), 1.0, N))
+    assert capital_against(lost, 1.0, N) == float("inf")  # 29 are left, 31 are needed
+    assert capital_against(np.array([-1.0] * 5), 0.0, N) == float("inf")  # nothing can be won at all
+    assert np.isfinite(capital_against(np.array([-1.0] * 3 + [0.0] * 20), 1.0, N))
 
 
 def test_the_scale_of_differences_does_not_matter() -> None:
     differences = np.random.default_rng(1).permutation(answers(9, 4))[:32]
-    assert wealth_against(7 * differences, 7.0, N) == pytest.approx(wealth_against(differences, 1.0, N))
+    assert capital_against(7 * differences, 7.0, N) == pytest.approx(capital_against(differences, 1.0, N))
 
 
 # -- looks and order -----------------------------------------------------------------------------------------
@@ -142,14 +141,13 @@ def test_strata_are_mixed_in_their_proportions_at_every_point() -> None:
             assert np.abs(shares - count * np.array([50, 25, 5]) / 80).max() < 2.5
 
 
-# -- races of the house's fake -------------------------------------------------------------------------------
+# -- races of a fake scorer ----------------------------------------------------------------------------------
 
 
-class Table:
+class Table(MeanOfItems):
     """A scorer that looks up, per genome, which share of the items it gets right; the first ones of ``order``."""
 
-    Params, forms, needs_gold = Weighted, CLOSED, False
-    parts = staticmethod(scores_within(0.0, 1.0))
+    limits = (0.0, 1.0)
 
     def __init__(self, shares: dict[str, float], items: Sequence[Item]) -> None:
         self.shares = shares
@@ -158,9 +156,6 @@ class Table:
             zip([item.digest for item in items], rng.permutation(len(items)) / len(items), strict=True)
         )
         self.looked: list[tuple[str, int]] = []
-
-    def describe(self) -> dict[str, Any]:
-        return {}
 
     def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
         yield []
@@ -211,13 +206,13 @@ def race(evaluator: Evaluator, mode: Any = "race", block: int = 8, level: float 
 
 @pytest.fixture
 def incumbent(evaluator: Evaluator) -> Individual:
-    """Scored on all items; the first of everybody."""
+    """Scored on all items, before all others."""
     one = Individual(3, PromptGenome("incumbent"))
-    evaluator.score_individuals([one], evaluator.task.dev, everything=evaluator.task.dev)
+    evaluator.score_individuals([one], evaluator.task.dev, all_items=evaluator.task.dev)
     return one
 
 
-def test_whoever_is_significantly_worse_than_the_rival_is_dropped_and_charged_what_was_seen(
+def test_a_candidate_significantly_worse_than_its_incumbent_is_dropped_and_charged_the_items_seen(
     evaluator: Evaluator, incumbent: Individual, table: Table
 ) -> None:
     people = drawn("best", "bad", "same", "worse")
@@ -230,10 +225,12 @@ def test_whoever_is_significantly_worse_than_the_rival_is_dropped_and_charged_wh
         assert not one.fitness.valid and one.score is None and one.cases is None
         assert one.reason.startswith("worse than #3 (1 : ") and one.reason.endswith(f" on {one.items} of 36 items")
     assert people[2].fitness.values == incumbent.fitness.values
-    assert np.mean(people[0].parts) == people[0].fitness.values[0] == 1
+    assert np.mean(people[0].item_terms) == people[0].fitness.values[0] == 1
 
 
-def test_founders_and_those_without_a_rival_are_scored_on_all_items(evaluator: Evaluator, table: Table) -> None:
+def test_founders_and_individuals_without_an_incumbent_are_scored_on_all_items(
+    evaluator: Evaluator, table: Table
+) -> None:
     (founder,) = drawn("worse", operators=("founders.jsonl:1",))
     strangers = drawn("bad", "worse")
     for number, one in enumerate(strangers):
@@ -257,7 +254,7 @@ def test_a_strategy_is_told_the_best_of_this_generations_founders(
     assert heard[1:] == [(10, 3)]
 
 
-def test_all_who_race_are_looked_at_in_one_call(
+def test_all_candidates_are_looked_at_in_one_call(
     evaluator: Evaluator, incumbent: Individual, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[tuple[int, int]] = []
@@ -272,7 +269,7 @@ def test_all_who_race_are_looked_at_in_one_call(
     assert [call for call in calls if call[0]] == [(3, 8), (2, 16), (2, 36)]
 
 
-def test_whoever_fails_in_a_race_fails_as_without_one(evaluator: Evaluator, incumbent: Individual) -> None:
+def test_a_candidate_that_fails_in_a_race_fails_as_without_one(evaluator: Evaluator, incumbent: Individual) -> None:
     (alone, good), (raced, bad) = drawn("broken", "same"), drawn("broken", "worse")
     evaluator.score_individuals([alone, good], evaluator.task.dev)
     race(evaluator).evaluate([raced, bad], lambda one, best: incumbent, incumbent, seed=1)
@@ -281,7 +278,7 @@ def test_whoever_fails_in_a_race_fails_as_without_one(evaluator: Evaluator, incu
     assert bad.status == "dropped"
 
 
-def test_when_every_item_of_everybody_fails_the_scorer_is_to_blame(evaluator: Evaluator) -> None:
+def test_when_every_item_of_all_fails_the_scorer_is_to_blame(evaluator: Evaluator) -> None:
     with pytest.raises(ScorerError, match="every item of every individual failed"):
         race(evaluator).evaluate(drawn("broken", "broken"), lambda one, best: None, None, seed=1)
 
@@ -320,7 +317,7 @@ def people(toy_task: Task) -> Callable[[], list[Individual]]:
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("mode", ["race", "halving"])
-def test_whoever_stays_is_evaluated_to_the_bit_and_for_the_tokens_as_without_racing(
+def test_a_candidate_that_stays_is_evaluated_to_the_bit_and_for_the_tokens_as_without_racing(
     dtype: str, mode: str, people: Any, toy_task: Task, tiny_model: Any, scoring: Any
 ) -> None:
     def made() -> Evaluator:
@@ -330,7 +327,7 @@ def test_whoever_stays_is_evaluated_to_the_bit_and_for_the_tokens_as_without_rac
 
     whole, raced = people(), people()
     plain, racing = made(), made()
-    costs = plain.score_individuals(whole, toy_task.dev, everything=toy_task.dev)
+    costs = plain.score_individuals(whole, toy_task.dev, all_items=toy_task.dev)
     best = max(whole, key=lambda one: one.fitness.values)
     charges = race(racing, mode, level=0.5).evaluate(raced, lambda one, _: best, best, seed=3)
     staying = [one.status == "evaluated" for one in raced]
@@ -338,16 +335,16 @@ def test_whoever_stays_is_evaluated_to_the_bit_and_for_the_tokens_as_without_rac
     for alone, one, cost, charge, stays in zip(whole, raced, costs, charges, staying, strict=True):
         if stays:
             assert one.state_dict().keys() == alone.state_dict().keys()
-            assert {**one.to_record(), "cases": one.cases.tobytes(), "parts": one.parts.tobytes()} == {
+            assert {**one.to_record(), "cases": one.cases.tobytes(), "item_terms": one.item_terms.tobytes()} == {
                 **alone.to_record(),
                 "cases": alone.cases.tobytes(),
-                "parts": alone.parts.tobytes(),
+                "item_terms": alone.item_terms.tobytes(),
             }
             assert charge == cost
         else:
             assert charge.items < cost.items and 0 < charge.tokens < cost.tokens
-    # Nobody is asked twice about an item, so nothing is charged twice either.
+    # No genome is asked twice about an item, so no token is charged twice.
     assert racing.engine.usage.tokens_charged == sum(charge.tokens for charge in charges)
-    assert np.mean(best.parts) == pytest.approx(best.fitness.values[0])
+    assert np.mean(best.item_terms) == pytest.approx(best.fitness.values[0])
     plain.engine.close()
     racing.engine.close()

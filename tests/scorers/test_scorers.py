@@ -332,11 +332,11 @@ def test_a_score_outside_the_range_that_a_function_was_given_is_a_failure(
     evaluation = hold(scorer.dialogue(GENOME, toy_task.dev), all_right(toy_task, 3.0))
     assert evaluation.failures == {1: "the function returned 2.5"}
     assert scorer.describe()["range"] == [0, 2]
-    assert scorer.parts is not None
-    parts = scorer.parts(evaluation, toy_task.dev, toy_task.dev)
-    assert (parts.lowest, parts.highest) == (0, 2)
-    assert parts.weighted(-3).highest == 0 and parts.weighted(-3).lowest == -6
-    assert FunctionScorer(lambda *_: 1.0, made_from).parts is None
+    assert scorer.decomposable
+    terms = scorer.item_terms(evaluation, toy_task.dev, toy_task.dev)
+    assert (terms.lowest, terms.highest) == (0, 2)
+    assert terms.weighted(-3).highest == 0 and terms.weighted(-3).lowest == -6
+    assert not FunctionScorer(lambda *_: 1.0, made_from).decomposable
 
 
 @pytest.mark.parametrize("ends", [(1, 0), (1, 1), (0, float("inf"))])

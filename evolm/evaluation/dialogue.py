@@ -1,0 +1,111 @@
+"""The driver of dialogues with the model.
+
+A *dialogue* (:data:`evolm.models.Dialogue`) is a generator that yields requests, is sent their answers in the same
+order, may ask again, and returns a result. Scorers and operators write dialogues; this module holds them, many side
+by side, with one call of the engine per round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol
+
+from evolm.errors import ContextExceeded, DataError, EvolmError
+from evolm.models import Answer, Dialogue, Request, Result, Tokenized, charge
+from evolm.models.deltas import Delta
+
+
+class AnswersRequests(Protocol):
+    """The part of :class:`evolm.evaluation.Engine` that a dialogue needs."""
+
+    def tokenize(self, requests: Sequence[Request]) -> list[Tokenized]: ...
+
+    def answer_tokenized(self, requests: Sequence[Tokenized]) -> list[Answer]: ...
+
+
+@dataclass
+class Outcome(Generic[Result]):
+    """The end of one dialogue.
+
+    Attributes:
+        result: what the dialogue returned; None if it failed.
+        error: why it failed: a request is longer than the model's context, or the template fails on an item.
+        tokens: charged for its requests and answers, before caching and sharing.
+    """
+
+    result: Result | None = None
+    error: EvolmError | None = None
+    tokens: int = 0
+
+
+def hold(
+    dialogues: Sequence[Dialogue[Result]], engine: AnswersRequests, deltas: Sequence[Delta | None] = ()
+) -> list[Outcome[Result]]:
+    """Hold dialogues side by side; each round of all of them is one call of the engine.
+
+    A dialogue that fails is closed and does not disturb the others.
+
+    Args:
+        dialogues: not started yet.
+        engine: answers requests.
+        deltas: the model's change for each dialogue, in the order of ``dialogues``; empty = requests name their own.
+
+    Returns:
+        One outcome per dialogue, in order.
+
+    Raises:
+        Interrupted: if a stop was requested.
+    """
+    outcomes: list[Outcome[Result]] = [Outcome() for _ in dialogues]
+    received: dict[int, list[Answer] | None] = dict.fromkeys(range(len(dialogues)))  # None starts a generator
+    while received:
+        asked: dict[int, list[Tokenized]] = {}
+        for index, answers in received.items():
+            try:
+                tokens = engine.tokenize(dialogues[index].send(answers))
+                delta = deltas[index] if deltas else None
+                asked[index] = [request.under(delta) for request in tokens] if delta else tokens
+            except StopIteration as end:
+                outcomes[index].result = end.value
+            except (ContextExceeded, DataError) as error:
+                outcomes[index].error = error
+                dialogues[index].close()
+        received = _answered(asked, engine)
+        for index, requests in asked.items():
+            outcomes[index].tokens += sum(map(charge, requests, received[index] or ()))
+    return outcomes
+
+
+def _answered(asked: Mapping[int, Sequence[Tokenized]], engine: AnswersRequests) -> dict[int, list[Answer] | None]:
+    """Answer the requests of one round in one call: dialogue -> answers, in the order of its requests."""
+    if not asked:
+        return {}
+    answers = iter(engine.answer_tokenized([request for requests in asked.values() for request in requests]))
+    return {index: [next(answers) for _ in requests] for index, requests in asked.items()}
+
+
+def joined(dialogues: Mapping[str, Dialogue[Result]], known: dict[Request, Answer]) -> Dialogue[dict[str, Result]]:
+    """Return one dialogue that holds several about the same genome; equal requests are asked once.
+
+    Args:
+        dialogues: name -> dialogue, not started yet.
+        known: answers from before, which are not asked for again; new answers are added.
+
+    Returns:
+        A dialogue with the result name -> result of each dialogue.
+    """
+    results: dict[str, Any] = {}
+    received: dict[str, list[Answer] | None] = dict.fromkeys(dialogues)
+    while received:
+        asked: dict[str, Sequence[Request]] = {}
+        for name, answers in received.items():
+            try:
+                asked[name] = dialogues[name].send(answers)
+            except StopIteration as end:
+                results[name] = end.value
+        if asked:
+            new = list(dict.fromkeys(r for requests in asked.values() for r in requests if r not in known))
+            known.update(zip(new, (yield new), strict=True))
+        received = {name: [known[request] for request in requests] for name, requests in asked.items()}
+    return results
