@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import doctest
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from campaign.toy_campaign import entries, quick, toy_rows
 
 import evolm
 from evolm.api import Result, evolve, load_result
 from evolm.campaign import Observer, continue_run
 from evolm.errors import ConfigError, DataError, EvolmError, GenomeError, RunError
+from tests.support.toy_campaign import entries, toy_rows
 
 SPLIT = {"train": 10, "dev": 10, "test": 14, "validation": 0}
 OPTIONS = {"baselines": {"random_search": False, "few_shot": False}}
-
-
-@pytest.fixture(autouse=True)
-def no_figures(result: Result) -> Iterator[None]:
-    """Draw figures for the shared result alone."""
-    with quick():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from campaign.toy_campaign import (
-    DEV,
-    TEST,
-    ToyCampaign,
-    bytes_of,
-    entries,
-    quick,
-    result_of,
-    toy_rows,
-    write_campaign,
-    write_rows,
-)
-from click.testing import Result
 from filelock import FileLock
 from typer.testing import CliRunner
 
@@ -35,18 +21,19 @@ from evolm import __version__
 from evolm.cli import app
 from evolm.config import load
 from evolm.tasks import load_task
+from tests.support.command_line import evolm, refused
+from tests.support.toy_campaign import (
+    DEV,
+    TEST,
+    ToyCampaign,
+    bytes_of,
+    entries,
+    result_of,
+    toy_rows,
+    write_rows,
+)
 
 QUICK = ("--set", "baselines.random_search=false", "--set", "baselines.few_shot=false")
-
-
-@pytest.fixture(autouse=True)
-def logger_as_it_was() -> Iterator[None]:
-    """Give the package's logger back as it was; draw no figures."""
-    logger = logging.getLogger("evolm")
-    before = list(logger.handlers), logger.level, logger.propagate
-    with quick():
-        yield
-    logger.handlers[:], logger.level, logger.propagate = before
 
 
 @pytest.fixture(autouse=True)
@@ -54,41 +41,6 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in the test's own folder, on a wide line."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "250")
-
-
-@pytest.fixture
-def toy(tmp_path: Path, tiny_model_folder: Path) -> Callable[..., ToyCampaign]:
-    """Return ``write(**changes)``: the toy campaign in the folder ``toy`` of this test."""
-
-    def write(**changes: Any) -> ToyCampaign:
-        return write_campaign(tmp_path / "toy", tiny_model_folder, **changes)
-
-    return write
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, tiny_model_folder: Path) -> Path:
-    """A finished run, changed by no test."""
-    folder = tmp_path_factory.mktemp("cli")
-    with quick():
-        return write_campaign(folder / "toy", tiny_model_folder).run(folder / "run").directory
-
-
-def evolm(*arguments: object) -> Result:
-    """Run a command; an exception that is not an exit is a bug and fails the test."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
-
-
-def refused(result: Result, message: str) -> str:
-    """Check that a command refused with one sentence, and return it."""
-    assert result.exit_code == 2, result.output
-    lines = [line for line in result.stderr.splitlines() if line]
-    assert len(lines) == 1 and lines[0].startswith("error: "), result.output
-    assert re.search(message, lines[0]), lines[0]
-    return lines[0]
 
 
 # -- run -----------------------------------------------------------------------------------------------------

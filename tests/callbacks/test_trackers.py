@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from campaign.toy_campaign import ToyCampaign, bytes_of, entries, quick, result_of
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -20,20 +18,16 @@ from evolm.campaign import Observer, continue_run
 from evolm.cli import app
 from evolm.errors import MissingPackage, TrackerError
 from evolm.progress_view import LiveView
+from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, quick, result_of
 
 SEARCHES = {"main": [5, 10, 14], "random_search": [14]}  # evaluations after each generation
 
 
 @pytest.fixture(autouse=True)
-def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Work in the test's own folder, tell nobody about it, and give the package's logger back as it was."""
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in the test's own folder, without MLflow's telemetry."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-    logger = logging.getLogger("evolm")
-    before = list(logger.handlers), logger.level, logger.propagate
-    with quick():
-        yield
-    logger.handlers[:], logger.level, logger.propagate = before
 
 
 class Crash(Observer):

@@ -8,10 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_campaign import DEV, EVALUATIONS, TEST, ToyCampaign, bytes_of, entries, result_of, without_clock
 
 from evolm.campaign import Observer
 from evolm.errors import EvolmError
+from tests.support.toy_campaign import (
+    DEV,
+    EVALUATIONS,
+    TEST,
+    ToyCampaign,
+    bytes_of,
+    entries,
+    result_of,
+    without_clock,
+)
 
 BASELINES = ("majority", "founder", "prior_corrected", "few_shot", "random_search")
 

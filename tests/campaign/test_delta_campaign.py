@@ -12,37 +12,18 @@ import pandas as pd
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import save
-from toy_campaign import FOUNDERS, ToyCampaign, bytes_of, entries, merged, quick, result_of, write_campaign
 
 from evolm import config as configuration
 from evolm.artifacts.delta import read_delta
-from evolm.campaign.build import Components, build
+from evolm.campaign.build import build
 from evolm.campaign.checks import check_trunk
-from evolm.campaign.runs import build_from_run
 from evolm.errors import ConfigError, EvolmError
 from evolm.export.predictor import saved_prompt
 from evolm.models import PassSettings
-from evolm.storage import GeneStore, RunLayout
-
-DELTA = {"layers": "last:1", "target_modules": ["q_proj", "v_proj"], "dimension": 6, "sigma": 2.0}
-KINDS = {
-    "delta": {"delta": DELTA},
-    "hybrid": {"delta": DELTA, "prompt": {"demonstrations": [0, 2], "max_tokens": 240}},
-}
-
-
-def campaign(folder: Path, model: Path, kind: str, **changes: Any) -> ToyCampaign:
-    """The toy campaign with deltas; those alone run under the first founder."""
-    toy = write_campaign(folder, model, **{"seed": 1, "strategy__population_size": 4, **changes})
-    toy.tables["space"] = merged(KINDS[kind], {})
-    if kind == "delta":
-        (folder / "founders.jsonl").write_text(json.dumps(FOUNDERS[0]) + "\n")
-    return toy
-
-
-def item_terms_of(run: Path) -> Components:
-    layout = RunLayout(run)
-    return build_from_run(layout, configuration.load(layout.campaign))
+from evolm.storage import GeneStore
+from tests.support.delta_campaigns import KINDS, write_delta_campaign
+from tests.support.kinds_of_campaigns import components_of
+from tests.support.toy_campaign import FOUNDERS, bytes_of, entries, quick, result_of
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -55,7 +36,7 @@ def run(kind: str, tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFac
     """A finished run of either kind."""
     folder = tmp_path_factory.mktemp(kind)
     with quick():
-        campaign(folder, tiny_model_folder, kind).run(folder / "run")
+        write_delta_campaign(folder, tiny_model_folder, kind).run(folder / "run")
     return folder / "run"
 
 
@@ -84,14 +65,14 @@ def test_the_same_campaign_gives_the_same_run_at_two_workers(
     run: Path, kind: str, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
     with quick():
-        campaign(tmp_path / "c", tiny_model_folder, kind, evaluation__n_jobs=2).run(tmp_path / "run")
+        write_delta_campaign(tmp_path / "c", tiny_model_folder, kind, evaluation__n_jobs=2).run(tmp_path / "run")
     assert bytes_of(tmp_path / "run") == bytes_of(run)
     ours, theirs = (sorted((each / "genes").iterdir()) for each in (tmp_path / "run", run))
     assert [path.read_bytes() for path in ours] == [path.read_bytes() for path in theirs]
 
 
 def test_predictions_of_the_saved_best_are_those_of_the_campaign(run: Path, tmp_path: Path) -> None:
-    parts = item_terms_of(run)
+    parts = components_of(run)
     test = parts.task.test
     content = json.loads((run / "test.json").read_text())
     frame = pd.DataFrame([dict(item.fields) for item in test])
@@ -104,7 +85,7 @@ def test_predictions_of_the_saved_best_are_those_of_the_campaign(run: Path, tmp_
 
 
 def test_the_best_delta_is_read_back_over_its_model_and_no_other(run: Path, tmp_path: Path) -> None:
-    parts = item_terms_of(run)
+    parts = components_of(run)
     space, genome = read_delta(run / "best" / "delta.safetensors", parts.model)
     assert space.settings.dimension == 6 and genome.genes.any()
     object.__setattr__(parts.model.prepared, "fingerprint", "0" * 64)
@@ -140,7 +121,7 @@ def test_damaged_genes_are_one_sentence(run: Path, genes: list[float], message: 
 def test_a_space_that_does_not_fit_the_model_is_one_sentence(
     changes: dict[str, Any], message: str, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
-    toy = campaign(tmp_path, tiny_model_folder, "delta")
+    toy = write_delta_campaign(tmp_path, tiny_model_folder, "delta")
     toy.tables["space"]["delta"].update(changes)
     with pytest.raises(ConfigError, match=message):
         toy.run(tmp_path / "run")
@@ -148,17 +129,17 @@ def test_a_space_that_does_not_fit_the_model_is_one_sentence(
 
 
 def test_deltas_alone_need_one_prompt(tiny_model_folder: Path, tmp_path: Path) -> None:
-    toy = campaign(tmp_path, tiny_model_folder, "delta")
+    toy = write_delta_campaign(tmp_path, tiny_model_folder, "delta")
     (tmp_path / "founders.jsonl").write_text("".join(json.dumps(founder) + "\n" for founder in FOUNDERS))
     with pytest.raises(ConfigError, match="found 2 founders"):
         toy.run(tmp_path / "run")
-    run = campaign(tmp_path / "written", tiny_model_folder, "delta", founders=[], budget__evaluations=4)
+    run = write_delta_campaign(tmp_path / "written", tiny_model_folder, "delta", founders=[], budget__evaluations=4)
     with quick():
         assert run.run(tmp_path / "written" / "run").result["best"]["genome"]["kind"] == "delta"
 
 
 def test_a_memory_limit_too_small_for_one_item_is_refused(tiny_model_folder: Path, tmp_path: Path) -> None:
-    toy = campaign(tmp_path, tiny_model_folder, "delta")
+    toy = write_delta_campaign(tmp_path, tiny_model_folder, "delta")
     parts = build(toy.config, toy.folder)
     parts.model.passes = PassSettings(trunk_bytes=100)
     with pytest.raises(ConfigError, match="evaluation.trunk_mb: expected at least 1 for the longest item"):

@@ -10,10 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_campaign import DEV, EVALUATIONS, ToyCampaign, bytes_of, entries, result_of, toy_rows, write_rows
 
 from evolm.campaign import continue_run
 from evolm.errors import ContextExceeded, EvolmError, RunError, ScorerError
+from tests.support.toy_campaign import (
+    DEV,
+    EVALUATIONS,
+    ToyCampaign,
+    bytes_of,
+    entries,
+    result_of,
+    toy_rows,
+    write_rows,
+)
 
 
 def failing(fails: Callable[[int], bool], error: Exception) -> Callable[..., float]:

@@ -11,7 +11,8 @@ from typing import Any
 
 import psutil
 import pytest
-from toy_campaign import ToyCampaign, bytes_of, entries, result_of, without_clock
+
+from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, result_of, without_clock
 
 KILLED = -9
 

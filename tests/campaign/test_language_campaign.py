@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from toy_campaign import ToyCampaign, bytes_of, entries, merged, quick, write_campaign
 
 from evolm.campaign import Observer, continue_run
 from evolm.errors import ConfigError
 from evolm.operators import OPERATORS
+from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, merged, quick, write_campaign
 
 SPEAKING = [name for name, operator in OPERATORS.items() if operator.asks_model and operator.genome == "prompt"]
 

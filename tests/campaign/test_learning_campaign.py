@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_campaign import FOUNDERS, ToyCampaign, bytes_of, entries, quick, result_of, write_campaign
 
 from evolm.campaign import continue_run
 from evolm.errors import ConfigError, Interrupted
+from tests.support.toy_campaign import FOUNDERS, ToyCampaign, bytes_of, entries, quick, result_of, write_campaign
 
 DELTA = {"layers": "last:1", "target_modules": ["q_proj", "v_proj", "o_proj"], "encoding": "lowrank", "rank": 2}
 MEMETIC = {"name": "memetic", "population_size": 3, "gradient_steps": 3, "batch_size": 6, "learning_rate": 0.05}

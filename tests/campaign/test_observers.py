@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from toy_campaign import ToyCampaign, bytes_of, entries, quick, result_of, without_clock
 
 from evolm.campaign import Observer, Progress, continue_run
 from evolm.errors import ConfigError
 from evolm.individual import Individual
 from evolm.report import RunRecord, render_summary
 from evolm.report.page import render_page
+from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, quick, result_of, without_clock
 
 REASON = "10 are enough"
 

@@ -5,29 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import jinja2
 import numpy as np
 import pytest
 import torch
-from toy_campaign import TEST, ToyCampaign, result_of
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from evolm.config import load
-from evolm.tasks import Task, load_task
-
-
-def task_of(run: Path) -> Task:
-    config = load(run / "campaign.toml")
-    return load_task(config.task, config.template, root=run, trusted=True)
-
-
-def render(record: dict[str, Any], prompt: str, fields: dict[str, str]) -> str:
-    """Put an item where the prompt shows its template."""
-    before, found, after = prompt.rpartition(record["item"])  # what a chat template adds follows the item
-    assert found
-    return before + jinja2.Template(record["item"]).render(fields) + after
+from tests.support.saved_prompts import render, task_of
+from tests.support.toy_campaign import TEST, ToyCampaign, result_of
 
 
 def plain_predictions(run: Path, folder: Path, contexts: list[str], bos: bool) -> np.ndarray:

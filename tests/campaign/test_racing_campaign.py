@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from toy_campaign import ToyCampaign, bytes_of, entries, quick, result_of, write_campaign
 from typer.testing import CliRunner
 
 from evolm import config as configuration
@@ -26,6 +25,7 @@ from evolm.report.page import render_page
 from evolm.report.tables import failures
 from evolm.storage import RunLayout
 from evolm.strategies import STRATEGIES
+from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, quick, result_of, write_campaign
 
 N_DEV = 24
 RACING: dict[str, Any] = {

@@ -10,11 +10,20 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
-from toy_campaign import DEV, EVALUATIONS, ToyCampaign, bytes_of, entries, result_of, toy_rows, write_rows
 from transformers import AutoModelForCausalLM
 
 from evolm.campaign import continue_run
 from evolm.errors import ConfigError, RunError
+from tests.support.toy_campaign import (
+    DEV,
+    EVALUATIONS,
+    ToyCampaign,
+    bytes_of,
+    entries,
+    result_of,
+    toy_rows,
+    write_rows,
+)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from evolm.scorers.labels import CONTENT_FREE
 from evolm.statistics import paired_bootstrap, smallest_visible_gain
 from evolm.storage import AnswerStore
 from evolm.tasks import METRICS, Task
+from tests.support.tasks import scoring
 
 GOLD = np.tile([0, 1], 50)
 
@@ -152,7 +153,7 @@ def test_few_shot_shows_as_many_as_the_winner(
 
 
 def test_the_prior_is_the_mean_probability_of_content_free_inputs(
-    toy_task: Task, tiny_model: Callable[..., Any], scoring: Callable[..., Any]
+    toy_task: Task, tiny_model: Callable[..., Any]
 ) -> None:
     """By hand: Zhao 2021, section 5, probabilities averaged over the content-free inputs."""
     model = tiny_model("float32", "off")

@@ -31,6 +31,7 @@ from evolm.models import LanguageModel, prepare
 from evolm.operators import OPERATORS, LearningSettings, ModelAccess, Operator, VariationContext, operators_for
 from evolm.storage import AnswerStore
 from evolm.tasks import Item, Task
+from tests.support.tasks import scoring
 
 Families = list[tuple[Individual, ...]]
 Talk = Callable[[], tuple[Engine, ModelAccess]]
@@ -128,7 +129,7 @@ def world(case: Case, worlds: dict[str, World]) -> World:
 
 
 @pytest.fixture(scope="module")
-def talk(talking_model: LanguageModel, toy_task: Task, scoring: Callable[..., Any]) -> Iterator[Talk]:
+def talk(talking_model: LanguageModel, toy_task: Task) -> Iterator[Talk]:
     """Return ``talk()``: a new engine without answers, and a model_access that asks_model through it."""
     engines = []
 

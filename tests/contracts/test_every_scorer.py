@@ -17,6 +17,7 @@ from evolm.models import Decoding, LanguageModel
 from evolm.scorers import SCORERS, Evaluation, Scorer, Scoring
 from evolm.storage import AnswerStore
 from evolm.tasks import KINDS, Item, Task, kinds_with, load_task
+from tests.support.tasks import scoring
 
 ENROLLED = [(name, kind) for name, scorer in SCORERS.items() for kind in kinds_with(*scorer.forms)]
 CASES = pytest.mark.parametrize(("name", "kind"), ENROLLED, ids=[f"{name}-{kind}" for name, kind in ENROLLED])
@@ -60,7 +61,7 @@ def engine(tiny_model: Callable[..., LanguageModel]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def listen(engine: Engine, tasks: dict[str, Task], scoring: Any) -> Callable[..., Evaluation]:
+def listen(engine: Engine, tasks: dict[str, Task]) -> Callable[..., Evaluation]:
     """Return ``listen(name, kind, genome, items)``, what a scorer says through the real evaluator."""
 
     def said(name: str, task: Task, genome: Any, items: Sequence[Item]) -> Evaluation:
@@ -109,7 +110,7 @@ def test_no_scorer_changes_what_it_is_given(name: str, kind: str, listen: Any, t
 
 @CASES
 def test_a_scorer_that_needs_no_gold_never_reads_it(
-    name: str, kind: str, listen: Any, tasks: dict[str, Task], scoring: Any, engine: Engine
+    name: str, kind: str, listen: Any, tasks: dict[str, Task], engine: Engine
 ) -> None:
     task = replace(tasks[kind], has_gold=False)
     scorer = SCORERS[name](scoring(task, engine.model), SCORERS[name].Params())
@@ -122,7 +123,7 @@ def test_a_scorer_that_needs_no_gold_never_reads_it(
 
 @CASES
 def test_the_objective_lies_between_finite_limits(
-    name: str, kind: str, listen: Any, tasks: dict[str, Task], scoring: Any, engine: Engine
+    name: str, kind: str, listen: Any, tasks: dict[str, Task], engine: Engine
 ) -> None:
     task = tasks[kind]
     lowest, highest = SCORERS[name](scoring(task, engine.model), SCORERS[name].Params()).limits
@@ -137,7 +138,7 @@ NOT_DECOMPOSABLE = {"mutual_information", "diversity", "relevance"}
 
 @CASES
 def test_the_item_terms_of_an_objective_are_numbers_of_single_items_with_its_mean(
-    name: str, kind: str, listen: Any, tasks: dict[str, Task], scoring: Any, engine: Engine
+    name: str, kind: str, listen: Any, tasks: dict[str, Task], engine: Engine
 ) -> None:
     task = tasks[kind]
     scorer = SCORERS[name](scoring(task, engine.model), SCORERS[name].Params())
@@ -158,7 +159,7 @@ def test_the_item_terms_of_an_objective_are_numbers_of_single_items_with_its_mea
 
 
 @pytest.mark.parametrize("name", SCORERS)
-def test_every_scorer_describes_itself_and_its_settings(name: str, scoring: Any, tasks: Any, engine: Engine) -> None:
+def test_every_scorer_describes_itself_and_its_settings(name: str, tasks: Any, engine: Engine) -> None:
     kind = SCORERS[name]
     assert issubclass(kind, Scorer) and issubclass(kind.Params, BaseModel)
     assert kinds_with(*kind.forms)

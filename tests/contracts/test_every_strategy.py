@@ -21,6 +21,8 @@ from evolm.storage import AnswerStore, read_checkpoint, write_checkpoint
 from evolm.strategies import STRATEGIES, HillClimb, SearchContext, Strategy
 from evolm.strategies.vectors import VectorStrategy
 from evolm.tasks import Task
+from tests.support.table_scorer import TableScorer
+from tests.support.tasks import scoring
 
 SMALL = {
     "population_size": 6,
@@ -54,9 +56,7 @@ def deltas(toy_deltas: Callable[..., DeltaSpace]) -> DeltaSpace:
 
 
 @pytest.fixture(scope="module")
-def model_access(
-    tiny_model: Callable[..., LanguageModel], toy_task: Task, scoring: Callable[..., Any]
-) -> Iterator[ModelAccess]:
+def model_access(tiny_model: Callable[..., LanguageModel], toy_task: Task) -> Iterator[ModelAccess]:
     """What learning is done with."""
     model = tiny_model("float32", "off")
     engine = Engine(model, AnswerStore(":memory:"))
@@ -102,7 +102,7 @@ def make(request: pytest.FixtureRequest, world: Callable[..., tuple[Any, list[An
 
 
 @pytest.fixture
-def table(TableScorer: Any) -> Any:
+def table() -> Any:
     return TableScorer()
 
 
@@ -191,7 +191,7 @@ def test_telling_twice_or_unasked_or_unevaluated_is_refused(make: Make, table: A
         strategy.tell([stranger])
 
 
-def test_nan_never_wins(make: Make, TableScorer: Any) -> None:
+def test_nan_never_wins(make: Make) -> None:
     def worth(genome: Any) -> float:
         return float("nan") if int(genome.digest, 16) % 3 == 0 else int(genome.digest, 16) % 1000
 
@@ -235,9 +235,7 @@ def test_who_was_dropped_is_forgotten_and_its_rival_was_evaluated_before(make: M
     assert len(gone) + len(evaluated) == everyone
 
 
-def test_dropping_whom_a_strategy_would_have_refused_anyway_changes_nothing(
-    make: Make, table: Any, TableScorer: Any
-) -> None:
+def test_dropping_whom_a_strategy_would_have_refused_anyway_changes_nothing(make: Make, table: Any) -> None:
     strategy = make()
     if type(strategy).refuses_partial(strategy.params) or isinstance(strategy, HillClimb):
         return  # a hill climber starts anew from the second best
@@ -254,7 +252,7 @@ def test_dropping_whom_a_strategy_would_have_refused_anyway_changes_nothing(
         best.update(asked)
 
 
-def test_when_everything_fails_the_search_goes_on(make: Make, TableScorer: Any) -> None:
+def test_when_everything_fails_the_search_goes_on(make: Make) -> None:
     asked = list(generations(make(), TableScorer(lambda genome: float("nan")), 3))
     assert all(asked)
     assert len({i.digest for part in asked for i in part}) == sum(map(len, asked))

@@ -21,6 +21,8 @@ from evolm.models.deltas import Delta, Gain
 from evolm.scorers import Evaluation, LabelLikelihood, Weighted
 from evolm.storage import AnswerStore
 from evolm.tasks import Task
+from tests.support.table_scorer import TableScorer
+from tests.support.tasks import scoring
 
 REQUESTS = [LogLikelihood("Spam?\n", f"Text: {i}\nLabel:", (" spam", " ham")) for i in range(6)]
 
@@ -123,7 +125,7 @@ def individuals(*texts: str) -> list[Individual]:
 
 
 @pytest.fixture
-def evaluator(engine: Engine, toy_task: Task, scoring: Any) -> Callable[..., Evaluator]:
+def evaluator(engine: Engine, toy_task: Task) -> Callable[..., Evaluator]:
     """Return ``evaluator(combine="sum", **scorers)``; a scorer is one, or one with its weight."""
 
     def made(combine: Any = "sum", **scorers: Any) -> Evaluator:
@@ -149,16 +151,14 @@ def test_equal_requests_of_two_scorers_are_asked_and_charged_once(evaluator: Any
     assert two.measures["a"] == two.measures["b"] == one.score
 
 
-def test_a_front_has_an_objective_a_scorer_with_its_weight(evaluator: Any, toy_task: Task, TableScorer: Any) -> None:
+def test_a_front_has_an_objective_a_scorer_with_its_weight(evaluator: Any, toy_task: Task) -> None:
     (individual,) = individuals("Spam?")
     table = TableScorer({individual.digest: 0.25})
     evaluator("pareto", a=evaluator().task_scorer, table=(table, 2.0)).score_individuals([individual], toy_task.dev)
     assert individual.fitness.values == (individual.score, 0.5)
 
 
-def test_an_audited_task_shows_the_search_no_gold(
-    engine: Engine, evaluator: Any, toy_task: Task, TableScorer: Any
-) -> None:
+def test_an_audited_task_shows_the_search_no_gold(engine: Engine, evaluator: Any, toy_task: Task) -> None:
     (individual,) = individuals("Spam?")
     open_book, blind = evaluator(table=TableScorer()), evaluator(table=TableScorer())
     blind.task = replace(toy_task, has_gold=False, audited=True)
@@ -179,9 +179,9 @@ def test_a_prompt_that_does_not_fit_fails_alone(engine: Engine, evaluator: Any, 
 
 
 def test_a_scorer_that_asks_again_gets_the_answers_to_what_it_asked(
-    engine: Engine, evaluator: Any, toy_task: Task, TableScorer: Any
+    engine: Engine, evaluator: Any, toy_task: Task
 ) -> None:
-    class Curious(TableScorer):  # type: ignore[misc, valid-type]
+    class Curious(TableScorer):
         def dialogue(self, genome: Any, items: Any) -> Any:
             first = yield REQUESTS[:2]
             second = yield [*REQUESTS[1:4], REQUESTS[0]]
@@ -197,7 +197,7 @@ def test_a_scorer_that_asks_again_gets_the_answers_to_what_it_asked(
     assert charges[0].tokens - charges[1].tokens == 0
 
 
-def test_a_failed_item_fails_the_individual_with_its_digest(evaluator: Any, toy_task: Task, TableScorer: Any) -> None:
+def test_a_failed_item_fails_the_individual_with_its_digest(evaluator: Any, toy_task: Task) -> None:
     good, bad = individuals("good", "bad")
     table = TableScorer({bad.digest: float("nan"), good.digest: 0.5})
     evaluator(table=table).score_individuals([good, bad], toy_task.dev)
@@ -206,10 +206,8 @@ def test_a_failed_item_fails_the_individual_with_its_digest(evaluator: Any, toy_
     assert bad.reason == f"18 of 36 items failed; item {toy_task.dev[0].digest}: the table says NaN"
 
 
-def test_when_every_item_of_all_fails_the_scorer_is_to_blame(
-    evaluator: Any, toy_task: Task, TableScorer: Any
-) -> None:
-    class Broken(TableScorer):  # type: ignore[misc, valid-type]
+def test_when_every_item_of_all_fails_the_scorer_is_to_blame(evaluator: Any, toy_task: Task) -> None:
+    class Broken(TableScorer):
         def score(self, genome: Any, items: Any) -> Evaluation:
             return replace(super().score(genome, items), failures=dict.fromkeys(range(len(items)), "no file"))
 

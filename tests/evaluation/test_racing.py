@@ -20,6 +20,7 @@ from evolm.models import LanguageModel
 from evolm.scorers import Dialogue, Evaluation, LabelLikelihood, MeanOfItems, Weighted
 from evolm.storage import AnswerStore
 from evolm.tasks import Item, Task
+from tests.support.tasks import scoring
 
 LEVEL = 0.1
 N = 80
@@ -190,7 +191,7 @@ def table(toy_task: Task) -> Table:
 
 
 @pytest.fixture
-def evaluator(engine: Engine, toy_task: Task, scoring: Any, table: Table) -> Evaluator:
+def evaluator(engine: Engine, toy_task: Task, table: Table) -> Evaluator:
     """Asks the model nothing."""
     task = replace(toy_task, has_gold=False)
     return Evaluator(engine, task, {"table": (table, 1.0)}, table, lambda genome: 0)
@@ -318,7 +319,7 @@ def people(toy_task: Task) -> Callable[[], list[Individual]]:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("mode", ["race", "halving"])
 def test_a_candidate_that_stays_is_evaluated_to_the_bit_and_for_the_tokens_as_without_racing(
-    dtype: str, mode: str, people: Any, toy_task: Task, tiny_model: Any, scoring: Any
+    dtype: str, mode: str, people: Any, toy_task: Task, tiny_model: Any
 ) -> None:
     def made() -> Evaluator:
         model = tiny_model(dtype, "off")

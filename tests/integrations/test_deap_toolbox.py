@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from campaign.toy_campaign import toy_rows
 from deap import algorithms, base, cma, tools
 
 from evolm.errors import BudgetSpent, ConfigError, GenomeError
@@ -19,6 +18,7 @@ from evolm.individual import fitness_class
 from evolm.integrations.deap import toolbox as toolbox_of
 from evolm.objective.objective import Objective
 from evolm.operators.learning import delta_of
+from tests.support.toy_campaign import toy_rows
 
 KINDS = ("prompt", "delta", "hybrid")
 PLENTY = 100_000

@@ -10,13 +10,13 @@ from typing import Any
 
 import optuna
 import pytest
-from campaign.toy_campaign import entries
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
 from evolm.errors import BudgetSpent, ConfigError
 from evolm.integrations.optuna import EvolmSampler, optimize, suggest
 from evolm.objective.objective import Objective
+from tests.support.toy_campaign import entries
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

@@ -21,6 +21,7 @@ from evolm.operators.language import TRIED, differing
 from evolm.operators.patterns import COMBINE, CRITICISE, IMPROVE, REWORD, Pattern, cleaned, one_line, refusal, words
 from evolm.storage import AnswerStore
 from evolm.tasks import Task, load_task
+from tests.support.tasks import scoring
 
 PATTERNS = {"reword": REWORD, "combine": COMBINE, "criticise": CRITICISE, "improve": IMPROVE}
 FIRST, SECOND = PromptGenome("Is it spam or ham?"), PromptGenome("Say spam if it sells, else ham.")
@@ -165,7 +166,7 @@ def engine(model: LanguageModel) -> Any:
 
 
 @pytest.fixture
-def model_access(engine: Engine, toy_task: Task, scoring: Callable[..., Any]) -> ModelAccess:
+def model_access(engine: Engine, toy_task: Task) -> ModelAccess:
     return ModelAccess(engine, scoring(toy_task, engine.model), toy_task.train)
 
 
@@ -323,9 +324,7 @@ def test_feedback_without_train_items_is_silent(space: PromptSpace, model_access
     assert held(language.language_feedback(context(space, model_access=nothing), FIRST))[1] is None
 
 
-def test_feedback_lets_a_generation_task_write(
-    space: PromptSpace, engine: Engine, scoring: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_feedback_lets_a_generation_task_write(space: PromptSpace, engine: Engine, tmp_path: Path) -> None:
     frame = pd.DataFrame({"text": [f"number {i} " * 40 for i in range(40)], "label": [str(i) for i in range(40)]})
     section = TaskSection(kind="generation", data="frame", columns={"text": "text", "label": "label"})
     task = load_task(section, TemplateSection(), root=tmp_path, frame=frame)
@@ -378,7 +377,7 @@ def test_a_conversation_that_asks_too_much_ends_with_nothing_and_disturbs_no_oth
 
 @pytest.mark.real_model
 def test_a_real_model_says_many_an_instruction_in_other_words(
-    smollm2: Callable[[str], LanguageModel], toy_task: Task, toy_space: Callable[..., PromptSpace], scoring: Any
+    smollm2: Callable[[str], LanguageModel], toy_task: Task, toy_space: Callable[..., PromptSpace]
 ) -> None:
     model = smollm2("float32")
     engine = Engine(model, AnswerStore(":memory:"))

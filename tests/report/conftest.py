@@ -6,7 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from synthetic_run import make_audited, make_pareto, make_run
+
+from tests.support.synthetic_run import make_audited, make_pareto, make_run
+
+
+@pytest.fixture(autouse=True)
+def quick_campaigns() -> None:
+    """Draw figures: these tests read them."""
 
 
 @pytest.fixture

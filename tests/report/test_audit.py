@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from synthetic_run import revise, write_lines, write_outcomes
 
 from evolm.report import RunRecord
 from evolm.report.audit import Audit, audits, one_class, unaided
+from tests.support.synthetic_run import revise, write_lines, write_outcomes
 
 
 def record_of(

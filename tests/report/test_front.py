@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from synthetic_run import make_pareto, revise
 
 from evolm.report import RunRecord
 from evolm.report.front import ObjectiveAxis, members, objectives, rule
 from evolm.report.scatter import staircase
+from tests.support.synthetic_run import make_pareto, revise
 
 ACCURACY, TOKENS = (ObjectiveAxis.of(key, 1.0, "accuracy") for key in ("label_likelihood", "prompt_length"))
 

@@ -13,10 +13,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from synthetic_run import HOSTILE, revise, write_outcomes
 
 from evolm.report import RunRecord, write_report
 from evolm.report.svg import VARIABLES, spread
+from tests.support.synthetic_run import HOSTILE, revise, write_outcomes
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from synthetic_run import make_audited, revise
 
 from evolm.report import RunRecord, render_summary
 from evolm.report.tables import (
@@ -21,6 +20,7 @@ from evolm.report.tables import (
     signed,
     wilson,
 )
+from tests.support.synthetic_run import make_audited, revise
 
 
 def printed(directory: Path) -> str:

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
-import logging
-import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from click.testing import Result
 from jsonschema import Draft202012Validator
-from typer.testing import CliRunner
 
 from evolm import config as configuration
 from evolm.campaign import build
-from evolm.cli import app
 from evolm.scaffold import MODEL
 from evolm.schema import campaign_schema
+from tests.support.command_line import evolm, refused
 
 N = 60
 SUBJECTS = ("a cat", "my aunt", "the bus", "our dog", "a judge")
@@ -34,30 +30,10 @@ def sentence(n: int) -> str:
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Work in the test's own folder, on a wide line; give the package's logger back as it was."""
-    logger = logging.getLogger("evolm")
-    before = list(logger.handlers), logger.level, logger.propagate
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in the test's own folder, on a wide line."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "250")
-    yield
-    logger.handlers[:], logger.level, logger.propagate = before
-
-
-def evolm(*arguments: object) -> Result:
-    """Run a command; an exception that is not an exit is a bug and fails the test."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
-
-
-def refused(result: Result, message: str) -> None:
-    """Check that a command refused with one sentence."""
-    assert result.exit_code == 2, result.output
-    lines = [line for line in result.stderr.splitlines() if line]
-    assert len(lines) == 1 and lines[0].startswith("error: "), result.output
-    assert re.search(message, lines[0]), lines[0]
 
 
 def delimited(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -16,6 +16,7 @@ from evolm.scorers.labels import CONTENT_FREE
 from evolm.scorers.likelihood import label_entropy
 from evolm.scorers.mutual_information import pointwise_information
 from evolm.tasks import Item, Task
+from tests.support.tasks import scoring
 
 GENOME = PromptGenome("Spam?")
 Rounds = Callable[[Sequence[Any]], Sequence[Any]]
@@ -33,7 +34,7 @@ def hold(dialogue: Any, *rounds: Any) -> Evaluation:
 
 
 @pytest.fixture
-def made(toy_task: Task, tiny_model: Callable[..., LanguageModel], scoring: Any) -> Callable[..., Any]:
+def made(toy_task: Task, tiny_model: Callable[..., LanguageModel]) -> Callable[..., Any]:
     """Return ``made(name="label_likelihood", task=toy_task, params={}, **scoring)``."""
 
     def scorer(name: str = "label_likelihood", task: Task = toy_task, params: Any = None, **more: Any) -> Any:
@@ -270,7 +271,7 @@ def test_relevance_is_what_the_item_adds_to_the_texts_probability(made: Any, rhy
 
 
 @pytest.fixture
-def function_scorer(toy_task: Task, tiny_model: Callable[..., LanguageModel], scoring: Any) -> Any:
+def function_scorer(toy_task: Task, tiny_model: Callable[..., LanguageModel]) -> Any:
     """Return ``scorer(function)`` over the toy task."""
     return lambda function: FunctionScorer(function, scoring(toy_task, tiny_model("float32", "off"), "sum"))
 
@@ -291,9 +292,7 @@ def test_a_function_scores_each_item_by_the_prediction(function_scorer: Any, toy
     assert np.allclose([c[2] for c in calls], 1)
 
 
-def test_a_function_sees_the_text_that_was_written(
-    rhymes: Task, tiny_model: Callable[..., LanguageModel], scoring: Any
-) -> None:
+def test_a_function_sees_the_text_that_was_written(rhymes: Task, tiny_model: Callable[..., LanguageModel]) -> None:
     scorer = FunctionScorer(lambda item, text, _: len(text), scoring(rhymes, tiny_model("float32", "off")))
     assert hold(scorer.dialogue(GENOME, rhymes.dev[:2]), said("cat", "horse")).scores.tolist() == [3, 5]
 
@@ -323,7 +322,7 @@ def test_a_function_that_fails_on_one_item_fails_that_item(
 
 
 def test_a_score_outside_the_range_that_a_function_was_given_is_a_failure(
-    toy_task: Task, tiny_model: Callable[..., LanguageModel], scoring: Any
+    toy_task: Task, tiny_model: Callable[..., LanguageModel]
 ) -> None:
     made_from = scoring(toy_task, tiny_model("float32", "off"), "sum")
     scorer = FunctionScorer(

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from gene_functions import SIGMA, Made, N
 
 from evolm.genomes import DeltaGenome, DeltaSpace
 from evolm.operators import operators_for
 from evolm.strategies import STRATEGIES, SearchContext, Strategy
+from tests.support.gene_functions import SIGMA, Made, N
 
 
 @pytest.fixture

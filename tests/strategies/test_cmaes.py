@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
-from gene_functions import ELLIPSOID, SIGMA, SPHERE, Made, N, conditioned, gap, quadratic, step
 from scipy import stats
 
 from evolm.strategies import CmaEs
 from evolm.strategies.cmaes import Distribution, learnt_diagonal, learnt_full
 from evolm.strategies.vectors import wide
+from tests.support.gene_functions import ELLIPSOID, SIGMA, SPHERE, Made, N, conditioned, gap, quadratic, step
+from tests.support.table_scorer import TableScorer
 
 
-def test_full_covariance_learns_axes_that_a_diagonal_cannot(vector_search: Made, TableScorer: Any) -> None:
+def test_full_covariance_learns_axes_that_a_diagonal_cannot(vector_search: Made) -> None:
     basis = stats.ortho_group.rvs(6, random_state=np.random.default_rng(0))
     table = TableScorer(quadratic(conditioned(6, 1e4), basis))
     for seed in range(2):
@@ -24,9 +24,7 @@ def test_full_covariance_learns_axes_that_a_diagonal_cannot(vector_search: Made,
         assert full < gap(vector_search("cmaes", seed, n=6, full_up_to=5), table, 2500) / 100
 
 
-def test_beyond_full_up_to_the_covariance_is_a_diagonal_that_learns_the_scales(
-    vector_search: Made, TableScorer: Any
-) -> None:
+def test_beyond_full_up_to_the_covariance_is_a_diagonal_that_learns_the_scales(vector_search: Made) -> None:
     assert vector_search("cmaes", n=200).now.covariance.shape == (200, 200)
     assert vector_search("cmaes", n=201).now.covariance.shape == (201,)
     strategy, table = vector_search("cmaes", full_up_to=N - 1), TableScorer(ELLIPSOID)
@@ -66,9 +64,7 @@ def test_from_a_sphere_both_forms_take_the_same_first_step_and_learn_variances_i
     assert diagonal.covariance - 1 == pytest.approx((n + 2) / 3 * learnt, rel=1e-9)
 
 
-def test_a_distribution_too_narrow_for_float32_starts_anew_with_twice_the_samples(
-    vector_search: Made, TableScorer: Any
-) -> None:
+def test_a_distribution_too_narrow_for_float32_starts_anew_with_twice_the_samples(vector_search: Made) -> None:
     for full_up_to in (N, 0):
         strategy = vector_search("cmaes", full_up_to=full_up_to)
         step(strategy, TableScorer(SPHERE))
@@ -84,7 +80,7 @@ def test_a_distribution_too_narrow_for_float32_starts_anew_with_twice_the_sample
         assert again.size == strategy.size
 
 
-def test_a_founder_is_no_sample_to_learn_from(vector_search: Made, TableScorer: Any) -> None:
+def test_a_founder_is_no_sample_to_learn_from(vector_search: Made) -> None:
     strategy: CmaEs = vector_search("cmaes", population_size=4)
     asked = step(strategy, TableScorer(lambda genome: -float(np.sum(wide(genome) ** 2))))
     best, second = sorted(asked[1:], key=lambda individual: individual.fitness.values, reverse=True)[:2]
@@ -94,7 +90,7 @@ def test_a_founder_is_no_sample_to_learn_from(vector_search: Made, TableScorer: 
     assert strategy.now.mean == pytest.approx(share * wide(best.genome) + (1 - share) * wide(second.genome))
 
 
-def test_where_more_than_half_failed_the_missing_ones_take_no_step(vector_search: Made, TableScorer: Any) -> None:
+def test_where_more_than_half_failed_the_missing_ones_take_no_step(vector_search: Made) -> None:
     strategy: CmaEs = vector_search("cmaes", population_size=8, full_up_to=0)
     asked = strategy.ask()
     good = next(individual for individual in asked if not strategy.is_founder(individual))

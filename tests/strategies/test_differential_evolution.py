@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import permutations
-from typing import Any
 
 import numpy as np
 import pytest
-from gene_functions import SPHERE, Made, step
 
 from evolm.strategies import DifferentialEvolution
 from evolm.strategies.differential_evolution import binomial
 from evolm.strategies.vectors import wide
+from tests.support.gene_functions import SPHERE, Made, step
+from tests.support.table_scorer import TableScorer
 
 
 def test_binomial_crossover_takes_one_gene_at_least_and_others_at_its_rate() -> None:
@@ -23,9 +23,7 @@ def test_binomial_crossover_takes_one_gene_at_least_and_others_at_its_rate() -> 
 
 
 @pytest.mark.parametrize("variant", ["rand1bin", "currenttobest1bin"])
-def test_a_mutant_is_made_of_the_target_and_of_differences_of_others(
-    variant: str, vector_search: Made, TableScorer: Any
-) -> None:
+def test_a_mutant_is_made_of_the_target_and_of_differences_of_others(variant: str, vector_search: Made) -> None:
     strategy: DifferentialEvolution = vector_search(
         "differential_evolution", population_size=5, variant=variant, crossover_prob=1.0, differential_weight=0.7
     )
@@ -43,7 +41,7 @@ def test_a_mutant_is_made_of_the_target_and_of_differences_of_others(
         assert min(np.abs(wide(trial.genome) - mutant).max() for mutant in mutants) < 1e-6
 
 
-def test_a_trial_replaces_its_own_target_and_only_if_it_is_not_worse(vector_search: Made, TableScorer: Any) -> None:
+def test_a_trial_replaces_its_own_target_and_only_if_it_is_not_worse(vector_search: Made) -> None:
     strategy: DifferentialEvolution = vector_search("differential_evolution", population_size=6)
     table, kept, replaced = TableScorer(SPHERE), 0, 0
     before = step(strategy, table)
@@ -59,7 +57,7 @@ def test_a_trial_replaces_its_own_target_and_only_if_it_is_not_worse(vector_sear
     assert replaced > 10
 
 
-def test_members_that_are_all_alike_give_way_to_random_trials(vector_search: Made, TableScorer: Any) -> None:
+def test_members_that_are_all_alike_give_way_to_random_trials(vector_search: Made) -> None:
     strategy: DifferentialEvolution = vector_search("differential_evolution", population_size=4)
     asked = step(strategy, TableScorer(SPHERE))
     strategy._told = [replace(individual, genome=asked[0].genome) for individual in asked]

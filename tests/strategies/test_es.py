@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from gene_functions import SIGMA, SPHERE, Made, N, step
 
 from evolm.genomes import DeltaGenome
 from evolm.individual import Individual
 from evolm.strategies import EvolutionStrategy
 from evolm.strategies.es import Mean, adam_step, centred_ranks
 from evolm.strategies.vectors import wide
+from tests.support.gene_functions import SIGMA, SPHERE, Made, N, step
+from tests.support.table_scorer import TableScorer
 
 
-def test_samples_lie_two_by_two_on_opposite_sides_of_a_mean_that_is_evaluated_too(
-    vector_search: Made, TableScorer: Any
-) -> None:
+def test_samples_lie_two_by_two_on_opposite_sides_of_a_mean_that_is_evaluated_too(vector_search: Made) -> None:
     strategy: EvolutionStrategy = vector_search("es", population_size=6)
     table = TableScorer(SPHERE)
     for generation in range(3):
@@ -32,7 +30,7 @@ def test_samples_lie_two_by_two_on_opposite_sides_of_a_mean_that_is_evaluated_to
         assert bool(mean.parents) is bool(generation)
 
 
-def test_a_linear_fitness_is_climbed_along_its_slope(vector_search: Made, TableScorer: Any) -> None:
+def test_a_linear_fitness_is_climbed_along_its_slope(vector_search: Made) -> None:
     slope = np.arange(N) - 4.5
     strategy: EvolutionStrategy = vector_search("es", population_size=1000)
     step(strategy, TableScorer(lambda genome: float(slope @ genome.genes)))
@@ -43,7 +41,7 @@ def test_a_linear_fitness_is_climbed_along_its_slope(vector_search: Made, TableS
     assert np.linalg.norm(move) == pytest.approx(3 * SIGMA / (2 * math.sqrt(math.pi)), rel=0.1)
 
 
-def test_the_mean_that_is_evaluated_is_no_sample_to_learn_from(vector_search: Made, TableScorer: Any) -> None:
+def test_the_mean_that_is_evaluated_is_no_sample_to_learn_from(vector_search: Made) -> None:
     strategy: EvolutionStrategy = vector_search("es", population_size=2)
     for _ in range(3):
         before = strategy.mean.genes
@@ -56,9 +54,7 @@ def test_the_mean_that_is_evaluated_is_no_sample_to_learn_from(vector_search: Ma
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("value", [1.0, math.nan])
-def test_a_flat_fitness_and_failures_move_nothing(
-    optimizer: str, value: float, vector_search: Made, TableScorer: Any
-) -> None:
+def test_a_flat_fitness_and_failures_move_nothing(optimizer: str, value: float, vector_search: Made) -> None:
     strategy: EvolutionStrategy = vector_search("es", optimizer=optimizer, population_size=4)
     step(strategy, TableScorer(lambda genome: value))
     assert len(strategy.ask()) == 4  # the mean is where it was, and not asked for twice

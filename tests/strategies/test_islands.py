@@ -11,6 +11,7 @@ from evolm.genomes import PromptGenome, PromptSpace
 from evolm.individual import Individual
 from evolm.operators import operators_for
 from evolm.strategies import Islands, SearchContext
+from tests.support.table_scorer import TableScorer
 
 EVERY = 3
 
@@ -38,14 +39,14 @@ def ids(strategy: Islands) -> list[set[int]]:
     return [{individual.id for individual in island} for island in strategy.islands]
 
 
-def test_the_first_generation_is_dealt_out(search: Any, TableScorer: Any) -> None:
+def test_the_first_generation_is_dealt_out(search: Any) -> None:
     strategy = search()
     step(strategy, TableScorer())
     strategy.ask(0)
     assert ids(strategy) == [set(range(place, 15, 3)) for place in range(3)]
 
 
-def test_children_are_born_where_their_parents_live_and_only_migrants_move(search: Any, TableScorer: Any) -> None:
+def test_children_are_born_where_their_parents_live_and_only_migrants_move(search: Any) -> None:
     strategy, table = search(), TableScorer()
     step(strategy, table)
     before: list[set[int]] = [set(), set(), set()]
@@ -71,7 +72,7 @@ def test_children_are_born_where_their_parents_live_and_only_migrants_move(searc
 
 
 @pytest.mark.parametrize("migrants", [1, 2])
-def test_an_islands_best_take_the_places_of_the_next_ones_worst(migrants: int, search: Any, TableScorer: Any) -> None:
+def test_an_islands_best_take_the_places_of_the_next_ones_worst(migrants: int, search: Any) -> None:
     strategy, table = search(migration_every=1, migrants=migrants), TableScorer()
     asked = step(strategy, table)
     strategy.ask(0)
@@ -82,7 +83,7 @@ def test_an_islands_best_take_the_places_of_the_next_ones_worst(migrants: int, s
         assert ids(strategy)[place] == {individual.id for individual in stayed + came}
 
 
-def test_without_migration_a_single_discovery_stays_at_home(search: Any, TableScorer: Any) -> None:
+def test_without_migration_a_single_discovery_stays_at_home(search: Any) -> None:
     def spread(every: int) -> int:
         strategy = search(migration_every=every)
         jewel = strategy.search.founders[0].digest
@@ -96,7 +97,7 @@ def test_without_migration_a_single_discovery_stays_at_home(search: Any, TableSc
     assert spread(every=100) == 1
 
 
-def test_nobody_lives_twice_on_an_island(search: Any, TableScorer: Any) -> None:
+def test_nobody_lives_twice_on_an_island(search: Any) -> None:
     strategy, table = search(migration_every=1, migrants=3), TableScorer()
     for _ in range(8):
         step(strategy, table)
@@ -104,7 +105,7 @@ def test_nobody_lives_twice_on_an_island(search: Any, TableScorer: Any) -> None:
         assert all(len({i.digest for i in island}) == len(island) > 0 for island in strategy.islands)
 
 
-def test_an_island_where_all_failed_is_settled_anew(search: Any, TableScorer: Any) -> None:
+def test_an_island_where_all_failed_is_settled_anew(search: Any) -> None:
     strategy = search(migration_every=1)
     asked = strategy.ask()
     doomed = {individual.digest for individual in asked[1::3]}

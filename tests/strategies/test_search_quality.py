@@ -14,6 +14,7 @@ from evolm.individual import Individual
 from evolm.operators import operators_for
 from evolm.strategies import STRATEGIES, SearchContext, Strategy
 from evolm.strategies.genetic import CaseView, Genetic
+from tests.support.table_scorer import TableScorer
 
 
 def unimodal(genome: PromptGenome) -> float:
@@ -48,7 +49,7 @@ def climbed(strategy: Strategy, table: Any, count: int) -> list[float]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_hill_climbing_reaches_the_top_of_a_single_hill(seed: int, search: Any, TableScorer: Any) -> None:
+def test_hill_climbing_reaches_the_top_of_a_single_hill(seed: int, search: Any) -> None:
     values = climbed(search("hill_climb", seed, neighbours=8), TableScorer(unimodal), 12)
     assert values[0] == -3
     assert values[-1] == 0.5
@@ -60,12 +61,12 @@ def test_hill_climbing_reaches_the_top_of_a_single_hill(seed: int, search: Any, 
     [{}, {"selection": "lexicase"}, {"survival": "generational"}],
     ids=["plus", "lexicase", "generational"],
 )
-def test_the_genetic_algorithm_reaches_the_top_too(settings: dict, search: Any, TableScorer: Any) -> None:
+def test_the_genetic_algorithm_reaches_the_top_too(settings: dict, search: Any) -> None:
     values = climbed(search("genetic", population_size=12, **settings), TableScorer(unimodal), 12)
     assert values[-1] == 0.5
 
 
-def test_random_search_does_not_look_at_scores(search: Any, TableScorer: Any) -> None:
+def test_random_search_does_not_look_at_scores(search: Any) -> None:
     def digests(worth: Any) -> list[str]:
         strategy, table, found = search("random_search", population_size=5), TableScorer(worth), []
         for _ in range(3):
@@ -78,7 +79,7 @@ def test_random_search_does_not_look_at_scores(search: Any, TableScorer: Any) ->
     assert digests(unimodal) == digests(lambda genome: -unimodal(genome))
 
 
-def test_plus_survival_never_loses_its_best(search: Any, TableScorer: Any) -> None:
+def test_plus_survival_never_loses_its_best(search: Any) -> None:
     strategy, table = search("genetic", population_size=6), TableScorer()
     top = -np.inf
     for _ in range(6):
@@ -92,7 +93,7 @@ def test_plus_survival_never_loses_its_best(search: Any, TableScorer: Any) -> No
         assert strategy.population[0].fitness.values[0] == top
 
 
-def test_hill_climbing_restarts_from_the_best_it_has_not_climbed(search: Any, TableScorer: Any) -> None:
+def test_hill_climbing_restarts_from_the_best_it_has_not_climbed(search: Any) -> None:
     strategy = search("hill_climb", neighbours=3, patience=2)
     founder = strategy.search.founders[0].digest
     table = TableScorer(lambda genome: 1.0 if genome.digest == founder else 0.5)

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gene_functions import ELLIPSOID, SIGMA, SPHERE, Made, N, Value, gap, step
 
 from evolm.genomes import DeltaGenome
 from evolm.strategies import STRATEGIES
+from tests.support.gene_functions import ELLIPSOID, SIGMA, SPHERE, Made, N, Value, gap, step
+from tests.support.table_scorer import TableScorer
 
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "cmaes": ("cmaes", {}),
@@ -24,9 +25,7 @@ WITH_A_MEAN = ["cmaes", "es"]
 
 @pytest.mark.parametrize("function", [SPHERE, ELLIPSOID], ids=["sphere", "ellipsoid"])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_vector_strategy_beats_random_search(
-    variant: str, function: Value, vector_search: Made, TableScorer: Any
-) -> None:
+def test_every_vector_strategy_beats_random_search(variant: str, function: Value, vector_search: Made) -> None:
     name, settings = VARIANTS[variant]
     table = TableScorer(function)
     ours = [gap(vector_search(name, seed, **settings), table, 800) for seed in range(3)]
@@ -43,9 +42,7 @@ def test_no_change_at_all_is_evaluated_first(name: str, vector_search: Made) -> 
 
 @pytest.mark.parametrize("name", WITH_A_MEAN)
 @pytest.mark.parametrize("better", [0, 1])
-def test_the_search_starts_where_the_best_founder_is(
-    name: str, better: int, vector_search: Made, TableScorer: Any
-) -> None:
+def test_the_search_starts_where_the_best_founder_is(name: str, better: int, vector_search: Made) -> None:
     founders = [DeltaGenome(np.full(N, place)) for place in (0.0, 50.0)]
     goal = founders[better].genes[0] + SIGMA
     strategy = vector_search(name, founders=founders)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_campaign import FOUNDERS, ToyCampaign, bytes_of, entries, result_of, toy_rows, write_campaign, write_rows
 
 from evolm.campaign import Observer, Permissions, build, continue_run
 from evolm.campaign.build import Components
@@ -18,12 +17,22 @@ from evolm.export.exporting import export
 from evolm.founders.files import founders_file
 from evolm.founders.sources import FROM_A_RUN, find_source, read_source
 from evolm.storage import RunLayout
+from tests.support.toy_campaign import (
+    FOUNDERS,
+    ToyCampaign,
+    bytes_of,
+    entries,
+    result_of,
+    toy_rows,
+    write_campaign,
+    write_rows,
+)
 
 SMALL: dict[str, Any] = {"baselines": {"random_search": False, "few_shot": False}, "budget": {"evaluations": 3}}
 OTHER_SPLIT = {"train": 10, "dev": 10, "test": 14, "validation": 8, "seed": 1}
 
 
-def item_terms_of(campaign: ToyCampaign, **arguments: Any) -> Components:
+def components_of(campaign: ToyCampaign, **arguments: Any) -> Components:
     """Build a campaign without running it."""
     parts = build(campaign.config, campaign.folder, **arguments)
     parts.engine.close()
@@ -48,7 +57,7 @@ def exported(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_gives_its_best_the_winner_first_and_says_what_they_have_seen(
     toy: Callable[..., ToyCampaign], finished: Path
 ) -> None:
-    parts = item_terms_of(toy(founders=[]), warm_starts=[finished])
+    parts = components_of(toy(founders=[]), warm_starts=[finished])
     founders = [founder.to_record() for founder in parts.founders.genomes]
     assert founders[0] == result_of(finished)["best"]["genome"]
     assert len(founders) == FROM_A_RUN
@@ -64,7 +73,7 @@ def test_a_run_gives_its_best_the_winner_first_and_says_what_they_have_seen(
 def test_the_command_line_s_founders_come_before_the_campaign_s(
     toy: Callable[..., ToyCampaign], finished: Path
 ) -> None:
-    found = instructions(item_terms_of(toy(), instructions=["First?"], warm_starts=[finished]))
+    found = instructions(components_of(toy(), instructions=["First?"], warm_starts=[finished]))
     assert found[0] == "First?"
     assert found[1] == result_of(finished)["best"]["genome"]["instruction"]
     assert set(found) > {founder["instruction"] for founder in FOUNDERS}
@@ -74,13 +83,13 @@ def test_the_same_split_is_accepted_and_another_refused_in_one_sentence(
     toy: Callable[..., ToyCampaign], finished: Path, exported: Path
 ) -> None:
     for start in (finished, exported, exported / "founders.jsonl"):
-        assert item_terms_of(toy(), warm_starts=[start]).founders.seen
+        assert components_of(toy(), warm_starts=[start]).founders.seen
         with pytest.raises(
             GenomeError,
             match=rf"^founders from {start.name}: their lineage has seen \d+ items? of the 14 in the test split "
             r"\(the first: \w{16}\); keep the split they were evolved on \(task\.split\), or test on other rows$",
         ):
-            item_terms_of(toy(task__split=OTHER_SPLIT), warm_starts=[start])
+            components_of(toy(task__split=OTHER_SPLIT), warm_starts=[start])
 
 
 def test_rows_are_recognised_under_other_names_in_other_case_and_with_other_labels(
@@ -91,11 +100,11 @@ def test_rows_are_recognised_under_other_names_in_other_case_and_with_other_labe
     rows = [(f"  {text.upper()} ", {"spam": "junk", "ham": "fine"}[label]) for text, label in toy_rows()]
     write_rows(renamed.folder / "toy.csv", rows, ("sms", "kind"))
     with pytest.raises(GenomeError, match="their lineage has seen"):
-        item_terms_of(renamed, warm_starts=[finished])
+        components_of(renamed, warm_starts=[finished])
     others = [(f"another {text}", label) for text, label in rows]
     write_rows(renamed.folder / "toy.csv", others, ("sms", "kind"))
     with pytest.raises(GenomeError, match="finished #"):  # of other labels, so it shows and renames what is not there
-        item_terms_of(renamed, warm_starts=[finished])
+        components_of(renamed, warm_starts=[finished])
 
 
 def test_what_the_first_of_two_warm_starts_has_seen_is_inherited(
@@ -108,26 +117,26 @@ def test_what_the_first_of_two_warm_starts_has_seen_is_inherited(
     third = write_campaign(tmp_path / "third", tiny_model_folder, founders=[], task__split=OTHER_SPLIT)
     for start in (run, run / "founders.jsonl"):
         with pytest.raises(GenomeError, match=rf"founders from {start.name}: their lineage has seen"):
-            item_terms_of(third, warm_starts=[start])
+            components_of(third, warm_starts=[start])
     export(run, tmp_path / "exported", "population", without_examples=True, copy=False)
     with pytest.raises(GenomeError, match="founders from exported: their lineage has seen"):
-        item_terms_of(third, warm_starts=[tmp_path / "exported"])
+        components_of(third, warm_starts=[tmp_path / "exported"])
     seen = RunLayout(run).read_seen()
     assert seen > RunLayout(finished).read_seen()
 
 
 def test_a_demonstration_from_the_test_split_is_refused(toy: Callable[..., ToyCampaign]) -> None:
     campaign = toy()
-    task = item_terms_of(campaign).task
+    task = components_of(campaign).task
     for item, accepted in ((task.train[0], True), (task.test[0], False)):
         text = dict(item.fields)["text"].upper()
         founder = {"instruction": "Spam?", "demonstrations": [{"fields": {"text": text}, "label": item.gold}]}
         (campaign.folder / "founders.jsonl").write_text(json.dumps(founder) + "\n")
         if accepted:
-            assert instructions(item_terms_of(campaign)) == ["Spam?"]
+            assert instructions(components_of(campaign)) == ["Spam?"]
         else:
             with pytest.raises(GenomeError, match=r"founders\.jsonl:1: a demonstration is an item of the test split"):
-                item_terms_of(campaign)
+                components_of(campaign)
 
 
 def test_a_warm_started_run_that_is_killed_before_its_first_generation_goes_on_as_if_it_was_not(
@@ -155,7 +164,7 @@ def test_a_campaign_names_runs_and_populations_in_its_own_folder(
     campaign = toy(founders=["runs/x", "exported", "founders.jsonl"])
     shutil.copytree(finished, campaign.folder / "runs" / "x")
     shutil.copytree(exported, campaign.folder / "exported")
-    parts = item_terms_of(campaign)
+    parts = components_of(campaign)
     assert instructions(parts)[0] == result_of(finished)["best"]["genome"]["instruction"]
     assert set(instructions(parts)) > {founder["instruction"] for founder in FOUNDERS}
     assert parts.founders.seen
@@ -169,8 +178,8 @@ def test_a_place_outside_is_admitted_by_the_user_alone(
     with pytest.raises(
         PermissionNeeded, match="'../exported': .*one outside; .*--data-root, or name it with --warm-st"
     ):
-        item_terms_of(campaign)
-    assert item_terms_of(campaign, permissions=Permissions(data_roots=(tmp_path,))).founders.seen
+        components_of(campaign)
+    assert components_of(campaign, permissions=Permissions(data_roots=(tmp_path,))).founders.seen
 
 
 def test_a_shipped_population_is_known_by_its_name_unless_something_lies_there(
@@ -182,7 +191,7 @@ def test_a_shipped_population_is_known_by_its_name_unless_something_lies_there(
     (tmp_path / "sms-spam").mkdir()
     assert find_source("sms-spam", tmp_path) == tmp_path / "sms-spam"
     with pytest.raises(GenomeError, match="found none; did you mean 'sms-spam'"):
-        item_terms_of(toy(founders=["sms-spm"]))
+        components_of(toy(founders=["sms-spm"]))
 
 
 NONE = r"expected a file of founders, a run or a founding population, found "
@@ -251,13 +260,13 @@ def test_a_file_of_founders_reads_back_as_it_was_written(tmp_path: Path) -> None
 
 def test_written_founders_show_as_many_demonstrations_as_fit(toy: Callable[..., ToyCampaign]) -> None:
     campaign = toy(founders=[], space={"prompt": {"max_tokens": 120}})
-    parts = item_terms_of(campaign)
+    parts = components_of(campaign)
     shown = [len(founder.demonstrations) for founder in parts.founders.genomes]
     assert max(shown) in (1, 2, 3)
     assert all(parts.space.tokens(founder) <= 120 for founder in parts.founders.genomes)
     assert set(parts.founders.names.values()) == {"written from the task"}
     with pytest.raises(EvolmError, match=r"founders written from the task: \d+ tokens, expected at most"):
-        item_terms_of(toy(founders=[], space={"prompt": {"max_tokens": 1, "demonstrations": [1, 2]}}))
+        components_of(toy(founders=[], space={"prompt": {"max_tokens": 1, "demonstrations": [1, 2]}}))
 
 
 def test_founders_written_for_a_generation_task_name_the_target(toy: Callable[..., ToyCampaign]) -> None:
@@ -273,4 +282,4 @@ def test_founders_written_for_a_generation_task_name_the_target(toy: Callable[..
         space={"prompt": {"max_tokens": 240}},
     )
     write_rows(campaign.folder / "toy.csv", toy_rows(), ("text", "target_summary"))
-    assert "Write the summary for the text." in instructions(item_terms_of(campaign))
+    assert "Write the summary for the text." in instructions(components_of(campaign))

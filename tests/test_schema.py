@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from toy_campaign import TABLES, merged
 from typer.testing import CliRunner
 
 from evolm import config as configuration
@@ -23,6 +22,7 @@ from evolm.schema import campaign_schema
 from evolm.scorers import SCORERS
 from evolm.strategies import STRATEGIES
 from evolm.tasks import KINDS, METRICS
+from tests.support.toy_campaign import TABLES, merged
 
 MINIMAL = {"model": {"name": "folder"}, "task": {"data": "rows.csv", "columns": {"text": "t", "label": "y"}}}
 

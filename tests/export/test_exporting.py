@@ -11,8 +11,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from kinds_of_campaigns import write_kind
-from toy_campaign import ToyCampaign, entries, quick, result_of, toy_rows
 
 from evolm.campaign import Permissions, build, start_run
 from evolm.config import load, read_tables
@@ -22,6 +20,8 @@ from evolm.export.folder import write_folder
 from evolm.export.predictor import saved_prompt
 from evolm.founders.sources import FROM_A_RUN
 from evolm.storage import RunLayout
+from tests.support.kinds_of_campaigns import write_kind
+from tests.support.toy_campaign import ToyCampaign, entries, quick, result_of, toy_rows
 
 ROWS = pd.DataFrame(toy_rows(6), columns=["text", "label"])
 SMALL: dict[str, Any] = {"baselines": {"random_search": False, "few_shot": False}, "budget": {"evaluations": 3}}

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from toy_campaign import TEST, ToyCampaign, merged, quick, result_of, write_campaign
 from typer.testing import CliRunner
 
 from evolm.cli import app
 from evolm.errors import RunError
 from evolm.experiments.comparison import Comparison, compare_runs
 from evolm.experiments.finished_runs import grouped, read_run, telling_names
+from tests.support.toy_campaign import TEST, ToyCampaign, merged, quick, result_of, write_campaign
 
 SMALL = {"budget": {"evaluations": 6}, "baselines": {"random_search": False, "few_shot": False}}
 CELLS: dict[str, dict[str, Any]] = {

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from integrations.processes import in_processes
 
 from evolm import Objective
 from evolm.storage import Journal
+from tests.support.processes import in_processes
 
 CALLS, BATCH = 5, 2
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from toy_campaign import ToyCampaign, entries
 
 from evolm.campaign import Observer, Progress
 from evolm.models import Decoding, Generate
 from evolm.operators import OPERATORS, Family, VariationContext
 from evolm.progress_view import ASKING, FIRST_ANSWERS, LOADING, SCORING, LiveView, Pace, duration, log_to, sparkline
+from tests.support.toy_campaign import ToyCampaign, entries
 
 
 def test_without_a_terminal_it_logs_plain_lines(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:

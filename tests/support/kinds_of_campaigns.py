@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from toy_campaign import ToyCampaign, write_campaign
 
 from evolm.campaign.build import Components
 from evolm.campaign.runs import build_from_run
 from evolm.config import load
 from evolm.storage import RunLayout
 from evolm.tasks import Item
+from tests.support.toy_campaign import ToyCampaign, write_campaign
 
 ANIMALS = ("cat", "dog", "hen", "cow", "pig")
 OPTIONS = ("A", "B", "C")  # columns of the choice task
@@ -76,8 +76,8 @@ def write_kind(folder: Path, model: Path, name: str, **changes: Any) -> ToyCampa
     return campaign
 
 
-def item_terms_of(run: Path) -> Components:
-    """Build a run's parts anew."""
+def components_of(run: Path) -> Components:
+    """Build the components of a run anew."""
     return build_from_run(RunLayout(run), load(run / "campaign.toml"))
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from campaign.toy_campaign import bytes_of, entries, quick, result_of, without_clock
 from typer.testing import CliRunner
 
 import evolm
@@ -25,6 +24,7 @@ from evolm.errors import ConfigError, EvolmError, GenomeError, Interrupted, RunE
 from evolm.genomes import Demonstration, PromptGenome
 from evolm.individual import Individual
 from evolm.objective import campaign as objective_campaign
+from tests.support.toy_campaign import bytes_of, entries, quick, result_of, without_clock
 
 Open = Callable[..., Objective]
 PLAIN = {"baselines": {"random_search": False, "few_shot": False}}

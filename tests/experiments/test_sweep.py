@@ -13,7 +13,6 @@ from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
-from toy_campaign import FOUNDERS, ToyCampaign, entries, quick, result_of, write_campaign
 from typer.testing import CliRunner
 
 from evolm.campaign import Observer, Permissions, continue_run
@@ -21,6 +20,7 @@ from evolm.campaign.build import Models
 from evolm.cli import app
 from evolm.errors import ConfigError, PermissionNeeded, RunError
 from evolm.experiments.sweep import Sweep, plan_sweep, run_sweep, strategy_variants
+from tests.support.toy_campaign import FOUNDERS, ToyCampaign, entries, quick, result_of, write_campaign
 
 SMALL = {"budget": {"evaluations": 6}, "baselines": {"few_shot": False}}
 STRATEGIES = ("hill_climb", "random_search")

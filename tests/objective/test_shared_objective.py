@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from campaign.toy_campaign import entries, result_of
-from integrations.processes import in_processes
 
 from evolm import BudgetSpent, Objective
 from evolm.campaign import Observer
 from evolm.errors import RunError
 from evolm.individual import Individual
 from evolm.storage import SharedLedger
+from tests.support.processes import in_processes
+from tests.support.toy_campaign import entries, result_of
 
 BUDGET = 23
 Arguments = Callable[..., dict[str, Any]]

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from kinds_of_campaigns import KINDS, frame_of, item_terms_of, write_kind
-from toy_campaign import ToyCampaign, quick, result_of, toy_rows
 
 from evolm.errors import ConfigError, DataError, EvolmError, RunError
 from evolm.export.predictor import Predictor, saved_prompt
+from tests.support.kinds_of_campaigns import KINDS, components_of, frame_of, write_kind
+from tests.support.toy_campaign import ToyCampaign, quick, result_of, toy_rows
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def opened(run_of: Callable[[str], Path]) -> Iterator[Predictor]:
 
 def rows_of(run: Path, split: str = "test") -> pd.DataFrame:
     """Return the rows of a run's split, gold included."""
-    parts = item_terms_of(run)
+    parts = components_of(run)
     parts.engine.close()
     return frame_of(getattr(parts.task, split), parts.config.task.columns)
 
@@ -54,7 +54,7 @@ def test_answers_are_those_of_the_campaign_to_the_last_bit(run_of: Callable[[str
     run = run_of(kind)
     with saved_prompt(run) as prompt:
         found = prompt.predict(rows_of(run))
-    parts = item_terms_of(run)
+    parts = components_of(run)
     items = parts.task.test
     (judged,) = parts.evaluator.task_evaluations([prompt.genome], items)
     assert not isinstance(judged, str)

@@ -34,7 +34,6 @@ import matplotlib.backends.backend_svg
 import psutil
 import scipy.stats
 from joblib.externals.loky.backend.context import set_start_method
-from toy_campaign import quick
 
 import evolm.cli
 from evolm.campaign import preview
@@ -42,6 +41,7 @@ from evolm.evaluation import engine, executors, worker
 from evolm.evaluation.executors import JoblibExecutor
 from evolm.evaluation.racing import Race
 from evolm.storage import AnswerStore, Journal
+from tests.support.toy_campaign import quick
 
 QUICK = quick()
 QUICK.__enter__()

@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from synthetic_run import write_outcomes
-
 from evolm.report import RunRecord
 from evolm.report.differences import Piece
 from evolm.report.generated_texts import written_items
+from tests.support.synthetic_run import write_outcomes
 
 
 def write(run: Path, **changes: Any) -> RunRecord:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kinds_of_campaigns import write_kind
 from rich.console import Console
-from toy_campaign import ToyCampaign, entries
 
 from evolm.report import RunRecord, page, render_summary, write_report
 from evolm.report.svg import render
+from tests.support.kinds_of_campaigns import write_kind
+from tests.support.toy_campaign import ToyCampaign, entries, quick
 
 ALONE = {"baselines__random_search": False, "baselines__few_shot": False}
+
+
+@pytest.fixture(autouse=True)
+def quick_campaigns() -> Iterator[None]:
+    """Draw no figures while a campaign runs; ``report`` draws them."""
+    with quick():
+        yield
 
 
 def report(directory: Path) -> tuple[str, str]:

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from campaign.toy_campaign import entries, toy_rows
 
 import evolm
 from evolm import Objective
 from evolm.errors import ConfigError
 from evolm.individual import Individual
 from evolm.strategies import STRATEGIES
+from tests.support.toy_campaign import entries, toy_rows
 
 Open = Callable[..., Objective]
 SMALL = {"population_size": 4, "neighbours": 3, "n_islands": 2, "gradient_steps": 1, "grid_steps": 1, "batch_size": 2}

@@ -15,9 +15,6 @@ import pytest
 import torch
 from peft import AutoPeftModelForCausalLM, PeftModel
 from safetensors.numpy import load_file
-from test_delta_campaign import campaign, item_terms_of
-from test_plain_transformers import render, task_of
-from toy_campaign import FOUNDERS, bytes_of, entries, quick, result_of, write_campaign
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
 from typer.testing import CliRunner
@@ -35,6 +32,10 @@ from evolm.founders.files import founder_record, founders_files, read_lines
 from evolm.genomes import DeltaGenome, Learning, PromptGenome
 from evolm.models.deltas import Gain, LowRank
 from evolm.models.structure import Structure
+from tests.support.delta_campaigns import write_delta_campaign
+from tests.support.kinds_of_campaigns import components_of
+from tests.support.saved_prompts import render, task_of
+from tests.support.toy_campaign import FOUNDERS, bytes_of, entries, quick, result_of, write_campaign
 
 LINEAR = ["v_proj", "down_proj"]
 NORMS = ["input_layernorm", "o_proj"]
@@ -59,7 +60,7 @@ def run_of(tmp_path_factory: pytest.TempPathFactory, tiny_model_folder: Path) ->
         if name not in known:
             folder = tmp_path_factory.mktemp("run")
             small = {"budget": {"evaluations": 6}, "baselines": {"random_search": False, "few_shot": False}}
-            toy = campaign(folder, tiny_model_folder, kind, **small, **changes)
+            toy = write_delta_campaign(folder, tiny_model_folder, kind, **small, **changes)
             toy.tables["space"]["delta"] = {"layers": "last:1", "target_modules": LINEAR} | SPACES[encoding]
             with quick():
                 known[name] = toy.run(folder / "run").directory
@@ -436,7 +437,9 @@ def test_a_warm_start_brings_the_vectors_and_a_resume_finds_them_again(
     run_of: Runs, kind: str, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
     run = run_of("lowrank", kind)
-    second = campaign(tmp_path / "second", tiny_model_folder, kind, budget__evaluations=12, founders=[str(run)])
+    second = write_delta_campaign(
+        tmp_path / "second", tiny_model_folder, kind, budget__evaluations=12, founders=[str(run)]
+    )
     second.tables["space"]["delta"] = {"layers": "last:1", "target_modules": LINEAR} | SPACES["lowrank"]
     with pytest.raises(EvolmError, match="--warm-start"):  # a campaign file reads from its own folder alone
         second.run(tmp_path / "refused")
@@ -472,7 +475,7 @@ def test_a_delta_starts_a_hybrid_with_the_prompt_that_it_ran_under(
     run_of: Runs, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
     run = run_of("lowrank")
-    toy = campaign(tmp_path / "toy", tiny_model_folder, "hybrid")
+    toy = write_delta_campaign(tmp_path / "toy", tiny_model_folder, "hybrid")
     toy.tables["space"]["delta"] = {"layers": "last:1", "target_modules": LINEAR} | SPACES["lowrank"]
     parts = build(toy.config, toy.folder, warm_starts=[run])
     parts.engine.close()
@@ -493,7 +496,7 @@ def test_a_vector_of_another_model_or_space_is_refused(
         (tiny_model_folder, {"seed": 5}, r"space\.delta\.seed = 0, expected 5"),
         (tiny_model_folder, SPACES["subspace"], r"space\.delta\.encoding = 'lowrank', expected 'subspace'"),
     ):
-        toy = campaign(tmp_path / "toy", model, "delta")
+        toy = write_delta_campaign(tmp_path / "toy", model, "delta")
         toy.tables["space"]["delta"] = space | changes
         with pytest.raises(GenomeError, match=message):
             build(toy.config, toy.folder, warm_starts=[run])
@@ -512,7 +515,7 @@ def test_a_campaign_of_prompts_refuses_founders_that_change_the_model(
 def test_deltas_alone_refuse_founders_under_another_prompt(
     run_of: Runs, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
-    toy = campaign(tmp_path / "toy", tiny_model_folder, "delta")
+    toy = write_delta_campaign(tmp_path / "toy", tiny_model_folder, "delta")
     toy.tables["space"]["delta"] = {"layers": "last:1", "target_modules": LINEAR} | SPACES["lowrank"]
     with pytest.raises(ConfigError, match="under one prompt, found 2 founders with different ones"):
         build(toy.config, toy.folder, instructions=["Another?"], warm_starts=[run_of("lowrank")])
@@ -524,7 +527,7 @@ def test_without_examples_the_vectors_stay_and_no_row_does(run_of: Runs, tmp_pat
     source = read_lines(out / "founders.jsonl", "founders.jsonl")
     assert not any("demonstrations" in record.get("prompt", record) for record, _ in source.records)
     vectors = {DeltaGenome(record["delta"]["genes"]).digest for record, _ in source.records if "delta" in record}
-    parts = item_terms_of(run)
+    parts = components_of(run)
     own = {genome.digest for genome in (parts.space.deltas.zero(),)}
     stored = [load_file(path) for path in (run / "genes").iterdir() if path.name.startswith("main")]
     assert vectors == {DeltaGenome(v).digest for each in stored for v in each.values()} - own

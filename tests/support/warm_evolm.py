@@ -1,0 +1,54 @@
+"""Real ``evolm`` processes without the seconds that their imports take."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import evolm
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = Path(evolm.__file__).parents[1]  # where workers, too, find it if it is not installed
+
+
+class WarmProcess:
+    """A process that has imported everything and forks a fresh ``evolm`` process on demand."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._count = 0
+        settings = {
+            "OMP_NUM_THREADS": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+            "COLUMNS": "200",
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(PACKAGE), str(ROOT), os.environ.get("PYTHONPATH")])),
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.warm_process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **settings},
+            text=True,
+        )
+
+    def __call__(self, *arguments: object, **strike: Any) -> dict[str, Any]:
+        """Run ``evolm ARGUMENTS`` and return what became of it; see ``warm_process.py`` for ``strike``."""
+        self._count += 1
+        log = self.folder / f"{self._count}.log"
+        order = {"arguments": [str(argument) for argument in arguments], "log": str(log), "strike": strike}
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
+        return {**answer, "log": log.read_text()}
+
+    def close(self) -> None:
+        """End it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
