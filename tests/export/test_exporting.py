@@ -237,9 +237,7 @@ def test_founders_that_must_show_something_draw_it_anew(toy: Callable[..., ToyCa
     export(run, tmp_path / "population", "population", without_examples=True)
     records, _ = founders_of(tmp_path / "population")
     assert {record["demonstrations"] for record in records} == {1}
-    config = load(
-        tmp_path / "population" / "campaign.toml", {"task": {"data": str(tmp_path / "toy" / "toy.csv")}}
-    )
+    config = load(tmp_path / "population" / "campaign.toml", {"task": {"data": str(tmp_path / "toy" / "toy.csv")}})
     parts = build(config, tmp_path / "population", permissions=Permissions(trusted_data=True))
     parts.engine.close()
     assert {len(founder.demonstrations) for founder in parts.founders.genomes} == {1}
