@@ -76,8 +76,8 @@ class Search:
             Interrupted: if a stop was requested; nothing of the generation is then kept but the answers.
         """
         asked = self.strategy.ask(allowed(budget, self.ledger, len(self.items)))
-        if self.strategy.search.model_access is not None:
-            self.ledger.tokens += self.strategy.search.model_access.spent()
+        if self.strategy.context.model_access is not None:
+            self.ledger.tokens += self.strategy.context.model_access.spent()
         if not asked:
             self.exhausted, self.asked = True, ()
             return False
@@ -114,7 +114,7 @@ class Search:
                 asked, self.items, others_scored=others_scored or self.archive.best is not None
             )
         # Another order in every generation: what stands was selected over earlier ones.
-        seed = derive_seed("race", self.strategy.search.seed, self.ledger.evaluations)
+        seed = derive_seed("race", self.strategy.context.seed, self.ledger.evaluations)
         return self.race.evaluate(asked, self.strategy.incumbent, self.archive.best, seed)
 
     @property

@@ -74,7 +74,7 @@ class ToolboxFunctions:
 
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
-        self.search = objective.strategy("random_search").search
+        self.context = objective.strategy("random_search").context
 
     def individual(self, given: Any = None) -> DeapIndividual:
         """Return an individual without fitness: a random one, or one of a genome or of a delta's genes.
@@ -87,12 +87,12 @@ class ToolboxFunctions:
         """
         if given is None:
             return self.population(1, founders=False)[0]
-        space, genome = self.search.space, given
+        space, genome = self.context.space, given
         if not is_genome(given):
             deltas = deltas_of(space)
             if deltas is None:
                 raise GenomeError(f"toolbox.individual: expected a prompt's genome, found {type(given).__name__}")
-            genome = with_delta(self.search.founders[0], with_genes(deltas.zero(), given))
+            genome = with_delta(self.context.founders[0], with_genes(deltas.zero(), given))
         if genome.kind != space.genome:
             raise GenomeError(f"toolbox.individual: expected a {space.genome} genome, found a {genome.kind} genome")
         if reason := space.outside(genome):
@@ -107,12 +107,12 @@ class ToolboxFunctions:
         Args:
             founders: whether the founders are among them.
         """
-        first = self.search.founders[:n] if founders else []
+        first = self.context.founders[:n] if founders else []
         genomes: dict[str, Any] = {genome.digest: genome for genome in first}
         variation = self._variation()
         while len(genomes) < n and (genome := variation.random(genomes)) is not None:
             genomes[genome.digest] = genome
-        known = list(genomes.values()) or list(self.search.founders)
+        known = list(genomes.values()) or list(self.context.founders)
         return [self._holding(genome) for genome in islice(cycle(known), n)]
 
     def mate(self, first: DeapIndividual, second: DeapIndividual) -> tuple[DeapIndividual, DeapIndividual]:
@@ -154,8 +154,8 @@ class ToolboxFunctions:
 
         Nothing is remembered from one call to the next, or else ``random.seed`` would not repeat a loop.
         """
-        search = self.search
-        return Variation(search.space, search.operators, Randomness(random.getrandbits(63)), search.model_access)
+        context = self.context
+        return Variation(context.space, context.operators, Randomness(random.getrandbits(63)), context.model_access)
 
     def _vary(
         self,

@@ -143,7 +143,7 @@ class EvolmSampler(BaseSampler):
         self.codec = objective.codec
         self.distributions = distributions(self.codec)
         self.strategy = objective.strategy(strategy, seed)
-        self._rng = np.random.default_rng(self.strategy.search.seed)
+        self._rng = np.random.default_rng(self.strategy.context.seed)
         self._queue: list[Individual] = []  # the strategy's generation, as far as no trial has it
         self._asked: dict[int, Individual] = {}  # number of a trial -> whom it evaluates
 

@@ -322,7 +322,7 @@ class ObjectiveCampaign(Campaign):
         """Find the best of all founders, also of those that the program asked nothing about: the verdict compares
         with it. These are nobody's expense, and of them only the best is journalled.
         """
-        labels = self.strategy.search.labels
+        labels = self.strategy.context.labels
         founders = [
             self.strategy.make(genome, operators=(labels.get(genome.digest, "founder"),))
             for genome in self.parts.founders.genomes

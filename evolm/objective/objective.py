@@ -252,7 +252,7 @@ class Objective(AbstractContextManager["Objective"]):
         """
         for individual in individuals:
             self._require(individual.genome)
-        model_accesses = [strategy.search.model_access for strategy, _ in self._strategies]
+        model_accesses = [strategy.context.model_access for strategy, _ in self._strategies]
         tokens = sum(model_access.spent() for model_access in model_accesses if model_access is not None)
         done = self._campaign.recall([individual.genome for individual in individuals])
         next_id = self._campaign.strategy.count - len(done)

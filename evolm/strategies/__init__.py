@@ -1,4 +1,4 @@
-"""Strategies: what is tried next. A strategy is one file and one row here."""
+"""Strategies: they decide which genomes are tried next. A strategy is one file and one row of ``STRATEGIES``."""
 
 from __future__ import annotations
 

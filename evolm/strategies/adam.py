@@ -1,8 +1,9 @@
-"""Fine-tuning with Adam: a population of one, every step accepted. The classic baseline of all that evolves deltas.
+"""Fine-tuning with Adam: one individual, every step accepted; the baseline for all strategies that evolve deltas.
 
-Kingma & Ba 2014, https://arxiv.org/abs/1412.6980. The learning rate is chosen on dev from a grid, at the strategy's
-own expense: each rate learns for the same number of steps from the founder, the best goes on. The best checkpoint on
-dev is what the campaign keeps (early stopping).
+Kingma & Ba 2014, https://arxiv.org/abs/1412.6980, with the decoupled weight decay of Loshchilov & Hutter 2017,
+https://arxiv.org/abs/1711.05101. The learning rate is chosen on dev from a grid, charged to the strategy's own
+budget: each rate takes the same number of steps from the founder, and the best of these individuals goes on. The
+campaign keeps the individual that is best on dev (early stopping).
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from evolm.strategies.base import Strategy
 
 
 class AdamParams(Section):
-    learning_rates: list[PositiveFloat] = Field([0.005, 0.02, 0.05], min_length=1, description="the grid")
-    weight_decay: float = Field(0.01, ge=0, description="decoupled, towards no change")
+    learning_rates: list[PositiveFloat] = Field([0.005, 0.02, 0.05], min_length=1, description="rates of the grid")
+    weight_decay: float = Field(0.01, ge=0, description="decoupled; genes decay towards zero, which changes nothing")
     gradient_steps: int = Field(4, ge=1, description="steps between two evaluations")
-    grid_steps: int = Field(8, ge=1, description="steps that each rate of the grid learns for")
+    grid_steps: int = Field(8, ge=1, description="steps with each rate of the grid")
     batch_size: int = Field(32, ge=1, description="train items in a step")
 
 
@@ -39,21 +40,21 @@ class Adam(Strategy):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.current: Individual | None = None
-        self.tuned = False  # whether the grid has been asked
+        self.tuned = False  # whether the individuals of the grid were returned
 
     def learning_settings(self) -> LearningSettings:
-        """Settings never change on their own."""
+        """Return settings that do not mutate."""
         params = self.params
         return LearningSettings(
             params.learning_rates[0], params.weight_decay, params.gradient_steps, params.batch_size, adapt=False
         )
 
     def first(self) -> list[Individual]:
-        """The founders."""
+        """Return the founders."""
         return self.founders(1)
 
     def next(self, told: list[Individual]) -> list[Individual]:
-        """Ask the grid, then go on from its best; afterwards from wherever the last step led."""
+        """Return one child per rate of the grid, then a child of the best of them, then of each child."""
         valid = [individual for individual in told if individual.fitness.valid]
         if valid:
             self.current = max(valid, key=lambda individual: (individual.fitness.values, -individual.id))
@@ -66,14 +67,14 @@ class Adam(Strategy):
             [self._with(self.current, rate=rate, steps=self.params.grid_steps) for rate in self.params.learning_rates]
         )
 
-    def _learn(self, pupils: list[Individual]) -> list[Individual]:
+    def _learn(self, parents: list[Individual]) -> list[Individual]:
         return self.offspring(
-            [(pupil,) for pupil in pupils], crossover_prob=0.0, mutation_prob=0.0, learning_prob=1.0
+            [(parent,) for parent in parents], crossover_prob=0.0, mutation_prob=0.0, learning_prob=1.0
         )
 
     def _with(self, individual: Individual, **changes: Any) -> Individual:
-        """Return an individual that learns with other settings."""
-        deltas = deltas_of(self.search.space)
+        """Return a copy of an individual whose children learn with changed settings."""
+        deltas = deltas_of(self.context.space)
         assert deltas is not None  # spaces says so
         delta = delta_of(individual.genome)
         learning = delta.learning or begun(deltas.dimension, self.learning_settings())
@@ -81,7 +82,7 @@ class Adam(Strategy):
         return replace(individual, genome=with_delta(individual.genome, changed))
 
     def extra_state(self) -> dict[str, Any]:
-        """Where it stands."""
+        """Return the current individual, and whether the grid was tried."""
         return {"current": self.current.state_dict() if self.current else None, "tuned": self.tuned}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:

@@ -1,9 +1,17 @@
-"""The contract of strategies: ``ask`` for individuals, ``tell`` what became of them, in any order.
+"""The contract of strategies: the caller asks for individuals, evaluates them and tells the strategy.
 
-A strategy decides what is tried next. It never scores anything, knows no clock and draws every random number
-from its :class:`~evolm.randomness.Randomness`. Its state is plain (JSON values and arrays) and holds
-everything that decides what comes next: after ``load_state_dict`` it asks for exactly what it would have
-asked for.
+The strategy
+- decides which genomes are tried next; it never scores one and reads no clock;
+- returns new individuals from ``ask``, without fitness, each genome at most once;
+- accepts evaluated, failed and dropped individuals in ``tell``, in any order and in any subsets. It matches them by
+  id. Fitness is always maximised;
+- begins a generation when every individual of the last one has been told, and sorts these by id first, so that the
+  order of telling decides nothing;
+- draws every random number from its :class:`~evolm.randomness.Randomness`;
+- keeps plain state (JSON values and arrays) that holds everything that decides what comes next: after
+  ``load_state_dict`` it asks for exactly the individuals it would have asked for without the interruption.
+
+The caller evaluates an individual by ``accept``, ``fail`` or ``drop`` and changes nothing else about it.
 """
 
 from __future__ import annotations
@@ -26,12 +34,12 @@ class SearchContext:
     """What a strategy searches, and with what.
 
     Attributes:
-        space: where genomes lie; draws random ones.
+        space: the space of genomes; draws random ones and says which lie outside.
         founders: the first genomes.
-        operators: operators with their weights, none of them 0.
-        seed: of this search.
-        labels: digest of a founder -> where it comes from.
-        model_access: how operators ask the model; None where no operator does.
+        operators: operators with their weights, which are positive.
+        seed: seed of this search.
+        labels: digest of a founder -> its source, which stands in the place of an operator's name.
+        model_access: how operators ask the model; None if no operator does.
     """
 
     space: Any
@@ -43,34 +51,36 @@ class SearchContext:
 
 
 class Strategy(ABC):
-    """Base of all strategies: numbering, pending individuals, duplicates, operators' rates.
+    """Base of all strategies: numbers individuals, keeps pending ones, refuses duplicates, counts operators' rates.
+
+    A subclass implements :meth:`first`, :meth:`next`, :meth:`extra_state` and :meth:`load_extra_state`.
 
     Args:
         params: the strategy's own ``Params``.
-        search: what to search.
+        context: what is searched, and with what.
     """
 
     Params: ClassVar[type[BaseModel]]
-    accepts_partial: ClassVar[bool] = False  # whether individuals may be dropped before all items are scored
-    many_objectives: ClassVar[bool] = False
-    learns: ClassVar[bool] = False  # by gradient, from the gold labels of train items
+    accepts_partial: ClassVar[bool] = False  # whether a race may drop individuals before all items are scored
+    many_objectives: ClassVar[bool] = False  # whether it searches a front of several objectives
+    learns: ClassVar[bool] = False  # whether it takes gradient steps, which need the gold labels of train items
     spaces: ClassVar[tuple[str, ...]] = ("prompt", "delta", "hybrid")  # kinds of genomes it can search
 
-    def __init__(self, params: Any, search: SearchContext) -> None:
+    def __init__(self, params: Any, context: SearchContext) -> None:
         self.params = params
-        self.search = search
-        self.randomness = Randomness(search.seed)
+        self.context = context
+        self.randomness = Randomness(context.seed)
         self.variation = Variation(
-            search.space, search.operators, self.randomness, search.model_access, self.learning_settings()
+            context.space, context.operators, self.randomness, context.model_access, self.learning_settings()
         )
         self.generation = 0
         self.seen: dict[str, None] = {}
         self._next_id = 0
-        self._queue: list[Individual] = []  # to be asked in this generation
-        self._pending: dict[int, Individual] = {}  # asked, not told
-        self._told: list[Individual] = []  # of this generation
+        self._queue: list[Individual] = []  # of this generation, not asked for yet
+        self._pending: dict[int, Individual] = {}  # id -> individual, asked for and not told
+        self._told: list[Individual] = []  # of this generation, evaluated
 
-    # -- what a strategy adds ------------------------------------------------------------------------------
+    # -- what a subclass implements ------------------------------------------------------------------------
 
     @abstractmethod
     def first(self) -> list[Individual]:
@@ -78,63 +88,73 @@ class Strategy(ABC):
 
     @abstractmethod
     def next(self, told: list[Individual]) -> list[Individual]:
-        """Take a whole generation, sorted by id, and return the next; empty = nothing new is left to try."""
+        """Take a whole generation, sorted by id, and return the next one; empty = no new genome is left to try."""
 
     @abstractmethod
     def extra_state(self) -> dict[str, Any]:
-        """Return what the subclass remembers."""
+        """Return the subclass's own part of the state: JSON values and arrays."""
 
     @abstractmethod
     def load_extra_state(self, state: dict[str, Any]) -> None:
         """Read back :meth:`extra_state`."""
 
     def incumbent(self, individual: Individual, best: Individual | None) -> Individual | None:
-        """Return whom an individual that was asked for must not be worse than, to make any difference here.
+        """Return the individual that ``individual`` must beat to survive.
+
+        A race drops ``individual`` early once it is certain to be worse: the strategy's next generations must not
+        depend on how much worse it is.
 
         Args:
-            individual: one that is pending.
-            best: the best of all that were evaluated, founders of this generation included.
+            individual: a pending individual.
+            best: the best evaluated individual of the search so far; None if there is none.
 
         Returns:
-            An evaluated individual; None where everybody makes a difference.
+            An evaluated individual; None if ``individual`` survives whatever its fitness is.
         """
         return None
 
     @classmethod
     def refuses_partial(cls, params: Any) -> str:
-        """Return why individuals must not be dropped under these parameters; ``""`` where they may."""
-        return "" if cls.accepts_partial else "it learns from everybody's fitness"
+        """Return why individuals must not be dropped early under these parameters; ``""`` if they may."""
+        return "" if cls.accepts_partial else "it learns from the fitness of every individual"
 
     def learning_settings(self) -> LearningSettings:
-        """Return how genomes learn by gradient, where they do."""
+        """Return the settings of gradient steps for genomes that have not learnt yet."""
         return LearningSettings()
 
     # -- ask and tell --------------------------------------------------------------------------------------
 
     def ask(self, n: int | None = None) -> list[Individual]:
-        """Return up to ``n`` individuals without fitness, or all of the generation that are left.
+        """Return up to ``n`` individuals without fitness; by default all that are left of the generation.
 
-        An empty list means: tell what is pending first, or, if nothing is pending, nothing new is left.
+        An empty list means that pending individuals have to be told first or, if none is pending, that the search
+        has no new genome left.
         """
         if not self._queue and not self._pending:
-            begun = self._next_id > 0
-            told, self._told = sorted(self._told, key=lambda individual: individual.id), []
-            self.generation += begun
-            self._queue = self.next(told) if begun else self.first()
+            self._queue = self._next_generation()
         count = len(self._queue) if n is None else n
         asked, self._queue = self._queue[:count], self._queue[count:]
         self._pending.update((individual.id, individual) for individual in asked)
         return asked
 
+    def _next_generation(self) -> list[Individual]:
+        told, self._told = sorted(self._told, key=lambda individual: individual.id), []
+        if self._next_id == 0:
+            return self.first()
+        self.generation += 1
+        return self.next(told)
+
     def tell(self, individuals: Sequence[Individual]) -> None:
-        """Take individuals that were asked for, in any order, evaluated, failed or dropped.
+        """Take evaluated, failed or dropped individuals that were asked for, in any order and any number.
 
         Raises:
-            ValueError: if one was not asked for, was told before, or has not been evaluated.
+            ValueError: if one of them was not asked for, was told before, or has not been evaluated.
         """
         for individual in individuals:
             if individual.id not in self._pending:
-                raise ValueError(f"individual {individual.id} is not pending: it was never asked for, or told before")
+                raise ValueError(
+                    f"individual {individual.id} is not pending: it was not asked for, or it was told before"
+                )
             if individual.status == "new":
                 raise ValueError(f"individual {individual.id} has neither a fitness nor a failure")
             del self._pending[individual.id]
@@ -142,11 +162,17 @@ class Strategy(ABC):
         self.variation.credit(individuals)
 
     def waits_for(self, individual: Individual) -> bool:
-        """Return whether it asked for this very individual and was not told yet what became of it."""
+        """Return whether this very object was returned by :meth:`ask` and has not been told yet."""
         return self._pending.get(individual.id) is individual
 
     def make(self, genome: Any, parents: Sequence[Individual] = (), operators: Sequence[str] = ()) -> Individual:
-        """Number a genome as an individual of the coming generation and remember that it was seen."""
+        """Return a genome as a new individual of this generation: numbered, and marked as seen.
+
+        Args:
+            genome: what it inherits.
+            parents: evaluated individuals that it was made from.
+            operators: names of the operators that made it, in order.
+        """
         fitnesses = [parent.fitness.values for parent in parents if parent.fitness.valid]
         individual = Individual(
             id=self._next_id,
@@ -161,15 +187,15 @@ class Strategy(ABC):
         return individual
 
     def founders(self, size: int) -> list[Individual]:
-        """Return the distinct founders, then variations of them until there are ``size``."""
+        """Return all founders that were not seen before, then random genomes until there are ``size`` individuals."""
         made = []
-        for genome in self.search.founders:
+        for genome in self.context.founders:
             if genome.digest not in self.seen:
-                made.append(self.make(genome, operators=(self.search.labels.get(genome.digest, "founder"),)))
+                made.append(self.make(genome, operators=(self.context.labels.get(genome.digest, "founder"),)))
         return made + self.randoms(size - len(made))
 
     def randoms(self, count: int) -> list[Individual]:
-        """Return ``count`` random genomes that were not seen before; fewer where chance finds no more."""
+        """Return ``count`` random genomes that were not seen before; fewer if random draws find no more."""
         made: list[Individual] = []
         while len(made) < count and (genome := self.variation.random(self.seen)) is not None:
             made.append(self.make(genome, operators=("random",)))
@@ -178,7 +204,7 @@ class Strategy(ABC):
     def offspring(
         self, families: Sequence[Family], crossover_prob: float, mutation_prob: float, learning_prob: float = 0.0
     ) -> list[Individual]:
-        """Return a new child per family, as individuals of the coming generation; fewer where nothing new is left."""
+        """Return one new child per family, in order; fewer if no new genome is found (see ``Variation.children``)."""
         children = self.variation.children(families, self.seen, crossover_prob, mutation_prob, learning_prob)
         return [
             self.make(child[0], () if child[1] == ("random",) else family, child[1])
@@ -203,7 +229,7 @@ class Strategy(ABC):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what :meth:`state_dict` returned."""
+        """Continue from the state that :meth:`state_dict` returned."""
         self.generation = state["generation"]
         self._next_id = state["next_id"]
         self.seen = dict.fromkeys(state["seen"])

@@ -1,14 +1,17 @@
-"""CMA-ES: samples a normal distribution that learns mean, step size and shape from the ranks of its samples.
+"""CMA-ES: samples a normal distribution and adapts its mean, step size and covariance to the ranks of the samples.
 
 Hansen & Ostermeier 2001, "Completely Derandomized Self-Adaptation in Evolution Strategies",
-https://doi.org/10.1162/106365601750190398. Up to ``full_up_to`` genes the covariance is a full matrix, and its
-mathematics is DEAP's (``deap.cma.Strategy``). Above, it is a diagonal: separable CMA-ES, Ros & Hansen 2008,
-"A Simple Modification in CMA-ES Achieving Linear Time and Space Complexity",
-https://doi.org/10.1007/978-3-540-87700-4_30. That is written here, in NumPy: DEAP has none, and pycma, the reference
-implementation, keeps its state in objects that can only be pickled, not in plain arrays.
+https://doi.org/10.1162/106365601750190398. Symbols and equation numbers are those of Hansen 2016, "The CMA Evolution
+Strategy: A Tutorial", https://arxiv.org/abs/1604.00772.
 
-A distribution that has become too narrow to give new float32 genes, or numerically unsound, starts anew with twice
-the population, as IPOP-CMA-ES does (Auger & Hansen 2005, https://doi.org/10.1109/CEC.2005.1554902).
+Up to ``full_up_to`` genes the covariance C is a full matrix and DEAP (``deap.cma.Strategy``) does the mathematics.
+Above that, C is a diagonal: separable CMA-ES, Ros & Hansen 2008, "A Simple Modification in CMA-ES Achieving Linear
+Time and Space Complexity", https://doi.org/10.1007/978-3-540-87700-4_30. It is implemented here with NumPy, because
+DEAP has no separable form, and the state of pycma (the reference implementation) and of ``cmaes.SepCMA`` is an object
+with its own random generator, which cannot be resumed from plain arrays.
+
+If the distribution has become too narrow to give new float32 genes, or is numerically unsound, the search restarts
+with twice the population size (IPOP-CMA-ES, Auger & Hansen 2005, https://doi.org/10.1109/CEC.2005.1554902).
 """
 
 from __future__ import annotations
@@ -33,156 +36,174 @@ class CmaEsParams(Section):
 
 @dataclass(frozen=True)
 class Distribution:
-    """``N(mean, sigma^2 C)``, and where it came from; all float64.
+    """``N(m, sigma^2 C)`` and its evolution paths; all arrays are float64.
 
     Attributes:
-        mean: ``(n,)``.
+        m: ``(n,)`` mean.
         sigma: step size.
-        covariance: C, ``(n, n)``, or ``(n,)`` if it is a diagonal.
-        step_path: ``(n,)`` evolution path of the step size.
-        path: ``(n,)`` evolution path of the covariance.
-        updates: how many times it has learnt.
+        C: covariance, ``(n, n)``, or ``(n,)`` if it is a diagonal.
+        p_sigma: ``(n,)`` evolution path of the step size.
+        p_c: ``(n,)`` evolution path of the covariance.
+        g: number of updates so far.
     """
 
-    mean: np.ndarray
+    m: np.ndarray
     sigma: float
-    covariance: np.ndarray
-    step_path: np.ndarray
-    path: np.ndarray
-    updates: int = 0
+    C: np.ndarray
+    p_sigma: np.ndarray
+    p_c: np.ndarray
+    g: int = 0
 
 
 class CmaEs(VectorStrategy):
-    """Samples, ranks and learns; see the module's docstring."""
+    """Samples, ranks and updates; see the module's docstring."""
 
     Params = CmaEsParams
     params: CmaEsParams
-    made_by = "cmaes"
+    operator_name = "cmaes"
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.size = max(2, self.params.population_size or int(4 + 3 * np.log(self.search.space.dimension)))
-        self.now = self._begin(self.start())
+        default = int(4 + 3 * np.log(self.context.space.dimension))  # (eq. 48)
+        self.lambda_ = max(2, self.params.population_size or default)
+        self.distribution = self._initial(self.start())
 
-    def _begin(self, mean: np.ndarray) -> Distribution:
-        n = len(mean)
-        covariance = np.identity(n) if n <= self.params.full_up_to else np.ones(n)
-        return Distribution(mean, self.sigma, covariance, np.zeros(n), np.zeros(n))
+    def _initial(self, m: np.ndarray) -> Distribution:
+        n = len(m)
+        C = np.identity(n) if n <= self.params.full_up_to else np.ones(n)
+        return Distribution(m, self.sigma, C, np.zeros(n), np.zeros(n))
 
     def first(self) -> list[Individual]:
-        """The founders, and samples around the first of them."""
+        """Return the founders, and samples around the first of them."""
         founders = self.founders(0)
-        return founders + self.individuals(self.fresh(self._draw, self.size), founders[:1])
+        return founders + self.individuals(self.fresh(self._sample, self.lambda_), founders[:1])
 
     def next(self, told: list[Individual]) -> list[Individual]:
-        """Learn from the samples that were evaluated, then sample; founders are no samples."""
-        parents = best_first([i for i in told if not self.is_founder(i)])[: self.size // 2]
+        """Update the distribution with the evaluated samples (founders are none), then sample it."""
+        parents = best_first([i for i in told if not self.is_founder(i)])[: self.lambda_ // 2]
         if (start := self.better_start(told)) is not None:
-            self.now = self._begin(start)  # samples around a worse founder teach nothing here
+            self.distribution = self._initial(start)  # samples around a worse founder say nothing about this place
             parents = best_first([i for i in told if self.is_founder(i)])[:1]
         elif parents:
-            self.now = learnt(self.now, self._points(parents), self.size)
-        genomes = self.fresh(self._draw, self.size)
-        if len(genomes) < self.size:
-            self.size *= 2
-            self.now, parents = self._begin(self.start()), []
-            genomes = self.fresh(self._draw, self.size)
+            self.distribution = updated(self.distribution, self._points(parents), self.lambda_)
+        genomes = self.fresh(self._sample, self.lambda_)
+        if len(genomes) < self.lambda_:
+            self.lambda_ *= 2
+            self.distribution, parents = self._initial(self.start()), []
+            genomes = self.fresh(self._sample, self.lambda_)
         return self.individuals(genomes, parents)
 
     def _points(self, parents: list[Individual]) -> np.ndarray:
-        """Return ``(mu, n)`` genes, best first. Where more than half failed, the missing ones take no step."""
-        missing = self.size // 2 - len(parents)
-        return np.stack([*(wide(parent.genome) for parent in parents), *[self.now.mean] * missing])
+        """Return ``(mu, n)`` genes, best first; if more than half of the samples failed, the mean fills up."""
+        missing = self.lambda_ // 2 - len(parents)
+        return np.stack([*(wide(parent.genome) for parent in parents), *[self.distribution.m] * missing])
 
-    def _draw(self) -> np.ndarray:
-        """Return ``(size, n)`` samples."""
-        if self.now.covariance.ndim == 1:
-            noise = self.randomness.numpy.standard_normal((self.size, len(self.now.mean)))
-            return self.now.mean + self.now.sigma * np.sqrt(self.now.covariance) * noise
+    def _sample(self) -> np.ndarray:
+        """Return ``(lambda, n)`` samples."""
+        now = self.distribution
+        if now.C.ndim == 1:
+            z = self.randomness.numpy.standard_normal((self.lambda_, len(now.m)))  # ~ N(0, I) (eq. 38)
+            return now.m + now.sigma * np.sqrt(now.C) * z  # ~ N(m, sigma^2 C) (eq. 39, 40)
         with self.randomness.lend():
-            return np.array(in_deap(self.now, self.size).generate(np.asarray))
+            return np.array(deap_strategy(now, self.lambda_).generate(np.asarray))
 
     def extra_state(self) -> dict[str, Any]:
-        """The distribution, and how many samples are drawn of it."""
-        return {"size": self.size, "distribution": asdict(self.now)}
+        """Return the distribution and its population size."""
+        return {"lambda": self.lambda_, "distribution": asdict(self.distribution)}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         """Read back :meth:`extra_state`."""
-        self.size, self.now = state["size"], Distribution(**state["distribution"])
+        self.lambda_, self.distribution = state["lambda"], Distribution(**state["distribution"])
 
 
-def learnt(now: Distribution, points: np.ndarray, size: int) -> Distribution:
-    """Return the distribution after ``(mu, n)`` points, the best half of ``size`` samples, best first."""
-    return learnt_diagonal(now, points, size) if now.covariance.ndim == 1 else learnt_full(now, points, size)
+def updated(now: Distribution, points: np.ndarray, lambda_: int) -> Distribution:
+    """Return the distribution after one update.
+
+    Args:
+        now: the distribution that was sampled.
+        points: ``(mu, n)``, the better half of ``lambda_`` samples, best first.
+        lambda_: samples per generation.
+    """
+    return updated_diagonal(now, points, lambda_) if now.C.ndim == 1 else updated_full(now, points, lambda_)
 
 
-# -- full: DEAP ----------------------------------------------------------------------------------------------
+# -- full covariance: DEAP -----------------------------------------------------------------------------------
 
 
 class _Point(np.ndarray):
-    """Genes with a fitness, as DEAP's update wants them."""
+    """Genes with a fitness, which DEAP's update sorts by."""
 
     fitness: int
 
 
-def in_deap(now: Distribution, size: int) -> cma.Strategy:
-    """Return DEAP's strategy in this state; it is made for a single call, the state stays plain arrays."""
-    strategy = cma.Strategy(now.mean, now.sigma, lambda_=size, cmatrix=now.covariance)
-    strategy.ps, strategy.pc, strategy.update_count = now.step_path, now.path, now.updates
+def deap_strategy(now: Distribution, lambda_: int) -> cma.Strategy:
+    """Return DEAP's strategy in this state; it serves a single call, the state stays in plain arrays."""
+    strategy = cma.Strategy(now.m, now.sigma, lambda_=lambda_, cmatrix=now.C)
+    strategy.ps, strategy.pc, strategy.update_count = now.p_sigma, now.p_c, now.g
     return strategy
 
 
-def learnt_full(now: Distribution, points: np.ndarray, size: int) -> Distribution:
-    """See :func:`learnt`; the covariance is a matrix."""
-    strategy = in_deap(now, size)
+def updated_full(now: Distribution, points: np.ndarray, lambda_: int) -> Distribution:
+    """See :func:`updated`; C is a matrix."""
+    strategy = deap_strategy(now, lambda_)
     ranked = [point.view(_Point) for point in points]
-    for place, point in enumerate(ranked):
-        point.fitness = -place
+    for rank, point in enumerate(ranked):
+        point.fitness = -rank
     strategy.update(ranked)
     return Distribution(
         np.ascontiguousarray(strategy.centroid),
         float(strategy.sigma),
-        np.ascontiguousarray(strategy.C),  # in the layout that a checkpoint gives back: BLAS sums by layout
+        np.ascontiguousarray(strategy.C),  # the layout that a checkpoint restores: BLAS sums in order of layout
         np.ascontiguousarray(strategy.ps),
         np.ascontiguousarray(strategy.pc),
         strategy.update_count,
     )
 
 
-# -- a diagonal: NumPy ---------------------------------------------------------------------------------------
+# -- diagonal covariance: NumPy ------------------------------------------------------------------------------
 
 
 def recombination_weights(mu: int) -> np.ndarray:
-    """Return ``(mu,)`` weights of the best samples, falling with the logarithm of their rank; their sum is 1."""
-    weights = np.log(mu + 0.5) - np.log(np.arange(1, mu + 1))
-    return weights / weights.sum()
+    """Return ``(mu,)`` positive weights of the best samples, by rank; their sum is 1."""
+    weights = np.log(mu + 0.5) - np.log(np.arange(1, mu + 1))  # (eq. 49) with lambda = 2 mu
+    return weights / weights.sum()  # (eq. 53)
 
 
-def learnt_diagonal(now: Distribution, points: np.ndarray, size: int) -> Distribution:
-    """See :func:`learnt`; the covariance is a diagonal.
+def updated_diagonal(now: Distribution, points: np.ndarray, lambda_: int) -> Distribution:
+    """See :func:`updated`; C is a diagonal.
 
-    In place of the paper's ``c_cov`` and ``mu_cov`` stand the two learning rates that DEAP has and later papers use,
-    each times the paper's ``(n + 2) / 3``; all else is DEAP's too. With one gene the result is that of full CMA-ES.
+    Differences to Ros & Hansen 2008: instead of their ``c_cov`` and ``mu_cov`` there are the two learning rates
+    ``c_1`` and ``c_mu`` of DEAP and later papers, each multiplied by their factor ``(n + 2) / 3``. Differences to the
+    tutorial: ``c_sigma`` (+ 3 instead of + 5 in the denominator), ``c_c`` and ``c_mu`` are DEAP's, weights are never
+    negative. With one gene the result is that of full CMA-ES.
     """
-    n, old = len(now.mean), now.covariance
-    weights = recombination_weights(size // 2)
-    mu_eff = 1 / np.sum(weights**2)
-    c_step = (mu_eff + 2) / (n + mu_eff + 3)
-    damping = 1 + 2 * max(0, np.sqrt((mu_eff - 1) / (n + 1)) - 1) + c_step
-    c_path = 4 / (n + 4)
-    faster = (n + 2) / 3  # there are n variances to learn, not n (n + 1) / 2
-    c_one = faster * 2 / ((n + 1.3) ** 2 + mu_eff)
-    c_mu = min(1 - c_one, faster * 2 * (mu_eff - 2 + 1 / mu_eff) / ((n + 2) ** 2 + mu_eff))
-    expected = np.sqrt(n) * (1 - 1 / (4 * n) + 1 / (21 * n**2))  # E||N(0, I)||
+    n = len(now.m)
+    w = recombination_weights(lambda_ // 2)
+    mu_eff = 1 / np.sum(w**2)
+    c_sigma = (mu_eff + 2) / (n + mu_eff + 3)  # (eq. 55)
+    d_sigma = 1 + 2 * max(0, np.sqrt((mu_eff - 1) / (n + 1)) - 1) + c_sigma  # (eq. 55)
+    c_c = 4 / (n + 4)  # (eq. 56)
+    separable = (n + 2) / 3  # Ros & Hansen 2008: n variances are learnt, not n (n + 1) / 2 covariances
+    c_1 = separable * 2 / ((n + 1.3) ** 2 + mu_eff)  # (eq. 57)
+    c_mu = min(1 - c_1, separable * 2 * (mu_eff - 2 + 1 / mu_eff) / ((n + 2) ** 2 + mu_eff))  # (eq. 58)
+    chi_n = np.sqrt(n) * (1 - 1 / (4 * n) + 1 / (21 * n**2))  # E||N(0, I)||
 
-    steps = (points - now.mean) / now.sigma  # (mu, n), before selection ~ N(0, C)
-    step = weights @ steps  # (n,)
-    step_path = (1 - c_step) * now.step_path + np.sqrt(c_step * (2 - c_step) * mu_eff) * step / np.sqrt(old)
-    length = np.linalg.norm(step_path) / expected
-    # While the step size grows fast, the path waits, so that the variances do not grow with it.
-    waits = length / np.sqrt(1 - (1 - c_step) ** (2 * (now.updates + 1))) >= 1.4 + 2 / (n + 1)
-    path = (1 - c_path) * now.path + (not waits) * np.sqrt(c_path * (2 - c_path) * mu_eff) * step
-    kept = 1 - c_one - c_mu + waits * c_one * c_path * (2 - c_path)
-    covariance = kept * old + c_one * path**2 + c_mu * (weights @ steps**2)
-    sigma = now.sigma * np.exp((length - 1) * c_step / damping)
-    return Distribution(now.mean + now.sigma * step, float(sigma), covariance, step_path, path, now.updates + 1)
+    # Selection and recombination
+    y = (points - now.m) / now.sigma  # (mu, n), before selection ~ N(0, C)
+    y_w = w @ y  # (n,) (eq. 41)
+    m = now.m + now.sigma * y_w  # (eq. 42), c_m = 1 (eq. 54)
+
+    # Step-size control
+    p_sigma = (1 - c_sigma) * now.p_sigma + np.sqrt(c_sigma * (2 - c_sigma) * mu_eff) * y_w / np.sqrt(
+        now.C
+    )  # (eq. 43)
+    length = np.linalg.norm(p_sigma) / chi_n
+    sigma = now.sigma * np.exp((length - 1) * c_sigma / d_sigma)  # (eq. 44)
+
+    # Covariance adaptation. h_sigma stalls p_c while the step size grows fast, so that C does not grow with it.
+    stalled = length / np.sqrt(1 - (1 - c_sigma) ** (2 * (now.g + 1))) >= 1.4 + 2 / (n + 1)
+    h_sigma = 0.0 if stalled else 1.0
+    p_c = (1 - c_c) * now.p_c + h_sigma * np.sqrt(c_c * (2 - c_c) * mu_eff) * y_w  # (eq. 45)
+    kept = 1 - c_1 - c_mu + (1 - h_sigma) * c_1 * c_c * (2 - c_c)
+    C = kept * now.C + c_1 * p_c**2 + c_mu * (w @ y**2)  # (n,) (eq. 47)
+    return Distribution(m, float(sigma), C, p_sigma, p_c, now.g + 1)

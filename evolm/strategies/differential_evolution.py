@@ -3,7 +3,10 @@
 Storn & Price 1997, "Differential Evolution - A Simple and Efficient Heuristic for Global Optimization over Continuous
 Spaces", https://doi.org/10.1023/A:1008202821328: DE/rand/1/bin. DE/current-to-best/1/bin is in Price, Storn &
 Lampinen 2005, https://doi.org/10.1007/3-540-31306-0. The variants have the names of the reference implementation,
-``scipy.optimize.differential_evolution``; as in the paper, all trials of a generation are made of one population.
+``scipy.optimize.differential_evolution``. As in the paper, all trials of a generation are made from one population.
+
+Symbols are the paper's: member ``x_i`` is the target of trial ``u_i``, which crosses it with the mutant ``v_i``; F is
+``differential_weight``, CR is ``crossover_prob``, NP is ``population_size``.
 """
 
 from __future__ import annotations
@@ -24,36 +27,37 @@ class DifferentialEvolutionParams(Section):
     variant: Literal["currenttobest1bin", "rand1bin"] = Field(
         "currenttobest1bin", description="what a mutant starts from: the target drawn to the best, or a random member"
     )
-    # Drawn to the best with F = 0.5, small populations are all alike before they are good.
-    differential_weight: float = Field(0.7, gt=0, le=2, description="F: how much of a difference is a step")
+    # With F = 0.5 and current-to-best, the members of small populations become equal before they are good.
+    differential_weight: float = Field(0.7, gt=0, le=2, description="F: the factor of a difference in a step")
     crossover_prob: float = Field(0.9, ge=0, le=1, description="CR: a gene is the mutant's with this probability")
 
 
 class DifferentialEvolution(VectorStrategy):
-    """Lets every member face a trial; see the module's docstring."""
+    """Makes one trial for every member; see the module's docstring."""
 
     Params = DifferentialEvolutionParams
     params: DifferentialEvolutionParams
-    made_by = "differential_evolution"
+    operator_name = "differential_evolution"
     accepts_partial = True
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.population: list[Individual | None] = []  # None: nothing valid was found yet for this place
-        self.targets: dict[int, int] = {}  # a trial's id -> place of its target
+        self.population: list[Individual | None] = []  # None: no valid individual was found for this place yet
+        self.targets: dict[int, int] = {}  # id of a trial -> place of its target in the population
 
     def first(self) -> list[Individual]:
-        """Founders, then random genomes; each founder has a place, be there more than ``population_size``."""
+        """Return founders, then random genomes; every founder has a place, even beyond ``population_size``."""
         members = self.founders(self.params.population_size)
         self.population = [None] * len(members)
         self.targets = {member.id: place for place, member in enumerate(members)}
         return members
 
     def next(self, told: list[Individual]) -> list[Individual]:
-        """Let each trial replace its target unless it is worse, then make a trial for each place."""
+        """Replace the targets by trials that are not worse, then make one trial for each place."""
         for trial in told:
             place = self.targets[trial.id]
             target = self.population[place]
+            # The paper's section "Selection"; a trial that equals its target replaces it.
             if trial.fitness.valid and (target is None or trial.fitness >= target.fitness):
                 self.population[place] = trial
         self.targets = {}
@@ -65,11 +69,11 @@ class DifferentialEvolution(VectorStrategy):
         return trials
 
     def incumbent(self, individual: Individual, best: Individual | None) -> Individual | None:
-        """The trial's own target."""
+        """Return the trial's own target."""
         return self.population[self.targets[individual.id]]
 
     def _trial(self, place: int) -> list[Individual]:
-        """Return one new trial; a random genome while there are too few members, or where all of them are alike."""
+        """Return one new trial, or a random genome if there are too few members or all of them are equal."""
         target = self.population[place]
         members = [member for member in self.population if member is not None]
         others = [member for member in members if member is not target]
@@ -78,26 +82,28 @@ class DifferentialEvolution(VectorStrategy):
         best = best_first(members)[0]
         parents: list[Individual] = []
 
-        def drawn() -> np.ndarray:
-            chosen = self.randomness.numpy.choice(len(others), 3, replace=False)
-            donors = [others[index] for index in chosen]
+        def draw() -> np.ndarray:
+            r = self.randomness.numpy.choice(len(others), 3, replace=False)  # r_1, r_2, r_3, none of them the target
+            donors = [others[index] for index in r]
             if self.params.variant == "currenttobest1bin":
                 donors[0] = best
             parents[:] = [target, *donors]
-            return self._crossed(parents)[None]
+            return self._crossed(parents)[None]  # (1, n)
 
-        genomes = self.fresh(drawn, 1)
+        genomes = self.fresh(draw, 1)
         return self.individuals(genomes, parents) if genomes else self.randoms(1)
 
     def _crossed(self, parents: Sequence[Individual]) -> np.ndarray:
-        target, base, plus, minus = (wide(parent.genome) for parent in parents)
-        factor = self.params.differential_weight
+        """Return ``(n,)`` genes of the trial of target, base and two members whose difference is the step."""
+        x, base, x_r2, x_r3 = (wide(parent.genome) for parent in parents)  # (n,) each
+        F = self.params.differential_weight
         if self.params.variant == "currenttobest1bin":
-            base = target + factor * (base - target)
-        return binomial(self.randomness.numpy, target, base + factor * (plus - minus), self.params.crossover_prob)
+            base = x + F * (base - x)
+        v = base + F * (x_r2 - x_r3)  # the paper's section "Mutation"
+        return binomial(self.randomness.numpy, x, v, self.params.crossover_prob)
 
     def extra_state(self) -> dict[str, Any]:
-        """The members, and which of them each trial faces."""
+        """Return the members and the places of the trials' targets."""
         members = [None if member is None else member.state_dict() for member in self.population]
         return {"population": members, "targets": [[*pair] for pair in self.targets.items()]}
 
@@ -107,8 +113,11 @@ class DifferentialEvolution(VectorStrategy):
         self.targets = dict(state["targets"])
 
 
-def binomial(rng: np.random.Generator, target: np.ndarray, mutant: np.ndarray, rate: float) -> np.ndarray:
-    """Take each of ``(n,)`` genes from the mutant with probability ``rate``, and one of them in any case."""
-    theirs = rng.random(len(target)) < rate
-    theirs[rng.integers(len(target))] = True
-    return np.where(theirs, mutant, target)
+def binomial(rng: np.random.Generator, x: np.ndarray, v: np.ndarray, CR: float) -> np.ndarray:
+    """Return the trial: each of ``(n,)`` genes from the mutant ``v`` with probability CR, and one in any case.
+
+    The paper's section "Crossover".
+    """
+    from_mutant = rng.random(len(x)) < CR
+    from_mutant[rng.integers(len(x))] = True
+    return np.where(from_mutant, v, x)

@@ -2,9 +2,9 @@
 
 Survival is mu + lambda (Beyer & Schwefel 2002, https://doi.org/10.1023/A:1015059928466: the best of parents and
 children) or generational with elites (the children and the best parents). Lexicase selection (Helmuth, Spector
-& Matheson 2015, https://doi.org/10.1109/TEVC.2014.2362729) goes through the items in random order and keeps
-those parents that are best on each; the epsilon of its automatic form (La Cava 2016,
-https://arxiv.org/abs/1905.13266) suits the continuous per-item scores.
+& Matheson 2015, https://doi.org/10.1109/TEVC.2014.2362729) passes through the items in random order and keeps the
+parents that are best on each; per-item scores are continuous, so its automatic epsilon form is used (La Cava 2016,
+https://arxiv.org/abs/1905.13266).
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class Genetic(Strategy):
         self.population: list[Individual] = []
 
     def first(self) -> list[Individual]:
-        """Founders, then random genomes until the population is full."""
+        """Return founders, then random genomes until the population is full."""
         return self.founders(self.params.population_size)
 
     def next(self, told: list[Individual]) -> list[Individual]:
-        """Survive, then vary."""
+        """Select the survivors, then return their children."""
         self.population = self._survivors([individual for individual in told if individual.fitness.valid])
         count = self.params.offspring or self.params.population_size
         if not self.population:
@@ -57,13 +57,13 @@ class Genetic(Strategy):
         return self._children(self._families(count))
 
     def incumbent(self, individual: Individual, best: Individual | None) -> Individual | None:
-        """The last of a full population: who is worse than that does not survive."""
+        """Return the worst member of a full population: a child that is worse does not survive."""
         return self.population[-1] if len(self.population) >= self.params.population_size else None
 
     @classmethod
     def refuses_partial(cls, params: GeneticParams) -> str:
-        """Children of a generational step survive because they are young."""
-        return "" if params.survival == "plus" else "survival = 'generational' keeps children whatever they are worth"
+        """Return a reason for generational survival, in which all children survive."""
+        return "" if params.survival == "plus" else "survival = 'generational' keeps all children"
 
     def _children(self, families: list[Family]) -> list[Individual]:
         return self.offspring(families, self.params.crossover_prob, self.params.mutation_prob)
@@ -84,7 +84,7 @@ class Genetic(Strategy):
         return list(zip(chosen[::2], chosen[1::2], strict=True))
 
     def extra_state(self) -> dict[str, Any]:
-        """The population that survived."""
+        """Return the surviving population."""
         return {"population": [individual.state_dict() for individual in self.population]}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
@@ -94,13 +94,13 @@ class Genetic(Strategy):
 
 @dataclass(eq=False)
 class CaseView:
-    """An individual as DEAP's lexicase selection wants it: its per-item scores as a fitness."""
+    """An individual whose fitness is its per-item scores, for DEAP's lexicase selection."""
 
     individual: Individual
 
     @property
     def fitness(self) -> base.Fitness:
-        """One objective per item."""
+        """A fitness with one objective per item; the individual's own fitness if it has no per-item scores."""
         if not hasattr(self, "_fitness"):
             cases = self.individual.cases
             values = self.individual.fitness.values if cases is None else tuple(map(float, cases))

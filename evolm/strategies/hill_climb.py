@@ -1,7 +1,7 @@
 """Steepest-ascent hill climbing: mutate the best, move to the best neighbour if it is better.
 
-The search of GrIPS (Prasad 2022, https://arxiv.org/abs/2203.07281) with a beam of one. After ``patience``
-steps without improvement it restarts from the best individual it has not climbed from yet.
+The search of GrIPS (Prasad 2022, https://arxiv.org/abs/2203.07281) with a beam of one. After ``patience`` steps
+without improvement it restarts from the best individual that it has not climbed from yet.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class HillClimb(Strategy):
         super().__init__(*args)
         self.current: Individual | None = None
         self.starts: list[Individual] = []  # not climbed from yet, best first
-        self.idle = 0
+        self.idle = 0  # steps without improvement
 
     def first(self) -> list[Individual]:
-        """The founders; a random genome if there are none."""
+        """Return the founders; a random genome if there are none."""
         return self.founders(1)
 
     def next(self, told: list[Individual]) -> list[Individual]:
-        """Move or stay, then mutate."""
+        """Move to the best mutant if it is better, then return new mutants."""
         self._move([individual for individual in told if individual.fitness.valid])
         if self.current is None:
             return self.founders(self.params.neighbours)
@@ -47,7 +47,7 @@ class HillClimb(Strategy):
         return self.offspring(families, crossover_prob=0.0, mutation_prob=1.0)
 
     def incumbent(self, individual: Individual, best: Individual | None) -> Individual | None:
-        """Where it stands: who is worse is not moved to."""
+        """Return the current individual: the search never moves to a worse one."""
         return self.current
 
     def _move(self, told: list[Individual]) -> None:
@@ -63,7 +63,7 @@ class HillClimb(Strategy):
             self.current, self.idle = self.starts.pop(0), 0
 
     def extra_state(self) -> dict[str, Any]:
-        """Where it stands and where it may restart."""
+        """Return the current individual, the starts of later climbs and the idle steps."""
         return {
             "current": self.current.state_dict() if self.current else None,
             "starts": [individual.state_dict() for individual in self.starts],

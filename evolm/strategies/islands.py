@@ -1,9 +1,9 @@
-"""Island model: genetic algorithms side by side, whose best travel around a ring now and then.
+"""Island model: several genetic algorithms, whose best individuals migrate around a ring at intervals.
 
 Whitley, Rana & Heckendorn 1999, "The Island Model Genetic Algorithm: On Separability, Population Size and
 Convergence", Journal of Computing and Information Technology 7(1). Selection and survival on an island are those of
 ``genetic``; migration is DEAP's (``tools.migRing``, as in its example ``onemax_island``): copies of an island's best
-take the places of the next island's worst. Every individual is evaluated once, wherever it lives.
+individuals replace the worst of the next island. Every individual is evaluated once, whatever islands it is on.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from evolm.strategies.genetic import Genetic, GeneticParams
 
 class IslandsParams(GeneticParams):
     population_size: int = Field(8, ge=2, description="individuals of an island that survive a generation")
-    n_islands: int = Field(3, ge=2, description="islands; the keys of the genetic strategy hold for each of them")
+    n_islands: int = Field(3, ge=2, description="number of islands; the genetic strategy's settings apply to each")
     migration_every: int = Field(3, ge=1, description="generations from one migration to the next")
-    migrants: int = Field(1, ge=1, description="individuals that an island sends to the next one")
+    migrants: int = Field(1, ge=1, description="individuals that each island sends to the next one")
 
 
 class Islands(Genetic):
@@ -33,16 +33,16 @@ class Islands(Genetic):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.islands: list[list[Individual]] = [[] for _ in range(self.params.n_islands)]
-        self.homes: dict[int, int] = {}  # id of an individual that was asked for -> its island
+        self.homes: dict[int, int] = {}  # id of an individual of this generation -> its island
 
     def first(self) -> list[Individual]:
-        """Founders, then random genomes, dealt out to the islands one by one."""
-        everyone = self.founders(self.params.n_islands * self.params.population_size)
-        self.homes = {individual.id: place % len(self.islands) for place, individual in enumerate(everyone)}
-        return everyone
+        """Return founders, then random genomes, dealt out to the islands one by one."""
+        individuals = self.founders(self.params.n_islands * self.params.population_size)
+        self.homes = {individual.id: place % len(self.islands) for place, individual in enumerate(individuals)}
+        return individuals
 
     def next(self, told: list[Individual]) -> list[Individual]:
-        """Survive on each island, migrate if it is time, then vary on each island."""
+        """Select survivors on each island, migrate if it is time, then return the children of each island."""
         for place in range(len(self.islands)):
             self.population = self.islands[place]
             born = [i for i in told if i.fitness.valid and self.homes[i.id] == place]
@@ -50,15 +50,15 @@ class Islands(Genetic):
         if self.generation % self.params.migration_every == 0:
             self._migrate()
         self.homes = {}
-        everyone = []
+        generation = []
         for place, island in enumerate(self.islands):
             children = self._bred(island)
             self.homes.update((child.id, place) for child in children)
-            everyone += children
-        return everyone
+            generation += children
+        return generation
 
     def incumbent(self, individual: Individual, best: Individual | None) -> Individual | None:
-        """The worst on the individual's own island, where that is full."""
+        """Return the worst individual on the island of ``individual`` if that island is full."""
         island = self.islands[self.homes[individual.id]]
         if len(island) < self.params.population_size:
             return None
@@ -68,7 +68,7 @@ class Islands(Genetic):
         count = min(self.params.migrants, *map(len, self.islands))
         with self.randomness.lend():
             tools.migRing(self.islands, count, tools.selBest, replacement=tools.selWorst)
-        # The best may have been there already, from an earlier visit.
+        # A migrant may be on the island already, from an earlier migration.
         self.islands = [list({i.digest: i for i in island}.values()) for island in self.islands]
 
     def _bred(self, island: list[Individual]) -> list[Individual]:
@@ -80,7 +80,7 @@ class Islands(Genetic):
         return self._children(self._families(count))
 
     def extra_state(self) -> dict[str, Any]:
-        """The islands' populations, and where those belong that were asked for."""
+        """Return the islands' populations and the islands of this generation's individuals."""
         return {
             "islands": [[individual.state_dict() for individual in island] for island in self.islands],
             "homes": [[*pair] for pair in self.homes.items()],

@@ -1,10 +1,11 @@
-"""A memetic algorithm: a genetic one whose children learn by gradient before they are judged.
+"""A memetic algorithm: a genetic algorithm whose children take gradient steps before they are evaluated.
 
-Moscato 1989, "On evolution, search, optimization, genetic algorithms and martial arts"; Lamarckian: what is learnt is
-inherited (Whitley 1994, https://doi.org/10.1007/3-540-58484-6_245). The gradient sees train items and the
-log-likelihood of gold answers; selection sees dev items and whatever the campaign maximises, so learning rates,
-stopping and the use of modules learnt elsewhere are decided by what the gradient does not know. Population-based
-training (Jaderberg 2017, https://arxiv.org/abs/1711.09846) copies and perturbs in the same way, without crossover.
+Moscato 1989, "On Evolution, Search, Optimization, Genetic Algorithms and Martial Arts: Towards Memetic Algorithms".
+It is Lamarckian: a child's learnt genes are inherited (Whitley 1994, https://doi.org/10.1007/3-540-58484-6_245). The
+gradient is that of the gold answers' log-likelihood on train items; selection uses dev items and the campaign's own
+fitness, so learning rates, stopping and combinations of modules are chosen by data that no gradient has seen.
+Population-based training (Jaderberg 2017, https://arxiv.org/abs/1711.09846) copies and perturbs in the same way,
+without crossover.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class MemeticParams(GeneticParams):
 
 
 class Memetic(Genetic):
-    """Evolves a population that learns; see the module's docstring."""
+    """Evolves a population whose children learn; see the module's docstring."""
 
     Params = MemeticParams
     params: MemeticParams
@@ -37,17 +38,18 @@ class Memetic(Genetic):
     learns = True
 
     def learning_settings(self) -> LearningSettings:
-        """Rate, decay and steps are where strategy genes start from."""
+        """Return the initial rate, decay and steps, which are then inherited and mutated as strategy genes."""
         params = self.params
         return LearningSettings(
             params.learning_rate, params.weight_decay, params.gradient_steps, params.batch_size, adapt=True
         )
 
     def first(self) -> list[Individual]:
-        """The founders, and what they become by learning, until the population is full."""
-        made = self.founders(0)
-        pupils = [(made[index % len(made)],) for index in range(self.params.population_size - len(made))]
-        return made + self.offspring(pupils, crossover_prob=0.0, mutation_prob=0.0, learning_prob=1.0)
+        """Return the founders, then founders after gradient steps until the population is full."""
+        founders = self.founders(0)
+        missing = self.params.population_size - len(founders)
+        families: list[Family] = [(founders[index % len(founders)],) for index in range(missing)]
+        return founders + self.offspring(families, crossover_prob=0.0, mutation_prob=0.0, learning_prob=1.0)
 
     def _children(self, families: list[Family]) -> list[Individual]:
         params = self.params

@@ -1,7 +1,8 @@
-"""NSGA-II: several objectives, a population spread along their front.
+"""NSGA-II: a genetic algorithm for several objectives that spreads its population along the Pareto front.
 
-Deb 2002, "A fast and elitist multiobjective genetic algorithm: NSGA-II", https://doi.org/10.1109/4235.996017.
-Selection and survival are DEAP's (``selTournamentDCD``, ``selNSGA2``); variation is the house's.
+Deb 2002, "A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II", https://doi.org/10.1109/4235.996017.
+Survival (sections III-A to III-C: nondominated sorting, crowding distance, main loop) is DEAP's ``selNSGA2``, the
+tournament by rank and crowding distance (III-B) is DEAP's ``selTournamentDCD``; variation is by evolm's operators.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Nsga2Params(Section):
 
 
 class Nsga2(Strategy):
-    """Evolves a front; see the module's docstring."""
+    """Evolves a population along a front; see the module's docstring."""
 
     Params = Nsga2Params
     params: Nsga2Params
@@ -35,13 +36,13 @@ class Nsga2(Strategy):
         self.population: list[Individual] = []
 
     def first(self) -> list[Individual]:
-        """Founders, then random genomes until the population is full."""
+        """Return founders, then random genomes until the population is full."""
         return self.founders(self.params.population_size)
 
     def next(self, told: list[Individual]) -> list[Individual]:
-        """Keep the best fronts, the most crowded of the last one left out, then vary."""
+        """Keep the best fronts, the last one without its most crowded members, then return children."""
         valid = [individual for individual in told if individual.fitness.valid]
-        # selNSGA2 gives every individual the crowding distance that selTournamentDCD compares.
+        # Of R_t, parents and children, keep P_{t+1} (III-C); selNSGA2 also sets the crowding distances (III-B).
         self.population = tools.selNSGA2(self.population + valid, self.params.population_size)
         if not self.population:
             return self.founders(self.params.population_size)
@@ -49,8 +50,8 @@ class Nsga2(Strategy):
         return self.offspring(self._families(), self.params.crossover_prob, self.params.mutation_prob)
 
     def _families(self) -> list[Family]:
-        """Pairs of tournament winners, as many as the population has room for."""
-        fours = len(self.population) // 4 * 4  # the tournament's arithmetic
+        """Return ``population_size`` pairs of tournament winners."""
+        fours = len(self.population) // 4 * 4  # selTournamentDCD takes multiples of four
         chosen: list[Individual] = []
         with self.randomness.lend():
             while len(chosen) < 2 * self.params.population_size:
@@ -61,7 +62,7 @@ class Nsga2(Strategy):
         return pairs[: self.params.population_size]
 
     def extra_state(self) -> dict[str, Any]:
-        """The population that survived; crowding distances follow from it."""
+        """Return the surviving population; crowding distances are computed from it again."""
         return {"population": [individual.state_dict() for individual in self.population]}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:

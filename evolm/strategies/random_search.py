@@ -1,8 +1,8 @@
 """Random search: the founders, then genomes drawn from the space without looking at any score.
 
 The baseline that every other strategy must beat at the same budget (Bergstra & Bengio 2012,
-https://jmlr.org/papers/v13/bergstra12a.html). It draws an instruction from the founders, any number of random
-demonstrations, and any allowed words, so it has all of the space's parts and none of evolution's memory.
+https://jmlr.org/papers/v13/bergstra12a.html). Of a prompt it draws an instruction from the founders, any number of
+random demonstrations and any allowed words: it searches the whole space and remembers no earlier result.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ class RandomSearchParams(Section):
 
 
 class RandomSearch(Strategy):
-    """Draws and forgets."""
+    """Draws random genomes; see the module's docstring."""
 
     Params = RandomSearchParams
     params: RandomSearchParams
     accepts_partial = True
 
     def first(self) -> list[Individual]:
-        """Founders, then random genomes."""
+        """Return founders, then random genomes."""
         return self.founders(self.params.population_size)
 
     def next(self, told: list[Individual]) -> list[Individual]:
-        """Random genomes that were not drawn before."""
+        """Return random genomes that were not drawn before."""
         return self.randoms(self.params.population_size)
 
     def incumbent(self, individual: Individual, best: Individual | None) -> Individual | None:
-        """The best so far: nobody else is remembered."""
+        """Return the best individual so far, the only one that the campaign keeps."""
         return best
 
     def extra_state(self) -> dict[str, Any]:
-        """Nothing."""
+        """Return nothing."""
         return {}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
-        """Nothing."""
+        """Read nothing."""

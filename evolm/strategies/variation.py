@@ -1,4 +1,4 @@
-"""Children from parents: operators chosen by weight, duplicates refused, success recorded."""
+"""Makes children: chooses operators by weight, refuses duplicates, records the operators' success."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evolm.randomness import Randomness
 
 ROUNDS = 12  # attempts at a new child before a random genome takes its place
 
-# A genome, and the operators that made it.
+# A genome, and the names of the operators that made it.
 Child = tuple[Any, tuple[str, ...]]
 
 
@@ -19,11 +19,15 @@ class Variation:
     """Applies operators and keeps their rates.
 
     Args:
-        space: where children must lie.
+        space: children that lie outside of it are refused.
         operators: operators with positive weights.
-        randomness: of the search.
-        model_access: how operators ask the model; None where none does.
-        learning: how genomes learn by gradient that have not learnt yet.
+        randomness: the search's random numbers.
+        model_access: how operators ask the model; None if no operator does.
+        learning: settings of gradient steps for genomes that have not learnt yet.
+
+    Attributes:
+        population: the strategy's individuals, which operators may use beside the parents.
+        rates: name of an operator -> its counts.
     """
 
     def __init__(
@@ -44,7 +48,7 @@ class Variation:
 
     @property
     def context(self) -> VariationContext:
-        """What operators may use."""
+        """The objects that operators may use."""
         return VariationContext(self.randomness.numpy, self.space, self.model_access, self.population, self.learning)
 
     def children(
@@ -55,11 +59,17 @@ class Variation:
         mutation_prob: float,
         learning_prob: float = 0.0,
     ) -> list[Child | None]:
-        """Return one new child per family, or None where neither operators nor chance found a new genome.
+        """Return one new child per family, in order.
 
         A family's first parent is crossed with its second (if it has two) with ``crossover_prob``, mutated with
-        ``mutation_prob``, and learns with ``learning_prob``; one of them always happens. A child that lies outside
-        the space or was seen before is tried again, up to ``ROUNDS`` times; then a random genome stands in.
+        ``mutation_prob``, and takes gradient steps with ``learning_prob``; at least one of these happens. A child
+        that lies outside the space or was seen before is made again, up to ``ROUNDS`` times; then a random genome
+        takes its place. It is None if that was seen before, too.
+
+        Args:
+            families: one or more evaluated parents each.
+            seen: digests that are refused.
+            crossover_prob, mutation_prob, learning_prob: probabilities.
         """
         children: list[Child | None] = [None] * len(families)
         taken = dict(seen)
@@ -100,7 +110,7 @@ class Variation:
         families: Sequence[Family],
         drafts: list[tuple[Any | None, tuple[str, ...]]],
     ) -> None:
-        """Let one operator of ``role`` work on each place's draft, all of one operator's families at once."""
+        """Apply one operator of ``role`` to each place's draft, in one call per operator."""
         open_places = [place for place in places if drafts[place][0] is not None]
         choices = [(operator, weight) for operator, weight in self.operators if operator.role == role]
         silent = [(operator, weight) for operator, weight in choices if not operator.asks_model]
@@ -114,7 +124,7 @@ class Variation:
         families: Sequence[Family],
         drafts: list[tuple[Any | None, tuple[str, ...]]],
     ) -> list[int]:
-        """Let operators, chosen by weight, make drafts; return the places where one that asks the model made none."""
+        """Make drafts by operators chosen by weight; return the places whose operator got no draft from the model."""
         if not choices or not places:
             return []
         weights = [weight / sum(w for _, w in choices) for _, weight in choices]
@@ -136,14 +146,14 @@ class Variation:
 
     @staticmethod
     def _with_draft(family: Family, draft: Any) -> Family:
-        """The family with its first parent replaced by what an earlier operator made of it."""
+        """Return the family with the draft of an earlier operator in the place of its first parent."""
         first = family[0]
         if draft is first.genome:
             return family
         return (Individual(first.id, draft, first.generation), *family[1:])
 
     def random(self, seen: Mapping[str, None]) -> Any | None:
-        """Return a random genome that was not seen, or None if chance finds none."""
+        """Return a random genome that was not seen before, or None if many draws find none."""
         for _ in range(20 * ROUNDS):
             genome = self.space.random(self.randomness.numpy)
             if genome.digest not in seen and not self.space.outside(genome):
@@ -151,7 +161,7 @@ class Variation:
         return None
 
     def credit(self, individuals: Sequence[Individual]) -> None:
-        """Record which children beat the best of their parents."""
+        """Count for each operator its evaluated children, and those that beat the best of their parents."""
         for individual in individuals:
             for name in individual.operators:
                 if name in self.rates:

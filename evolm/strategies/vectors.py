@@ -1,6 +1,6 @@
-"""What strategies share that search vectors of genes: where they start, and how numbers become individuals.
+"""What strategies that search vectors of genes share: their start, and the making of individuals from arrays.
 
-Genes are float32 in genomes; strategies compute in float64, and learn from the genes as they were evaluated.
+Genes are float32 in genomes. Strategies compute in float64, and update from the float32 genes that were evaluated.
 """
 
 from __future__ import annotations
@@ -18,64 +18,67 @@ from evolm.strategies.variation import ROUNDS
 
 
 class VectorStrategy(Strategy):
-    """Base of strategies that compute genes instead of applying operators; these keep rates of zero."""
+    """Base of strategies that compute genes; they apply no operators, so operators' rates stay zero."""
 
     spaces = (DeltaGenome.kind,)
-    made_by: ClassVar[str]  # what individuals name as their operator
+    operator_name: ClassVar[str]  # stands in individuals in the place of an operator's name
 
     @property
     def sigma(self) -> float:
-        """Standard deviation to start with, in the genes' unit: the strategy's own setting or the space's."""
-        return float(getattr(self.params, "sigma", 0) or self.search.space.settings.sigma)
+        """Initial standard deviation, in the genes' unit: the strategy's own setting or the space's."""
+        return float(getattr(self.params, "sigma", 0) or self.context.space.settings.sigma)
 
     @cached_property
     def _founders(self) -> dict[str, DeltaGenome]:
-        return {genome.digest: genome for genome in self.search.founders}
+        return {genome.digest: genome for genome in self.context.founders}
 
     def start(self) -> np.ndarray:
-        """Return ``(n,)`` float64 genes of the first founder; zeros, which change nothing, where there is none."""
-        first = next(iter(self._founders.values()), None) or self.search.space.zero()
+        """Return ``(n,)`` float64 genes of the first founder; zeros, which change nothing, if there is none."""
+        first = next(iter(self._founders.values()), None) or self.context.space.zero()
         return wide(first)
 
     def is_founder(self, individual: Individual) -> bool:
-        """Whether an individual is one of the genomes that the search was given."""
+        """Whether an individual's genome is one of the search's founders."""
         return individual.digest in self._founders
 
     def better_start(self, told: Sequence[Individual]) -> np.ndarray | None:
-        """Return ``(n,)`` genes of the best founder among the first generation; None if it is the first one."""
+        """Return ``(n,)`` float64 genes of the best founder if it is better than the first one, else None.
+
+        Only the first generation has founders; after any other generation this is None.
+        """
         founders = best_first([individual for individual in told if self.is_founder(individual)])
         if self.generation != 1 or not founders or founders[0].id == 0:
             return None
         return wide(founders[0].genome)
 
     def fresh(self, draw: Callable[[], np.ndarray], count: int) -> list[DeltaGenome]:
-        """Return up to ``count`` distinct genomes inside the space that were never asked for.
+        """Return up to ``count`` distinct genomes inside the space that were never returned by ``ask``.
 
         Args:
-            draw: returns ``(k, n)`` genes; it is called again while genomes are missing, ``ROUNDS`` times at most.
+            draw: returns ``(k, n)`` genes; it is called until there are enough genomes, at most ``ROUNDS`` times.
         """
         found: dict[str, DeltaGenome] = {}
         for _ in range(ROUNDS):
             for genes in draw():
                 genome = DeltaGenome(genes)
-                if len(found) < count and genome.digest not in self.seen and not self.search.space.outside(genome):
+                if len(found) < count and genome.digest not in self.seen and not self.context.space.outside(genome):
                     found.setdefault(genome.digest, genome)
             if len(found) == count:
                 break
         return list(found.values())
 
     def individuals(self, genomes: Sequence[DeltaGenome], parents: Sequence[Individual]) -> list[Individual]:
-        """Return genomes as individuals of the coming generation; without parents they count as random ones."""
-        name = self.made_by if parents else "random"
+        """Return genomes as individuals of this generation; without parents their operator is ``random``."""
+        name = self.operator_name if parents else "random"
         return [self.make(genome, parents, (name,)) for genome in genomes]
 
 
 def wide(genome: DeltaGenome) -> np.ndarray:
-    """Return ``(n,)`` float64 genes, a copy."""
+    """Return a copy of the ``(n,)`` genes as float64."""
     return genome.genes.astype(np.float64)
 
 
 def best_first(individuals: Sequence[Individual]) -> list[Individual]:
-    """Return those that were evaluated, by fitness; of equals, the first."""
+    """Return the evaluated individuals, best first; equal ones stay in their order."""
     valid = [individual for individual in individuals if individual.fitness.valid]
     return sorted(valid, key=lambda individual: individual.fitness.values, reverse=True)

@@ -140,14 +140,14 @@ def test_asked_individuals_are_new_inside_the_space_and_numbered_in_order(make: 
         everyone += asked
         assert asked
     assert [individual.id for individual in everyone] == list(range(len(everyone)))
-    assert {type(individual.genome) for individual in everyone} == {GENOMES[strategy.search.space.genome]}
-    assert all(not strategy.search.space.outside(individual.genome) for individual in everyone)
+    assert {type(individual.genome) for individual in everyone} == {GENOMES[strategy.context.space.genome]}
+    assert all(not strategy.context.space.outside(individual.genome) for individual in everyone)
     assert all(parent < individual.id for individual in everyone for parent in individual.parents)
 
 
 def test_founders_are_asked_first(make: Make) -> None:
     strategy = make()
-    founders = strategy.search.founders
+    founders = strategy.context.founders
     assert [i.genome for i in strategy.ask(len(founders))] == list(founders)
 
 

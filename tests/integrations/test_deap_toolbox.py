@@ -195,7 +195,7 @@ def test_evaluating_draws_nothing_from_the_global_generators(toolbox: base.Toolb
 
 def test_a_population_is_the_founders_then_random_ones(toolbox: base.Toolbox) -> None:
     random.seed(0)
-    founders = [genome.digest for genome in toolbox.objective.strategy().search.founders]
+    founders = [genome.digest for genome in toolbox.objective.strategy().context.founders]
     population = toolbox.population(n=8)
     assert digests(population)[: len(founders)] == founders
     assert len(set(digests(population))) == 8

@@ -22,10 +22,10 @@ def test_samples_lie_two_by_two_on_opposite_sides_of_a_mean_that_is_evaluated_to
     table = TableScorer(SPHERE)
     for generation in range(3):
         mean, *samples = step(strategy, table)
-        assert np.array_equal(mean.genome.genes, strategy.mean.genes.astype(np.float32))
+        assert np.array_equal(mean.genome.genes, strategy.mean.theta.astype(np.float32))
         assert len(samples) == 6
         for one, other in zip(samples[::2], samples[1::2], strict=True):
-            assert wide(one.genome) + wide(other.genome) == pytest.approx(2 * strategy.mean.genes, abs=1e-6)
+            assert wide(one.genome) + wide(other.genome) == pytest.approx(2 * strategy.mean.theta, abs=1e-6)
             assert one.parents == other.parents == (mean.id,)
         assert bool(mean.parents) is bool(generation)
 
@@ -35,7 +35,7 @@ def test_a_linear_fitness_is_climbed_along_its_slope(vector_search: Made) -> Non
     strategy: EvolutionStrategy = vector_search("es", population_size=1000)
     step(strategy, TableScorer(lambda genome: float(slope @ genome.genes)))
     strategy.ask(0)
-    move = strategy.mean.genes
+    move = strategy.mean.theta
     assert move @ slope / np.linalg.norm(move) / np.linalg.norm(slope) > 0.95
     # Centred ranks of normal values have a covariance of 1 / (2 sqrt(pi)) with them.
     assert np.linalg.norm(move) == pytest.approx(3 * SIGMA / (2 * math.sqrt(math.pi)), rel=0.1)
@@ -44,12 +44,12 @@ def test_a_linear_fitness_is_climbed_along_its_slope(vector_search: Made) -> Non
 def test_the_mean_that_is_evaluated_is_no_sample_to_learn_from(vector_search: Made) -> None:
     strategy: EvolutionStrategy = vector_search("es", population_size=2)
     for _ in range(3):
-        before = strategy.mean.genes
+        before = strategy.mean.theta
         _, *samples = step(strategy, TableScorer(SPHERE))
         strategy.ask(0)
         best = max(samples, key=lambda individual: individual.fitness.values)
         # Ranks of 0.5 and -0.5 on opposite sides; their mean, three times.
-        assert strategy.mean.genes - before == pytest.approx(3 * (wide(best.genome) - before) / 2, abs=1e-6)
+        assert strategy.mean.theta - before == pytest.approx(3 * (wide(best.genome) - before) / 2, abs=1e-6)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
@@ -58,7 +58,7 @@ def test_a_flat_fitness_and_failures_move_nothing(optimizer: str, value: float, 
     strategy: EvolutionStrategy = vector_search("es", optimizer=optimizer, population_size=4)
     step(strategy, TableScorer(lambda genome: value))
     assert len(strategy.ask()) == 4  # the mean is where it was, and not asked for twice
-    assert not strategy.mean.genes.any()
+    assert not strategy.mean.theta.any()
 
 
 def test_centred_ranks_are_symmetric_equals_share_theirs_and_failures_are_the_worst() -> None:
@@ -78,4 +78,4 @@ def test_adam_is_that_of_torch() -> None:
         mean = adam_step(mean, slope, 0.3)
         parameter.grad = torch.from_numpy(slope)
         optimizer.step()
-    assert mean.genes == pytest.approx(parameter.detach().numpy(), rel=1e-9)
+    assert mean.theta == pytest.approx(parameter.detach().numpy(), rel=1e-9)

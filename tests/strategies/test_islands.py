@@ -86,7 +86,7 @@ def test_an_islands_best_take_the_places_of_the_next_ones_worst(migrants: int, s
 def test_without_migration_a_single_discovery_stays_at_home(search: Any) -> None:
     def spread(every: int) -> int:
         strategy = search(migration_every=every)
-        jewel = strategy.search.founders[0].digest
+        jewel = strategy.context.founders[0].digest
         table = TableScorer(lambda genome: 2.0 if genome.digest == jewel else int(genome.digest, 16) / 16**16)
         for _ in range(8):
             step(strategy, table)

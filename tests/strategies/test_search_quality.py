@@ -95,7 +95,7 @@ def test_plus_survival_never_loses_its_best(search: Any) -> None:
 
 def test_hill_climbing_restarts_from_the_best_it_has_not_climbed(search: Any) -> None:
     strategy = search("hill_climb", neighbours=3, patience=2)
-    founder = strategy.search.founders[0].digest
+    founder = strategy.context.founders[0].digest
     table = TableScorer(lambda genome: 1.0 if genome.digest == founder else 0.5)
     origins = []
     for _ in range(5):
