@@ -75,20 +75,16 @@ def test_the_separable_update_and_its_samples_are_those_of_the_package_cmaes() -
     peer._d_sigma = 1 + 2 * max(0, math.sqrt((peer._mu_eff - 1) / (n + 1)) - 1) + peer._c_sigma
     peer._c1 = (n + 2) / 3 * 2 / ((n + 1.3) ** 2 + peer._mu_eff)
     peer._cmu = (n + 2) / 3 * 2 * (peer._mu_eff - 2 + 1 / peer._mu_eff) / ((n + 2) ** 2 + peer._mu_eff)
+    stalled = []
     for generation in range(30):
-        points = (
-            now.m + now.sigma * np.sqrt(now.C) * rng.standard_normal((lambda_, n)) + (0.3 if generation < 5 else 0)
-        )
+        drift = 1.0 if generation < 5 else 0.0
+        points = now.m + now.sigma * np.sqrt(now.C) * (drift + rng.standard_normal((lambda_, n)))
         now = updated_diagonal(now, points[: lambda_ // 2], lambda_)
         peer._g = generation - 1  # it counts one generation more before h_sigma
         peer.tell([(point, rank) for rank, point in enumerate(points)])
-        for ours, theirs in (
-            (now.m, peer._mean),
-            (now.C, peer._C),
-            (now.p_sigma, peer._p_sigma),
-            (now.p_c, peer._pc),
-        ):
+        for ours, theirs in ((now.m, peer._mean), (now.p_sigma, peer._p_sigma), (now.p_c, peer._pc)):
             assert ours == pytest.approx(theirs, rel=1e-9, abs=1e-12)
+        assert pytest.approx(peer._C, rel=1e-9) == now.C
         assert now.sigma == pytest.approx(peer._sigma, rel=1e-9)
         length = np.linalg.norm(now.p_sigma) / math.sqrt(1 - (1 - peer._c_sigma) ** (2 * now.g))
         stalled.append(length >= (1.4 + 2 / (n + 1)) * peer._chi_n)
