@@ -31,10 +31,11 @@ from transformers import AutoModelForCausalLM
 from benchmarks.plain import last_logprobs
 from benchmarks.setting import MODEL, read_result, setting, write_result
 from evolm.evaluation.timing import compare
-from evolm.evaluation.worker import ModelSpec, answer_batch
+from evolm.evaluation.worker import answer_batch
 from evolm.genomes import DeltaSettings, DeltaSpace
 from evolm.models import LanguageModel, PassSettings, TokenizedRequest, prepare
 from evolm.models.deltas import Delta, LowRank
+from evolm.models.specs import ModelSpec
 from evolm.wording import markdown_table
 
 PREFIX, ITEM, POPULATION, PLAIN_ROWS = 60, 20, 16, 16

@@ -24,9 +24,10 @@ from benchmarks.setting import COLD
 from evolm.evaluation.executors import Executor, JoblibExecutor, SerialExecutor
 from evolm.evaluation.plan import batch_target, batches, plan
 from evolm.evaluation.timing import compare, middle
-from evolm.evaluation.worker import ModelSpec, answer_batch
+from evolm.evaluation.worker import answer_batch
 from evolm.models import LanguageModel, TokenizedRequest
 from evolm.models.forward_plan import ForwardPlan, Segment, ancestry
+from evolm.models.specs import ModelSpec
 
 ITEMS = 28  # of each prompt, which then fills two slabs
 SQUARES = (1024, 2048)  # matrix products beside those of the model's own shapes

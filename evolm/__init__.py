@@ -6,7 +6,9 @@ Start with :func:`evolve` from Python or ``evolm run`` from the command line. Ad
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from evolm.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from evolm.api import Result, evolve, load_result
@@ -17,20 +19,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["BudgetSpent", "Objective", "Observer", "Result", "__version__", "evolve", "load_result"]
 
-_PLACES = {
-    "Result": "evolm.api",
-    "evolve": "evolm.api",
-    "load_result": "evolm.api",
-    "Observer": "evolm.campaign.observers",
-    "BudgetSpent": "evolm.errors",
-    "Objective": "evolm.objective",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import on first use, so that ``evolm --help`` and workers load only what they need."""
-    if name not in _PLACES:
-        raise AttributeError(f"module 'evolm' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_PLACES[name]), name)
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "Result": "evolm.api",
+        "evolve": "evolm.api",
+        "load_result": "evolm.api",
+        "Observer": "evolm.campaign.observers",
+        "BudgetSpent": "evolm.errors",
+        "Objective": "evolm.objective",
+    },
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
@@ -12,8 +12,11 @@ from safetensors.numpy import save
 from evolm.errors import GenomeError, RunError
 from evolm.genomes import DeltaGenome, DeltaSpace
 from evolm.genomes.delta_space import refuse_other_space, settings_of
-from evolm.models import LanguageModel
 from evolm.storage import genes_of
+
+if TYPE_CHECKING:
+    from evolm.models import LanguageModel
+
 
 DELTA_FILE = "delta.safetensors"
 SPACE = "evolm_space"  # key of the file's metadata

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from evolm.artifacts.delta import DELTA_FILE, delta_files
 from evolm.config import CampaignConfig
 from evolm.genomes import Expression, deltas_of
-from evolm.models import Generate, LanguageModel, PassSettings, Request
+from evolm.models import Generate, PassSettings, Request
 from evolm.scorers import LabelProbabilities
 from evolm.tasks import Task
+
+if TYPE_CHECKING:
+    from evolm.models import LanguageModel
+
 
 Messages: TypeAlias = list[dict[str, str]]
 Ask: TypeAlias = Callable[[Sequence[Request]], Sequence[Any]]  # requests -> their answers, in order

@@ -1,12 +1,14 @@
 """Callbacks for trackers of experiments, each with an extra of its name: ``pip install 'evolm[tensorboard]'``.
 
-Callbacks of your own inherit from :class:`evolm.Observer`.
+Callbacks of your own inherit from :class:`evolm.Observer`. Each is imported on first use: a tracker's package takes
+seconds to import, and most installations have one of them at most.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from evolm.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from evolm.callbacks.mlflow import MLflow
@@ -14,11 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MLflow", "TensorBoard"]
 
-_PLACES = {"MLflow": "mlflow", "TensorBoard": "tensorboard"}
-
-
-def __getattr__(name: str) -> Any:
-    """Import on first use: a tracker's package takes seconds, and few have both."""
-    if name not in _PLACES:
-        raise AttributeError(f"module 'evolm.callbacks' has no attribute {name!r}")
-    return getattr(import_module(f"evolm.callbacks.{_PLACES[name]}"), name)
+__getattr__ = lazy_exports(
+    __name__, {"MLflow": "evolm.callbacks.mlflow", "TensorBoard": "evolm.callbacks.tensorboard"}
+)

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import joblib
 import pandas as pd
 
+from evolm import evaluation
+from evolm import models as language_models  # torch comes with the first use of LanguageModel, prepare or Engine
 from evolm.campaign.checks import (
     check_budget,
     check_context,
@@ -31,12 +33,11 @@ from evolm.campaign.permissions import Permissions, lookup
 from evolm.campaign.resolution import resolved
 from evolm.config import EXTERNAL, CampaignConfig, validate
 from evolm.errors import ConfigError, nearest
-from evolm.evaluation.engine import Engine
 from evolm.evaluation.evaluator import Evaluator
 from evolm.founders.loading import Founders, load_founders
 from evolm.genomes import DeltaSpace, HybridSpace, PromptGenome, PromptSpace
 from evolm.genomes.delta_space import NO_PROMPT, settings_of
-from evolm.models import Decoding, LanguageModel, PassSettings, PreparedModel, prepare
+from evolm.models import Decoding, PassSettings, PreparedModel
 from evolm.operators import OPERATORS, ModelAccess, Operator, operators_for
 from evolm.scorers import (
     SCORERS,
@@ -52,7 +53,12 @@ from evolm.strategies.external import ExternalStrategy
 from evolm.tasks import KINDS, Task, kinds_with, load_task
 from evolm.wording import listed
 
-Models: TypeAlias = dict[tuple[PreparedModel, str, PassSettings], LanguageModel]
+if TYPE_CHECKING:
+    from evolm.evaluation.engine import Engine
+    from evolm.models import LanguageModel
+
+
+Models: TypeAlias = "dict[tuple[PreparedModel, str, PassSettings], LanguageModel]"
 
 
 @dataclass
@@ -123,7 +129,9 @@ def build(
     check_learning(strategy, config.strategy, chosen_operators(config.operators, kind_of(config), task))
     plans = scorer_plans(config, task, permissions, functions or {})
     section = config.model
-    prepared = prepare(section.name, revision=section.revision, dtype=section.dtype, device=section.device)
+    prepared = language_models.prepare(
+        section.name, revision=section.revision, dtype=section.dtype, device=section.device
+    )
     model = loaded(prepared, section.chat_template, pass_settings(config), {} if models is None else models)
     words = allowed_words(config, task)
     prompts = prompt_space(config, task, model, words)
@@ -136,7 +144,7 @@ def build(
     space, founders = individuals(config, deltas, with_instructions(prompts, founders.prompts), founders)
     same = [scorers[name][0] for name, kind, params, _ in plans if is_task_scorer(kind, params, task)]
     asked = same[0] if same else make_task_scorer(scoring)
-    engine = Engine(model, AnswerStore(answers), jobs(config.evaluation.n_jobs, model))
+    engine = evaluation.Engine(model, AnswerStore(answers), jobs(config.evaluation.n_jobs, model))
     evaluator = Evaluator(engine, task, scorers, asked, space.tokens, config.fitness.combine, space.express)
     check_context(evaluator, founders)
     check_trunk(evaluator, founders, space)
@@ -189,7 +197,7 @@ def loaded(prepared: PreparedModel, chat_template: str, passes: PassSettings, mo
     key = (prepared, chat_template, passes)
     if key not in models:
         models.clear()  # one at a time: what an earlier model remembers is of no use to this one
-        models[key] = LanguageModel(prepared, chat_template, passes)
+        models[key] = language_models.LanguageModel(prepared, chat_template, passes)
     return models[key]
 
 

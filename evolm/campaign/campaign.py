@@ -28,7 +28,7 @@ from evolm.campaign.search import Search
 from evolm.campaign.verdict import Final, claim, finals_of, run_verdict
 from evolm.config import BudgetSection
 from evolm.errors import ConfigError, EvolmError, Interrupted, RunError, ScorerError
-from evolm.evaluation.engine import Usage
+from evolm.evaluation.usage import Usage
 from evolm.genomes import deltas_of
 from evolm.individual import Individual
 from evolm.randomness import derive_seed

@@ -9,15 +9,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from evolm import evaluation, models
 from evolm.campaign.baselines import FEW_SHOT_DRAWS
 from evolm.campaign.build import Components
 from evolm.campaign.checks import rules_of
 from evolm.campaign.search import FINALISTS
-from evolm.evaluation.engine import Engine
 from evolm.evaluation.racing import looks
 from evolm.genomes import deltas_of
 from evolm.models import Request
-from evolm.models.language_model import describe_tokens
 from evolm.statistics import smallest_visible_gain
 from evolm.storage import AnswerStore
 from evolm.wording import listed
@@ -69,7 +68,7 @@ def _print_prompt(parts: Components, console: Console) -> None:
     """Print one rendered prompt, its scored tokens marked."""
     request = _requests(parts)[0]
     text = Text()
-    for piece, scored in describe_tokens(parts.model, request):
+    for piece, scored in models.describe_tokens(parts.model, request):
         text.append(piece, style="bold reverse" if scored else "")
         if scored and not console.is_terminal:
             text.append("⟵scored ")
@@ -87,7 +86,7 @@ def _requests(parts: Components) -> list[Request]:
 
 def _estimate(parts: Components) -> Table:
     """Score a batch and extrapolate."""
-    engine = Engine(parts.model, AnswerStore(":memory:"))  # one worker, this process
+    engine = evaluation.Engine(parts.model, AnswerStore(":memory:"))  # one worker, this process
     requests = engine.tokenize(_requests(parts))
     engine.answer_tokenized(requests[:1])  # loads the model outside the measurement
     before = engine.usage.tokens_padded

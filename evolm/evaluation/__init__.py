@@ -1,24 +1,28 @@
 """Evaluation: how requests become answers, as fast as the hardware allows and always with the same bits.
 
-What is named here is imported on first use: a worker needs only ``worker`` and ``plan``, and what it does not
-import costs it no memory.
+The names are imported on first use: a worker needs only ``worker`` and ``plan``, and the engine brings torch, which
+a command that only checks a campaign does without.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from evolm.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from evolm.evaluation.engine import Engine, Usage
+    from evolm.evaluation.engine import Engine
     from evolm.evaluation.evaluator import Charge, Evaluator
+    from evolm.evaluation.usage import Usage
 
 __all__ = ["Charge", "Engine", "Evaluator", "Usage"]
 
-_PLACES = {"Engine": "engine", "Usage": "engine", "Charge": "evaluator", "Evaluator": "evaluator"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module 'evolm.evaluation' has no attribute {name!r}")
-    return getattr(import_module(f"evolm.evaluation.{_PLACES[name]}"), name)
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "Engine": "evolm.evaluation.engine",
+        "Usage": "evolm.evaluation.usage",
+        "Charge": "evolm.evaluation.evaluator",
+        "Evaluator": "evolm.evaluation.evaluator",
+    },
+)

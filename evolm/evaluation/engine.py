@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,13 @@ from cachetools import LRUCache
 from evolm.errors import Interrupted
 from evolm.evaluation.executors import Executor, JoblibExecutor, SerialExecutor
 from evolm.evaluation.plan import batch_target, batches, split_answers
-from evolm.evaluation.worker import ModelSpec
+from evolm.evaluation.usage import Usage
 from evolm.models import (
     Answer,
     GradientRequest,
     GradientResult,
     LanguageModel,
+    ModelSpec,
     Request,
     Tokenized,
     TokenizedGeneration,
@@ -31,29 +32,6 @@ from evolm.models.learning import read_learnt
 from evolm.storage.answers import AnswerStore, answer_key
 
 TOKENIZED = 4096  # requests whose tokens are kept, in the lists that were asked
-
-
-@dataclass
-class Usage:
-    """What the engine was asked and what it did about it; counts since the run began.
-
-    Attributes:
-        requests: requests answered.
-        cache_hits: of these, how many the cache or an equal request in the same call answered.
-        tokens_charged: their tokens, before caching and sharing.
-        tokens_forwarded: tokens that passed all of the model's layers, or as many that passed some of them.
-        tokens_padded: the same with the padding of slabs.
-    """
-
-    requests: int = 0
-    cache_hits: int = 0
-    tokens_charged: int = 0
-    tokens_forwarded: float = 0.0
-    tokens_padded: float = 0.0
-
-    def to_record(self) -> dict[str, int]:
-        """Return plain JSON values, rounded to whole tokens."""
-        return {name: round(value) for name, value in asdict(self).items()}
 
 
 class Engine:

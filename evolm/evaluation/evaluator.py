@@ -6,18 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from evolm.errors import ScorerError
 from evolm.evaluation.dialogue import Outcome, hold, joined
-from evolm.evaluation.engine import Engine
 from evolm.genomes import Expression
 from evolm.individual import Individual
 from evolm.models import Answer, Request
 from evolm.scorers import Evaluation, ItemTerms, Scorer
 from evolm.tasks import Item, Task
+
+if TYPE_CHECKING:
+    from evolm.evaluation.engine import Engine
 
 TASK_SCORER = ""  # name of the task scorer if it is none of the campaign's scorers
 

@@ -11,7 +11,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import joblib
 from joblib._parallel_backends import LokyBackend
@@ -19,8 +19,12 @@ from joblib.externals.loky.process_executor import BrokenProcessPool, Terminated
 from joblib.parallel import get_active_backend
 
 from evolm.errors import WorkerError
-from evolm.evaluation.worker import Asked, BatchResult, ModelSpec, answer_batch, answer_in_worker, start_local_worker
-from evolm.models import LanguageModel
+from evolm.evaluation.worker import Asked, BatchResult, answer_batch, answer_in_worker, start_local_worker
+from evolm.models.specs import ModelSpec
+
+if TYPE_CHECKING:
+    from evolm.models import LanguageModel
+
 
 ATTEMPTS = 3
 

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -27,8 +27,7 @@ from evolm.errors import ModelError
 from evolm.evaluation.plan import plan, plan_generation, split_answers
 from evolm.models import (
     LanguageModel,
-    PassSettings,
-    PreparedModel,
+    ModelSpec,
     Tokenized,
     TokenizedGeneration,
     TokenizedGradient,
@@ -41,23 +40,6 @@ from evolm.models.learning import GradientComputer
 PARENT_POLL_SECONDS = 0.5
 LEAK = 300_000_000  # bytes that a worker may grow by beside what it keeps on purpose; loky's own number
 Asked: TypeAlias = Tokenized | TokenizedGradient
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """What a worker needs to rebuild a model: names, no weights.
-
-    Attributes:
-        prepared: where the model lies.
-        chat_template: ``"on"`` or ``"off"``.
-        profile: digest of the numeric profile that the worker must arrive at by itself.
-        passes: sizes of its forward passes.
-    """
-
-    prepared: PreparedModel
-    chat_template: str
-    profile: str
-    passes: PassSettings = field(default_factory=PassSettings)
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from evolm import models
 from evolm.artifacts.prompt_files import pretty
 from evolm.errors import ConfigError
 from evolm.export.folder import write_folder
-from evolm.export.merged import save_merged
 from evolm.export.model_cards import README, Origin, adapter_card, merged_card
 from evolm.export.peft import adapter_files, adapter_kind, refuse_norms
 from evolm.export.predictor import Predictor, saved_prompt
 from evolm.export.transfer import SCORE_FILE, base_at_hand, refuse_other_structure, rescored, score_sentence
-from evolm.models import LanguageModel, PreparedModel, prepare
+from evolm.models import PreparedModel
 from evolm.models.deltas import Change
-from evolm.models.loading import is_hub_id
+from evolm.models.specs import is_hub_id
 from evolm.wording import counted
 
 HERE = "."  # how the prompt of a merged model names the model: the folder that both lie in
@@ -43,7 +43,7 @@ def export_adapter(path: Path, target: Path, without_examples: bool, base: str |
         other = None if base is None else base_at_hand(base, opened.model.prepared.dtype)
         structure = opened.model.structure
         if base is not None and other is not None:
-            structure = LanguageModel(other).structure
+            structure = models.LanguageModel(other).structure
             refuse_other_structure(opened.space.sites, structure, base)
         name = _base_name(opened, base)
         revision = "" if base else opened.config.model.revision
@@ -72,6 +72,8 @@ def export_merged(path: Path, target: Path, without_examples: bool) -> list[str]
     Raises:
         ConfigError: if nothing is changed in the model.
     """
+    from evolm.export.merged import save_merged  # brings torch, which no other form of export needs
+
     with saved_prompt(path) as saved:
         opened, changes = _changed(saved, without_examples)
         said: list[str] = []
@@ -79,7 +81,7 @@ def export_merged(path: Path, target: Path, without_examples: bool) -> list[str]
         def fill(folder: Path) -> dict[str, str | bytes]:
             save_merged(opened.model, changes, folder)
             model = opened.model.prepared
-            merged = replace(prepare(str(folder), dtype=model.dtype, device=model.device), name=HERE)
+            merged = replace(models.prepare(str(folder), dtype=model.dtype, device=model.device), name=HERE)
             with closing(opened.over(merged, changed=False)) as there:
                 files = there.files()
             scores = rescored(opened, merged, "merged", changed=False)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from evolm import evaluation, models
 from evolm.artifacts.delta import DELTA_FILE, read_delta
 from evolm.artifacts.prompt_files import FILE, best_files, pretty
 from evolm.artifacts.prompt_record import PromptRecord, find_prompt, seen_by_run
@@ -24,10 +25,9 @@ from evolm.campaign.build import jobs, make_task_scorer, pass_settings, scoring_
 from evolm.config import CampaignConfig, TaskSection
 from evolm.errors import ConfigError, ContextExceeded, DataError, RunError
 from evolm.evaluation.dialogue import hold
-from evolm.evaluation.engine import Engine
 from evolm.export.score_report import ScoreReport, reasons
 from evolm.genomes import AsTheyAre, DeltaGenome, HybridGenome, from_record
-from evolm.models import LanguageModel, PreparedModel, prepare
+from evolm.models import PreparedModel
 from evolm.scorers import Dialogue, Evaluation, Scoring, generate_texts
 from evolm.scorers.likelihood import evaluate_labels
 from evolm.storage import AnswerStore
@@ -86,19 +86,19 @@ class Predictor:
         self.config = record.campaign(str(path))
         self.seen = seen_by_run(path)
         section, fingerprint = self.config.model, record.model.fingerprint
-        prepared = prepare(section.name, revision=section.revision, dtype=section.dtype, root=path.parent)
+        prepared = models.prepare(section.name, revision=section.revision, dtype=section.dtype, root=path.parent)
         if prepared.fingerprint != fingerprint:
             raise RunError(
                 f"{place}: the model changed since the run: expected {fingerprint[:16]}, "
                 f"found {prepared.fingerprint[:16]}"
             )
-        self.model = LanguageModel(prepared, section.chat_template, pass_settings(self.config))
+        self.model = models.LanguageModel(prepared, section.chat_template, pass_settings(self.config))
         self.space: Any = None
         self.delta: DeltaGenome | None = None
         if record.delta is not None:
             self.space, self.delta = read_delta(path.with_name(DELTA_FILE), self.model)
         self.change = self.space.delta(self.delta) if self.space else None
-        self.engine = Engine(self.model, AnswerStore(":memory:"), jobs(n_jobs, self.model))
+        self.engine = evaluation.Engine(self.model, AnswerStore(":memory:"), jobs(n_jobs, self.model))
 
     def predict(self, source: str | pd.DataFrame, root: Path = Path()) -> pd.DataFrame:
         """Return the rows with the model's answer to each; those that cannot be asked about get none.
@@ -151,8 +151,8 @@ class Predictor:
         names = {"name": prepared.name, "revision": "", "dtype": prepared.dtype}
         section = self.config.model.model_copy(update=names)
         other.config = self.config.model_copy(update={"model": section})
-        other.model = LanguageModel(prepared, section.chat_template, pass_settings(self.config))
-        other.engine = Engine(other.model, AnswerStore(":memory:"))
+        other.model = models.LanguageModel(prepared, section.chat_template, pass_settings(self.config))
+        other.engine = evaluation.Engine(other.model, AnswerStore(":memory:"))
         if not changed:
             other.space = other.delta = other.change = None
         return other

@@ -14,11 +14,12 @@ from typing import Any
 import pandas as pd
 
 from evolm import config as configuration
+from evolm import models
 from evolm.artifacts.prompt_record import run_around
 from evolm.errors import DataError, ModelError
 from evolm.export.predictor import Predictor
-from evolm.models import PreparedModel, prepare
-from evolm.models.loading import is_hub_id
+from evolm.models import PreparedModel
+from evolm.models.specs import is_hub_id
 from evolm.models.structure import Site, Structure
 from evolm.storage import read_entries
 from evolm.tasks import Item, load_task
@@ -42,7 +43,7 @@ def base_at_hand(name: str, dtype: str) -> PreparedModel | None:
         ModelError: if a name that is none of the hub's leads to nothing, or to something damaged.
     """
     try:
-        return prepare(name, dtype=dtype, download=False)
+        return models.prepare(name, dtype=dtype, download=False)
     except ModelError:
         if Path(name).is_dir() or not is_hub_id(name):
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -16,10 +16,13 @@ from evolm.genomes.expression import Expression
 from evolm.genomes.hybrid import HybridGenome
 from evolm.genomes.prompt import PromptGenome
 from evolm.genomes.prompt_space import PromptSpace
-from evolm.models import LanguageModel
 from evolm.models.deltas import Change, Delta, too_large
 from evolm.models.structure import Site
 from evolm.wording import listed
+
+if TYPE_CHECKING:
+    from evolm.models import LanguageModel
+
 
 NO_PROMPT = PromptGenome("")
 REACH = 8.0  # bounds lie so many step sizes from no change

@@ -1,8 +1,14 @@
-"""Language models: where they come from, how text becomes tokens, how many prompts pass in one forward."""
+"""Language models: where they come from, how text becomes tokens, how many prompts pass in one forward.
 
-from evolm.models.language_model import LanguageModel
-from evolm.models.loading import PreparedModel, prepare
-from evolm.models.profile import NumericProfile, PassSettings
+What needs torch and transformers, which take seconds to import, is imported on first use.
+A module that must not load them at import writes ``models.prepare(...)``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evolm.lazy import lazy_exports
 from evolm.models.requests import (
     Answer,
     Decoding,
@@ -21,6 +27,12 @@ from evolm.models.requests import (
     TokenizedRequest,
     charge,
 )
+from evolm.models.specs import ModelSpec, PassSettings, PreparedModel
+
+if TYPE_CHECKING:
+    from evolm.models.language_model import LanguageModel, describe_tokens
+    from evolm.models.loading import prepare
+    from evolm.models.profile import NumericProfile
 
 __all__ = [
     "Answer",
@@ -33,6 +45,7 @@ __all__ = [
     "LanguageModel",
     "LogLikelihood",
     "LogProbs",
+    "ModelSpec",
     "NumericProfile",
     "PassSettings",
     "PreparedModel",
@@ -43,5 +56,16 @@ __all__ = [
     "TokenizedGradient",
     "TokenizedRequest",
     "charge",
+    "describe_tokens",
     "prepare",
 ]
+
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "LanguageModel": "evolm.models.language_model",
+        "NumericProfile": "evolm.models.profile",
+        "describe_tokens": "evolm.models.language_model",
+        "prepare": "evolm.models.loading",
+    },
+)

@@ -13,7 +13,6 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
-import torch
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +44,10 @@ class Gain:
 Change: TypeAlias = LowRank | Gain
 
 
+# Largest finite number of each dtype; bfloat16, which NumPy lacks, has 8 bits of significand: (2 - 2**-7) * 2**127.
+LARGEST = {"float32": float(np.finfo(np.float32).max), "bfloat16": (2 - 2**-7) * 2.0**127}
+
+
 def factors(change: Change) -> tuple[np.ndarray, ...]:
     """Return a change's arrays, in the order of its fields."""
     return (change.down, change.up) if isinstance(change, LowRank) else (change.gain,)
@@ -58,7 +61,7 @@ def too_large(changes: Mapping[str, Change], dtype: str) -> str:
         dtype: of the model; low-rank factors are rounded to it, gains stay in float32.
     """
     for name, change in changes.items():
-        largest = torch.finfo(getattr(torch, dtype) if isinstance(change, LowRank) else torch.float32).max
+        largest = LARGEST[dtype if isinstance(change, LowRank) else "float32"]
         if not all(-largest <= array.min() and array.max() <= largest for array in factors(change)):
             return name
     return ""

@@ -19,9 +19,10 @@ from jinja2 import TemplateError
 
 from evolm.errors import ContextExceeded, ModelError
 from evolm.models.forward_plan import ForwardPlan, Segment
-from evolm.models.loading import PreparedModel, load_config, load_tokenizer, load_weights, read_tensors
+from evolm.models.inspection import read_structure
+from evolm.models.loading import load_config, load_tokenizer, load_weights, read_tensors
 from evolm.models.packed_forward import ATTENTION, PackedForward
-from evolm.models.profile import NumericProfile, PassSettings
+from evolm.models.profile import NumericProfile
 from evolm.models.requests import (
     Decoding,
     Generate,
@@ -32,6 +33,7 @@ from evolm.models.requests import (
     TokenizedGeneration,
     TokenizedRequest,
 )
+from evolm.models.specs import PassSettings, PreparedModel
 from evolm.models.structure import Structure
 
 PLACEHOLDER = "\u2060evolm\u2060"  # stands for content while a chat template is rendered; occurs in no text
@@ -74,7 +76,7 @@ class LanguageModel:
     @cached_property
     def structure(self) -> Structure:
         """Its layers and the modules in them that deltas can change."""
-        return Structure.of(self.config)
+        return read_structure(self.config)
 
     def read_weights(self, modules: Sequence[str]) -> dict[str, np.ndarray]:
         """Return the weights of modules as they multiply: ``(out, in)`` float32 each."""

@@ -18,7 +18,6 @@ import struct
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from evolm.data_access import locate
 from evolm.errors import ModelError
 from evolm.models.profile import best_device, best_dtype
+from evolm.models.specs import PreparedModel, is_hub_id
 
 logger = logging.getLogger("evolm")
 
@@ -65,33 +65,9 @@ TOKENIZER_FILES = (
 )
 
 
-@dataclass(frozen=True)
-class PreparedModel:
-    """A model that is ready to load: what workers receive instead of weights.
-
-    Attributes:
-        name: as the campaign file gives it.
-        folder: config, tokenizer and safetensors in ``dtype``.
-        fingerprint: SHA-256 of the source's weights, config and tokenizer.
-        dtype: ``"float32"`` or ``"bfloat16"``.
-        device: torch device.
-    """
-
-    name: str
-    folder: str
-    fingerprint: str
-    dtype: str
-    device: str
-
-
 def cache_folder() -> Path:
     """Return where converted models are kept (``EVOLM_CACHE`` overrides the system's place)."""
     return Path(os.environ.get("EVOLM_CACHE") or platformdirs.user_cache_dir("evolm"))
-
-
-def is_hub_id(name: str) -> bool:
-    """Return whether a name that is no folder can only be one of the hub, ``OWNER/NAME``."""
-    return name.count("/") == 1 and not name.startswith((".", "/", "~", "package:")) and not name.endswith(".gguf")
 
 
 def prepare(

@@ -66,21 +66,6 @@ def _chip(device: str) -> str:
 
 
 @dataclass(frozen=True)
-class PassSettings:
-    """Sizes of forward passes that a campaign chooses for a machine; ``evolm tune`` measures what they are worth.
-
-    Attributes:
-        slab_tokens: tokens in each pass of the linear layers; part of the numeric profile, since it decides bits.
-        trunk_bytes: most memory of each process for states that deltas share; 0 = share none.
-        prefix_bytes: most memory of each process for prompts' keys and values between batches; 0 = keep none.
-    """
-
-    slab_tokens: int = 512
-    trunk_bytes: int = 256 * 2**20
-    prefix_bytes: int = 128 * 2**20
-
-
-@dataclass(frozen=True)
 class NumericProfile:
     """Canonical shapes and surroundings of all arithmetic.
 

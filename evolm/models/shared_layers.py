@@ -21,8 +21,8 @@ from torch import nn
 
 from evolm.errors import ModelError
 from evolm.models.forward_plan import ForwardPlan, fill_slabs
+from evolm.models.inspection import layer_list
 from evolm.models.prefix_cache import text_keys
-from evolm.models.structure import layer_list
 
 if TYPE_CHECKING:
     from evolm.models.packed_forward import PackedForward

@@ -1,4 +1,7 @@
-"""What a model is made of: its layers, the modules in them, and their shapes. No weights are read for this."""
+"""What a model is made of: its layers, the modules in them, and their shapes, as plain values.
+
+:mod:`evolm.models.inspection` reads them from a transformers configuration.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-import torch
-from transformers import AutoModelForCausalLM
-
-from evolm.errors import ConfigError, ModelError, nearest
+from evolm.errors import ConfigError, nearest
 from evolm.wording import listed
 
 LINEAR, NORM = "linear", "norm"
@@ -43,19 +42,6 @@ class Site:
         return self.name.rpartition(".")[2]
 
 
-def layer_list(model: Any) -> tuple[str, Any]:
-    """Return the name and the list of a causal LM's layers.
-
-    Raises:
-        ModelError: if it has no such list.
-    """
-    count = model.config.get_text_config().num_hidden_layers
-    for name, module in model.named_modules():
-        if isinstance(module, torch.nn.ModuleList) and len(module) == count:
-            return name, module
-    raise ModelError(f"{type(model).__name__}: expected a list of {count} layers, found none")
-
-
 @dataclass(frozen=True)
 class Structure:
     """A model's layers and the sites in them.
@@ -67,20 +53,6 @@ class Structure:
 
     layers: int
     sites: tuple[Site, ...]
-
-    @classmethod
-    def of(cls, config: Any) -> Structure:
-        """Read the structure that a transformers configuration describes."""
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config)
-        name, layers = layer_list(model)
-        sites = [
-            site
-            for index, layer in enumerate(layers)
-            for path, module in layer.named_modules()
-            if (site := _site(f"{name}.{index}.{path}", index, module)) is not None
-        ]
-        return cls(len(layers), tuple(sites))
 
     @cached_property
     def suffixes(self) -> dict[str, str]:
@@ -125,14 +97,3 @@ class Structure:
                 f"space.delta.layers: expected {expected} (indices 0 to {self.layers - 1}), found {list(layers)}"
             )
         return {index % self.layers for index in layers}
-
-
-def _site(name: str, layer: int, module: Any) -> Site | None:
-    weight = getattr(module, "weight", None)
-    if weight is None or any(True for _ in module.children()):
-        return None
-    if isinstance(module, torch.nn.Linear):
-        return Site(name, layer, LINEAR, module.in_features, module.out_features)
-    if type(module).__name__ == "Conv1D" and weight.ndim == 2:
-        return Site(name, layer, LINEAR, weight.shape[0], weight.shape[1], transposed=True)
-    return Site(name, layer, NORM, len(weight), len(weight)) if weight.ndim == 1 else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from evolm.evaluation.engine import Usage
+from evolm.evaluation.usage import Usage
 from evolm.storage import read_placed
 
 Record = dict[str, Any]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from evolm.errors import ContextExceeded, DataError
 from evolm.evaluation.dialogue import hold
-from evolm.evaluation.engine import Engine
 from evolm.models import Dialogue, GradientRequest, GradientResult, Result
 from evolm.scorers import Scoring
 from evolm.tasks import Item
+
+if TYPE_CHECKING:
+    from evolm.evaluation.engine import Engine
 
 
 class ModelAccess:

@@ -39,11 +39,12 @@ import numpy as np
 from pydantic import Field
 
 from evolm.config import Section
-from evolm.models import Decoding, LanguageModel
+from evolm.models import Decoding
 from evolm.models import Dialogue as DialogueOf
 from evolm.tasks import EVERY_FORM, Form, Item, Task
 
 if TYPE_CHECKING:
+    from evolm.models import LanguageModel
     from evolm.scorers.labels import LabelProbabilities
 
 FLOOR = -12.0  # nats; keeps one hopeless item from deciding a mean

@@ -13,12 +13,16 @@ answer has more negative terms; ``task.normalization`` corrects for that, in the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evolm.models import Dialogue, LanguageModel, LogLikelihood, LogProbs
+from evolm.models import Dialogue, LogLikelihood, LogProbs
 from evolm.tasks import KINDS, Item, Task
+
+if TYPE_CHECKING:
+    from evolm.models import LanguageModel
+
 
 CONTENT_FREE = ("N/A", "[MASK]", "")  # Zhao 2021, section 5
 PREMISE = ("",)  # Holtzman 2021: the option behind the template without an item

@@ -20,8 +20,9 @@ import torch
 from evolm.errors import ModelError, WorkerError
 from evolm.evaluation import executors
 from evolm.evaluation.executors import JoblibExecutor, SerialExecutor, interrupts_kept_from_children
-from evolm.evaluation.worker import ModelSpec, answer_batch, answer_in_worker, start_local_worker
+from evolm.evaluation.worker import answer_batch, answer_in_worker, start_local_worker
 from evolm.models import LanguageModel, LogLikelihood, PassSettings
+from evolm.models.specs import ModelSpec
 
 BATCHES: list[Any] = [[number] for number in range(12)]
 

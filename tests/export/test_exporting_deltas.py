@@ -31,7 +31,7 @@ from evolm.export.predictor import saved_prompt
 from evolm.founders.files import founder_record, founders_files, read_lines
 from evolm.genomes import DeltaGenome, Learning, PromptGenome
 from evolm.models.deltas import Gain, LowRank
-from evolm.models.structure import Structure
+from evolm.models.inspection import read_structure
 from tests.support.delta_campaigns import write_delta_campaign
 from tests.support.kinds_of_campaigns import components_of
 from tests.support.saved_prompts import render, task_of
@@ -345,7 +345,7 @@ def test_a_calibrated_prompt_s_prior_is_the_merged_model_s_own(
 def test_transposed_weights_are_changed_as_peft_changes_them(kind: str, tmp_path: Path) -> None:
     config = GPT2Config(vocab_size=20, n_positions=16, n_embd=8, n_layer=2, n_head=2)
     rng = np.random.default_rng(0)
-    sites = Structure.of(config).chosen("last:1", ["c_attn", "c_proj"])
+    sites = read_structure(config).chosen("last:1", ["c_attn", "c_proj"])
     assert all(site.transposed for site in sites) and len(sites) == 3
     changes: dict[str, Any] = {}
     for site in sites:
@@ -622,7 +622,7 @@ def test_a_merged_folder_that_cannot_be_written_leaves_nothing(
     def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("evolm.export.exporting_deltas.save_merged", full)
+    monkeypatch.setattr("evolm.export.merged.save_merged", full)
     with pytest.raises(RunError, match="merged: cannot be written: No space left on device"):
         export(run_of("lowrank"), tmp_path / "merged", "merged")
     assert not list(tmp_path.iterdir())

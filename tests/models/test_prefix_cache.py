@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from evolm.evaluation.plan import plan
-from evolm.evaluation.worker import BatchResult, ModelSpec, answer_batch
+from evolm.evaluation.worker import BatchResult, answer_batch
 from evolm.genomes import DeltaSettings, DeltaSpace
 from evolm.models import Decoding, Generate, LanguageModel, LogLikelihood, PassSettings, Request
 from evolm.models.prefix_cache import _nbytes, text_keys
+from evolm.models.specs import ModelSpec
 
 INSTRUCTION = "The quick brown fox jumps over the lazy dog while many others look on in silence. " * 3
 LATER = [" one", " two three", " a much longer item that goes on for a while", " four"]
