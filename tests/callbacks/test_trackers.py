@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,13 @@ from typer.testing import CliRunner
 from evolm import callbacks
 from evolm.campaign import Observer, continue_run
 from evolm.cli import app
-from evolm.errors import MissingPackage, TrackerError
+from evolm.errors import TrackerError
 from evolm.progress_view import LiveView
 from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, quick, result_of
+
+pytestmark = pytest.mark.extras
+pytest.importorskip("mlflow")
+pytest.importorskip("tensorboard")
 
 SEARCHES = {"main": [5, 10, 14], "random_search": [14]}  # evaluations after each generation
 
@@ -270,20 +273,3 @@ def test_the_live_view_bears_the_end_of_a_run_that_is_over(founding: ToyCampaign
 def test_an_mlflow_that_cannot_be_reached_is_named_too(founding: ToyCampaign, store: str, tmp_path: Path) -> None:
     with pytest.raises(TrackerError, match="^MLflow: cannot write to nowhere://here: .*'evolm resume"):
         founding.run(tmp_path / "run", observers=[callbacks.MLflow("nowhere://here")])
-
-
-@pytest.mark.parametrize(("name", "extra"), [("TensorBoard", "tensorboard"), ("MLflow", "mlflow")])
-def test_a_missing_package_is_one_sentence_that_names_the_extra(
-    name: str, extra: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in [extra, "torch.utils.tensorboard", f"evolm.callbacks.{extra}"]:
-        monkeypatch.delitem(sys.modules, module, raising=False)
-    monkeypatch.setitem(sys.modules, extra, None)
-    said = rf"package {extra} is not installed; try: pip install 'evolm\[{extra}\]'"
-    with pytest.raises(MissingPackage, match=said):
-        getattr(callbacks, name)
-
-
-def test_another_name_is_no_callback() -> None:
-    with pytest.raises(AttributeError, match="'Wandb'"):
-        callbacks.Wandb  # noqa: B018

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from toy_campaign import entries, result_of
 
 from evolm.config import TaskSection
 from evolm.errors import ConfigError
@@ -15,6 +14,7 @@ from evolm.scaffold.hints import Hints
 from evolm.schema import campaign_schema
 from evolm.tasks import KINDS, Form, Kind
 from evolm.tasks.items import Answers, Row
+from tests.support.toy_campaign import entries, result_of
 
 YES_NO = Kind(
     name="yes_no",

@@ -11,6 +11,7 @@ from evolm import BudgetSpent, Objective
 
 HOSTS = pytest.importorskip("benchmarks.hosts").HOSTS  # which imports all of their packages
 EVALUATIONS = 12
+pytestmark = pytest.mark.extras
 
 
 @pytest.mark.parametrize(("space", "name"), [(space, name) for space, hosts in HOSTS.items() for name in hosts])

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import cma
 import numpy as np
 import pytest
 
+cma = pytest.importorskip("cma")
+
 from evolm.errors import BudgetSpent, ConfigError, GenomeError
 from evolm.objective.objective import Objective
+
+pytestmark = pytest.mark.extras
 
 
 def strategy(objective: Objective, **options: Any) -> cma.CMAEvolutionStrategy:

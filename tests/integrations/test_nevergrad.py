@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import nevergrad as ng
 import numpy as np
 import pytest
+
+ng = pytest.importorskip("nevergrad")
 
 from evolm.errors import BudgetSpent, EvolmError
 from evolm.integrations.nevergrad import NevergradSpace
 from evolm.objective.objective import Objective
+
+pytestmark = pytest.mark.extras
 
 WORKERS = 6
 

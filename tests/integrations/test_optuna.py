@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
+
+optuna = pytest.importorskip("optuna")
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
@@ -17,6 +18,8 @@ from evolm.errors import BudgetSpent, ConfigError
 from evolm.integrations.optuna import EvolmSampler, optimize, suggest
 from evolm.objective.objective import Objective
 from tests.support.toy_campaign import entries
+
+pytestmark = pytest.mark.extras
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("pymoo")
 from pymoo.algorithms.moo.nsga2 import NSGA2, RankAndCrowding
 from pymoo.algorithms.soo.nonconvex.de import DE
 from pymoo.core.mixed import (
@@ -20,6 +22,8 @@ from pymoo.optimize import minimize
 from evolm.errors import BudgetSpent
 from evolm.integrations.pymoo import PymooProblem
 from evolm.objective.objective import Objective
+
+pytestmark = pytest.mark.extras
 
 
 def nsga2() -> NSGA2:

