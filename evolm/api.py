@@ -22,6 +22,7 @@ from typing import Any
 import pandas as pd
 
 from evolm import config as configuration
+from evolm.baselines import BASELINES
 from evolm.campaign import Observer, Permissions, start_run
 from evolm.errors import ConfigError, RunError
 from evolm.export import exporting
@@ -150,9 +151,11 @@ class Result:
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         test = self.test or {}
-        names = ("best", "random_search", "few_shot", "prior_corrected", "founder", "majority")
+        titles = {"best": "best", **{name: baseline.title for name, baseline in BASELINES.items()}}
         rows = "".join(
-            f"<tr><td>{name}</td><td>{test[name]:.3f}</td></tr>" for name in names if test.get(name) is not None
+            f"<tr><td>{html.escape(title)}</td><td>{test[name]:.3f}</td></tr>"
+            for name, title in titles.items()
+            if test.get(name) is not None
         )
         metric = html.escape(self.record["task"]["metric"])
         return (

@@ -239,12 +239,6 @@ class EvaluationSection(Section):
     )
 
 
-class BaselinesSection(Section):
-    random_search: bool = Field(True, description="random search at the same budget")
-    few_shot: bool = Field(True, description="best founder's instruction with random demonstrations")
-    prior_corrected: bool = Field(True, description="best founder with contextual calibration")
-
-
 class CampaignConfig(Section):
     """A whole campaign file, every default filled in."""
 
@@ -269,7 +263,9 @@ class CampaignConfig(Section):
     operators: dict[str, float] = Field(default_factory=dict, description="operator = weight; 0 = off")
     budget: BudgetSection = BudgetSection()
     evaluation: EvaluationSection = EvaluationSection()
-    baselines: BaselinesSection = BaselinesSection()
+    baselines: dict[str, bool] = Field(
+        default_factory=dict, description="baseline = whether it takes part in the test; all do by default"
+    )
 
     def to_toml(self) -> str:
         """Return the file that reads back as this campaign."""

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from typer.testing import CliRunner
 
+from evolm.baselines import BASELINES
 from evolm.config import CampaignConfig, Section
 from evolm.operators import OPERATORS
 from evolm.scorers import SCORERS, Scorer
@@ -80,6 +81,15 @@ def scorers() -> str:
     return markdown_table(("scorer / key", "default", "tasks", "needs gold labels", "what it is"), rows)
 
 
+def baselines() -> str:
+    """Every baseline, and whether ``[baselines]`` can switch it."""
+    rows = []
+    for name, baseline in BASELINES.items():
+        default = _literal(baseline.default) if baseline.switchable else "always"
+        rows.append((f"`{name}`", default, baseline.title, baseline.summary))
+    return markdown_table(("baseline", "default", "title in tables", "what it is"), rows)
+
+
 def commands() -> str:
     """Every command's own help."""
     from evolm.cli import app
@@ -90,7 +100,14 @@ def commands() -> str:
     return "```text\n" + "\n\n".join(helps) + "\n```"
 
 
-BLOCKS = {"keys": keys, "strategies": strategies, "operators": operators, "scorers": scorers, "commands": commands}
+BLOCKS = {
+    "keys": keys,
+    "strategies": strategies,
+    "operators": operators,
+    "scorers": scorers,
+    "baselines": baselines,
+    "commands": commands,
+}
 
 
 def rewritten(text: str) -> str:

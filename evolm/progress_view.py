@@ -18,15 +18,22 @@ from rich.text import Text
 
 from evolm.archives import Front
 from evolm.campaign.observers import Observer, Progress
+from evolm.searches import MAIN
+from evolm.wording import words
 
 logger = logging.getLogger("evolm")
 
-TITLES = {"main": "search", "random_search": "random search", "verdict": "verdict: finals and test split"}
+TITLES = {MAIN: "search", "verdict": "verdict: finals and test split"}
 SPARKS = "▁▂▃▄▅▆▇█"
 LOADING = "loading the model and the data"
 FIRST_ANSWERS = "waiting for the first answers"  # workers load the model, too
 ASKING = "operators ask the model"
 SCORING = "scoring"
+
+
+def title_of(phase: str) -> str:
+    """Return the title of a search or of another phase; a baseline's search has the baseline's name as its title."""
+    return TITLES.get(phase, words(phase))
 
 
 def sparkline(values: list[float]) -> str:
@@ -109,7 +116,7 @@ class LiveView(Observer):
         return Group(self._table(), self._bars, self._spinner) if begun else Group(self._spinner)
 
     def _table(self) -> Table:
-        table = Table(title=Text(f"{self.title} · {TITLES.get(self.phase, self.phase)}"), title_justify="left")
+        table = Table(title=Text(f"{self.title} · {title_of(self.phase)}"), title_justify="left")
         cells = self._cells()
         for name in cells:
             table.add_column(name, justify="left" if name == "best so far" else "right")
@@ -174,7 +181,7 @@ class LiveView(Observer):
         self._phase_began = (time.monotonic(), spent)
         self._show_evaluations(spent, allowed)
         if self._live is None:
-            logger.info("%s begins", TITLES.get(name, name))
+            logger.info("%s begins", title_of(name))
 
     def on_requests(self, done: int, total: int) -> None:
         """Advance the bar of the generation at hand, or of the operators that ask the model before it."""
@@ -203,7 +210,7 @@ class LiveView(Observer):
             logger.info(
                 "%s, generation %d: best %.3f, mean %.3f, diversity %.2f; %d of %s evaluations%s; "
                 "%.0f items/s, cache hits %.0f %%; %s, ETA %s%s",
-                TITLES.get(progress.search, progress.search),
+                title_of(progress.search),
                 progress.generation,
                 progress.best,
                 progress.mean,

@@ -14,6 +14,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
+from evolm.baselines import BASELINES
 from evolm.config import CampaignConfig, TaskSection
 from evolm.operators import OPERATORS
 from evolm.scorers import SCORERS
@@ -59,6 +60,7 @@ def campaign_schema() -> Schema:
     properties["strategy"] |= _strategies({name: definition(params) for name, params in strategies.items()})
     properties["scorers"] |= _scorers({name: reference(params) for name, params in scorers.items()})
     properties["operators"] |= _operators(properties["operators"]["additionalProperties"])
+    properties["baselines"] |= _baselines(properties["baselines"]["additionalProperties"])
     task = definition(TaskSection)
     task["properties"]["kind"]["enum"] = list(KINDS)
     task["properties"]["metric"]["enum"] = ["", *METRICS]
@@ -111,6 +113,18 @@ def _operators(value: Schema) -> Schema:
         "properties": {
             operator.name: {**value, "minimum": 0, "default": operator.weight, "description": operator.summary}
             for operator in OPERATORS.values()
+        },
+        "additionalProperties": False,
+    }
+
+
+def _baselines(value: Schema) -> Schema:
+    """``[baselines]``: a property per baseline that can be switched, its default beside it."""
+    return {
+        "properties": {
+            name: {**value, "default": baseline.default, "description": baseline.summary}
+            for name, baseline in BASELINES.items()
+            if baseline.switchable
         },
         "additionalProperties": False,
     }

@@ -28,6 +28,11 @@ def headline(docstring: str | None) -> str:
     return (docstring or "").strip().partition("\n")[0]
 
 
+def words(name: object) -> str:
+    """Return a name of the code, like ``label_likelihood``, in words."""
+    return str(name).replace("_", " ")
+
+
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]

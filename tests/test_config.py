@@ -54,7 +54,7 @@ def test_each_of_the_three_is_required(key: str, tmp_path: Path) -> None:
         ("[bugdet]\nevaluations = 3", "unknown key 'bugdet'; did you mean 'budget'?"),
         ("[space.prompt]\nmax_token = 3", "unknown key 'space.prompt.max_token'; did you mean 'max_tokens'?"),
         ("split = {trian = 0.5}", "unknown key 'task.split.trian'; did you mean 'train'?"),
-        ("[baselines]\nqqq = true", "unknown key 'baselines.qqq'"),
+        ("[baselines]\nfew_shot = 3", "'baselines.few_shot' is 3"),
         ("[budget]\nevaluations = 'many'", "'budget.evaluations' is 'many'"),
         ("[budget]\nevaluations = -1", "'budget.evaluations' is -1"),
         ("[budget]\nseconds = nan", "'budget.seconds' is nan"),

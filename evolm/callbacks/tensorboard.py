@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from evolm.callbacks.tracker import Parameter, Tracker
-from evolm.campaign.campaign import MAIN
 from evolm.extras import extra
+from evolm.searches import MAIN
 
 with extra("tensorboard"):
     from torch.utils.tensorboard import SummaryWriter

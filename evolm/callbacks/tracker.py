@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
-from evolm.campaign.campaign import MAIN, Campaign
+from evolm.baselines import BASELINES
+from evolm.campaign.campaign import Campaign
 from evolm.campaign.observers import Observer, Progress
-from evolm.campaign.verdict import NAMES
 from evolm.errors import TrackerError
+from evolm.searches import MAIN
 
 Parameter: TypeAlias = str | int | float | bool
 
@@ -122,7 +123,7 @@ def verdict_numbers(result: Mapping[str, Any]) -> dict[str, float]:
     values = {f"dev/{name}": score for name, score in result["dev"].items()}
     values |= {f"validation/{name}": score for name, score in (result["validation"] or {}).items()}
     if test := result["test"]:
-        values |= {f"test/{name}": test[name] for name in ("best", *NAMES, "gain", "gain_over_founder")}
+        values |= {f"test/{name}": test[name] for name in ("best", *BASELINES, "gain", "gain_over_founder")}
         for name, interval in (("gain", "interval"), ("gain_over_founder", "interval_over_founder")):
             values[f"test/{name}_low"], values[f"test/{name}_high"] = test[interval]
     return _finite(values)

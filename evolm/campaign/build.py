@@ -17,6 +17,7 @@ import pandas as pd
 
 from evolm import evaluation
 from evolm import models as language_models  # torch comes with the first use of LanguageModel, prepare or Engine
+from evolm.baselines import chosen_baselines
 from evolm.campaign.checks import (
     check_budget,
     check_context,
@@ -120,6 +121,7 @@ def build(
         EvolmError: if anything named does not exist, does not fit or is not admitted.
     """
     check_budget(config.budget)
+    chosen_baselines(config.baselines)  # raises for an unknown name
     config = resolved(config, root, permissions, framed=frame is not None)
     strategy, params = strategy_of(config.strategy, permissions)
     check_objectives(config, strategy)

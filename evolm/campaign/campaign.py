@@ -21,11 +21,13 @@ from typing import Any
 
 from evolm.archives import Front
 from evolm.artifacts import best_files
+from evolm.baselines import searching_baselines
 from evolm.campaign.build import Components
 from evolm.campaign.checks import rules_of
+from evolm.campaign.finals import Final, finals_of
 from evolm.campaign.observers import Observer, Progress
 from evolm.campaign.search import Search
-from evolm.campaign.verdict import Final, claim, finals_of, run_verdict
+from evolm.campaign.verdict import claim, run_verdict
 from evolm.config import BudgetSection
 from evolm.errors import ConfigError, EvolmError, Interrupted, RunError, ScorerError
 from evolm.evaluation.usage import Usage
@@ -33,6 +35,7 @@ from evolm.genomes import deltas_of
 from evolm.individual import Individual
 from evolm.randomness import derive_seed
 from evolm.report import write_report
+from evolm.searches import MAIN
 from evolm.storage import (
     GeneStore,
     Journal,
@@ -44,8 +47,6 @@ from evolm.storage import (
 )
 
 logger = logging.getLogger("evolm")
-
-MAIN, RANDOM = "main", "random_search"
 
 
 class Campaign:
@@ -91,9 +92,8 @@ class Campaign:
     def _baselines(self) -> list[Search]:
         """Return searches that nothing was asked of yet."""
         config = self.parts.config
-        if config.baselines.random_search and config.strategy.get("name") != RANDOM:
-            return [self._search(RANDOM, {"name": RANDOM})]
-        return []
+        own = searching_baselines(config.baselines, config.strategy.get("name", ""))
+        return [self._search(baseline.name, dict(baseline.strategy or {})) for baseline in own]
 
     # -- where it stands -----------------------------------------------------------------------------------
 
@@ -350,7 +350,7 @@ class Campaign:
             if search.name in finals and finals[search.name].entry:
                 self.journal.append(finals[search.name].entry or {})
         openings = self.openings + 1
-        verdict = run_verdict(self.parts, self.main, finals[MAIN], finals.get(RANDOM), openings)
+        verdict = run_verdict(self.parts, self.main, finals, openings)
         result = self._result(finals[MAIN], verdict.record if verdict else None)
         self.journal.append({"type": "verdict", **result})
         result["budget"]["seconds"] = round(self.seconds, 3)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evolm import evaluation, models
-from evolm.campaign.baselines import FEW_SHOT_DRAWS
+from evolm.baselines import chosen_baselines, searching_baselines
 from evolm.campaign.build import Components
 from evolm.campaign.checks import rules_of
 from evolm.campaign.search import FINALISTS
@@ -19,7 +19,8 @@ from evolm.genomes import deltas_of
 from evolm.models import Request
 from evolm.statistics import smallest_visible_gain
 from evolm.storage import AnswerStore
-from evolm.wording import listed
+from evolm.tasks import METRICS
+from evolm.wording import listed, words
 
 BATCH_ITEMS = 32
 
@@ -127,13 +128,12 @@ def _phases(parts: Components, prefix: float, per_item: float) -> list[tuple[str
     lesson = 3 * own * (prefix + learning.batch * per_item) if strategy.learns else 0.0
     learnt = evaluations * learning.steps * lesson
     phases = [("search", evaluations, cost(evaluations, len(task.dev)) + learnt)]
-    searches = 1
-    if config.baselines.random_search and config.strategy.get("name") != "random_search":
-        phases.append(("random search", evaluations, cost(evaluations, len(task.dev))))
-        searches = 2
+    searching = searching_baselines(config.baselines, config.strategy.get("name", ""))
+    phases += [(words(each.name), evaluations, cost(evaluations, len(task.dev))) for each in searching]
     if task.validation:
-        phases.append(("finals", searches * FINALISTS, cost(searches * FINALISTS, len(task.validation))))
-    prompts = 1 + searches + (FEW_SHOT_DRAWS if config.baselines.few_shot else 0)
+        finalists = (1 + len(searching)) * FINALISTS
+        phases.append(("finals", finalists, cost(finalists, len(task.validation))))
+    prompts = 1 + sum(baseline.prompts for baseline in chosen_baselines(config.baselines))
     if task.test and task.knows_gold:
         phases.append(("test split", prompts, cost(prompts, len(task.test))))
     return phases
@@ -156,7 +156,7 @@ def _print_visible_gain(parts: Components, console: Console) -> None:
     if not task.test or not task.knows_gold:
         console.print(Text("There is no labelled test split, so no gain can be shown."))
         return
-    balanced = task.metric in ("balanced_accuracy", "macro_f1")
+    balanced = METRICS[task.metric].balanced
     counts = np.bincount(task.gold_indices(task.test)) if balanced else np.array([len(task.test)])
     gain = smallest_visible_gain([int(c) for c in counts if c], balanced)
     console.print(

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 
 from evolm import config as configuration
+from evolm.baselines import BASELINES
 from evolm.errors import RunError
 from evolm.report import RunRecord
 from evolm.storage import RunLayout
 from evolm.tasks import METRICS
 
-BEST, BASELINES = "best", ("founder", "random_search")
+BEST = "best"
 # What a run's best does not depend on, or what is known better than from its campaign file.
 APART = ("schema", "name", "seed", "task.name", "task.data", "evaluation.n_jobs", "baselines", "founders")
 FROM_HEAD = ("model", "scorers", "strategy", "operators")
@@ -122,7 +123,7 @@ def read_run(directory: Path) -> TestedRun:
         gold=np.asarray(test["gold"])[order],
         outcomes={
             name: [np.asarray(outcomes)[order] for outcomes in test["outcomes"][name]]
-            for name in (BEST, *BASELINES)
+            for name in (BEST, *(name for name, baseline in BASELINES.items() if baseline.compared))
             if name in test["outcomes"]
         },
     )

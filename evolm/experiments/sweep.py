@@ -29,15 +29,15 @@ from evolm.experiments.comparison import Comparison, compare, require_comparable
 from evolm.experiments.finished_runs import TestedRun, below, flat, is_finished, read_run
 from evolm.report.comparison import group_frame, markdown, scores
 from evolm.report.svg import render_file
+from evolm.searches import RANDOM_SEARCH
 from evolm.storage import RunLayout, write_atomically
 from evolm.wording import listed
 
 logger = logging.getLogger("evolm")
 
-RANDOM = "random_search"
 ANSWERS = "answers.sqlite"
 # What may differ between a cell and what is asked for: no best depends on it, or a run says it in its own way.
-APART = ("name", "founders", "evaluation.n_jobs", f"baselines.{RANDOM}")
+APART = ("name", "founders", "evaluation.n_jobs", f"baselines.{RANDOM_SEARCH}")
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ def plan_sweep(
     common = copy.deepcopy(dict(overrides or {}))
     for key in {"seed", "strategy.name"} & flat(common).keys():
         raise ConfigError(f"--set {key}: expected a sweep's seeds in --seeds and its strategies in --strategy")
-    if any(table.get("strategy", {}).get("name") == RANDOM for table in variants.values()):
-        common = overlay({"baselines": {RANDOM: False}}, common)
+    if any(table.get("strategy", {}).get("name") == RANDOM_SEARCH for table in variants.values()):
+        common = overlay({"baselines": {RANDOM_SEARCH: False}}, common)
     cells = []
     for seed in seeds:
         for name, tables in variants.items():

@@ -14,12 +14,12 @@ from evolm.errors import GenomeError, PermissionNeeded, RunError, nearest
 from evolm.founders.files import Placed, Record, Source, founder_record, read_lines
 from evolm.founders.populations import shipped_populations
 from evolm.genomes.delta_space import settings_of
+from evolm.searches import MAIN
 from evolm.storage import GeneStore, RunLayout, read_entries
 
 FROM_A_RUN = 12  # founders that a run gives, its best
 FROM = "from"  # key of a founder's record: where it comes from, if not from its file
 PLACES = "a file of founders, a run or a founding population"
-MAIN = "main"  # the search that a run is about
 
 
 def find_source(name: str, root: Path = Path(), admitted: Sequence[Path] = (), trusted: bool = False) -> Path:

@@ -16,13 +16,14 @@ from typing import Any
 
 from evolm.campaign.budget import Ledger, allowed, spent
 from evolm.campaign.build import Components
-from evolm.campaign.campaign import MAIN, Campaign
+from evolm.campaign.campaign import Campaign
 from evolm.campaign.observers import Observer
 from evolm.config import BudgetSection
 from evolm.errors import EvolmError, Interrupted, RunError
 from evolm.genomes import from_record
 from evolm.individual import Individual
 from evolm.objective.replay import Record, RecordedBatch, Replay, clock_before
+from evolm.searches import MAIN
 from evolm.storage import GeneStore, RunLayout, SharedLedger
 from evolm.strategies.external import ExternalStrategy
 

@@ -23,7 +23,6 @@ import pandas as pd
 from evolm.api import Result, arguments, run_directory
 from evolm.campaign import Observer
 from evolm.campaign.build import Components, Models
-from evolm.campaign.campaign import MAIN
 from evolm.config import EXTERNAL
 from evolm.errors import BudgetSpent, ConfigError, GenomeError
 from evolm.founders.loading import prompt_of, refuse_shown, refuse_unknown
@@ -33,6 +32,7 @@ from evolm.objective.codec import Codec, is_genome
 from evolm.objective.locking import one_at_a_time
 from evolm.objective.opening import objective_run
 from evolm.randomness import derive_seed
+from evolm.searches import MAIN
 from evolm.strategies import Strategy
 
 SPENT = "the budget is spent"

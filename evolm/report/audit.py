@@ -9,9 +9,9 @@ import pandas as pd
 from scipy import stats
 
 from evolm.report.front import LENGTH
-from evolm.report.reading import RunRecord, words
+from evolm.report.reading import RunRecord
 from evolm.report.tables import percent
-from evolm.wording import counted, signed
+from evolm.wording import counted, signed, words
 
 FEW = 8  # with fewer individuals even a perfect rank correlation is left open
 ONE_CLASS = 0.95  # share of the most predicted label from which a prompt is flagged

@@ -14,13 +14,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from evolm.baselines import BASELINES
+from evolm.baselines.founder import BEST_FOUNDER
 from evolm.report.svg import EVOLUTION, FOUNDER, INK, PAPER, wide_figure
 from evolm.wording import counted, markdown_table, numbered, signed
 
 Record = dict[str, Any]
-
-BASELINES = {"founder": "best founder", "random_search": "random search beside it"}
-
 
 # -- frames --------------------------------------------------------------------------------------------------
 
@@ -100,7 +99,8 @@ def notes(record: Record) -> list[str]:
 
 def _group_cells(record: Record) -> tuple[list[str], list[list[str]]]:
     known = [name for name in BASELINES if any(name in group["baselines"] for group in record["groups"])]
-    header = ["", f"test {record['metric'].replace('_', ' ')}", "95 % interval", *(BASELINES[name] for name in known)]
+    titles = [BASELINES[name].title for name in known]
+    header = ["", f"test {record['metric'].replace('_', ' ')}", "95 % interval", *titles]
     rows = []
     for group in record["groups"]:
         baselines = [f"{group['baselines'][name]:.3f}" if name in group["baselines"] else "" for name in known]
@@ -155,7 +155,7 @@ def scores(record: Record) -> Figure:
             weight="bold",
             bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.8},
         )
-        founder = group["baselines"].get("founder")
+        founder = group["baselines"].get(BEST_FOUNDER.name)
         if founder is not None:
             axes.plot([founder, founder], [y - 0.25, y + 0.25], color=FOUNDER, linewidth=1.4)
     axes.set_yticks(range(len(groups)), [textwrap.fill(group["name"], 26) for group in groups])
@@ -163,5 +163,7 @@ def scores(record: Record) -> Figure:
     axes.set_ylim(-0.6, len(groups) - 0.35)
     axes.margins(x=0.09)
     metric = record["metric"].replace("_", " ")
-    axes.set_xlabel(f"{metric} on test: seeds (hollow), mean, 95 % interval; stroke: best founder", loc="left")
+    axes.set_xlabel(
+        f"{metric} on test: seeds (hollow), mean, 95 % interval; stroke: {BEST_FOUNDER.title}", loc="left"
+    )
     return figure

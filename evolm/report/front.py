@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from evolm.report.reading import Entry, RunRecord, words
+from evolm.report.reading import Entry, RunRecord
+from evolm.wording import words
 
 LENGTH = "prompt_length"  # counts tokens downwards; people count them upwards
 

@@ -20,7 +20,7 @@ from evolm.report.audit import audits, one_class, unaided
 from evolm.report.differences import compare
 from evolm.report.front import members, objectives, rule
 from evolm.report.generated_texts import written_items
-from evolm.report.reading import Ancestor, RunRecord, words
+from evolm.report.reading import Ancestor, RunRecord
 from evolm.report.svg import render
 from evolm.report.tables import (
     budget_rows,
@@ -34,8 +34,9 @@ from evolm.report.tables import (
     score_rows,
     stopped,
 )
+from evolm.searches import MAIN
 from evolm.storage import write_atomically
-from evolm.wording import signed
+from evolm.wording import signed, words
 
 FIGURES = {
     "curves": (plots.curves, "Scores of all individuals and the best so far, over evaluations"),
@@ -156,7 +157,7 @@ def _line(record: RunRecord) -> list[dict[str, Any]]:
     best = record.best()
     rows: list[dict[str, Any]] = []
     previous: Ancestor | None = None
-    for ancestor in record.descent("main", best["id"]) if best else []:
+    for ancestor in record.descent(MAIN, best["id"]) if best else []:
         change = None
         if previous is not None and previous.score is not None and ancestor.score is not None:
             change = ancestor.score - previous.score

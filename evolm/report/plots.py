@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from evolm.baselines import BASELINES
+from evolm.baselines.founder import BEST_FOUNDER
 from evolm.report.reading import USE, RunRecord
 from evolm.report.svg import (
     BAND,
@@ -27,24 +29,26 @@ from evolm.report.svg import (
     wide_figure,
 )
 from evolm.report.tables import percent, score_rows
-from evolm.wording import signed
+from evolm.searches import MAIN
+from evolm.wording import signed, words
 
 
 def curves(record: RunRecord) -> Figure | None:
     """Every individual, the mean of each generation and the best so far, over the evaluations spent."""
-    people = record.individuals("main")
+    people = record.individuals(MAIN)
     if not people["score"].notna().any():
         return None
     figure, axes = wide_figure(3.9, right=0.775)
     labels = []
     axes.scatter(people["evaluation"], people["score"], s=16, color=EVOLUTION, alpha=0.4, linewidths=0)
-    labels += _mean_line(axes, record.generations("main"))
-    labels += _best_line(axes, record.individuals("random_search"), RANDOM, "random search", 1.6)
+    labels += _mean_line(axes, record.generations(MAIN))
+    for name in _searched():
+        labels += _best_line(axes, record.individuals(name), RANDOM, words(name), 1.6)
     labels += _best_line(axes, people, EVOLUTION, "highest so far" if record.pareto else "best so far", 2.4)
     founder = record.founder()
     if founder is not None and founder.get("score") is not None:
         axes.axhline(founder["score"], color=FOUNDER, linewidth=1.1, linestyle=(0, (4, 3)))
-        labels.append((founder["score"], f"best founder {founder['score']:.3f}", FOUNDER))
+        labels.append((founder["score"], f"{BEST_FOUNDER.title} {founder['score']:.3f}", FOUNDER))
     label_right(axes, labels)
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -55,19 +59,20 @@ def curves(record: RunRecord) -> Figure | None:
 
 def gaps(record: RunRecord) -> Figure | None:
     """Dev, validation and test of the best and of each baseline, with the interval of the gain."""
-    rows = [row for row in score_rows(record) if row.key != "majority"][::-1]  # the best on top
+    hidden = {name for name, baseline in BASELINES.items() if not baseline.plotted}
+    rows = [row for row in score_rows(record) if row.key not in hidden][::-1]  # the best on top
     if not rows:
         return None
     figure, axes = wide_figure(1.0 + 0.52 * len(rows), left=0.26, top_inches=0.42)
     axes.grid(axis="y", visible=False)
-    test = record.test or {}
-    chosen = {"best": record.best(), "founder": record.founder(), "random_search": record.best("random_search")}
+    all_draws = (record.test or {}).get("draws") or {}
+    searched = {name: record.best(name) for name in _searched()}
+    chosen = {"best": record.best(), BEST_FOUNDER.name: record.founder(), **searched}
     validation = (record.result or {}).get("validation") or {} if record.gold == USE else {}
     for y, row in enumerate(rows):
-        color = EVOLUTION if row.key == "best" else RANDOM if row.key == "random_search" else QUIET
-        if row.key == "few_shot":
-            draws = [d for d in test.get("few_shot_draws") or [] if d is not None]
-            axes.scatter(draws, [y] * len(draws), s=22, color=QUIET, alpha=0.45, linewidths=0)
+        color = EVOLUTION if row.key == "best" else RANDOM if row.key in searched else QUIET
+        draws = [draw for draw in all_draws.get(row.key, []) if draw is not None]
+        axes.scatter(draws, [y] * len(draws), s=22, color=QUIET, alpha=0.45, linewidths=0)
         known = {"validation": validation.get(row.key), "dev": record.judged(chosen.get(row.key))}
         _one_gap(axes, y, row.score, known, color)
     axes.set_yticks(range(len(rows)), [textwrap.fill(row.name.split(" (")[0], 26) for row in rows])
@@ -111,7 +116,7 @@ def confusion(record: RunRecord) -> Figure | None:
 def descent(record: RunRecord) -> Figure | None:
     """The best individual's ancestors by generation and score, its main line drawn strong."""
     best = record.best()
-    family = {a.id: a for a in record.lineage("main", best["id"]) if a.score is not None} if best else {}
+    family = {a.id: a for a in record.lineage(MAIN, best["id"]) if a.score is not None} if best else {}
     if best is None or len(family) < 2:
         return None
     figure, axes = wide_figure(2.7, right=0.97)
@@ -126,7 +131,7 @@ def descent(record: RunRecord) -> Figure | None:
         color=QUIET,
         alpha=0.6,
     )
-    line = [a for a in record.descent("main", best["id"]) if a.score is not None]
+    line = [a for a in record.descent(MAIN, best["id"]) if a.score is not None]
     xs, ys = [a.generation for a in line], [float(a.score or 0) for a in line]
     axes.plot(xs, ys, color=EVOLUTION, linewidth=2.2, marker="o", markersize=6, zorder=3)
     for a in line if len(line) <= 12 else (line[0], line[-1]):
@@ -136,6 +141,11 @@ def descent(record: RunRecord) -> Figure | None:
     axes.set_xlabel("generation")
     axes.set_ylabel(f"{record.scale} on dev")
     return figure
+
+
+def _searched() -> list[str]:
+    """Names of the baselines that a search of their own found."""
+    return [name for name, baseline in BASELINES.items() if baseline.strategy]
 
 
 def _mean_line(axes: Axes, generations: pd.DataFrame) -> list[tuple[float, str, str]]:
@@ -185,7 +195,7 @@ def _gain_band(axes: Axes, record: RunRecord, y: float) -> None:
     axes.plot([low, high], [y, y], color=EVOLUTION, linewidth=9, alpha=0.18, solid_capstyle="butt", zorder=0)
     axes.axvline(strongest.score, color=INK, linewidth=0.9, linestyle=(0, (2, 2)), zorder=0)
     ends = " to ".join(signed(end) for end in strongest.interval)
-    name = strongest.name.split(" (")[0].removesuffix(", same budget")
+    name = BASELINES[strongest.key].phrase
     axes.set_title(
         f"{signed(strongest.gain)} over {name}; 95 % interval {ends}",
         loc="left",

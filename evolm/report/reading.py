@@ -19,6 +19,8 @@ import pandas as pd
 
 from evolm.errors import RunError
 from evolm.individual import NOT_FOUNDERS
+from evolm.searches import MAIN
+from evolm.wording import words
 
 Entry = dict[str, Any]
 
@@ -172,19 +174,19 @@ class RunRecord:
         stopped = bool(self.timing) and self.timing[-1].get("event") == "interrupt"
         return "interrupted" if stopped else "running"
 
-    def last(self, kind: str, search: str | None = "main") -> Entry | None:
+    def last(self, kind: str, search: str | None = MAIN) -> Entry | None:
         """The journal's last entry of that type, of that search (None: of any)."""
         return _last(self.entries, kind, search)
 
-    def entries_of(self, kind: str, search: str = "main") -> list[Entry]:
+    def entries_of(self, kind: str, search: str = MAIN) -> list[Entry]:
         """All entries of that type and search, in journal order."""
-        return [e for e in self.entries if e.get("type") == kind and e.get("search", "main") == search]
+        return [e for e in self.entries if e.get("type") == kind and e.get("search", MAIN) == search]
 
-    def generations(self, search: str = "main") -> pd.DataFrame:
+    def generations(self, search: str = MAIN) -> pd.DataFrame:
         """One row a finished generation; evaluations, items and tokens are cumulative."""
         return pd.DataFrame(self.entries_of("generation", search), columns=GENERATION_COLUMNS)
 
-    def individuals(self, search: str = "main") -> pd.DataFrame:
+    def individuals(self, search: str = MAIN) -> pd.DataFrame:
         """One row an individual, in the order asked.
 
         ``score`` is NaN where it failed or was dropped; ``evaluation`` is its place on the axis of evaluations
@@ -206,11 +208,11 @@ class RunRecord:
             spent = end
         return places
 
-    def best(self, search: str = "main") -> Entry | None:
+    def best(self, search: str = MAIN) -> Entry | None:
         """The verdict's best, else the validation's winner, else the archive's best, else the fittest."""
         individuals = self._by_id(search)
         named = [
-            ((self.result or {}).get("best") or {}).get("id") if search == "main" else None,
+            ((self.result or {}).get("best") or {}).get("id") if search == MAIN else None,
             (self.last("validation", search) or {}).get("winner"),
             (self.last("generation", search) or {}).get("best_id"),
         ]
@@ -219,7 +221,7 @@ class RunRecord:
 
     def founder(self) -> Entry | None:
         """The verdict's founder, else the fittest individual that was given, neither born nor drawn nor proposed."""
-        individuals = self._by_id("main")
+        individuals = self._by_id(MAIN)
         named = ((self.result or {}).get("founder") or {}).get("id")
         if named in individuals:
             return individuals[named]
@@ -229,7 +231,7 @@ class RunRecord:
 
     def front(self) -> list[Entry]:
         """The individuals on the main search's front, by id; none where there is one objective."""
-        individuals = self._by_id("main")
+        individuals = self._by_id(MAIN)
         ids = (self.last("generation") or {}).get("front") or []
         return [individuals[id] for id in sorted(ids) if id in individuals]
 
@@ -261,11 +263,6 @@ class RunRecord:
         return {e["id"]: e for e in self.entries_of("individual", search) if "id" in e}
 
 
-def words(name: object) -> str:
-    """A name of the code's, like ``label_likelihood``, in words."""
-    return str(name).replace("_", " ")
-
-
 def _ancestor(entry: Entry) -> Ancestor:
     return Ancestor(
         id=entry["id"],
@@ -289,7 +286,7 @@ def _fittest(entries: list[Entry]) -> Entry | None:
 
 def _last(entries: list[Entry], kind: str, search: str | None) -> Entry | None:
     for entry in reversed(entries):
-        if entry.get("type") == kind and (search is None or entry.get("search", "main") == search):
+        if entry.get("type") == kind and (search is None or entry.get("search", MAIN) == search):
             return entry
     return None
 

@@ -14,17 +14,11 @@ from typing import Any
 
 from scipy.stats import binomtest
 
+from evolm.baselines import BASELINES, Baseline
+from evolm.baselines.founder import BEST_FOUNDER
 from evolm.config import EXTERNAL
 from evolm.report.reading import RunRecord
-from evolm.wording import counted, signed
-
-BASELINES = {
-    "founder": "best founder",
-    "prior_corrected": "founder, labels calibrated",
-    "few_shot": "founder with random demonstrations",
-    "random_search": "random search, same budget",
-    "majority": "always the commonest label",
-}
+from evolm.wording import counted, signed, words
 
 
 @dataclass(frozen=True)
@@ -79,17 +73,17 @@ def score_rows(record: RunRecord) -> list[ScoreRow]:
     if not test or not _known(test.get("best")):
         return []
     best, strongest = test["best"], test.get("strongest_baseline")
-    intervals = {"founder": test.get("interval_over_founder"), strongest: test.get("interval")}
+    intervals = {BEST_FOUNDER.name: test.get("interval_over_founder"), strongest: test.get("interval")}
     rows = [
         ScoreRow(
             key=key,
-            name=_baseline_name(key, test) + _calibration(record, key),
+            name=_title(baseline, test) + _calibration(record, key),
             score=test[key],
             gain=best - test[key],
             interval=_pair(intervals.get(key)),
             strongest=key == strongest,
         )
-        for key in BASELINES
+        for key, baseline in BASELINES.items()
         if _known(test.get(key))
     ]
     rows.sort(key=lambda row: -row.score)
@@ -101,8 +95,8 @@ def progress_rows(record: RunRecord) -> list[tuple[str, float]]:
     """``(name, score on dev)`` of what is known without a test."""
     entries = [
         ("best" if record.status == "finished" else "best so far", record.best()),
-        ("best founder", record.founder()),
-        ("random search", record.best("random_search")),
+        (BEST_FOUNDER.title, record.founder()),
+        *((words(name), record.best(name)) for name, baseline in BASELINES.items() if baseline.strategy),
     ]
     return [(name, e["score"]) for name, e in entries if e is not None and e.get("score") is not None]
 
@@ -197,9 +191,9 @@ def _clock(record: RunRecord) -> dict[str, Any]:
     return latest
 
 
-def _baseline_name(key: str, test: dict[str, Any]) -> str:
-    draws = test.get("few_shot_draws") if key == "few_shot" else None
-    return BASELINES[key] + (f" (mean of {len(draws)} draws)" if draws else "")
+def _title(baseline: Baseline, test: dict[str, Any]) -> str:
+    draws = (test.get("draws") or {}).get(baseline.name)
+    return baseline.title + (f" (mean of {len(draws)} draws)" if draws else "")
 
 
 def _calibration(record: RunRecord, key: str) -> str:

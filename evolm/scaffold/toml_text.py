@@ -15,6 +15,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from evolm.baselines import BASELINES
 from evolm.config import CampaignConfig, Section, TaskSection
 from evolm.operators import OPERATORS
 from evolm.scorers import SCORERS
@@ -82,6 +83,7 @@ def _quoted(name: str) -> str:
 def _known_tables(tables: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Key]]]:
     """Yield the path of every table with the keys it may have, in the order of the configuration."""
     named = {"scorers": _scorer_keys(), "strategy": _strategy_keys(tables), "operators": _operator_keys()}
+    named["baselines"] = _baseline_keys()
     inner = _inner(CampaignConfig)
     yield "", {name: key for name, key in _keys(CampaignConfig).items() if name not in named}
     for name in CampaignConfig.model_fields:
@@ -130,6 +132,10 @@ def _scorer_keys() -> dict[str, Key]:
 
 def _operator_keys() -> dict[str, Key]:
     return {operator.name: Key(operator.weight, operator.summary) for operator in OPERATORS.values()}
+
+
+def _baseline_keys() -> dict[str, Key]:
+    return {name: Key(each.default, each.summary) for name, each in BASELINES.items() if each.switchable}
 
 
 # -- lines ---------------------------------------------------------------------------------------------------

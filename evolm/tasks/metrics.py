@@ -34,6 +34,7 @@ class Metric:
             a number in [0, 1].
         compare: from a written text and its target to that item's outcome, where outcomes come from texts.
         worst: outcome of an item that could not be answered.
+        balanced: whether every label counts alike, however many rows have it.
         weights: where the metric is a mean over items of a right answer's weight: from ``(n_labels,)`` counts of gold
             over all items to ``(n_labels,)`` weights by gold label. None of other metrics.
     """
@@ -44,6 +45,7 @@ class Metric:
     function: Callable[[Outcomes, Indices, int], float]
     compare: Callable[[str, str], float] | None = None
     worst: float = -1
+    balanced: bool = False
     weights: Callable[[Indices], NDArray[np.float64]] | None = None
 
 
@@ -180,10 +182,11 @@ METRICS: dict[str, Metric] = {
             (Form.LABELS,),
             "Mean recall of the labels.",
             balanced_accuracy,
+            balanced=True,
             weights=balanced_weights,
         ),
         Metric("accuracy", CLOSED, "Share of right answers.", accuracy, weights=equal_weights),
-        Metric("macro_f1", (Form.LABELS,), "Mean F1 of the labels.", macro_f1),
+        Metric("macro_f1", (Form.LABELS,), "Mean F1 of the labels.", macro_f1, balanced=True),
         Metric("chrf", OPEN, "Mean chrF of the texts, by sacrebleu, from 0 to 1.", mean_outcome, chrf, 0.0),
         Metric(
             "exact_match",

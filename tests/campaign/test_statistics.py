@@ -8,12 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evolm.campaign.baselines import (
-    FEW_SHOT_DRAWS,
-    few_shot_count,
-    few_shot_genomes,
-    majority_predictions,
-)
+from evolm.baselines.few_shot import DRAWS, few_shot_count, few_shot_genomes
+from evolm.baselines.majority import majority_predictions
 from evolm.campaign.budget import Ledger, allowed, spent
 from evolm.config import BudgetSection
 from evolm.evaluation import Charge, Engine
@@ -133,8 +129,8 @@ def test_few_shot_draws_keep_the_founder_s_words_and_stay_in_the_space(toy_space
     space = toy_space(max_tokens=45)
     founder = PromptGenome("Is it spam or ham?", (), (("ham", "fine"),))
     drawn = few_shot_genomes(founder, space, 4, seed=3)
-    assert len(drawn) == FEW_SHOT_DRAWS
-    assert len({genome.digest for genome in drawn}) == FEW_SHOT_DRAWS
+    assert len(drawn) == DRAWS
+    assert len({genome.digest for genome in drawn}) == DRAWS
     assert drawn == few_shot_genomes(founder, space, 4, seed=3) != few_shot_genomes(founder, space, 4, seed=4)
     for genome in drawn:
         assert (genome.instruction, genome.verbalizers) == (founder.instruction, founder.verbalizers)

@@ -49,7 +49,7 @@ def printed(record: dict[str, Any]) -> str:
 
 def test_the_terminal_shows_scores_baselines_and_differences(record: dict[str, Any]) -> None:
     lines = printed(record).splitlines()
-    assert lines[0].split("  ")[-1].strip() == "random search beside it"
+    assert lines[0].split("  ")[-1].strip() == "random search, same budget"
     assert lines[1].split() == ["random_search", "0.700", "0.650", "to", "0.750", "0.600"]
     assert lines[2].startswith(HOSTILE)
     assert lines[5].split()[-6:] == ["+0.100", "+0.040", "to", "+0.160", "<0.001", "0.012"]

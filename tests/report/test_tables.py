@@ -81,7 +81,7 @@ def test_baselines_that_were_switched_off_or_have_no_score_are_left_out(run: Pat
         "strongest_baseline": "founder",
         "interval": [0.2, 0.3],
     }
-    del result["test"]["few_shot"], result["test"]["few_shot_draws"], result["test"]["prior_corrected"]
+    del result["test"]["few_shot"], result["test"]["draws"], result["test"]["prior_corrected"]
     (run / "result.json").write_text(json.dumps(result))
     rows = score_rows(RunRecord.read(run))
     assert [(r.key, r.strongest) for r in rows] == [("best", False), ("founder", True)]

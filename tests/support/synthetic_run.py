@@ -45,7 +45,7 @@ RESULT = {
     "founder": 0.581,
     "prior_corrected": 0.762,
     "few_shot": 0.801,
-    "few_shot_draws": [0.772, 0.79, 0.803, 0.841],
+    "draws": {"few_shot": [0.772, 0.79, 0.803, 0.841]},
     "random_search": 0.839,
     "best": 0.881,
     "strongest_baseline": "random_search",

@@ -1,0 +1,60 @@
+"""Baselines: what the campaign's best must beat on the test split. A baseline is one file and one row here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from evolm.baselines.base import Baseline, Contest, Contestant, is_outcomes
+from evolm.baselines.few_shot import FEW_SHOT
+from evolm.baselines.founder import BEST_FOUNDER
+from evolm.baselines.majority import MAJORITY
+from evolm.baselines.prior_corrected import PRIOR_CORRECTED
+from evolm.baselines.random_search import RANDOM
+from evolm.errors import ConfigError, nearest
+from evolm.wording import listed
+
+# In the order in which their answers are asked for; of equal scores the first counts as the strongest.
+BASELINES: dict[str, Baseline] = {
+    baseline.name: baseline for baseline in (BEST_FOUNDER, PRIOR_CORRECTED, FEW_SHOT, RANDOM, MAJORITY)
+}
+
+
+def chosen_baselines(settings: Mapping[str, bool]) -> list[Baseline]:
+    """Return the baselines that take part, in the order of ``BASELINES``.
+
+    Args:
+        settings: ``[baselines]``: name -> whether it takes part.
+
+    Raises:
+        ConfigError: for a name that is no baseline, or one that cannot be switched.
+    """
+    switchable = [name for name, baseline in BASELINES.items() if baseline.switchable]
+    for name in settings:
+        if name not in switchable:
+            raise ConfigError(f"baselines: expected {listed(switchable)}, found {name!r}{nearest(name, switchable)}")
+    return [baseline for name, baseline in BASELINES.items() if settings.get(name, baseline.default)]
+
+
+def searching_baselines(settings: Mapping[str, bool], strategy: str) -> list[Baseline]:
+    """Return the baselines that take part and need a search of their own.
+
+    Args:
+        settings: ``[baselines]``.
+        strategy: name of the main search's strategy; a baseline of the same strategy is left out.
+    """
+    return [
+        baseline
+        for baseline in chosen_baselines(settings)
+        if baseline.strategy is not None and baseline.strategy["name"] != strategy
+    ]
+
+
+__all__ = [
+    "BASELINES",
+    "Baseline",
+    "Contest",
+    "Contestant",
+    "chosen_baselines",
+    "is_outcomes",
+    "searching_baselines",
+]

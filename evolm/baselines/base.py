@@ -1,0 +1,80 @@
+"""What a baseline is: a row that says what it costs and how it answers the test items.
+
+Titles are read by reports, so this room imports nothing that loads a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from evolm.scorers import Scoring
+    from evolm.tasks import Task
+
+# A genome, whose answers to the test items the task's scorer scores, or ``(n_test,)`` outcomes of another origin.
+Contestant: TypeAlias = Any
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What a baseline may use when the test split is opened.
+
+    Attributes:
+        task: the task with all its splits; a baseline reads gold of train and dev, never of test.
+        space: the space that the campaign searched.
+        scoring: what the campaign's scorers are made from.
+        founder: genome of the best founder.
+        winner: genome of the campaign's best.
+        finals: name of a search -> the genome that won its final.
+        seed: of the campaign.
+    """
+
+    task: Task
+    space: Any
+    scoring: Scoring
+    founder: Any
+    winner: Any
+    finals: Mapping[str, Any]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Something that the campaign's best must beat on the test split.
+
+    Attributes:
+        name: its key in results and, if ``switchable``, in ``[baselines]``.
+        title: its name in tables and figures.
+        phrase: its name in the sentence of the verdict, as in "Better than the best founder".
+        summary: one sentence for users.
+        contestants: function that returns what takes part in the test: one contestant, several whose scores are
+            averaged (draws), or none if the baseline does not fit the campaign.
+        prompts: number of genomes that are scored on the test split.
+        strategy: the table ``[strategy]`` of a search that the campaign runs for the baseline, under its name and
+            with the budget of the main search; None = the baseline needs no search.
+        switchable: whether ``[baselines]`` can switch it off, or on.
+        default: whether it takes part if ``[baselines]`` does not name it.
+        compared: whether tables that compare runs have a column for it.
+        plotted: whether the figure of test scores has a row for it.
+    """
+
+    name: str
+    title: str
+    phrase: str
+    summary: str
+    contestants: Callable[[Contest], Sequence[Contestant]]
+    prompts: int = 1
+    strategy: Mapping[str, Any] | None = None
+    switchable: bool = True
+    default: bool = True
+    compared: bool = False
+    plotted: bool = True
+
+
+def is_outcomes(contestant: Contestant) -> bool:
+    """Return whether a contestant is ``(n_test,)`` outcomes rather than a genome."""
+    return isinstance(contestant, np.ndarray)
