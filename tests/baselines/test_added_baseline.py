@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
-from toy_campaign import entries, result_of
 
 from evolm.baselines import BASELINES, Baseline, Contest, chosen_baselines, searching_baselines
 from evolm.campaign import build
@@ -24,6 +23,7 @@ from evolm.report.comparison import group_frame, markdown
 from evolm.report.page import render_page
 from evolm.report.tables import score_rows
 from evolm.schema import campaign_schema
+from tests.support.toy_campaign import entries, result_of
 
 SCORE = 13 / 14  # of counting words on the toy test rows
 
