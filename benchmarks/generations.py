@@ -18,14 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.clocks import Clock, clocked
-from evolm.campaign import Campaign, Observer, Progress, build, start_run
-from evolm.campaign import campaign as campaign_module
+from evolm.campaign import Observer, Phase, Progress, build, start_run
+from evolm.campaign.recorder import RunRecorder
 from evolm.config import FILE_NAME, load
 from evolm.evaluation import engine, worker
 from evolm.evaluation.plan import batch_target, batches, plan
 from evolm.founders.populations import find_population
 from evolm.models import LanguageModel, TokenizedRequest
 from evolm.models.packed_forward import PackedForward
+from evolm.report import writer
 from evolm.storage import AnswerStore
 
 PADDED = ("sms-spam", "trec-questions", "commonsense-choice")
@@ -36,8 +37,8 @@ PLACES: dict[str, list[tuple[Any, str]]] = {  # none of them runs inside of anot
     "tokenising": [(LanguageModel, "tokenize")],
     "planning": [(worker, "plan"), (engine, "batch_target")],
     "cache of answers": [(AnswerStore, "get"), (AnswerStore, "put")],
-    "checkpoint": [(Campaign, "_checkpoint")],
-    "report": [(campaign_module, "write_report")],
+    "checkpoint": [(RunRecorder, "write_checkpoint")],
+    "report": [(writer, "write_report")],
 }
 
 
@@ -94,7 +95,7 @@ class Generations(Observer):
         self.clocks, self.wanted = clocks, wanted
         self.seen: list[dict[str, Any]] = []
 
-    def on_phase(self, name: str) -> None:
+    def on_phase(self, phase: Phase) -> None:
         """The main search begins."""
         self._begin()
 

@@ -12,9 +12,9 @@ from evolm.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from evolm.api import Result, evolve, load_result
-    from evolm.campaign.observers import Observer
     from evolm.errors import BudgetSpent
     from evolm.objective import Objective
+    from evolm.observers import Observer
 
 __version__ = "0.1.0"
 __all__ = ["BudgetSpent", "Objective", "Observer", "Result", "__version__", "evolve", "load_result"]
@@ -25,7 +25,7 @@ __getattr__ = lazy_exports(
         "Result": "evolm.api",
         "evolve": "evolm.api",
         "load_result": "evolm.api",
-        "Observer": "evolm.campaign.observers",
+        "Observer": "evolm.observers",
         "BudgetSpent": "evolm.errors",
         "Objective": "evolm.objective",
     },

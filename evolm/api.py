@@ -54,7 +54,7 @@ class Result:
     @property
     def prompt(self) -> str:
         """The best prompt, with the item's template where an item goes."""
-        return (RunLayout(self.directory).best / "prompt.txt").read_text()
+        return RunLayout(self.directory).prompt.read_text()
 
     @property
     def test(self) -> dict[str, Any] | None:
@@ -289,7 +289,9 @@ def load_result(directory: str | Path) -> Result:
     layout = RunLayout(Path(directory))
     layout.require_run()
     if not layout.result.exists():
-        raise RunError(f"{directory}: expected a finished run, found no result.json; go on with 'evolm resume'")
+        raise RunError(
+            f"{directory}: expected a finished run, found no {layout.result.name}; go on with 'evolm resume'"
+        )
     return Result(layout.directory, json.loads(layout.result.read_text()))
 
 

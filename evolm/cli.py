@@ -72,6 +72,8 @@ def one_sentence(resume: Path | None = None, advice: str = "") -> Iterator[None]
         resume: a run that can be resumed after Ctrl-C, if it exists by then.
         advice: what to say after Ctrl-C where there is none.
     """
+    from evolm.storage import RunLayout
+
     error_console = Console(stderr=True)
     try:
         yield
@@ -80,7 +82,7 @@ def one_sentence(resume: Path | None = None, advice: str = "") -> Iterator[None]
         raise typer.Exit(2) from None
     except (Interrupted, KeyboardInterrupt):
         # Before a run's directory exists there is nothing to go on with.
-        how = f"Go on with: evolm resume {resume}" if resume and (resume / "journal.jsonl").exists() else advice
+        how = f"Go on with: evolm resume {resume}" if resume and RunLayout(resume).journal.exists() else advice
         error_console.print(Text(f"Stopped. {how}".rstrip()), soft_wrap=True)
         raise typer.Exit(130) from None
 
@@ -173,7 +175,7 @@ def run(
     from evolm.campaign.preview import preview
     from evolm.founders.populations import find_population
     from evolm.founders.sources import find_source
-    from evolm.progress_view import LiveView, log_to
+    from evolm.progress_view import ProgressView, log_to
 
     console = Console()
     log_to(console)
@@ -196,7 +198,7 @@ def run(
         out = out or Path("runs") / f"{_file_name(config.name)}-{datetime.now():%Y%m%d-%H%M%S}"
     with one_sentence(resume=out):
         trackers = _trackers(out, tensorboard, mlflow)
-        view = LiveView(console)
+        view = ProgressView(console)
         try:
             finished = start_run(
                 config,
@@ -224,7 +226,7 @@ def resume(
     """Go on with an interrupted run, or add to the budget of a finished one."""
     _say_loading()
     from evolm.campaign import Permissions, continue_run
-    from evolm.progress_view import LiveView, log_to
+    from evolm.progress_view import ProgressView, log_to
 
     console = Console()
     log_to(console)
@@ -232,7 +234,7 @@ def resume(
         more = dict(_limit(text) for text in add)
         jobs = None if n_jobs is None else _jobs(n_jobs)
         trackers = _trackers(directory, tensorboard, mlflow)
-        view = LiveView(console)
+        view = ProgressView(console)
         try:
             finished = continue_run(
                 directory,
@@ -298,7 +300,7 @@ def sweep(
     from evolm.campaign import Permissions
     from evolm.experiments.sweep import plan_sweep, run_sweep, strategy_variants
     from evolm.founders.populations import find_population
-    from evolm.progress_view import LiveView, log_to
+    from evolm.progress_view import ProgressView, log_to
     from evolm.report.comparison import render_comparison
 
     console = Console()
@@ -313,7 +315,7 @@ def sweep(
         out = out or Path("runs") / f"{_file_name(name)}-sweep"
         variants = strategy_variants(_listed(strategy))
         planned = plan_sweep(folder, out, variants, range(first_seed, first_seed + seeds), overrides, permissions)
-        comparison = run_sweep(planned, lambda: closing(LiveView(console)))
+        comparison = run_sweep(planned, lambda: closing(ProgressView(console)))
         console.print(render_comparison(comparison.to_record()))
         console.print(Text(f"Tables and plot: {out / 'sweep.*'}"), soft_wrap=True)
 
@@ -405,12 +407,13 @@ def export(
 
 def _conclude(directory: Path, console: Console) -> None:
     from evolm.report import render_summary
+    from evolm.storage import RunLayout
 
     console.print(render_summary(directory))
-    best = directory / "best" / "prompt.txt"
-    if best.exists():
-        console.print(Text(f"Best prompt: {best}"), soft_wrap=True)
-    console.print(Text(f"Report: {directory / 'report.html'}"), soft_wrap=True)
+    layout = RunLayout(directory)
+    if layout.prompt.exists():
+        console.print(Text(f"Best prompt: {layout.prompt}"), soft_wrap=True)
+    console.print(Text(f"Report: {layout.report}"), soft_wrap=True)
 
 
 def _require_new(out: Path) -> None:

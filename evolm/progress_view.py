@@ -1,11 +1,10 @@
-"""The live view of a campaign: a small table that redraws itself, or plain lines where there is no terminal."""
+"""The live view of a campaign: a small table that redraws itself, or plain lines without a terminal."""
 
 from __future__ import annotations
 
 import logging
 import math
 import time
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -16,24 +15,15 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from evolm.archives import Front
-from evolm.campaign.observers import Observer, Progress
-from evolm.searches import MAIN
-from evolm.wording import words
+from evolm.observers import OPERATORS, Observer, Phase, Progress, RunInfo
 
 logger = logging.getLogger("evolm")
 
-TITLES = {MAIN: "search", "verdict": "verdict: finals and test split"}
 SPARKS = "▁▂▃▄▅▆▇█"
 LOADING = "loading the model and the data"
-FIRST_ANSWERS = "waiting for the first answers"  # workers load the model, too
+FIRST_ANSWERS = "waiting for the first answers"  # meanwhile workers load the model
 ASKING = "operators ask the model"
 SCORING = "scoring"
-
-
-def title_of(phase: str) -> str:
-    """Return the title of a search or of another phase; a baseline's search has the baseline's name as its title."""
-    return TITLES.get(phase, words(phase))
 
 
 def sparkline(values: list[float]) -> str:
@@ -46,7 +36,7 @@ def sparkline(values: list[float]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return ``"3:07"``, or ``"–"`` where it is not known."""
+    """Return minutes and seconds like ``"3:07"``, or ``"–"`` for NaN and infinity."""
     if not math.isfinite(seconds):
         return "–"
     minutes, rest = divmod(round(seconds), 60)
@@ -54,13 +44,13 @@ def duration(seconds: float) -> str:
 
 
 class Pace:
-    """How fast requests are answered, and how long the rest of a search will take."""
+    """The rate at which requests are answered."""
 
     def __init__(self) -> None:
         self._marks: list[tuple[float, int]] = []  # (clock, requests answered in all)
 
     def mark(self, requests: int) -> None:
-        """Note how many requests are answered by now."""
+        """Note the number of requests answered by now."""
         self._marks = [*self._marks[-30:], (time.monotonic(), requests)]
 
     @property
@@ -72,11 +62,11 @@ class Pace:
         return (done - before) / (now - then) if now > then else math.nan
 
 
-class LiveView(Observer):
+class ProgressView(Observer):
     """Shows a campaign in a terminal.
 
     Args:
-        console: where to.
+        console: the terminal, or a file for plain lines.
     """
 
     def __init__(self, console: Console) -> None:
@@ -84,15 +74,13 @@ class LiveView(Observer):
         self.pace = Pace()
         self.history: list[float] = []
         self.progress: Progress | None = None
-        self.phase = "main"
+        self.phase: Phase | None = None
         self.title = ""
         self.doing = LOADING
-        self._campaign: Any = None
-        self._search: Any = None  # that of the phase; None in the verdict
-        self._tried = 0  # genomes it knew when the generation began
-        self._done = 0  # of the requests at hand
+        self._clock: float | None = None  # monotonic time at which the run would have begun without interruptions
+        self._done = 0  # of the current requests
         self._answered = 0
-        self._phase_began = (time.monotonic(), 0)
+        self._phase_began = time.monotonic()
         self._generation_ended = time.monotonic()
         self._spinner = Spinner("dots")
         self._bars = Bars(
@@ -112,11 +100,12 @@ class LiveView(Observer):
 
     def __rich__(self) -> Group:
         self._spinner.update(text=self.doing)
-        begun = self._campaign or self.progress
-        return Group(self._table(), self._bars, self._spinner) if begun else Group(self._spinner)
+        if self._clock is None and self.progress is None:
+            return Group(self._spinner)
+        return Group(self._table(), self._bars, self._spinner)
 
     def _table(self) -> Table:
-        table = Table(title=Text(f"{self.title} · {title_of(self.phase)}"), title_justify="left")
+        table = Table(title=Text(f"{self.title} · {self.phase.title if self.phase else ''}"), title_justify="left")
         cells = self._cells()
         for name in cells:
             table.add_column(name, justify="left" if name == "best so far" else "right")
@@ -124,17 +113,17 @@ class LiveView(Observer):
         return table
 
     def _cells(self) -> dict[str, str]:
-        """Columns of the table, with what is known by now."""
-        progress, pace, front = self.progress, self.pace.per_second, self._front()
+        """Return the cells of the table by the names of their columns."""
+        progress, pace = self.progress, self.pace.per_second
         usage = progress.usage if progress else {}
         hits = usage.get("cache_hits", 0) / max(usage.get("requests", 0), 1)
-        seconds = self._campaign.seconds if self._campaign else progress.seconds if progress else math.nan
+        seconds = time.monotonic() - self._clock if self._clock is not None else math.nan
         return {
             "generation": str(progress.generation) if progress else "–",
             "best dev": f"{progress.best:.3f}" if progress else "–",
             "mean dev": f"{progress.mean:.3f}" if progress else "–",
             "diversity": f"{progress.diversity:.2f}" if progress else "–",
-            **({} if front is None else {"front": str(front)}),
+            **({} if not progress or progress.front_size is None else {"front": str(progress.front_size)}),
             **({} if not progress or progress.saved is None else {"items saved": f"{progress.saved:.0%}"}),
             "items/s": "–" if math.isnan(pace) else f"{pace:.0f}",
             "cache hits": f"{hits:.0%}" if progress else "–",
@@ -143,49 +132,32 @@ class LiveView(Observer):
             "best so far": sparkline(self.history[-24:]),
         }
 
-    def _front(self) -> int | None:
-        """How many individuals are on the search's front; None where there is one objective."""
-        archive = self._search.archive if self._search else None
-        return len(archive) if isinstance(archive, Front) else None
-
-    def _operators_ask(self) -> bool:
-        """Whether it is operators that ask the model: only after all of them has a search new genomes to evaluate."""
-        if self._search is None:
-            return False
-        strategy = self._search.strategy
-        speak = any(operator.asks_model for operator, _ in strategy.variation.operators)
-        return speak and bool(strategy.seen) and len(strategy.seen) == self._tried
-
     def _eta(self) -> float:
-        """Seconds until this phase ends; NaN where no number of evaluations limits it."""
+        """Return the seconds until this phase ends; NaN if evaluations have no limit."""
         progress = self.progress
-        began, before = self._phase_began
+        before = self.phase.evaluations if self.phase else 0
         if progress is None or not progress.evaluations_allowed or progress.evaluations <= before:
             return math.nan
-        each = (self._generation_ended - began) / (progress.evaluations - before)
+        each = (self._generation_ended - self._phase_began) / (progress.evaluations - before)
         rest = each * (progress.evaluations_allowed - progress.evaluations)
         return max(rest - (time.monotonic() - self._generation_ended), 0.0)
 
-    def on_start(self, campaign: Any) -> None:
-        """Name the campaign."""
-        self._campaign = campaign
-        self.title = campaign.parts.config.name or campaign.parts.task.name
+    def on_start(self, info: RunInfo) -> None:
+        """Show the campaign's name."""
+        self._clock = time.monotonic() - info.seconds
+        self.title = info.name
 
-    def on_phase(self, name: str) -> None:
+    def on_phase(self, phase: Phase) -> None:
         """Begin a search or the verdict."""
-        self.phase, self.history, self.progress, self.doing = name, [], None, FIRST_ANSWERS
-        self._search = next((s for s in self._campaign.searches if s.name == name), None) if self._campaign else None
-        self._tried = len(self._search.strategy.seen) if self._search else 0
-        spent = self._search.ledger.evaluations if self._search else 0
-        allowed = self._campaign.budget_of(self._search).evaluations if self._search else 0
-        self._phase_began = (time.monotonic(), spent)
-        self._show_evaluations(spent, allowed)
+        self.phase, self.history, self.progress, self.doing = phase, [], None, FIRST_ANSWERS
+        self._phase_began = time.monotonic()
+        self._show_evaluations(phase.evaluations, int(phase.budget.get("evaluations", 0)))
         if self._live is None:
-            logger.info("%s begins", title_of(name))
+            logger.info("%s begins", phase.title)
 
-    def on_requests(self, done: int, total: int) -> None:
-        """Advance the bar of the generation at hand, or of the operators that ask the model before it."""
-        asking = self._operators_ask()
+    def on_requests(self, done: int, total: int, purpose: str) -> None:
+        """Advance the bar of the generation, or of the operators that ask the model before it."""
+        asking = purpose == OPERATORS
         if done > self._done or self.doing != FIRST_ANSWERS:
             self.doing = ASKING if asking else SCORING
         self._answered += max(done - self._done, 0)
@@ -196,13 +168,12 @@ class LiveView(Observer):
         self._bars.update(self._batch, description=name, completed=done, total=total, note=note)
 
     def _show_evaluations(self, spent: int, allowed: int) -> None:
-        note = f"{spent} of {allowed or '∞'}" if self._search or self.progress else ""
+        note = f"{spent} of {allowed or '∞'}" if self.progress or (self.phase and self.phase.budget) else ""
         self._bars.update(self._evaluations, completed=spent, total=allowed or None, note=note)
 
     def on_generation(self, progress: Progress) -> None:
-        """Redraw, or write a line."""
+        """Update the table, or write a line."""
         self.progress, self._generation_ended = progress, time.monotonic()
-        self._tried = len(self._search.strategy.seen) if self._search else 0
         self.history.append(progress.best)
         self._show_evaluations(progress.evaluations, progress.evaluations_allowed)
         if self._live is None:
@@ -210,7 +181,7 @@ class LiveView(Observer):
             logger.info(
                 "%s, generation %d: best %.3f, mean %.3f, diversity %.2f; %d of %s evaluations%s; "
                 "%.0f items/s, cache hits %.0f %%; %s, ETA %s%s",
-                title_of(progress.search),
+                progress.title,
                 progress.generation,
                 progress.best,
                 progress.mean,

@@ -12,7 +12,7 @@ import pytest
 
 import evolm
 from evolm.api import Result, evolve, load_result
-from evolm.campaign import Observer, continue_run
+from evolm.campaign import Observer, Phase, RunInfo, continue_run
 from evolm.errors import ConfigError, DataError, EvolmError, GenomeError, RunError
 from tests.support.toy_campaign import entries, toy_rows
 
@@ -221,11 +221,11 @@ def test_callbacks_are_called_in_order(frame: pd.DataFrame, settings: dict[str, 
     heard: list[str] = []
 
     class Listener(Observer):
-        def on_start(self, campaign: Any) -> None:
+        def on_start(self, info: RunInfo) -> None:
             heard.append("start")
 
-        def on_phase(self, name: str) -> None:
-            heard.append(name)
+        def on_phase(self, phase: Phase) -> None:
+            heard.append(phase.name)
 
         def on_generation(self, progress: Any) -> None:
             heard.append("generation")

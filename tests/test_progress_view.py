@@ -12,17 +12,27 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from evolm.campaign import Observer, Progress
+from evolm.campaign import Observer, Phase, Progress
 from evolm.models import Decoding, Generate
 from evolm.operators import OPERATORS, Family, VariationContext
-from evolm.progress_view import ASKING, FIRST_ANSWERS, LOADING, SCORING, LiveView, Pace, duration, log_to, sparkline
+from evolm.progress_view import (
+    ASKING,
+    FIRST_ANSWERS,
+    LOADING,
+    SCORING,
+    Pace,
+    ProgressView,
+    duration,
+    log_to,
+    sparkline,
+)
 from tests.support.toy_campaign import ToyCampaign, entries
 
 
 def test_without_a_terminal_it_logs_plain_lines(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=200)
     log_to(console)
-    view = LiveView(console)
+    view = ProgressView(console)
     toy().run(tmp_path / "run", observers=[view])
     view.close()
     text = console.file.getvalue()  # type: ignore[attr-defined]
@@ -38,7 +48,7 @@ def test_without_a_terminal_it_logs_plain_lines(toy: Callable[..., ToyCampaign],
 def test_in_a_terminal_it_draws_a_table_without_error(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=160)
     log_to(console)
-    view = LiveView(console)
+    view = ProgressView(console)
     try:
         toy(name="a [bold]name[/bold]").run(tmp_path / "run", observers=[view])
         console.print(view)
@@ -50,20 +60,21 @@ def test_in_a_terminal_it_draws_a_table_without_error(toy: Callable[..., ToyCamp
     assert "14 of 14" in text
 
 
-class Watched(LiveView):
+class Watched(ProgressView):
     """A live view that remembers what it said it was doing, and the table beneath."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self.said: list[tuple[str, str]] = []
 
-    def on_phase(self, name: str) -> None:
-        super().on_phase(name)
-        self.said.append((name, self.doing))
+    def on_phase(self, phase: Phase) -> None:
+        super().on_phase(phase)
+        self.said.append((phase.name, self.doing))
 
-    def on_requests(self, done: int, total: int) -> None:
-        super().on_requests(done, total)
-        self.said.append((self.phase, self.doing))
+    def on_requests(self, done: int, total: int, purpose: str) -> None:
+        super().on_requests(done, total, purpose)
+        assert self.phase is not None
+        self.said.append((self.phase.name, self.doing))
 
 
 @pytest.fixture
@@ -73,7 +84,7 @@ def watched() -> Iterator[Watched]:
     view.close()
 
 
-def drawn(view: LiveView) -> str:
+def drawn(view: ProgressView) -> str:
     """The view as it stands now."""
     console = Console(file=io.StringIO(), width=160)
     console.print(view)
@@ -152,7 +163,7 @@ def test_time_passes_while_the_first_generation_is_at_work(
     seen: list[str] = []
 
     class Early(Observer):
-        def on_requests(self, done: int, total: int) -> None:
+        def on_requests(self, done: int, total: int, purpose: str) -> None:
             seen.append(drawn(watched))
 
     toy().run(tmp_path / "run", observers=[watched, Early()])
@@ -162,10 +173,10 @@ def test_time_passes_while_the_first_generation_is_at_work(
 
 def test_a_search_in_which_nothing_is_valid_is_drawn_too() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=160)
-    view = LiveView(console)
+    view = ProgressView(console)
     try:
         console.print(view)
-        view.on_requests(0, 0)
+        view.on_requests(0, 0, "scoring")
         view.on_generation(Progress("main", 0, math.nan, math.nan, 0.0, 0, 0))
         console.print(view)
     finally:

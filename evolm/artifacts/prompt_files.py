@@ -12,6 +12,7 @@ from evolm.config import CampaignConfig
 from evolm.genomes import Expression, deltas_of
 from evolm.models import Generate, PassSettings, Request
 from evolm.scorers import LabelProbabilities
+from evolm.storage.layout import PROMPT
 from evolm.tasks import Task
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ Ask: TypeAlias = Callable[[Sequence[Request]], Sequence[Any]]  # requests -> the
 
 SCHEMA = 2
 FILE = "prompt.json"
-FILES = ("prompt.txt", FILE, "messages.json", DELTA_FILE)
+FILES = (PROMPT, FILE, "messages.json", DELTA_FILE)
 # What of [task] says how rows are read; the rest says which rows there were.
 READING = ("name", "kind", "columns", "labels", "answer_key", "metric", "pattern")
 
@@ -93,7 +94,7 @@ def best_files(
         shown = [answer.lstrip() if model.chat else answer for answer in answers]
         record["answers"] = dict(zip(task.labels, shown, strict=True))
         record["prior"] = _prior(seen, labels, ask) if genome.calibrated else None
-    files: dict[str, str | bytes] = {"prompt.txt": exact, FILE: pretty(record), **kept}
+    files: dict[str, str | bytes] = {PROMPT: exact, FILE: pretty(record), **kept}
     system: Messages = [{"role": "system", "content": template.system}] if template.system else []
     messages = [*system, {"role": "user", "content": rendered_prompt(genome, task)}]
     if model.chat and model.rendered(messages) == exact:

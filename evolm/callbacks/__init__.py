@@ -1,6 +1,6 @@
-"""Callbacks for trackers of experiments, each with an extra of its name: ``pip install 'evolm[tensorboard]'``.
+"""Observers for trackers of experiments, each with an extra of its name: ``pip install 'evolm[tensorboard]'``.
 
-Callbacks of your own inherit from :class:`evolm.Observer`. Each is imported on first use: a tracker's package takes
+Observers of your own inherit from :class:`evolm.Observer`. Each is imported on first use: a tracker's package takes
 seconds to import, and most installations have one of them at most.
 """
 

@@ -10,26 +10,27 @@ from typing import Any
 
 from evolm.callbacks.tracker import Parameter, Tracker
 from evolm.extras import extra
+from evolm.storage.layout import BEST, PROMPT
 
 with extra("mlflow"):
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param, Run
     from mlflow.exceptions import MlflowException
 
-IDENTITY = "evolm.identity"  # tag that a resumed campaign finds its MLflow run by
-MOST_PARAMETERS = 100  # that MLflow takes at once
+IDENTITY = "evolm.identity"  # tag by which a resumed campaign finds its MLflow run
+MOST_PARAMETERS = 100  # in one call to MLflow
 
 
 class MLflow(Tracker):
     """Logs to a tracking server or a local store, without touching MLflow's global state.
 
-    A resumed campaign goes on in its MLflow run, which it finds by the run's directory. While a campaign is
-    interrupted, MLflow calls it running.
+    A resumed campaign continues its MLflow run, which it finds by the run's directory. While a campaign is
+    interrupted, its status in MLflow is RUNNING.
 
     Args:
-        tracking_uri: server, database or folder; none = what ``MLFLOW_TRACKING_URI`` says, or MLflow's own default.
-        experiment: name of the experiment; made if there is none.
-        run_name: name of the run there; none = the campaign's name.
+        tracking_uri: server, database or folder; None = that of ``MLFLOW_TRACKING_URI``, or MLflow's own default.
+        experiment: name of the experiment; created if missing.
+        run_name: name of the MLflow run; None = the campaign's name.
     """
 
     failures = (OSError, MlflowException)
@@ -46,15 +47,15 @@ class MLflow(Tracker):
         self._running = False
 
     def begin(self, parameters: Mapping[str, Parameter]) -> None:
-        """Begin an MLflow run, or go on with the one of a resumed campaign."""
+        """Begin an MLflow run, or continue that of a resumed campaign."""
         self._client = MlflowClient(self.tracking_uri)
         known = self._client.get_experiment_by_name(self.experiment)
         experiment = known.experiment_id if known else self._client.create_experiment(self.experiment)
-        found = self._find(experiment) if self.campaign.resumed else None
+        found = self._find(experiment) if self.info.resumed else None
         run = found or self._create(experiment)
         self._run = run.info.run_id
         self._running = False
-        if not self.campaign.finished:  # a run that is over may only be read
+        if not self.info.finished:  # a finished run may be resumed only to be read
             self._mark_running()
         # A parameter cannot be changed there: a raised budget keeps the value that the campaign began with.
         self._log_parameters({name: value for name, value in parameters.items() if name not in run.data.params})
@@ -66,35 +67,33 @@ class MLflow(Tracker):
 
     def show_prompt(self, text: str, step: int) -> None:
         """Replace the artifact ``best/prompt.txt``."""
-        self._client.log_text(self._run, text, "best/prompt.txt")
+        self._client.log_text(self._run, text, f"{BEST}/{PROMPT}")
 
     def conclude(self, result: Mapping[str, Any], values: Mapping[str, float], step: int) -> None:
-        """Add test scores, the claim as a tag and as the note, ``best/`` and the report, and end the MLflow run."""
-        layout = self.campaign.layout
+        """Add test scores, the claim as tag and note, ``best/`` and the report; end the MLflow run."""
         self._log_metrics(values, step)
         self._client.set_tag(self._run, "evolm.claim", result["claim"])
         self._client.set_tag(self._run, "mlflow.note.content", result["claim"])
-        self._client.log_artifacts(self._run, str(layout.best), "best")
-        self._client.log_artifact(self._run, str(layout.report))
+        self._client.log_artifacts(self._run, str(self.layout.best), BEST)
+        if self.layout.report.exists():
+            self._client.log_artifact(self._run, str(self.layout.report))
         self._client.set_terminated(self._run, "FINISHED")
 
-    # -- in MLflow's words -----------------------------------------------------------------------------------
+    # -- MLflow's client -------------------------------------------------------------------------------------
 
     @property
     def _identity(self) -> str:
-        return hashlib.sha256(str(self.campaign.layout.directory.resolve()).encode()).hexdigest()[:32]
+        return hashlib.sha256(str(self.info.directory.resolve()).encode()).hexdigest()[:32]
 
     def _find(self, experiment: str) -> Run | None:
-        """Return the latest MLflow run of this directory; None where there is none."""
+        """Return the latest MLflow run of this directory; None if there is none."""
         wanted = f"tags.`{IDENTITY}` = '{self._identity}'"
         runs = self._client.search_runs([experiment], wanted, max_results=1, order_by=["attributes.start_time DESC"])
         return runs[0] if runs else None
 
     def _create(self, experiment: str) -> Run:
-        parts = self.campaign.parts
-        tags = {IDENTITY: self._identity, "evolm.directory": str(self.campaign.layout.directory.resolve())}
-        name = self.run_name or parts.config.name or parts.task.name
-        return self._client.create_run(experiment, tags=tags, run_name=name)
+        tags = {IDENTITY: self._identity, "evolm.directory": str(self.info.directory.resolve())}
+        return self._client.create_run(experiment, tags=tags, run_name=self.run_name or self.info.name)
 
     def _mark_running(self) -> None:
         if not self._running:

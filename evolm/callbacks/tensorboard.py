@@ -16,11 +16,11 @@ with extra("tensorboard"):
 
 
 class TensorBoard(Tracker):
-    """Writes what ``tensorboard --logdir LOG_DIR`` shows.
+    """Writes event files, for ``tensorboard --logdir LOG_DIR``.
 
     Every search has a folder of its own, ``main`` or ``random_search``, with the same names in it, so that their
-    curves lie in one chart. What a killed run wrote of a generation that was not saved is hidden once the resumed
-    run has written it.
+    curves lie in one chart. Points of a generation that a killed run had not saved are hidden once the resumed run
+    has written that generation again.
 
     Args:
         log_dir: the folder.
@@ -29,11 +29,11 @@ class TensorBoard(Tracker):
     def __init__(self, log_dir: str | Path) -> None:
         self.log_dir = Path(log_dir)
         self.place = str(log_dir)
-        self._writers: dict[str, Any] = {}  # SummaryWriter, whose types say that it has no file
+        self._writers: dict[str, Any] = {}  # SummaryWriter, typed as Any: its stubs lack the file writer
         self._parameters: Mapping[str, Parameter] = {}
 
     def begin(self, parameters: Mapping[str, Parameter]) -> None:
-        """Remember the settings, which TensorBoard wants together with the scores that they led to."""
+        """Remember the settings: TensorBoard takes them together with the final scores."""
         self._parameters = parameters
         self.log_dir.mkdir(parents=True, exist_ok=True)
 
@@ -45,7 +45,7 @@ class TensorBoard(Tracker):
         writer.flush()
 
     def show_prompt(self, text: str, step: int) -> None:
-        """Add the prompt as text, laid out as it is."""
+        """Add the prompt as preformatted text."""
         writer = self._writer(MAIN, step)
         writer.add_text("best prompt", f"```text\n{text}\n```", step)
         writer.flush()
@@ -56,7 +56,7 @@ class TensorBoard(Tracker):
         for name, value in values.items():
             writer.add_scalar(name, value, step)
         writer.add_text("claim", result["claim"], step)
-        events = writer._get_file_writer()  # as add_hparams writes them, which would open a folder of its own
+        events = writer._get_file_writer()  # add_hparams itself would open a folder of its own
         for summary in hparams(dict(self._parameters), dict(values)):
             events.add_summary(summary)
         self.show_prompt(self.prompt, step)
@@ -65,7 +65,7 @@ class TensorBoard(Tracker):
         self._writers = {}
 
     def _writer(self, search: str, step: int) -> Any:
-        """Return the search's writer; what the folder holds from ``step`` on is hidden when it is first needed."""
+        """Return the search's writer; when it is made, points of the folder from ``step`` on are hidden."""
         if search not in self._writers:
             self._writers[search] = SummaryWriter(str(self.log_dir / search), purge_step=step)
         return self._writers[search]

@@ -1,4 +1,4 @@
-"""What trackers have in common: which numbers, parameters and texts of a campaign they are told, and when."""
+"""Base of trackers: which numbers, parameters and texts of a campaign are logged, and when."""
 
 from __future__ import annotations
 
@@ -10,69 +10,75 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from evolm.baselines import BASELINES
-from evolm.campaign.campaign import Campaign
-from evolm.campaign.observers import Observer, Progress
 from evolm.errors import TrackerError
+from evolm.observers import Observer, Progress, RunInfo
 from evolm.searches import MAIN
+from evolm.storage import RunLayout
 
 Parameter: TypeAlias = str | int | float | bool
 
 
 class Tracker(Observer, ABC):
-    """A callback that tells a tracker of experiments about a campaign; subclasses know how one is told.
+    """An observer that logs a campaign to a tracker of experiments; subclasses know the tracker's package.
 
     Steps are evaluations spent, so that searches are compared at equal budget. A generation that is evaluated again
-    after a kill is told again, with the same numbers at the same step.
+    after a kill is logged again, with the same numbers at the same step.
 
     Attributes:
-        place: where the tracker writes, for people.
-        failures: what its package raises when it cannot write.
+        place: the tracker's folder or address, for error messages.
+        failures: exceptions that its package raises when it cannot write.
+        info: the run.
     """
 
     place: str
     failures: tuple[type[Exception], ...] = (OSError,)
-    campaign: Campaign
+    info: RunInfo
 
     @abstractmethod
     def begin(self, parameters: Mapping[str, Parameter]) -> None:
-        """The campaign begins, or goes on (``self.campaign.resumed``)."""
+        """Log the settings of a campaign that begins or is resumed (``self.info.resumed``)."""
 
     @abstractmethod
     def log(self, search: str, values: Mapping[str, float], step: int) -> None:
-        """Write finite numbers of a search."""
+        """Log finite numbers of a search."""
 
     @abstractmethod
     def show_prompt(self, text: str, step: int) -> None:
-        """Write the main search's best prompt so far."""
+        """Log the main search's best prompt so far."""
 
     @abstractmethod
     def conclude(self, result: Mapping[str, Any], values: Mapping[str, float], step: int) -> None:
-        """Write what the verdict says; ``values`` are its finite numbers."""
+        """Log the verdict; ``values`` are its finite numbers."""
 
     # -- events --------------------------------------------------------------------------------------------
 
-    def on_start(self, campaign: Campaign) -> None:
-        """Tell what is run."""
-        self.campaign = campaign
+    def on_start(self, info: RunInfo) -> None:
+        """Log the settings."""
+        self.info = info
         with self._named_failures():
-            self.begin(parameters_of(campaign))
+            self.begin(parameters_of(info.settings))
 
     def on_generation(self, progress: Progress) -> None:
-        """Tell how the search stands."""
+        """Log the state of the search."""
         with self._named_failures():
             self.log(progress.search, numbers_of(progress), progress.evaluations)
             if progress.improved and progress.search == MAIN and self.prompt:
                 self.show_prompt(self.prompt, progress.evaluations)
 
     def on_end(self, result: dict[str, Any]) -> None:
-        """Tell the verdict."""
+        """Log the verdict."""
         with self._named_failures():
             self.conclude(result, verdict_numbers(result), result["budget"]["evaluations"])
 
     @property
+    def layout(self) -> RunLayout:
+        """The files of the run's directory."""
+        return RunLayout(self.info.directory)
+
+    @property
     def prompt(self) -> str:
-        """The text of ``best/prompt.txt``; ``""`` while there is none: an objective writes it at its end."""
-        path = self.campaign.layout.best / "prompt.txt"
+        """The text of ``best/prompt.txt``; ``""`` before it is written (by an objective, at its end)."""
+        path = self.layout.prompt
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
     @contextmanager
@@ -82,20 +88,17 @@ class Tracker(Observer, ABC):
         except self.failures as error:
             said = " ".join(str(error).split())
             raise TrackerError(
-                f"{type(self).__name__}: cannot write to {self.place}: {said}; {self.campaign.way_on}"
+                f"{type(self).__name__}: cannot write to {self.place}: {said}; {self.info.resume_hint}"
             ) from error
 
 
-def parameters_of(campaign: Campaign) -> dict[str, Parameter]:
-    """Return a campaign's settings by the dotted keys of campaign.toml, the strategy's defaults included.
+def parameters_of(settings: Mapping[str, Any]) -> dict[str, Parameter]:
+    """Return a campaign's settings by the dotted keys of campaign.toml.
 
-    Tables within tables, whose keys may be anybody's labels, are JSON.
+    Tables within tables are JSON, since their keys may be labels of the task.
     """
-    tables = campaign.parts.config.model_dump(by_alias=True, mode="json")
-    strategy = tables["strategy"] | campaign.main.strategy.params.model_dump(mode="json")
-    tables["strategy"] = {"name": "genetic"} | strategy
     found: dict[str, Parameter] = {}
-    for key, value in tables.items():
+    for key, value in settings.items():
         inner = {f"{key}.{name}": entry for name, entry in value.items()} if isinstance(value, dict) else {key: value}
         found |= {name: _plain(entry) for name, entry in inner.items() if entry is not None}
     return found
@@ -106,7 +109,7 @@ def _plain(value: Any) -> Parameter:
 
 
 def numbers_of(progress: Progress) -> dict[str, float]:
-    """Return a generation's finite numbers: best and mean are unknown while nothing is valid."""
+    """Return a generation's finite numbers: best and mean are NaN while no individual is valid."""
     values = {
         "best": progress.best,
         "mean": progress.mean,

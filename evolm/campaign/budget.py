@@ -1,7 +1,7 @@
-"""Budgets: what may be spent, what was spent, and why a search ends.
+"""Budgets: limits, the ledger of what a search has spent, and why a search ends.
 
 Evaluations, items and tokens are charged when an individual is asked for, before cache and sharing, so equal
-searches cost the same whatever was computed before. Seconds are checked between generations only.
+searches cost the same, whatever is cached. Seconds are checked between generations only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from evolm.evaluation.evaluator import Charge
 
 @dataclass
 class Ledger:
-    """What a search has spent.
+    """The amounts that a search has spent.
 
     Attributes:
         evaluations: individuals scored.
@@ -31,7 +31,7 @@ class Ledger:
     idle_generations: int = 0
 
     def charge(self, charges: list[Charge]) -> None:
-        """Add what some individuals cost."""
+        """Add the charges of some individuals."""
         self.evaluations += len(charges)
         self.items += sum(charge.items for charge in charges)
         self.tokens += sum(charge.tokens for charge in charges)
@@ -44,8 +44,8 @@ class Ledger:
 def allowed(budget: BudgetSection, ledger: Ledger, items_each: int) -> int | None:
     """Return how many more individuals may be asked for at once; None = no limit.
 
-    The last generation is cut so that counts are never exceeded; tokens, unknown before a prompt is written,
-    end a search at the first generation boundary behind the limit.
+    The last generation is cut so that evaluations and items never exceed their limits. Tokens are unknown before a
+    prompt is written, so they end a search at the first end of a generation beyond the limit.
     """
     limits = []
     if budget.evaluations:

@@ -14,13 +14,15 @@ import pandas as pd
 from evolm import config as configuration
 from evolm.campaign.build import Components, Models, build
 from evolm.campaign.campaign import Campaign
-from evolm.campaign.observers import Observer
 from evolm.campaign.permissions import Permissions
 from evolm.config import EXTERNAL, BudgetSection
 from evolm.errors import ConfigError, RunError, nearest
 from evolm.founders.files import founders_files
 from evolm.genomes import deltas_of
+from evolm.observers import Observer
+from evolm.report import ReportWriter
 from evolm.storage import AnswerStore, RunLayout, write_atomically
+from evolm.storage.layout import DATA, FOUNDERS, ITEMS
 from evolm.tasks import SPLITS
 from evolm.tasks.sources import cell_text
 
@@ -51,6 +53,7 @@ def start_run(
     functions: Mapping[str, Callable[..., float]] | None = None,
     answers: Path | None = None,
     models: Models | None = None,
+    report: bool = True,
 ) -> Run:
     """Run a campaign in a new directory.
 
@@ -64,6 +67,7 @@ def start_run(
         observers: told about every event.
         answers: an answer cache shared with other runs; none = the run's own.
         models: models shared with other runs of this process; see :func:`evolm.campaign.build.loaded`.
+        report: whether ``report.html`` is written.
 
     Raises:
         EvolmError: for anything a user can mend.
@@ -91,7 +95,7 @@ def start_run(
         write_first(layout, files)
         parts.engine.answers.close()
         parts.engine.answers = AnswerStore(answers or layout.answers)
-        return _drive(parts, layout, observers)
+        return _run(parts, layout, observers, report)
 
 
 def built(
@@ -125,10 +129,10 @@ def first_files(parts: Components, frame: pd.DataFrame | None) -> dict[str, str 
     keys = {split: [item.content_key for item in getattr(parts.task, split)] for split in SPLITS}
     seen = parts.founders.seen
     files = founders_files(parts.founders.records(deltas_of(parts.space)), seen)
-    files["items.json"] = json.dumps({**keys, "inherited": sorted(seen)}) + "\n"
+    files[ITEMS] = json.dumps({**keys, "inherited": sorted(seen)}) + "\n"
     if frame is not None:
-        files["data.parquet"] = _as_text(frame, parts.config).to_parquet()
-    own = parts.config.model_copy(update={"founders": ["founders.jsonl"]})
+        files[DATA] = _as_text(frame, parts.config).to_parquet()
+    own = parts.config.model_copy(update={"founders": [FOUNDERS]})
     files[configuration.FILE_NAME] = own.to_toml()
     return files
 
@@ -147,8 +151,9 @@ def _as_text(frame: pd.DataFrame, config: configuration.CampaignConfig) -> pd.Da
     return mapped.map(lambda cell: cell if isinstance(cell, list | tuple) else cell_text(cell))
 
 
-def _drive(parts: Components, layout: RunLayout, observers: Sequence[Observer]) -> Run:
-    campaign = Campaign(parts, layout, observers)
+def _run(parts: Components, layout: RunLayout, observers: Sequence[Observer], report: bool) -> Run:
+    written = [ReportWriter()] if report else []  # first: trackers upload the report
+    campaign = Campaign(parts, layout, [*written, *observers])
     try:
         campaign.open()
         return Run(layout.directory, campaign.run())
@@ -166,6 +171,7 @@ def continue_run(
     functions: Mapping[str, Callable[..., float]] | None = None,
     answers: Path | None = None,
     models: Models | None = None,
+    report: bool = True,
 ) -> Run:
     """Go on with a run from its last checkpoint, to the end that an undisturbed run would have reached.
 
@@ -174,7 +180,7 @@ def continue_run(
         add: limits to raise, by the names of ``[budget]``; the searches go on and the test split is opened again.
         n_jobs: workers, if other than before; no result depends on it.
         permissions: packages are admitted anew; data is accepted where it is, since its content is checked.
-        answers, models: as for :func:`start_run`; no result depends on them.
+        answers, models, report: as for :func:`start_run`; no result depends on them.
 
     Raises:
         RunError: if it is no run, another process works on it, or its data or model changed.
@@ -195,7 +201,7 @@ def continue_run(
         parts = build_from_run(layout, config, permissions, functions, answers, models)
         if add:
             write_atomically(layout.campaign, config.to_toml())
-        return _drive(parts, layout, observers)
+        return _run(parts, layout, observers, report)
 
 
 def build_from_run(

@@ -1,4 +1,4 @@
-"""One search: a strategy, its ledger and the best it found, driven generation by generation."""
+"""One search: a strategy, its ledger and its archive, run generation by generation."""
 
 from __future__ import annotations
 
@@ -25,17 +25,22 @@ FINALISTS = 5
 
 
 class Search:
-    """Asks a strategy, evaluates on dev, tells it, writes the journal.
+    """Asks a strategy for individuals, evaluates them on dev, tells the strategy and writes the journal.
 
     Args:
-        name: ``"main"``, or the baseline that it is.
-        strategy: decides what is tried.
-        evaluator: gives fitness.
+        name: ``"main"``, or the name of the baseline.
+        strategy: proposes individuals.
+        evaluator: gives them their fitness.
         items: dev items.
-        journal: where individuals and generations are written, in the order of asking.
-        rule: how the best is picked from a front; None where there is one objective.
-        genes: where vectors of genes are kept, which the journal has no room for.
-        rules: how individuals race; None where all of them are scored on all items.
+        journal: gets individuals and generations, in the order of asking.
+        rule: how the best is picked from a Pareto front; None with a single objective.
+        genes: keeps vectors of genes, which are too long for the journal.
+        rules: how individuals race; None to score all of them on all items.
+
+    Attributes:
+        asking: whether the strategy is at work on the next generation, so that requests come from operators.
+        asked: the last generation, in the order of asking.
+        last: the last generation's entry in the journal.
     """
 
     def __init__(
@@ -60,8 +65,9 @@ class Search:
         self.archive: BestFound | Front = BestFound(FINALISTS) if rule is None else Front(FINALISTS, rule)
         self.founder: Individual | None = None
         self.exhausted = False
+        self.asking = False
         self.last: dict[str, Any] = {}
-        self.asked: Sequence[Individual] = ()  # the last generation, in the order of asking
+        self.asked: Sequence[Individual] = ()
 
     def over(self, budget: BudgetSection, seconds: float) -> str:
         """Return why the search has ended, or ``""``."""
@@ -73,9 +79,9 @@ class Search:
         """Run one generation; return whether the best is a new one.
 
         Raises:
-            Interrupted: if a stop was requested; nothing of the generation is then kept but the answers.
+            Interrupted: if a stop was requested; of the generation, only the answers are kept.
         """
-        asked = self.strategy.ask(allowed(budget, self.ledger, len(self.items)))
+        asked = self._ask(allowed(budget, self.ledger, len(self.items)))
         if self.strategy.context.model_access is not None:
             self.ledger.tokens += self.strategy.context.model_access.spent()
         if not asked:
@@ -87,11 +93,18 @@ class Search:
         self.record(asked)
         return improved
 
+    def _ask(self, count: int | None) -> Sequence[Individual]:
+        self.asking = True
+        try:
+            return self.strategy.ask(count)
+        finally:
+            self.asking = False
+
     def evaluate(self, asked: Sequence[Individual], others_scored: bool = False) -> None:
         """Give individuals their fitness and charge for them.
 
         Args:
-            asked: individuals; one that has failed already costs as much, and is not scored.
+            asked: individuals; one that has failed already is charged in full and is not scored.
             others_scored: see :meth:`Evaluator.score_individuals`.
         """
         self.asked = asked
@@ -101,7 +114,7 @@ class Search:
         self.ledger.dropped += sum(individual.status == "dropped" for individual in asked)
 
     def learn(self, asked: Sequence[Individual]) -> bool:
-        """Tell the strategy and the archive what became of a generation; return whether the best is a new one."""
+        """Tell the strategy and the archive about an evaluated generation; return whether the best is a new one."""
         self.strategy.tell(asked)
         improved = self.archive.update(asked)
         self.keep_founder(asked)
@@ -113,17 +126,17 @@ class Search:
             return self.evaluator.score_individuals(
                 asked, self.items, others_scored=others_scored or self.archive.best is not None
             )
-        # Another order in every generation: what stands was selected over earlier ones.
+        # Another order in every generation: the incumbent was selected over earlier orders.
         seed = derive_seed("race", self.strategy.context.seed, self.ledger.evaluations)
         return self.race.evaluate(asked, self.strategy.incumbent, self.archive.best, seed)
 
     @property
     def items_saved(self) -> int:
-        """Items that racing left out of what its individuals would have been scored on."""
+        """Dev items on which racing did not score individuals that it dropped."""
         return self.ledger.evaluations * len(self.items) - self.ledger.items
 
     def _refuse_constant_objective(self, asked: Sequence[Individual]) -> None:
-        """Refuse to search a front in which an objective tells nobody of the first generation apart."""
+        """Raise if one of several objectives is constant over the first generation."""
         fitness = [individual.fitness.values for individual in asked if individual.fitness.valid]
         if isinstance(self.archive, BestFound) or self.strategy.generation or len(fitness) < 2:
             return
@@ -135,7 +148,7 @@ class Search:
                 )
 
     def keep_founder(self, asked: Sequence[Individual]) -> None:
-        """Remember the best of the founders: what the search started from."""
+        """Remember the best founder, with which the winner is compared."""
         founders = [individual for individual in asked if individual.is_founder and individual.fitness.valid]
         known = [self.founder] if self.founder else []
         self.founder = max(known + founders, key=lambda i: (i.fitness.values, -i.id), default=None)
@@ -172,7 +185,7 @@ class Search:
         return math.nan if value is None else float(value)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that decides how the search goes on: JSON values and arrays."""
+        """Return everything that decides how the search continues: JSON values and arrays."""
         return {
             "strategy": self.strategy.state_dict(),
             "ledger": self.ledger.to_record(),
@@ -183,7 +196,7 @@ class Search:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what :meth:`state_dict` returned."""
+        """Continue from the state that :meth:`state_dict` returned."""
         self.strategy.load_state_dict(state["strategy"])
         self.ledger = Ledger(**state["ledger"])
         self.archive.load_state_dict(state["archive"])

@@ -19,7 +19,6 @@ from typing import Any
 from evolm import config as configuration
 from evolm.campaign.build import Models, strategy_of
 from evolm.campaign.checks import check_budget
-from evolm.campaign.observers import Observer
 from evolm.campaign.permissions import Permissions
 from evolm.campaign.resolution import resolved
 from evolm.campaign.runs import continue_run, start_run
@@ -27,15 +26,16 @@ from evolm.config import CampaignConfig, overlay
 from evolm.errors import ConfigError, RunError
 from evolm.experiments.comparison import Comparison, compare, require_comparable
 from evolm.experiments.finished_runs import TestedRun, below, flat, is_finished, read_run
+from evolm.observers import Observer
 from evolm.report.comparison import group_frame, markdown, scores
 from evolm.report.svg import render_file
 from evolm.searches import RANDOM_SEARCH
 from evolm.storage import RunLayout, write_atomically
+from evolm.storage.layout import ANSWERS
 from evolm.wording import listed
 
 logger = logging.getLogger("evolm")
 
-ANSWERS = "answers.sqlite"
 # What may differ between a cell and what is asked for: no best depends on it, or a run says it in its own way.
 APART = ("name", "founders", "evaluation.n_jobs", f"baselines.{RANDOM_SEARCH}")
 
@@ -175,7 +175,7 @@ def run_sweep(
 
 
 def _run_cell(cell: Cell, sweep: Sweep, observer: Observer, models: Models) -> None:
-    layout, answers = RunLayout(cell.directory), sweep.out / ANSWERS
+    layout, answers = RunLayout(cell.directory), RunLayout(sweep.out).answers
     if layout.journal.exists() and layout.journal.stat().st_size:
         continue_run(
             cell.directory,

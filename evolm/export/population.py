@@ -15,10 +15,9 @@ from typing import Any
 from evolm.config import EXTERNAL, SCHEMA, CampaignConfig
 from evolm.report.reading import RunRecord
 from evolm.report.tables import score_rows
+from evolm.storage.layout import FOUNDERS
 from evolm.wording import counted
 
-FOUNDERS = "founders.jsonl"
-DELTAS = "deltas.safetensors"
 README = "README.md"
 WIDTH = 118
 

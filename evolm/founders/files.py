@@ -20,8 +20,8 @@ from safetensors.numpy import save
 
 from evolm.artifacts.delta import SPACE
 from evolm.errors import GenomeError
-from evolm.export.population import DELTAS, FOUNDERS
 from evolm.genomes import HybridGenome
+from evolm.storage.layout import DELTAS, FOUNDERS
 
 SEEN = "seen"  # the only key of a line that says what the founders of a file have seen
 SETTINGS = ("rate", "decay", "steps")  # what travels of a genome's learning

@@ -1,44 +1,66 @@
-"""A campaign whose search somebody else drives: what is asked for comes from outside, call by call.
+"""The campaign of an objective: its individuals are proposed from outside, batch by batch.
 
-Everything else is a campaign's own: evaluator, ledger, journal, archive, finals, baselines, verdict. A call is a
-generation. There is no checkpoint, which would cost a call more than its evaluation may: the journal says all, and a
-program that starts over is led through the calls that it made before, for free, as long as it asks for the same.
+Evaluator, ledger, journal, archive, finals, baselines and verdict are those of every campaign. A batch is a
+generation. There is no checkpoint, since one can cost more than the batch's evaluation: the journal holds everything.
+A program that is started again gets the answers to the batches of the journal without being charged, as long as it
+asks for the same.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
-from evolm.campaign.budget import Ledger, allowed, spent
+from evolm.campaign.budget import spent
 from evolm.campaign.build import Components
-from evolm.campaign.campaign import Campaign
-from evolm.campaign.observers import Observer
+from evolm.campaign.conclusion import conclude
+from evolm.campaign.interrupts import interruptible
+from evolm.campaign.notifier import Notifier
+from evolm.campaign.recorder import RunRecorder
+from evolm.campaign.records import campaign_name, head_record, phase_of, progress_of, settings_record
+from evolm.campaign.search import Search
+from evolm.campaign.searches import baseline_budget, baseline_searches, main_search, run_search
+from evolm.campaign.stopping import SearchStop
 from evolm.config import BudgetSection
 from evolm.errors import EvolmError, Interrupted, RunError
 from evolm.genomes import from_record
 from evolm.individual import Individual
-from evolm.objective.replay import Record, RecordedBatch, Replay, clock_before
+from evolm.objective.allowance import Allowance
+from evolm.objective.replay import RecordedBatch, Replay, recorded_counts, recorded_genome, recorded_individual
+from evolm.observers import SCORING, VERDICT, Observer, Phase, RunInfo
 from evolm.searches import MAIN
-from evolm.storage import GeneStore, RunLayout, SharedLedger
+from evolm.storage import RunLayout, SharedLedger
 from evolm.strategies.external import ExternalStrategy
 
-CLOCKED = 1.0  # seconds between entries of the clock: calls may be many and short
+CLOCKED = 1.0  # seconds between entries of the timing file: batches may be many and short
 
 
-class ObjectiveCampaign(Campaign):
-    """Evaluates what it is asked for, and judges the best in the end.
+class State(Enum):
+    """How far an objective's run is."""
+
+    SEARCHING = auto()  # proposals are evaluated
+    REOPENED = auto()  # finished by an earlier process; recorded batches are replayed
+    CONCLUDING = auto()  # baselines, finals and the test split are at work
+    CONCLUDED = auto()  # the result is written, and observers have to be told
+    TOLD = auto()  # all observers of this process heard the verdict
+
+
+FINISHED = (State.REOPENED, State.CONCLUDED, State.TOLD)
+
+
+class ObjectiveCampaign:
+    """Evaluates proposals, and judges the best in the end.
 
     Args:
         parts: the campaign's objects; its strategy is :class:`ExternalStrategy`.
         layout: its directory, locked by the caller.
         observers: told about every event.
         pool: the budget that it shares with other processes; None = its own.
-        out: the directory that the program names to go on; None = the run is temporary.
+        out: the directory by which the program continues the run; None = the run is temporary.
     """
 
     def __init__(
@@ -49,114 +71,105 @@ class ObjectiveCampaign(Campaign):
         pool: SharedLedger | None = None,
         out: Path | None = None,
     ) -> None:
-        super().__init__(parts, layout, observers)
-        self.out = out
-        self.pool = pool
-        self.main.genes = GeneStore(layout.genes, durable=False)
-        self._past: deque[RecordedBatch] = deque()
-        self._again: list[Individual] = []  # of the first past call, what was asked for again
-        self._founders: set[str] = set()  # digests of those that were asked for as such
-        self._concluding = False
-        self._end_told = False
-        self._clocked = 0.0  # seconds when the clock was last written
+        self.parts = parts
+        self.recorder = RunRecorder(parts, layout)
+        self.notifier = Notifier(observers, _resume_hint(out, shared=pool is not None))
+        self.stop = SearchStop(parts.config.budget)
+        self.main = main_search(parts, self.recorder, durable_genes=False)
+        self.allowance = Allowance(parts.config.budget, self.main, self.recorder, self.stop, pool)
+        self.state = State.SEARCHING
+        self._resumed = False
+        self._batches: deque[RecordedBatch] = deque()  # to be replayed
+        self._replayed: list[Individual] = []  # of the first of them
+        self._founders: set[str] = set()  # digests of the founders that were evaluated
+        self._clocked = 0.0  # seconds of the timing file's last entry
+        parts.engine.progress = lambda done, total: self.notifier.tell("on_requests", done, total, SCORING)
+
+    @property
+    def directory(self) -> Path:
+        """The run's directory."""
+        return self.recorder.layout.directory
 
     @property
     def strategy(self) -> ExternalStrategy:
-        """What numbers proposals."""
+        """The strategy that numbers proposals."""
         assert isinstance(self.main.strategy, ExternalStrategy)
         return self.main.strategy
 
-    @property
-    def way_on(self) -> str:
-        """What becomes of this run where something fails, and what people do: ``evolm resume`` cannot go on."""
-        if self.out is None:
-            return "the run is temporary and cannot be gone on with: give it an out"
-        shared = ", shared=True" if self.pool else ""
-        return f"the run is saved, go on by starting the program again with out={self.out}{shared}"
-
-    # -- budget --------------------------------------------------------------------------------------------
-
-    @property
-    def left(self) -> int | None:
-        """Evaluations that the budget still allows; None = no limit on their number."""
-        return self._left(self.pool.counts() if self.pool else {})
-
-    @property
-    def over(self) -> str:
-        """Why nothing more may be asked for, or ``""``."""
-        counts = self.pool.counts() if self.pool else {}
-        return self.stopped or spent(self.budget, self._ledger(counts), len(self.main.items), self.seconds)
-
-    @property
-    def budget(self) -> BudgetSection:
-        """The limits."""
-        return self.budget_of(self.main)
-
-    def _left(self, counts: Mapping[str, int]) -> int | None:
-        ledger, items_each = self._ledger(counts), len(self.main.items)
-        if self.stopped or spent(self.budget, ledger, items_each, self.seconds):
-            return 0
-        return allowed(self.budget, ledger, items_each)
-
-    def _ledger(self, counts: Mapping[str, int]) -> Ledger:
-        """What counts against the limits: what this process spent, or all that share them."""
-        return replace(self.main.ledger, **counts)
-
-    def _granted(self, wanted: int) -> int:
-        if self.pool:
-            return self.pool.reserve(wanted, len(self.main.items), self._left)
-        left = self.left
-        return wanted if left is None else min(wanted, left)
-
-    # -- being asked ---------------------------------------------------------------------------------------
+    # -- opening -------------------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Begin, or go on behind the last whole call of the journal.
+        """Begin, or continue after the last whole batch of the journal.
 
         Raises:
             RunError: if the run had other data, another model or other settings.
         """
-        past = Replay.read(self.layout.journal, MAIN)
-        if past.begun:
-            self._require_same(self._head())
-            self._past.extend(past.calls)
-            self.resumed = True
-            self._take_stop(past.stop)
-            self.finished = past.judged and self.layout.result.exists()
-            if not self.finished:
-                self.journal.truncate(past.end)
-            self._seconds_before, self.parts.engine.usage = clock_before(self.layout.timing)
-            self._clock("resume")
+        replay, head = Replay.read(self.recorder.layout.journal, MAIN), head_record(self.parts, self.main)
+        if replay.begun:
+            self.recorder.require_same(head)
+            self._resume(replay)
         else:
-            super().open()
-        self._tell("on_start", self)
-        self._tell("on_phase", MAIN)
+            self.recorder.begin(head)
+            self._clock("start")
+            self.recorder.journal.sync()
+        self.notifier.tell("on_start", self._info())
+        self.notifier.tell("on_phase", phase_of(self.main, self.allowance.budget, self.recorder.seconds))
+
+    def _resume(self, replay: Replay) -> None:
+        self._resumed = True
+        self._batches.extend(replay.batches)
+        self.stop.restore(replay.stop)
+        if replay.judged and self.recorder.layout.result.exists():
+            self.state = State.REOPENED
+        else:
+            self.recorder.journal.truncate(replay.end)
+        self.recorder.continue_counts(*recorded_counts(self.recorder.layout.timing))
+        self._clock("resume")
+
+    def _info(self) -> RunInfo:
+        return RunInfo(
+            directory=self.directory,
+            name=campaign_name(self.parts),
+            settings=settings_record(self.parts, self.main),
+            budget=self.allowance.budget.model_dump(),
+            resumed=self._resumed,
+            finished=self.state in FINISHED,
+            seconds=self.recorder.seconds,
+            resume_hint=self.notifier.resume_hint,
+            stop=self.stop.request,
+        )
+
+    # -- evaluating ----------------------------------------------------------------------------------------
 
     def evaluate(self, proposals: Sequence[Individual], tokens: int = 0) -> list[Individual]:
         """Evaluate, charge and journal proposals, as many as the budget allows; return these, in order.
 
         Args:
-            proposals: see :meth:`ExternalStrategy.propose`; the past must have been recalled.
-            tokens: what it cost to come up with them.
+            proposals: see :meth:`ExternalStrategy.propose`; recorded batches must have been replayed.
+            tokens: the cost of making them.
 
         Raises:
             RunError: if the test split was opened and the budget would allow more, or the disk refuses. A finished
-                run that is led through its past is answered as it was then: nothing is left.
+                run whose batches are replayed answers as it did then: nothing is left.
             Interrupted: if a stop was requested.
         """
-        if proposals and (self._concluding or (self.finished and self.left != 0)):
+        if proposals and self._refuses_proposals():
             raise RunError(
-                f"{self.layout.directory}: its test split was opened: expected no more questions, found "
-                f"{len(proposals)}"
+                f"{self.directory}: its test split was opened: expected no more questions, found {len(proposals)}"
             )
-        granted = proposals[: self._granted(len(proposals))]
-        return self._evaluated(granted, tokens) if granted else []
+        granted = proposals[: self.allowance.grant(len(proposals))]
+        return self._evaluate(granted, tokens) if granted else []
 
-    def _evaluated(self, proposals: Sequence[Individual], tokens: int = 0) -> list[Individual]:
+    def _refuses_proposals(self) -> bool:
+        if self.state is State.REOPENED:
+            return self.allowance.left != 0
+        return self.state is not State.SEARCHING
+
+    def _evaluate(self, proposals: Sequence[Individual], tokens: int = 0) -> list[Individual]:
         search, before = self.main, self.main.ledger.tokens
         asked = self.strategy.propose(proposals)
         try:
-            # A single prompt may well fail on all items; the scorer need not be wrong.
+            # A single prompt may fail on all items although the scorer is right.
             search.evaluate(asked, others_scored=True)
         except BaseException:
             self.strategy.withdraw()
@@ -164,74 +177,87 @@ class ObjectiveCampaign(Campaign):
         search.ledger.tokens += tokens
         improved = self._learn(asked)
         search.record(asked)
-        if self.pool:
-            self.pool.add_tokens(search.ledger.tokens - before)
-        if self.seconds - self._clocked >= CLOCKED:
-            self._clocked = self.seconds
+        self.allowance.add_tokens(search.ledger.tokens - before)
+        if self.recorder.seconds - self._clocked >= CLOCKED:
+            self._clocked = self.recorder.seconds
             self._clock("generation", search)
-        if self.observers:
-            self._announce(search, improved)
+        self._tell_generation(search, self.allowance.budget, improved)
+        self._settle_stop()
         return asked
 
     def _learn(self, asked: Sequence[Individual]) -> bool:
-        """Take what became of a call; return whether the best is a new one."""
+        """Tell search and archive about an evaluated batch; return whether the best is a new one."""
         self._founders.update(individual.digest for individual in asked if individual.is_founder)
         return self.main.learn(asked)
 
-    # -- what was asked before -----------------------------------------------------------------------------
+    def _tell_generation(self, search: Search, budget: BudgetSection, improved: bool) -> None:
+        if self.notifier.hears_generations:
+            usage = self.parts.engine.usage.to_record()
+            progress = progress_of(search, budget, usage, self.recorder.seconds, improved)
+            self.notifier.tell_generation(search.asked, progress)
 
-    def recall(self, genomes: Sequence[Any]) -> list[Individual]:
-        """Return what became of the first of these genomes in an earlier process, as long as it asked for the same.
+    def _settle_stop(self) -> None:
+        if entry := self.stop.settle(self.main):
+            self.recorder.journal.append(entry)
 
-        They are neither charged nor journalled again. At the first one that was not asked for in this place, what is
-        left of the past is taken as it is.
+    # -- replaying recorded batches ------------------------------------------------------------------------
+
+    def replay(self, genomes: Sequence[Any]) -> list[Individual]:
+        """Return the individuals of an earlier process for the first of these genomes, as far as it asked for them.
+
+        They are neither charged nor journalled again. At the first genome that differs from the recorded one, the
+        rest of the record is skipped.
         """
         known: list[Individual] = []
         for genome in genomes:
-            if not self._past or self._was_refused():
+            if not self._batches or self._next_is_named_winner():
                 break
-            call = self._past[0]
-            record = call.individuals[len(self._again)]
+            batch = self._batches[0]
+            record = batch.individuals[len(self._replayed)]
             if record["digest"] != genome.digest:
-                self.catch_up()
+                self.skip()
                 break
-            known.append(_revived(record, genome))
-            self._again.append(known[-1])
-            if len(self._again) == len(call.individuals):
-                self._adopt_call()
+            known.append(recorded_individual(record, genome))
+            self._replayed.append(known[-1])
+            if len(self._replayed) == len(batch.individuals):
+                self._adopt_batch()
         if known:
-            self._give_cases(known)
+            self._restore_cases(known)
         return known
 
-    def _was_refused(self) -> bool:
-        """Whether the past's last call is a winner that was named beyond the budget: no question got so far."""
-        call, items_each = self._past[0], len(self.main.items)
-        last = len(self._past) == len(call.individuals) == 1
-        return last and bool(spent(self.budget, self.main.ledger, items_each, seconds=0.0))
+    def _next_is_named_winner(self) -> bool:
+        """Whether the last recorded batch is ``finish(x)``'s extra evaluation, made after the budget was spent."""
+        batch, items_each = self._batches[0], len(self.main.items)
+        last = len(self._batches) == len(batch.individuals) == 1
+        return last and bool(spent(self.allowance.budget, self.main.ledger, items_each, seconds=0.0))
 
-    def catch_up(self) -> None:
-        """Take what is left of the past as it is: the program does not ask for it again."""
-        while self._past:
-            call = self._past[0]
-            vectors = self.main.genes.read(MAIN, call.generation["generation"]) if self.main.genes else {}
-            for record in call.individuals[len(self._again) :]:
-                self._again.append(_revived(record, from_record(_whole(record["genome"], vectors.get(record["id"])))))
-            self._adopt_call()
+    def skip(self) -> None:
+        """Adopt the rest of the recorded batches: the program does not ask for them again."""
+        while self._batches:
+            batch = self._batches[0]
+            vectors = self.main.genes.read(MAIN, batch.generation["generation"]) if self.main.genes else {}
+            for record in batch.individuals[len(self._replayed) :]:
+                genome = from_record(recorded_genome(record["genome"], vectors.get(record["id"])))
+                self._replayed.append(recorded_individual(record, genome))
+            self._adopt_batch()
 
-    def _adopt_call(self) -> None:
-        """Learn from a call of the past, as its own process did."""
-        call, individuals = self._past.popleft(), self._again
-        entry, self._again = call.generation, []
+    def _adopt_batch(self) -> None:
+        """Learn from the first recorded batch, as its own process did."""
+        entry, individuals = self._batches.popleft().generation, self._replayed
+        self._replayed = []
         self.strategy.adopt(entry["generation"], individuals)
         ledger = self.main.ledger
         ledger.evaluations, ledger.items, ledger.tokens = entry["evaluations"], entry["items"], entry["tokens"]
         improved = self._learn(individuals)
         self.main.last, self.main.asked = entry, individuals
-        if not (self._past or self.stopped or self.finished):  # the process may have ended before it was announced
-            self._announce(self.main, improved)
+        if self._batches or self.stop.reason or self.state is not State.SEARCHING:
+            return
+        # The earlier process may have ended before it told its last batch.
+        self._tell_generation(self.main, self.allowance.budget, improved)
+        self._settle_stop()
 
-    def _give_cases(self, individuals: Sequence[Individual]) -> None:
-        """Give individuals their per-item scores, which no journal has room for, from the answers kept."""
+    def _restore_cases(self, individuals: Sequence[Individual]) -> None:
+        """Give individuals their per-item scores, which are too long for the journal, from the cached answers."""
         valid = [individual for individual in individuals if individual.fitness.valid]
         twins = [Individual(individual.id, individual.genome) for individual in valid]
         self.parts.evaluator.score_individuals(twins, self.main.items, others_scored=True)
@@ -241,78 +267,98 @@ class ObjectiveCampaign(Campaign):
     # -- the end -------------------------------------------------------------------------------------------
 
     def finish(self, proposal: Individual | None = None) -> dict[str, Any]:
-        """Run the baselines, open the test split and return the result; a finished run's is the one it has.
+        """Run the baselines, open the test split and return the result; a finished run returns its own result.
 
         Args:
-            proposal: whose genome shall win, without a final; None = the best of the finalists. One that was never
-                asked for is scored and charged as one more evaluation, also beyond the budget: nothing was
-                selected by it, and random search is given as many.
+            proposal: its genome is the winner, without a final; None = the best of the finalists. If it was never
+                evaluated, it is scored and charged as one more evaluation, also beyond the budget: nothing was
+                selected by it, and random search gets as many.
 
         Raises:
             EvolmError: if there is no best, or ``proposal`` fails.
             Interrupted: after Ctrl-C; it can be called again, and ends as if it had not been disturbed.
             RunError: if the run is finished and had another winner.
         """
-        self.catch_up()
-        if self.finished:
-            self._concluding = True
-            return self._tell_end(self._finished(proposal))
+        self.skip()
+        if self.state in FINISHED:
+            if self.state is State.REOPENED:
+                self.state = State.CONCLUDED
+            return self._tell_end(self._finished_result(proposal))
         winner = self._winner(proposal) if proposal else None
         if winner is None and self.main.archive.best is None:
             raise EvolmError("no individual could be evaluated, so there is no best to finish with")
-        with self._whole_end(), self._interruptible():
-            for search in self.searches[1:]:
-                self._tell("on_phase", search.name)
-                self.run_search(search)
-            self._tell("on_phase", "verdict")
-            self._judge_founders()
-            result = self.conclude(winner)
+        with self._all_or_nothing(), interruptible(self.parts.engine):
+            result = self._conclude(winner)
         return self._tell_end(result)
 
+    def _conclude(self, winner: Individual | None) -> dict[str, Any]:
+        baselines = baseline_searches(self.parts, self.recorder)
+        for search in baselines:
+            self._run_baseline(search)
+        self.notifier.tell("on_phase", Phase(VERDICT, seconds=self.recorder.seconds))
+        self._judge_founders()
+        searches = [self.main, *baselines]
+        result = conclude(self.parts, searches, self.recorder, 1, self.stop.reason, winner)
+        self.state = State.CONCLUDED
+        self._clock("finish")
+        self.recorder.journal.sync()
+        return result
+
+    def _run_baseline(self, search: Search) -> None:
+        budget = baseline_budget(self.allowance.budget, self.main)
+        self.notifier.tell("on_phase", phase_of(search, budget, self.recorder.seconds))
+
+        def after_generation(improved: bool) -> None:
+            self._tell_generation(search, budget, improved)
+            self._clock("generation", search)
+
+        run_search(search, budget, self.recorder, after_generation)
+
     @contextmanager
-    def _whole_end(self) -> Iterator[None]:
-        """Conclude, or where that is cut short, stand where the search had ended: to ask more, or to finish again."""
-        search, strategy = self.main, self.strategy
-        offset, founder, numbered = self.journal.offset, search.founder, strategy.count
-        self._concluding, self._searching = True, False
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Restore the end of the search if concluding fails, so that more can be asked or ``finish`` called again."""
+        search, strategy, journal = self.main, self.strategy, self.recorder.journal
+        offset, founder, numbered = journal.offset, search.founder, strategy.count
+        self.state, self.stop.closed = State.CONCLUDING, True
         try:
             yield
         except BaseException as error:
-            if not self.finished:
-                self.journal.truncate(offset)
+            if self.state is State.CONCLUDING:
+                journal.truncate(offset)
                 search.founder = founder
                 strategy.forget(numbered)
-                self.searches = [search, *self._baselines()]
-                self._concluding, self._searching = False, True
+                self.state, self.stop.closed = State.SEARCHING, False
             if isinstance(error, Interrupted):
                 self._clock("interrupt")
+            if isinstance(error, Exception):
+                self.notifier.tell_error(error)
             raise
 
     def _tell_end(self, result: dict[str, Any]) -> dict[str, Any]:
         """Tell the verdict, until all observers have heard it once in this process."""
-        if not self._end_told:
-            self._tell("on_end", result)
-            self._end_told = True
+        if self.state is not State.TOLD:
+            self.notifier.tell("on_end", result)
+            self.state = State.TOLD
         return result
 
-    def _finished(self, proposal: Individual | None) -> dict[str, Any]:
-        result = self._read_result()
+    def _finished_result(self, proposal: Individual | None) -> dict[str, Any]:
+        result = self.recorder.read_result()
         if proposal is not None and result["best"]["digest"] != proposal.digest:
             raise RunError(
-                f"{self.layout.directory}: its test split was opened for {result['best']['digest']}; expected the "
+                f"{self.directory}: its test split was opened for {result['best']['digest']}; expected the "
                 f"same winner, found {proposal.digest}"
             )
         return result
 
     def _winner(self, proposal: Individual) -> Individual:
+        """Return a named winner with its scores on dev."""
         id = self.strategy.first_ids.get(proposal.digest)
         winner = Individual(-1 if id is None else id, proposal.genome)
         if reason := self.parts.space.outside(proposal.genome):
             winner.fail(reason)
         elif id is None:
-            if self.pool:
-                self.pool.reserve(1, len(self.main.items), lambda counts: None)
-            (winner,) = self._evaluated([proposal])
+            self.allowance.charge_winner()
+            (winner,) = self._evaluate([proposal])
         else:
             self.parts.evaluator.score_individuals([winner], self.main.items, others_scored=True)
         if not winner.fitness.valid:
@@ -320,8 +366,9 @@ class ObjectiveCampaign(Campaign):
         return winner
 
     def _judge_founders(self) -> None:
-        """Find the best of all founders, also of those that the program asked nothing about: the verdict compares
-        with it. These are nobody's expense, and of them only the best is journalled.
+        """Evaluate the founders that the program never asked for: the verdict compares the winner with the best.
+
+        They are not charged to the budget, and only the best of them is journalled.
         """
         labels = self.strategy.context.labels
         founders = [
@@ -336,24 +383,19 @@ class ObjectiveCampaign(Campaign):
             return
         if self.main.genes is not None:
             self.main.genes.write(MAIN, self.strategy.generation, [best])
-        self.journal.append({"type": "individual", "search": MAIN, **best.to_record()})
+        self.recorder.journal.append({"type": "individual", "search": MAIN, **best.to_record()})
 
-    def _checkpoint(self) -> None:
-        """Only make sure of the journal, which says all."""
-        self.journal.sync()
+    def _clock(self, event: str, search: Search | None = None) -> None:
+        self.recorder.clock(event, self.main.ledger.evaluations, search)
 
-
-def _revived(record: Record, genome: Any) -> Individual:
-    """Return an individual as a journal's entry has it; its per-item scores are not there."""
-    missing = {"parent_fitness": None, "cases": None}
-    return Individual.from_state({**record, **missing, "genome": genome.to_record()})
+    def close(self) -> None:
+        """Close files, cache and workers."""
+        self.recorder.close()
+        self.parts.engine.close()
 
 
-def _whole(summary: Record, genes: Any) -> Record:
-    """Return a genome's record from its summary and its vector, if it has one."""
-    if genes is None:
-        return summary
-    if "delta" in summary:
-        return {**summary, "delta": _whole(summary["delta"], genes)}
-    learning = summary["learning"] and {**summary["learning"], "first": 0 * genes, "second": 0 * genes}
-    return {**summary, "genes": genes, "learning": learning}
+def _resume_hint(out: Path | None, shared: bool) -> str:
+    """Return what becomes of the run after an error, and how to continue it: ``evolm resume`` cannot."""
+    if out is None:
+        return "the run is temporary and cannot be gone on with: give it an out"
+    return f"the run is saved, go on by starting the program again with out={out}{', shared=True' if shared else ''}"

@@ -1,4 +1,4 @@
-"""One thread at a time: methods of objects that several threads may call."""
+"""Methods of objects that several threads may call, run by one thread at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ R = TypeVar("R")
 
 
 class Lockable(Protocol):
-    """What has a lock that its methods may take again while they have it."""
+    """An object with a re-entrant lock, so that its methods may call each other."""
 
     @property
     def lock(self) -> RLock: ...
@@ -22,7 +22,7 @@ L = TypeVar("L", bound=Lockable)
 
 
 def one_at_a_time(method: Callable[Concatenate[L, P], R]) -> Callable[Concatenate[L, P], R]:
-    """Let a method wait until no other thread is in any method that shares its object's ``lock``."""
+    """Make a method wait until no other thread runs a method that holds its object's ``lock``."""
 
     @wraps(method)
     def waiting(self: L, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -1,6 +1,6 @@
-"""A campaign as a function: vectors or genomes in, fitness out, and an honest verdict in the end.
+"""A campaign as a function: vectors or genomes in, fitness out, and a verdict on unseen rows in the end.
 
-Whoever optimizes proposes. evolm evaluates, charges, keeps a journal, and judges the best on rows that nobody saw::
+An optimizer proposes. evolm evaluates, charges, keeps a journal, and judges the best on rows that no selection saw::
 
     with Objective(frame, "models/tiny", {"delta": {"dimension": 32}}, budget=500, out="runs/mine") as objective:
         found = scipy.optimize.minimize(objective.loss, objective.x0, bounds=objective.bounds, method="Powell")
@@ -21,7 +21,6 @@ import numpy as np
 import pandas as pd
 
 from evolm.api import Result, arguments, run_directory
-from evolm.campaign import Observer
 from evolm.campaign.build import Components, Models
 from evolm.config import EXTERNAL
 from evolm.errors import BudgetSpent, ConfigError, GenomeError
@@ -29,8 +28,10 @@ from evolm.founders.loading import prompt_of, refuse_shown, refuse_unknown
 from evolm.genomes import HybridGenome, PromptGenome
 from evolm.individual import Individual
 from evolm.objective.codec import Codec, is_genome
+from evolm.objective.ids import CallerIds, proposal_of
 from evolm.objective.locking import one_at_a_time
 from evolm.objective.opening import objective_run
+from evolm.observers import Observer
 from evolm.randomness import derive_seed
 from evolm.searches import MAIN
 from evolm.strategies import Strategy
@@ -39,46 +40,47 @@ SPENT = "the budget is spent"
 
 
 class Objective(AbstractContextManager["Objective"]):
-    """What a model makes of a prompt, a delta or both, within a budget.
+    """The fitness of prompts, deltas or both under a model, within a budget.
 
-    Everything asked for is charged, answered before or not; a call is a generation of the journal. A prompt that
-    cannot be scored (it is longer than the model's context or the space allows, two labels share one word, a scorer
-    says NaN) is charged, journalled as failed, and told to the caller as ``worst``.
+    Every evaluation is charged, cached or not; a call is a generation of the journal. A prompt that cannot be scored
+    (it is longer than the model's context or the space allows, two labels share one word, a scorer returns NaN) is
+    charged, journalled as failed, and returned to the caller as ``worst``.
 
-    With ``out``, a program that was stopped is started again as it is. As long as it asks for the same in the same
-    order, it is led through what it asked before, for free, and ends with the journal of an undisturbed run, byte for
-    byte; ``left`` and ``best`` say meanwhile what they said then. A program that remembers by itself where it was
-    asks for something new at once, and goes on behind the last entry.
+    With ``out``, a program that was stopped is started again unchanged. As long as it asks for the same in the same
+    order, it gets the recorded results without being charged, and ends with the journal of an undisturbed run, byte
+    for byte; meanwhile ``left`` and ``best`` have the values that they had then. A program that saved its own state
+    asks for something new at once, and continues after the last entry.
 
-    With ``shared``, processes with the same configuration spend one budget and know each other's answers
-    (``out/ledger.sqlite``, ``out/answers.sqlite``). Each writes a run of its own into ``out/PROCESS-N``, a new one
-    whenever it starts, and ``finish`` judges what it found itself. What a killed process had reserved and not
-    delivered stays charged.
+    With ``shared``, processes with the same configuration spend one budget and share their answers
+    (``out/ledger.sqlite``, ``out/answers.sqlite``). Each process writes a run of its own into ``out/PROCESS-N``, a
+    new one whenever it starts, and ``finish`` judges the best of that run. Evaluations that a killed process had
+    reserved stay charged.
 
-    Threads may share one object, as Optuna's ``n_jobs`` does: they wait for each other. Who drives a strategy from
-    several threads keeps its ``ask`` and ``tell`` to one at a time with ``with objective.lock``.
+    Threads may share one object, as Optuna's ``n_jobs`` does: they wait for each other. A program that uses a
+    strategy from several threads must put its ``ask`` and ``tell`` under ``with objective.lock``.
 
     Args:
         task, model, space, scorers, founders, seed, n_jobs, options, warm_start: as for :func:`evolm.evolve`. With
             ``options={"fitness": {"combine": "pareto"}}`` every scorer is an objective.
         budget: evaluations, or the ``[budget]`` table; its seconds and plateau (in calls) are checked before a call.
-        on_spent: what becomes of more than the budget allows: ``"raise"`` BudgetSpent, or ``"worst"``, for hosts that
-            end by themselves.
-        out: directory of the run, new or one to go on with; none = a temporary one that lives as long as this object
+        on_spent: what happens to evaluations beyond the budget: ``"raise"`` BudgetSpent, or return ``"worst"``, for
+            hosts that end by themselves.
+        out: directory of the run, new or one to continue; None = a temporary one that lives as long as this object
             or its result.
         callbacks: observers of the campaign.
         shared: whether several processes spend the budget.
         answers: an answer cache shared with other runs; no result depends on it.
         models: models shared with other objectives of this process: a dictionary that is filled.
+        report: whether ``report.html`` is written at the end of the search and with the verdict.
 
     Attributes:
-        space: where genomes lie.
-        codec: between genomes, vectors and native values.
-        lock: held by the thread that is evaluated for.
+        space: the space of the genomes.
+        codec: converts between genomes, vectors and native values.
+        lock: held by the thread whose call is evaluated.
 
     Raises:
         RunError: if ``out`` holds a run of another configuration, or another process works on it.
-        EvolmError: for anything else that can be mended, in one sentence.
+        EvolmError: for any other error that a user can correct, in one sentence.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Objective(AbstractContextManager["Objective"]):
         shared: bool = False,
         answers: Path | None = None,
         models: Models | None = None,
+        report: bool = True,
     ) -> None:
         if on_spent not in ("raise", "worst"):
             raise ConfigError(f"on_spent: expected 'raise' or 'worst', found {on_spent!r}")
@@ -124,25 +127,24 @@ class Objective(AbstractContextManager["Objective"]):
                     temporary=self._temporary is not None,
                     answers=answers,
                     models=models,
+                    report=report,
                     prepare=self._prepare,
                     **given.sources,
                 )
             )
             self._stack = stack.pop_all()
-        # Everybody numbers individuals by himself: his id -> the run's.
-        self._strategies: list[tuple[Strategy, dict[int, int]]] = []
-        self._others: dict[int, int] = {}
+        self._ids = CallerIds()
 
     def _prepare(self, parts: Components) -> None:
         self.space = parts.space
         self.codec = Codec(parts.space, parts.founders.genomes)
 
-    # -- what optimizers ask first -------------------------------------------------------------------------
+    # -- dimensions and limits -----------------------------------------------------------------------------
 
     @property
     def directory(self) -> Path:
-        """Where the run lies."""
-        return self._campaign.layout.directory
+        """The run's directory."""
+        return self._campaign.directory
 
     @property
     def dimension(self) -> int:
@@ -167,7 +169,7 @@ class Objective(AbstractContextManager["Objective"]):
 
     @property
     def worst(self) -> float | np.ndarray:
-        """What failures are worth: the scorers' finite worst, weighted; ``(objectives,)`` where there are several."""
+        """The fitness of a failure: the scorers' finite worst, weighted; ``(objectives,)`` if they are several."""
         lowest = []
         for scorer, weight in self._campaign.parts.evaluator.scorers.values():
             lowest.append(min(weight * limit for limit in scorer.limits))
@@ -177,12 +179,12 @@ class Objective(AbstractContextManager["Objective"]):
     @one_at_a_time
     def left(self) -> int | None:
         """Evaluations that the budget still allows; None = no limit."""
-        return self._campaign.left
+        return self._campaign.allowance.left
 
     @property
     @one_at_a_time
     def best(self) -> Individual | None:
-        """The best that was evaluated so far; of a front, what ``fitness.pick`` takes."""
+        """The best individual so far; of a Pareto front, the one that ``fitness.pick`` takes."""
         return self._campaign.main.archive.best
 
     def encode(self, genome: Any) -> np.ndarray:
@@ -199,7 +201,7 @@ class Objective(AbstractContextManager["Objective"]):
         """Return the fitness of one vector or genome: a float, or ``(objectives,)``; higher is better.
 
         Raises:
-            BudgetSpent: if nothing is left.
+            BudgetSpent: if no evaluation is left.
             GenomeError: if it is no vector or genome of this space; see :meth:`Codec.checked`.
         """
         (value,) = self.many([x] if is_genome(x) else self.codec.row(x))
@@ -234,7 +236,7 @@ class Objective(AbstractContextManager["Objective"]):
         asked = [Individual(-1 - place, genome) for place, genome in enumerate(genomes)]
         self.evaluate(asked)
         for individual in asked:
-            individual.id = self._others.pop(individual.id)
+            individual.id = self._ids.of(individual).pop(individual.id)
         return asked
 
     @one_at_a_time
@@ -242,8 +244,8 @@ class Objective(AbstractContextManager["Objective"]):
         """Give individuals their fitness, score and measures, or their failure, in place.
 
         Args:
-            individuals: from a strategy of this objective, or with genomes of its space. Those that are neither
-                founders nor drawn nor children of what was asked before count as proposed by another optimizer.
+            individuals: from a strategy of this objective, or with genomes of its space. Individuals that are neither
+                founders nor drawn nor children of earlier ones count as proposed by another optimizer.
 
         Raises:
             BudgetSpent: if they are more than the budget allows, after as many as it does were evaluated.
@@ -252,15 +254,15 @@ class Objective(AbstractContextManager["Objective"]):
         """
         for individual in individuals:
             self._require(individual.genome)
-        model_accesses = [strategy.context.model_access for strategy, _ in self._strategies]
+        model_accesses = [strategy.context.model_access for strategy in self._ids.strategies]
         tokens = sum(model_access.spent() for model_access in model_accesses if model_access is not None)
-        done = self._campaign.recall([individual.genome for individual in individuals])
+        done = self._campaign.replay([individual.genome for individual in individuals])
         next_id = self._campaign.strategy.count - len(done)
-        ids = [one.id for one in done] + [next_id + place for place in range(len(done), len(individuals))]
-        owned = [self._ids_of(individual) for individual in individuals]
-        for individual, mine, id in zip(individuals, owned, ids, strict=True):
-            mine[individual.id] = id  # a child may come with its parent
-        fresh = [_proposal(*pair) for pair in zip(individuals, owned, strict=True)][len(done) :]
+        run_ids = [one.id for one in done] + [next_id + place for place in range(len(done), len(individuals))]
+        maps = [self._ids.of(individual) for individual in individuals]
+        for individual, ids, run_id in zip(individuals, maps, run_ids, strict=True):
+            ids[individual.id] = run_id  # before any proposal is made: a batch may hold a child with its parent
+        fresh = [proposal_of(*pair) for pair in zip(individuals, maps, strict=True)][len(done) :]
         done += self._campaign.evaluate(fresh, tokens)
         for individual, one in zip(individuals, done, strict=False):
             individual.accept_from(one)
@@ -268,14 +270,16 @@ class Objective(AbstractContextManager["Objective"]):
             self._refuse(individuals[len(done) :])
 
     def _refuse(self, individuals: Sequence[Individual]) -> None:
-        """Fail, or raise for, what is more than the budget allows."""
+        """Fail individuals beyond the budget, or raise, as ``on_spent`` says."""
         if self.on_spent == "worst":
             for individual in individuals:
                 individual.fail(SPENT)
             return
         best = self.best
         found = f"; the best so far is {self._value(best):.6g}" if best and self.objectives == 1 else ""
-        raise BudgetSpent(f"{self._campaign.over or SPENT}: expected no more, found {len(individuals)}{found}", best)
+        raise BudgetSpent(
+            f"{self._campaign.allowance.ended or SPENT}: expected no more, found {len(individuals)}{found}", best
+        )
 
     def _value(self, individual: Individual) -> Any:
         if not individual.fitness.valid:
@@ -299,26 +303,21 @@ class Objective(AbstractContextManager["Objective"]):
         return self.codec.decode_many(rows)
 
     def _require(self, genome: Any) -> None:
-        """Refuse what is of another space or task, or shows what the best is tested on."""
+        """Raise if a genome is of another space or task, or shows an item of the test split."""
         self.codec.require_kind(genome)
         if isinstance(genome, PromptGenome | HybridGenome):
             prompt, task = prompt_of(genome), self._campaign.parts.task
             refuse_unknown(prompt, task, "a genome")
             refuse_shown(prompt, task, "a genome")
 
-    def _ids_of(self, individual: Individual) -> dict[int, int]:
-        """Return the run's ids of the individuals of whoever asked for this one, by their own."""
-        asked = (ids for strategy, ids in self._strategies if strategy.waits_for(individual))
-        return next(asked, self._others)
-
     # -- ask and tell --------------------------------------------------------------------------------------
 
     @one_at_a_time
     def strategy(self, settings: str | Mapping[str, Any] = "genetic", seed: int | None = None) -> Strategy:
-        """Return one of evolm's strategies, to be driven by hand: ``ask``, :meth:`evaluate`, ``tell``.
+        """Return one of evolm's strategies, to be used by hand: ``ask``, :meth:`evaluate`, ``tell``.
 
-        With the same seed it asks for exactly what :func:`evolm.evolve` evaluates. What its operators ask the model
-        is charged with the next evaluation.
+        With the same seed it asks for exactly the individuals that :func:`evolm.evolve` evaluates. The requests of
+        its operators are charged with the next evaluation.
 
         Args:
             settings: its name, or the ``[strategy]`` table.
@@ -332,19 +331,19 @@ class Objective(AbstractContextManager["Objective"]):
         if table.get("name") == EXTERNAL:
             raise ConfigError(f"strategy: expected one of evolm's, found {EXTERNAL!r}")
         made = parts.strategy(table, derive_seed(MAIN, parts.config.seed if seed is None else seed))
-        self._strategies.append((made, {}))
+        self._ids.add(made)
         return made
 
     # -- the end -------------------------------------------------------------------------------------------
 
     @one_at_a_time
     def finish(self, x: Any = None) -> Result:
-        """Open the test split once, write what a campaign writes, and return the result.
+        """Open the test split once, write the files of a finished campaign, and return the result.
 
         Args:
-            x: a vector or genome that shall win. One that was never asked for is scored on dev first and charged as
-                one more evaluation, also where the budget is spent. None = as in a campaign, the best of the five
-                finalists on dev and validation.
+            x: the winner, a vector or genome. If it was never evaluated, it is scored on dev first and charged as one
+                more evaluation, also if the budget is spent. None = the best of the five finalists on dev and
+                validation, as in a campaign.
 
         Raises:
             EvolmError: if nothing could be evaluated, or ``x`` cannot be scored or is refused by :meth:`evaluate`.
@@ -359,19 +358,8 @@ class Objective(AbstractContextManager["Objective"]):
 
     @one_at_a_time
     def close(self) -> None:
-        """Close files, cache and workers; the run can be gone on with where ``out`` was given."""
+        """Close files, cache and workers; a run with ``out`` can be continued."""
         self._stack.close()
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def _proposal(individual: Individual, ids: Mapping[int, int]) -> Individual:
-    """Return an individual as the run shall take it; its parents are known there by other ids."""
-    return Individual(
-        individual.id,
-        individual.genome,
-        parents=tuple(ids[id] for id in individual.parents if id in ids),
-        operators=individual.operators,
-        parent_fitness=individual.parent_fitness,
-    )

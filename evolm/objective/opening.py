@@ -1,4 +1,4 @@
-"""Opening the run of an objective: a new directory, one to go on with, or one of several that share a budget."""
+"""Opening an objective's run: a new directory, one to continue, or one of several that share a budget."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from filelock import FileLock
 
 from evolm import config as configuration
 from evolm.campaign.build import Components
-from evolm.campaign.observers import Observer
 from evolm.campaign.runs import built, write_first
 from evolm.errors import RunError
 from evolm.objective.campaign import ObjectiveCampaign
+from evolm.observers import Observer
+from evolm.report import ReportWriter
 from evolm.storage import AnswerStore, RunLayout, SharedLedger, disk_errors, write_atomically
 
-FREE = ("budget", "evaluation")  # tables that may be others when a run goes on
-LEDGER, ANSWERS, LOCK = "ledger.sqlite", "answers.sqlite", "lock"
+FREE = ("budget", "evaluation")  # tables that may change when a run is continued
 
 
 @contextmanager
@@ -36,24 +36,26 @@ def objective_run(
     shared: bool = False,
     temporary: bool = False,
     answers: Path | None = None,
+    report: bool = True,
     prepare: Callable[[Components], None] = lambda parts: None,
     **sources: Any,
 ) -> Iterator[ObjectiveCampaign]:
-    """Open a run that is driven from outside; it is locked while the context lasts.
+    """Open a run whose individuals are proposed from outside; it is locked while the context lasts.
 
     Args:
         config: the campaign.
         root: folder that its relative paths start from.
-        out: its directory, new or one to go on with; with ``shared`` the directory of several runs.
+        out: its directory, new or one to continue; with ``shared`` the directory of several runs.
         observers: told about every event.
         shared: whether processes with the same configuration spend the budget together.
-        temporary: whether ``out`` goes with this process, so that nobody can go on.
-        answers: an answer cache shared with other runs; none = the run's own, or that of the processes.
-        prepare: called with the campaign's objects before any file is made; what it raises leaves none behind.
+        temporary: whether ``out`` is removed with this process, so that the run cannot be continued.
+        answers: an answer cache shared with other runs; None = the run's own, or that of the processes.
+        report: whether ``report.html`` is written.
+        prepare: called with the campaign's objects before any file is made; if it raises, no file is left behind.
         sources: see :func:`evolm.campaign.build.build`.
 
     Raises:
-        EvolmError: for anything a user can mend.
+        EvolmError: for any error that a user can correct.
     """
     parts, files = built(config, root, **sources)
     with ExitStack() as stack:
@@ -64,8 +66,9 @@ def objective_run(
             pool = stack.enter_context(_joined(out, _digest(files))) if shared else None
             layout = stack.enter_context(_directory(_own_place(out) if shared else out, files))
             parts.engine.answers.close()
-            parts.engine.answers = AnswerStore(answers or out / ANSWERS)
-            campaign = ObjectiveCampaign(parts, layout, observers, pool, None if temporary else out)
+            parts.engine.answers = AnswerStore(answers or RunLayout(out).answers)
+            told = [*([ReportWriter()] if report else []), *observers]
+            campaign = ObjectiveCampaign(parts, layout, told, pool, None if temporary else out)
         except BaseException:
             parts.engine.close()
             raise
@@ -76,7 +79,7 @@ def objective_run(
 
 @contextmanager
 def _directory(directory: Path, files: Mapping[str, str | bytes]) -> Iterator[RunLayout]:
-    """Make a run's directory, or go on in it; lock it while the context lasts."""
+    """Make a run's directory, or open it to continue; lock it while the context lasts."""
     layout = RunLayout(directory)
     begun = layout.journal.exists() and layout.journal.stat().st_size > 0
     if not begun:
@@ -92,21 +95,22 @@ def _directory(directory: Path, files: Mapping[str, str | bytes]) -> Iterator[Ru
 @contextmanager
 def _joined(out: Path, configuration: str) -> Iterator[SharedLedger]:
     """Open the budget that processes share in a directory."""
-    if RunLayout(out).journal.exists():
+    layout = RunLayout(out)
+    if layout.journal.exists():
         raise RunError(f"{out}: expected a directory that processes share, found a run of one process alone")
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-        with FileLock(out / LOCK):  # one at a time makes what all of them open
-            AnswerStore(out / ANSWERS).close()
-            pool = SharedLedger(out / LEDGER, configuration)
+        with FileLock(layout.lock_file):  # one process at a time makes the files that all of them open
+            AnswerStore(layout.answers).close()
+            pool = SharedLedger(layout.ledger, configuration)
     with closing(pool):
         yield pool
 
 
 def _refuse_member(out: Path) -> None:
-    """Refuse a directory among those of processes that share a budget: alone, it would spend the budget again."""
+    """Raise if ``out`` belongs to processes that share a budget: opened alone, it would spend the budget again."""
     shared = out.resolve().parent
-    if (shared / LEDGER).exists():
+    if RunLayout(shared).ledger.exists():
         raise RunError(
             f"{out}: expected a run of one process alone, found a directory of processes that share a budget; open "
             f"it with out={shared}, shared=True"
@@ -114,7 +118,7 @@ def _refuse_member(out: Path) -> None:
 
 
 def _own_place(out: Path) -> Path:
-    """Make and return a directory of this process alone, named after it."""
+    """Make and return a directory for this process, named after it."""
     name = multiprocessing.current_process().name
     for number in itertools.count(1):
         directory = out / f"{name}-{number}"
@@ -127,7 +131,7 @@ def _own_place(out: Path) -> Path:
 
 
 def _digest(files: Mapping[str, str | bytes]) -> str:
-    """Return 16 hexadecimal digits over everything that processes must agree on."""
+    """Return 16 hexadecimal digits over the files that must be equal in all processes."""
     total = hashlib.sha256()
     for name in sorted(files):
         content = files[name]
@@ -136,7 +140,7 @@ def _digest(files: Mapping[str, str | bytes]) -> str:
 
 
 def _go_on(layout: RunLayout, files: Mapping[str, str | bytes]) -> None:
-    """Refuse another configuration than a run had; take over its budget.
+    """Compare the configuration with that of the run, and write the new budget.
 
     Raises:
         RunError: naming the table that changed.

@@ -1,4 +1,4 @@
-"""What a run's journal says was asked of it, call by call."""
+"""The batches that a run's journal holds, for a program that is started again and asks for the same."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evolm.evaluation.usage import Usage
+from evolm.individual import Individual
 from evolm.storage import read_placed
 
 Record = dict[str, Any]
@@ -15,12 +16,12 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class RecordedBatch:
-    """One generation of the main search.
+    """One generation of the main search: a call of the objective.
 
     Attributes:
         individuals: their records, in the order of asking.
         generation: the entry that closed it.
-        end: bytes of the journal up to there, a stop behind it included.
+        end: bytes of the journal up to the end of the batch, a stop's entry after it included.
     """
 
     individuals: list[Record]
@@ -30,26 +31,26 @@ class RecordedBatch:
 
 @dataclass(frozen=True)
 class Replay:
-    """A journal's whole calls; one that was torn is nobody's.
+    """The whole batches of a journal; a batch without its closing entry is left out.
 
     Attributes:
         begun: whether the journal has its first entry.
-        calls: of the main search.
-        stop: the entry about a callback that ended the search after the last call; None where none did.
-        judged: whether it ends with a verdict.
-        end: bytes up to the last whole call.
+        batches: of the main search.
+        stop: the entry of a stop after the last batch; None if there is none.
+        judged: whether the journal ends with a verdict.
+        end: bytes up to the end of the last whole batch.
     """
 
     begun: bool
-    calls: list[RecordedBatch]
+    batches: list[RecordedBatch]
     stop: Record | None
     judged: bool
     end: int
 
     @classmethod
     def read(cls, journal: Path, search: str) -> Replay:
-        """Read the calls of a search."""
-        calls: list[RecordedBatch] = []
+        """Read the batches of the search with the name ``search``."""
+        batches: list[RecordedBatch] = []
         waiting: list[Record] = []
         stop: Record | None = None
         kind, end, first = "", 0, 0
@@ -60,19 +61,16 @@ class Replay:
             if kind == "individual":
                 waiting.append(entry)
             elif kind == "generation":
-                mine = [record for record in waiting if record["generation"] == entry["generation"]]
-                calls.append(RecordedBatch(mine, entry, end))
+                members = [record for record in waiting if record["generation"] == entry["generation"]]
+                batches.append(RecordedBatch(members, entry, end))
                 waiting, stop = [], None
             elif kind == "stop":
-                calls[-1], stop = replace(calls[-1], end=end), entry
-        return cls(bool(first), calls, stop, kind == "verdict", calls[-1].end if calls else first)
+                batches[-1], stop = replace(batches[-1], end=end), entry
+        return cls(bool(first), batches, stop, kind == "verdict", batches[-1].end if batches else first)
 
 
-def clock_before(timing: Path) -> tuple[float, Usage]:
-    """Return the seconds that a run had taken when its clock was last written, and the engine's counts by then.
-
-    All are 0 where it never was.
-    """
+def recorded_counts(timing: Path) -> tuple[float, Usage]:
+    """Return the seconds and the engine's counts of the last entry of a timing file; zeros if it has none."""
     for line in reversed(timing.read_bytes().splitlines()):
         try:
             entry = json.loads(line)
@@ -80,3 +78,21 @@ def clock_before(timing: Path) -> tuple[float, Usage]:
             continue
         return float(entry["seconds"]), Usage(**{field.name: entry[field.name] for field in fields(Usage)})
     return 0.0, Usage()
+
+
+def recorded_individual(record: Record, genome: Any) -> Individual:
+    """Return the individual of a journal's entry; its per-item scores are not recorded."""
+    missing = {"parent_fitness": None, "cases": None}
+    return Individual.from_state({**record, **missing, "genome": genome.to_record()})
+
+
+def recorded_genome(summary: Record, genes: Any) -> Record:
+    """Return a genome's record from its summary in the journal and its vector; None = it has no vector."""
+    if genes is None:
+        return summary
+    if "delta" in summary:
+        return {**summary, "delta": recorded_genome(summary["delta"], genes)}
+    record = {**summary, "genes": genes}
+    if summary["learning"]:  # the optimizer's moments are not recorded
+        record["learning"] = {**summary["learning"], "first": 0 * genes, "second": 0 * genes}
+    return record

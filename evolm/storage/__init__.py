@@ -1,4 +1,4 @@
-"""Storage: what a run writes to its directory. Nothing is ever unpickled."""
+"""Storage: the files of a run's directory. Nothing is ever unpickled."""
 
 from evolm.storage.answers import AnswerStore, answer_key
 from evolm.storage.checkpoint import read_checkpoint, write_checkpoint

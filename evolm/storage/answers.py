@@ -1,8 +1,8 @@
-"""The answer cache: what the model said, never what a scorer made of it (SQLite, write-ahead log).
+"""The answer cache: the model's answers, not the scores computed from them (SQLite, write-ahead log).
 
 A key covers everything an answer depends on: the model's fingerprint, the numeric profile, the tokens and
-where they are cut, how text is decoded. A value is an array's bytes: the float32 log-probabilities of all
-continuations' tokens, one after another, or the int32 tokens that were written.
+the length of their prefix, the decoding of text. A value is an array's bytes: the float32 log-probabilities of all
+continuations' tokens, one after another, or the int32 tokens of a generated text.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PATIENCE = 60.0  # seconds to wait for another process that is writing
 def connected(path: Path | str) -> sqlite3.Connection:
     """Open a database that several processes may read and write, with a write-ahead log; it is made if missing.
 
-    Threads may use the connection, one at a time: whoever shares it sees to that.
+    Threads may use the connection one at a time, which the caller ensures.
     """
     connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode=WAL")
@@ -89,9 +89,9 @@ def answer_key(
     Args:
         scope: digests of model and numeric profile, and of the delta if there is one.
         context: tokens of prefix and item.
-        cut: length of the prefix; another cut is other arithmetic.
+        cut: length of the prefix in tokens; another cut changes the arithmetic.
         continuations: tokens of each continuation.
-        decoding: how text is written, where it is; as JSON.
+        decoding: settings of generated text, as JSON; ``""`` if no text is generated.
     """
     lengths = [len(context), cut, *map(len, continuations)]
     flat = np.array([len(lengths), *lengths, *context, *(t for c in continuations for t in c)], dtype="<i8")

@@ -1,19 +1,18 @@
-"""Append-only files of JSON lines: the journal, and the clock beside it.
+"""Append-only files of JSON lines: the journal and the timing file.
 
-The journal's entries follow the order of asking and hold no clock, so an interrupted and resumed campaign
-writes byte for byte what an undisturbed one does. A checkpoint knows how long the journal was; resuming cuts
-what was written after it and writes it again. A torn last line is nobody's entry yet.
+The journal's entries follow the order of asking and hold no clock, so an interrupted and resumed campaign writes the
+same journal as an undisturbed one, byte for byte. A checkpoint holds the length of the journal; resuming cuts later
+entries off and writes them again. A torn last line is not an entry yet.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from evolm.storage.layout import disk_errors
+from evolm.storage.layout import disk_errors, flush_to_disk
 
 
 class Journal:
@@ -41,12 +40,12 @@ class Journal:
             self._stream.flush()
 
     def sync(self) -> None:
-        """Return only when the disk has everything."""
+        """Wait until the disk has everything."""
         with disk_errors(self.path):
-            os.fsync(self._stream.fileno())
+            flush_to_disk(self._stream.fileno())
 
     def truncate(self, offset: int) -> None:
-        """Forget everything behind ``offset``."""
+        """Cut the file off at ``offset`` bytes."""
         with disk_errors(self.path):
             self._stream.truncate(offset)
             self._stream.seek(offset)
@@ -64,7 +63,7 @@ def read_entries(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_placed(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
-    """Yield a journal's entries, each with the bytes of the file up to its end."""
+    """Yield a journal's entries, each with the number of bytes up to its end."""
     end = 0
     with path.open("rb") as stream:
         for line in stream:

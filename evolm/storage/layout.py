@@ -1,4 +1,7 @@
-"""A run's directory: names of its files, its lock, atomic writes."""
+"""A run's directory: the names of its files, its lock, atomic writes.
+
+This module is the only one that knows a run's file names.
+"""
 
 from __future__ import annotations
 
@@ -12,102 +15,144 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from evolm.config import FILE_NAME
 from evolm.errors import RunError
 
 SCRATCH = ".part"  # ending of files that are being written
-# What a run may have written when it was killed before its journal's first entry.
+
+CAMPAIGN = FILE_NAME
+DATA = "data.parquet"
+FOUNDERS = "founders.jsonl"
+DELTAS = "deltas.safetensors"
+ITEMS = "items.json"
+JOURNAL = "journal.jsonl"
+TIMING = "timing.jsonl"
+ANSWERS = "answers.sqlite"
+LEDGER = "ledger.sqlite"
+LOCK = "lock"
+CHECKPOINT = "checkpoint"
+GENES = "genes"
+BEST = "best"
+PROMPT = "prompt.txt"
+BASELINES = "baselines"
+RESULT = "result.json"
+TEST = "test.json"
+REPORT = "report.html"
+
+# Files that a run may have when it is killed before its journal's first entry.
 BEFORE_FIRST_ENTRY = {
-    "journal.jsonl",
-    "timing.jsonl",
-    "founders.jsonl",
-    "deltas.safetensors",
-    "items.json",
-    "campaign.toml",
-    "data.parquet",
-    "answers.sqlite",
-    "answers.sqlite-wal",
-    "answers.sqlite-shm",
+    JOURNAL,
+    TIMING,
+    FOUNDERS,
+    DELTAS,
+    ITEMS,
+    CAMPAIGN,
+    DATA,
+    ANSWERS,
+    f"{ANSWERS}-wal",
+    f"{ANSWERS}-shm",
 }
+
+DURABLE = True  # whether files are flushed to the disk; without, a run outlives its process but not a power cut
 
 
 @dataclass(frozen=True)
 class RunLayout:
-    """Where things lie in a run's directory.
+    """The files and folders of a run's directory.
 
-    ``campaign.toml`` is the resolved configuration, ``journal.jsonl`` what was tried (no clock in it),
-    ``timing.jsonl`` when, ``answers.sqlite`` what the model said, ``checkpoint/`` how to go on, ``best/`` what
-    to take home, ``result.json`` and ``report.html`` what to read.
+    ``campaign.toml`` holds the resolved configuration, ``journal.jsonl`` every individual (no clock in it),
+    ``timing.jsonl`` times and counts, ``answers.sqlite`` the model's answers, ``checkpoint/`` the state from which a
+    run is resumed, ``best/`` the winner to take home, ``result.json`` and ``report.html`` the results to read.
     """
 
     directory: Path
 
     @property
     def campaign(self) -> Path:
-        return self.directory / "campaign.toml"
+        return self.directory / CAMPAIGN
 
     @property
     def data(self) -> Path:
-        """Rows that came from Python and not from a file."""
-        return self.directory / "data.parquet"
+        """Rows that were passed from Python."""
+        return self.directory / DATA
 
     @property
     def founders(self) -> Path:
-        """Records of the founders that the search began with; the vectors of their deltas lie beside it."""
-        return self.directory / "founders.jsonl"
+        """Records of the founders that the search began with."""
+        return self.directory / FOUNDERS
+
+    @property
+    def deltas(self) -> Path:
+        """Vectors of the founders' deltas."""
+        return self.directory / DELTAS
 
     @property
     def journal(self) -> Path:
-        return self.directory / "journal.jsonl"
+        return self.directory / JOURNAL
 
     @property
     def timing(self) -> Path:
-        return self.directory / "timing.jsonl"
+        return self.directory / TIMING
 
     @property
     def answers(self) -> Path:
-        return self.directory / "answers.sqlite"
+        return self.directory / ANSWERS
+
+    @property
+    def ledger(self) -> Path:
+        """The budget that several processes share; in the directory above their runs."""
+        return self.directory / LEDGER
+
+    @property
+    def lock_file(self) -> Path:
+        return self.directory / LOCK
 
     @property
     def checkpoint(self) -> Path:
-        return self.directory / "checkpoint"
+        return self.directory / CHECKPOINT
 
     @property
     def best(self) -> Path:
-        return self.directory / "best"
+        return self.directory / BEST
+
+    @property
+    def prompt(self) -> Path:
+        """The best prompt so far, as text."""
+        return self.best / PROMPT
 
     @property
     def baselines(self) -> Path:
-        """Prompts of the baselines that have one, so that a verdict against the best can be followed."""
-        return self.directory / "baselines"
+        """Prompts of the baselines that have one: the verdict may advise to keep one of them."""
+        return self.directory / BASELINES
 
     @property
     def genes(self) -> Path:
-        """Vectors of genes of every generation; only where deltas evolve."""
-        return self.directory / "genes"
+        """Vectors of genes of every generation; missing if no vectors evolve."""
+        return self.directory / GENES
 
     @property
     def result(self) -> Path:
-        return self.directory / "result.json"
+        return self.directory / RESULT
 
     @property
     def test(self) -> Path:
-        """What the winner and every baseline answered to each test item, for comparisons between runs."""
-        return self.directory / "test.json"
+        """Answers of the winner and of every baseline to each test item, for comparisons between runs."""
+        return self.directory / TEST
 
     @property
     def items(self) -> Path:
         """Content keys of the items in each split, and of those that the founders' lineage has seen."""
-        return self.directory / "items.json"
+        return self.directory / ITEMS
 
     def read_seen(self) -> set[str]:
         """Return the content keys of all items that this run's individuals were selected on or learned from.
 
         Raises:
-            RunError: if the run does not say.
+            RunError: if the run has no ``items.json``.
         """
         if not self.items.exists():
             raise RunError(
-                f"{self.directory}: expected items.json, which says what its founders have seen; found none"
+                f"{self.directory}: expected {ITEMS}, which lists the items that its founders have seen; found none"
             )
         splits = json.loads(self.items.read_text())
         seen = {key for split, keys in splits.items() if split != "test" for key in keys}
@@ -115,17 +160,17 @@ class RunLayout:
 
     @property
     def report(self) -> Path:
-        return self.directory / "report.html"
+        return self.directory / REPORT
 
     def create(self) -> None:
-        """Make the directory; one in which a run was killed before its first entry is taken over.
+        """Make the directory; one whose run was killed before its journal's first entry is used again.
 
         Raises:
-            RunError: if it holds anything already, or cannot be made.
+            RunError: if it holds any other file, or cannot be made.
         """
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            found = sorted(path.name for path in self.directory.iterdir() if path.name != "lock")
+            found = sorted(path.name for path in self.directory.iterdir() if path.name != LOCK)
             never_began = self.journal.exists() and not self.journal.stat().st_size
         except OSError as error:
             raise RunError(
@@ -147,13 +192,13 @@ class RunLayout:
             self.journal.touch()
 
     def clear_scratch(self) -> None:
-        """Remove what a killed process was still writing."""
+        """Remove files that a killed process had not finished writing."""
         with disk_errors(self.directory):
             for path in self.directory.rglob(f".*{SCRATCH}"):
                 path.unlink(missing_ok=True)
 
     def require_run(self) -> None:
-        """Refuse a directory that holds no run.
+        """Raise if the directory holds no run.
 
         Raises:
             RunError: if ``campaign.toml`` or ``journal.jsonl`` is missing.
@@ -171,7 +216,7 @@ class RunLayout:
         Raises:
             RunError: if another process holds the lock, or it cannot be written.
         """
-        lock = FileLock(self.directory / "lock")
+        lock = FileLock(self.lock_file)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -186,11 +231,17 @@ class RunLayout:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn what the disk refuses into one sentence."""
+    """Turn the disk's errors into a RunError of one sentence that names ``path``."""
     try:
         yield
     except OSError as error:
         raise RunError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def flush_to_disk(descriptor: int) -> None:
+    """Wait until the disk has everything that was written to an open file; do nothing if :data:`DURABLE` is off."""
+    if DURABLE:
+        os.fsync(descriptor)
 
 
 def write_atomically(path: Path, content: bytes | str, durable: bool = True) -> None:
@@ -198,8 +249,9 @@ def write_atomically(path: Path, content: bytes | str, durable: bool = True) -> 
 
     Args:
         path: the file; its folder is made if missing.
-        content: what it shall hold.
-        durable: whether to wait for the disk. A file that was not waited for outlives its process, not a power cut.
+        content: the new content.
+        durable: whether to wait for the disk (unless :data:`DURABLE` is off). Without waiting, the file outlives the
+            process, but perhaps not a power cut.
 
     Raises:
         RunError: if the disk refuses; the old file is then untouched.
@@ -213,7 +265,7 @@ def write_atomically(path: Path, content: bytes | str, durable: bool = True) -> 
                 stream.write(data)
                 stream.flush()
                 if durable:
-                    os.fsync(stream.fileno())
+                    flush_to_disk(stream.fileno())
             os.chmod(name, 0o644)
             os.replace(name, path)
         except BaseException:

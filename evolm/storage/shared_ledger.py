@@ -1,7 +1,7 @@
 """A budget that several processes spend together (SQLite, write-ahead log).
 
-What is to be evaluated is reserved first, in one transaction, so that no number of processes ever exceeds the budget.
-What a killed process had reserved stays spent: nobody can know how far it came.
+Evaluations are reserved before they are made, in one transaction, so that the processes never exceed the budget
+together. Evaluations that a killed process had reserved stay charged: how many of them it made is unknown.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ COUNTS = ("evaluations", "items", "tokens")
 
 
 class SharedLedger:
-    """Counts of what all processes have spent.
+    """Counts of the evaluations, items and tokens that all processes have spent.
 
     Args:
-        path: the database file, made if missing. The first to open it must have finished before others come.
-        configuration: digest of what all of them must agree on.
+        path: the database file, made if missing. The first process must have opened it before others do.
+        configuration: digest of the configuration, which must be the same in all processes.
 
     Raises:
         RunError: if the file cannot be opened, or processes with another configuration write to it.
@@ -46,18 +46,18 @@ class SharedLedger:
             )
 
     def counts(self) -> dict[str, int]:
-        """Return what all processes have spent."""
+        """Return the amounts that all processes have spent, by the names of ``COUNTS``."""
         with self._errors():
             row = self._connection.execute(f"SELECT {', '.join(COUNTS)} FROM ledger").fetchone()
         return dict(zip(COUNTS, row, strict=True))
 
     def reserve(self, wanted: int, items_each: int, left: Callable[[Mapping[str, int]], int | None]) -> int:
-        """Take up to ``wanted`` evaluations of what is left; return how many.
+        """Reserve up to ``wanted`` of the evaluations that are left; return how many.
 
         Args:
             wanted: evaluations.
-            items_each: items of one.
-            left: from counts to the number of evaluations that they leave; None = no limit.
+            items_each: items of one evaluation.
+            left: returns the number of evaluations that given counts leave; None = no limit.
         """
         with self._errors(), self._writing():
             limit = left(self.counts())
@@ -66,7 +66,7 @@ class SharedLedger:
         return granted
 
     def add_tokens(self, tokens: int) -> None:
-        """Add what an evaluation turned out to cost."""
+        """Charge the tokens of evaluations, known only after they were made."""
         with self._errors(), self._writing():
             self._add(0, 0, tokens)
 
@@ -76,7 +76,7 @@ class SharedLedger:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """One transaction; every other writer waits from its beginning to its end."""
+        """Open a transaction; other writers wait until its end."""
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield

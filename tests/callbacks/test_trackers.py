@@ -16,7 +16,7 @@ from evolm import callbacks
 from evolm.campaign import Observer, continue_run
 from evolm.cli import app
 from evolm.errors import TrackerError
-from evolm.progress_view import LiveView
+from evolm.progress_view import ProgressView
 from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, quick, result_of
 
 pytestmark = pytest.mark.extras
@@ -263,7 +263,7 @@ def test_a_verdict_that_could_not_be_told_is_told_when_the_finished_run_is_resum
 def test_the_live_view_bears_the_end_of_a_run_that_is_over(founding: ToyCampaign, tmp_path: Path) -> None:
     out = founding.run(tmp_path / "run").directory
     for terminal in (True, False):
-        view = LiveView(Console(file=io.StringIO(), force_terminal=terminal))
+        view = ProgressView(Console(file=io.StringIO(), force_terminal=terminal))
         try:
             assert continue_run(out, observers=[view]).result == result_of(out)
         finally:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from evolm.campaign import Observer
+from evolm.campaign import Observer, Phase, RunInfo
 from evolm.errors import EvolmError
 from tests.support.toy_campaign import (
     DEV,
@@ -210,16 +210,16 @@ def test_observers_hear_of_every_event_in_order(toy: Callable[..., ToyCampaign],
     heard: list[Any] = []
 
     class Listener(Observer):
-        def on_start(self, campaign: Any) -> None:
+        def on_start(self, info: RunInfo) -> None:
             heard.append("start")
 
-        def on_phase(self, name: str) -> None:
-            heard.append(name)
+        def on_phase(self, phase: Phase) -> None:
+            heard.append(phase.name)
 
         def on_generation(self, progress: Any) -> None:
             heard.append((progress.search, progress.evaluations))
 
-        def on_requests(self, done: int, total: int) -> None:
+        def on_requests(self, done: int, total: int, purpose: str) -> None:
             assert 0 <= done <= total
 
         def on_end(self, result: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ class CrashAmidRequests(Observer):
     def __init__(self, batches: int) -> None:
         self.left = batches
 
-    def on_requests(self, done: int, total: int) -> None:
+    def on_requests(self, done: int, total: int, purpose: str) -> None:
         self.left -= 1
         if not self.left:
             raise Crash

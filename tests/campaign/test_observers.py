@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from evolm.campaign import Observer, Progress, continue_run
+from evolm.campaign import Observer, Phase, Progress, RunInfo, continue_run
 from evolm.errors import ConfigError
 from evolm.individual import Individual
 from evolm.report import RunRecord, render_summary
@@ -27,12 +27,12 @@ class Stops(Observer):
     def __init__(self, evaluations: int = 10, search: str = "main") -> None:
         self.evaluations, self.search = evaluations, search
 
-    def on_start(self, campaign: Any) -> None:
-        self.campaign = campaign
+    def on_start(self, info: RunInfo) -> None:
+        self.info = info
 
     def on_generation(self, progress: Progress) -> None:
         if progress.search == self.search and progress.evaluations >= self.evaluations:
-            self.campaign.stop(REASON)
+            self.info.stop(REASON)
 
 
 class StopsAt(Observer):
@@ -41,14 +41,14 @@ class StopsAt(Observer):
     def __init__(self, event: str) -> None:
         self.event = event
 
-    def on_start(self, campaign: Any) -> None:
-        self.campaign = campaign
+    def on_start(self, info: RunInfo) -> None:
+        self.info = info
         self._perhaps("on_start")
 
-    def on_phase(self, name: str) -> None:
+    def on_phase(self, phase: Phase) -> None:
         self._perhaps("on_phase")
 
-    def on_requests(self, done: int, total: int) -> None:
+    def on_requests(self, done: int, total: int, purpose: str) -> None:
         self._perhaps("on_requests")
 
     def on_evaluation(self, individual: Individual) -> None:
@@ -56,7 +56,7 @@ class StopsAt(Observer):
 
     def _perhaps(self, event: str) -> None:
         if event == self.event:
-            self.campaign.stop(f"first {event}")
+            self.info.stop(f"first {event}")
 
 
 class Strikes(Observer):
@@ -69,8 +69,8 @@ class Strikes(Observer):
         if self.event == "on_generation" and progress.evaluations == 10:
             self.strike()
 
-    def on_phase(self, name: str) -> None:
-        if self.event == "on_phase" and name == "random_search":
+    def on_phase(self, phase: Phase) -> None:
+        if self.event == "on_phase" and phase.name == "random_search":
             self.strike()
 
 
@@ -90,8 +90,8 @@ def test_every_individual_is_heard_of_once_in_the_order_of_asking_before_its_gen
     heard: list[Any] = []
 
     class Listener(Observer):
-        def on_phase(self, name: str) -> None:
-            self.search = name
+        def on_phase(self, phase: Phase) -> None:
+            self.search = phase.name
 
         def on_evaluation(self, individual: Individual) -> None:
             heard.append((self.search, individual.to_record()))
@@ -153,8 +153,8 @@ def test_a_baseline_cannot_be_stopped(founding: ToyCampaign, finished: Path, tmp
 @pytest.mark.parametrize("reason", ["", " ", None])
 def test_a_stop_needs_a_reason(reason: Any, founding: ToyCampaign, tmp_path: Path) -> None:
     class Silent(Observer):
-        def on_start(self, campaign: Any) -> None:
-            campaign.stop(reason)
+        def on_start(self, info: RunInfo) -> None:
+            info.stop(reason)
 
     with pytest.raises(ConfigError, match="expected a reason in words, found"):
         founding.run(tmp_path / "run", observers=[Silent()])

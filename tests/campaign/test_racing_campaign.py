@@ -19,7 +19,7 @@ from evolm.cli import app
 from evolm.errors import ConfigError, RunError
 from evolm.genomes import from_record
 from evolm.individual import Individual
-from evolm.progress_view import LiveView, log_to
+from evolm.progress_view import ProgressView, log_to
 from evolm.report import RunRecord, render_summary
 from evolm.report.page import render_page
 from evolm.report.tables import failures
@@ -169,7 +169,7 @@ def test_stopped_between_two_looks_it_writes_the_bytes_of_an_undisturbed_run(
     class Stop(Observer):
         heard = 0
 
-        def on_requests(self, done: int, total: int) -> None:
+        def on_requests(self, done: int, total: int, purpose: str) -> None:
             self.heard += 1
             if self.heard == 12:
                 raise RuntimeError
@@ -320,7 +320,7 @@ def test_the_live_view_and_the_dry_run_say_what_racing_does(toy: Callable[..., T
     campaign = toy(**changed("halving", baselines={"random_search": False}))
     console = Console(file=io.StringIO(), width=200)
     log_to(console)
-    view = LiveView(console)
+    view = ProgressView(console)
     campaign.run(tmp_path / "run", observers=[view])
     view.close()
     assert "% of items saved" in console.file.getvalue()  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from evolm.campaign import Observer, Permissions, continue_run
+from evolm.campaign import Observer, Permissions, RunInfo, continue_run
 from evolm.campaign.build import Models
 from evolm.cli import app
 from evolm.errors import ConfigError, PermissionNeeded, RunError
@@ -61,7 +61,7 @@ class Counter(Observer):
         self.cells = 0
         self.stop_at = stop_at
 
-    def on_start(self, campaign: Any) -> None:
+    def on_start(self, info: RunInfo) -> None:
         self.cells += 1
 
     def on_generation(self, progress: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -464,8 +465,8 @@ def test_a_warm_start_brings_the_vectors_and_a_resume_finds_them_again(
 class _Stop:
     """Asks to stop before anything is evaluated."""
 
-    def on_start(self, campaign: Any) -> None:
-        campaign.parts.engine.stop_requested = True
+    def on_start(self, info: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *arguments: None

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import evolm
 from evolm import BudgetSpent, Objective
-from evolm.campaign import Observer, Progress, continue_run
+from evolm.campaign import Observer, Phase, Progress, RunInfo, continue_run
 from evolm.cli import app
 from evolm.errors import ConfigError, EvolmError, GenomeError, Interrupted, RunError
 from evolm.genomes import Demonstration, PromptGenome
@@ -370,7 +370,7 @@ def test_the_commands_know_such_a_run(finished: Path, undisturbed: Path, tmp_pat
 
 
 def test_no_campaign_can_be_run_by_that_strategy(arguments: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="stands for a program that calls evolm.Objective"):
+    with pytest.raises(ConfigError, match="is reserved for evolm.Objective"):
         evolm.evolve(**arguments(strategy="objective", out=tmp_path / "run"))
 
 
@@ -430,8 +430,8 @@ def test_observers_are_told_of_every_call(opened: Open) -> None:
     told: list[Any] = []
 
     class Watch(Observer):
-        def on_phase(self, name: str) -> None:
-            told.append(name)
+        def on_phase(self, phase: Phase) -> None:
+            told.append(phase.name)
 
         def on_generation(self, progress: Progress) -> None:
             told.append((progress.search, progress.evaluations))
@@ -480,10 +480,10 @@ class PressesCtrlC(Observer):
         self.phase, self.moment, self.times = phase, moment, times
         self.now = ""
 
-    def on_phase(self, name: str) -> None:
-        self.now = name
+    def on_phase(self, phase: Phase) -> None:
+        self.now = phase.name
 
-    def on_requests(self, done: int, total: int) -> None:
+    def on_requests(self, done: int, total: int, purpose: str) -> None:
         if self.now != self.phase:
             return
         self.moment -= 1
@@ -525,11 +525,11 @@ def test_a_finish_that_was_interrupted_is_called_again_and_ends_as_an_undisturbe
 class Stops(Observer):
     """Ends the search after its first call."""
 
-    def on_start(self, campaign: Any) -> None:
-        self.campaign = campaign
+    def on_start(self, info: RunInfo) -> None:
+        self.info = info
 
     def on_generation(self, progress: Progress) -> None:
-        self.campaign.stop("one call is enough")
+        self.info.stop("one call is enough")
 
 
 class Crashes(Observer):

@@ -1,0 +1,55 @@
+"""The end of a campaign: finals, the test split, the result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from evolm.campaign.build import Components
+from evolm.campaign.finals import finals_of
+from evolm.campaign.recorder import RunRecorder
+from evolm.campaign.records import result_record
+from evolm.campaign.search import Search
+from evolm.campaign.verdict import run_verdict
+from evolm.errors import EvolmError
+from evolm.individual import Individual
+from evolm.searches import MAIN
+
+
+def conclude(
+    parts: Components,
+    searches: Sequence[Search],
+    recorder: RunRecorder,
+    openings: int,
+    stopped: str,
+    winner: Individual | None = None,
+) -> dict[str, Any]:
+    """Run the finals, open the test split, write and return the result.
+
+    Args:
+        parts: the campaign's objects.
+        searches: the main search first.
+        recorder: writes journal, best and result.
+        openings: how often the test split has been opened, this time included.
+        stopped: why an observer ended the main search; ``""`` if it was not.
+        winner: of the main search, without a final; None = the best of the finalists.
+
+    Raises:
+        EvolmError: if no individual of the main search could be evaluated.
+    """
+    main = searches[0]
+    if winner is None and main.archive.best is None:
+        raise EvolmError("no individual could be evaluated, so there is no best; see the report for the reasons")
+    finals = finals_of(searches, parts, {} if winner is None else {MAIN: winner})
+    rates = main.strategy.variation.state_dict()
+    recorder.journal.append({"type": "operators", "search": main.name, "rates": rates})
+    for final in finals.values():
+        if final.entry:
+            recorder.journal.append(final.entry)
+    verdict = run_verdict(parts, main, finals, openings)
+    result = result_record(parts, main, finals[MAIN], verdict.record if verdict else None, stopped)
+    recorder.journal.append({"type": "verdict", **result})
+    result["budget"]["seconds"] = round(recorder.seconds, 3)
+    recorder.write_best(finals[MAIN].winner.genome)
+    recorder.write_result(result, verdict)
+    return result

@@ -1,0 +1,150 @@
+"""The files of a run: journal, timing, checkpoint, best, baselines and result.
+
+The journal holds no clock; times, host and the engine's counts go to ``timing.jsonl``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from evolm.artifacts import best_files
+from evolm.campaign.build import Components
+from evolm.campaign.records import require_same_run
+from evolm.campaign.search import Search
+from evolm.campaign.verdict import Verdict
+from evolm.evaluation.usage import Usage
+from evolm.genomes import Genome
+from evolm.storage import Journal, RunLayout, read_checkpoint, read_entries, write_atomically, write_checkpoint
+
+logger = logging.getLogger("evolm")
+
+Record = dict[str, Any]
+
+
+class RunRecorder:
+    """Writes a run's files.
+
+    Args:
+        parts: the campaign's objects.
+        layout: the run's directory, locked by the caller.
+    """
+
+    def __init__(self, parts: Components, layout: RunLayout) -> None:
+        self.parts = parts
+        self.layout = layout
+        self.journal = Journal(layout.journal)
+        self.timing = Journal(layout.timing)
+        self._seconds_before = 0.0
+        self._began = time.monotonic()
+
+    # -- clock and counts ----------------------------------------------------------------------------------
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent, interruptions excluded."""
+        return self._seconds_before + time.monotonic() - self._began
+
+    def continue_counts(self, seconds: float, usage: Usage) -> None:
+        """Add an earlier process's seconds and engine counts to those of this one."""
+        self._seconds_before = seconds
+        self.parts.engine.usage = usage
+
+    def clock(self, event: str, evaluations: int, search: Search | None = None) -> None:
+        """Append an event to the timing file.
+
+        Args:
+            event: start, resume, generation, interrupt or finish.
+            evaluations: spent by the main search.
+            search: the search whose generation ended.
+        """
+        self.timing.append(
+            {
+                "event": event,
+                "time": datetime.now(UTC).isoformat(timespec="seconds"),
+                "search": search.name if search else None,
+                "generation": search.strategy.generation if search else None,
+                "seconds": round(self.seconds, 3),
+                "evaluations": evaluations,
+                **self.parts.engine.usage.to_record(),
+                "n_jobs": self.parts.engine.executor.n_jobs,
+                "host": platform.node(),
+            }
+        )
+
+    # -- journal and checkpoint ----------------------------------------------------------------------------
+
+    def begin(self, head: Record) -> None:
+        """Empty the journal and write its first entry."""
+        self.journal.truncate(0)
+        self.journal.append(head)
+
+    def require_same(self, head: Record) -> None:
+        """Compare the journal's first entry with the head of the campaign that is to continue the run.
+
+        Raises:
+            RunError: if data, model or settings changed since the run began.
+        """
+        before = next(read_entries(self.layout.journal), {})
+        require_same_run(before, head, self.layout.directory)
+        if before.get("profile") != head["profile"]:
+            logger.warning(
+                "This machine or its libraries differ from those the run began on: scores may differ in their "
+                "last bits, and answers are computed anew."
+            )
+
+    def write_checkpoint(self, state: Record) -> None:
+        """Save ``state``, the journal's length and the counts, once the disk has the journal."""
+        self.journal.sync()
+        counts = {"seconds": self.seconds, "usage": self.parts.engine.usage.to_record()}
+        write_checkpoint(self.layout.checkpoint, {"offset": self.journal.offset, **state, **counts})
+
+    def read_checkpoint(self) -> Record | None:
+        """Return the last checkpoint; None if there is none."""
+        return read_checkpoint(self.layout.checkpoint)
+
+    def resume(self, checkpoint: Record) -> None:
+        """Cut the journal to the checkpoint's length, and continue the counts."""
+        self.journal.truncate(checkpoint["offset"])
+        self.continue_counts(checkpoint["seconds"], Usage(**checkpoint["usage"]))
+
+    # -- results -------------------------------------------------------------------------------------------
+
+    def write_best(self, genome: Genome) -> None:
+        """Write ``best/``."""
+        self._write_prompt(genome, self.layout.best)
+
+    def write_result(self, result: Record, verdict: Verdict | None) -> None:
+        """Write what the test split showed, then ``result.json``.
+
+        Args:
+            result: the result's record.
+            verdict: None if there is no test split. Its baselines' genomes are written too: a claim may advise to
+                keep one of them.
+        """
+        if verdict:
+            for name, genome in verdict.applied.items():
+                self._write_prompt(genome, self.layout.baselines / name)
+            write_atomically(self.layout.test, json.dumps(verdict.outcomes, ensure_ascii=False) + "\n")
+        write_atomically(self.layout.result, json.dumps(result, ensure_ascii=False, indent=2) + "\n")
+
+    def read_result(self) -> Record:
+        """Return a finished run's result."""
+        return json.loads(self.layout.result.read_text())
+
+    def _write_prompt(self, genome: Genome, folder: Path) -> None:
+        parts = self.parts
+        labels, ask = parts.scoring.labels, parts.engine.answer
+        files = best_files(genome, parts.space, parts.task, parts.model, parts.config, labels, ask)
+        for name, content in files.items():
+            write_atomically(folder / name, content)
+
+    def close(self) -> None:
+        """Close journal and timing file."""
+        self.journal.close()
+        self.timing.close()

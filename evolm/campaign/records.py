@@ -1,0 +1,215 @@
+"""Records of a campaign: pure functions from its objects to the journal's head, the result and the events.
+
+A record holds JSON values only.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from evolm.archives import Front
+from evolm.campaign.build import Components
+from evolm.campaign.finals import Final
+from evolm.campaign.search import Search
+from evolm.campaign.verdict import claim
+from evolm.config import BudgetSection
+from evolm.errors import RunError
+from evolm.genomes import deltas_of
+from evolm.individual import Individual
+from evolm.observers import Phase, Progress
+from evolm.tasks import Task
+
+Record = dict[str, Any]
+
+# Facts of the head that must not change, each with its name in messages.
+FINGERPRINTS = (
+    ("task", "fingerprint", "the data"),
+    ("model", "fingerprint", "the model"),
+    ("model", "dtype", "the model's dtype"),
+)
+SETTINGS = ("strategy", "scorers", "operators", "space", "seed", "founders", "racing")
+
+
+# -- head ------------------------------------------------------------------------------------------------------
+
+
+def head_record(parts: Components, main: Search) -> Record:
+    """Return the journal's first entry: everything that decides what a run does."""
+    config = parts.config
+    return {
+        "type": "run",
+        "schema": 1,
+        "name": campaign_name(parts),
+        "seed": config.seed,
+        "model": model_record(parts),
+        "profile": parts.model.profile.to_record(),
+        "task": {
+            **task_record(parts.task),
+            "fingerprint": parts.task.fingerprint,
+            "notes": list(parts.task.notes),
+        },
+        "strategy": {"name": config.strategy.get("name", "genetic"), **main.strategy.params.model_dump()},
+        "scorers": {
+            name: {"weight": weight, "needs_gold": scorer.needs_gold, **scorer.describe()}
+            for name, (scorer, weight) in parts.evaluator.scorers.items()
+        },
+        "fitness": config.fitness.model_dump(),
+        "normalization": parts.scoring.labels.normalization if parts.scoring.labels else None,
+        "chat_template": parts.model.chat,
+        "founders": len(parts.founders.genomes),
+        "operators": {operator.name: weight for operator, weight in main.strategy.variation.operators},
+        "space": deltas.describe() if (deltas := deltas_of(parts.space)) else None,
+        "budget": config.budget.model_dump(),
+        "racing": main.race.rules.to_record() if main.race else None,
+    }
+
+
+def campaign_name(parts: Components) -> str:
+    """Return the campaign's name: its own, or the task's."""
+    return parts.config.name or parts.task.name
+
+
+def model_record(parts: Components) -> dict[str, str]:
+    """Return the model's name, fingerprint and dtype."""
+    prepared = parts.model.prepared
+    return {"name": prepared.name, "fingerprint": prepared.fingerprint, "dtype": prepared.dtype}
+
+
+def task_record(task: Task) -> Record:
+    """Return a task's kind, metric, labels, splits and how the search uses gold labels."""
+    return {
+        "name": task.name,
+        "kind": task.kind,
+        "metric": task.metric,
+        "gold": "audit" if task.audited else "use" if task.has_gold else None,
+        "labels": list(task.labels),
+        "splits": task.splits(),
+    }
+
+
+def require_same_run(before: Record, now: Record, directory: Path) -> None:
+    """Compare the journal's head with that of the campaign which is to continue the run.
+
+    Raises:
+        RunError: naming the first difference in data, model or settings.
+    """
+    now = json.loads(json.dumps(now))  # as the journal says it: tuples are lists
+    for section, key, name in FINGERPRINTS:
+        was, found = before.get(section, {}).get(key), now[section][key]
+        if was != found:
+            raise RunError(
+                f"{directory}: {name} changed since the run began: expected {str(was)[:16]}, found {str(found)[:16]}"
+            )
+    for key in SETTINGS:
+        if before.get(key) != now[key]:
+            raise RunError(
+                f"{directory}: {key} changed since the run began: expected {before.get(key)}, found {now[key]}"
+            )
+
+
+def settings_record(parts: Components, main: Search) -> Record:
+    """Return the tables of campaign.toml, the strategy's defaults included."""
+    tables = parts.config.model_dump(by_alias=True, mode="json")
+    strategy = tables["strategy"] | main.strategy.params.model_dump(mode="json")
+    return {**tables, "strategy": {"name": "genetic"} | strategy}
+
+
+# -- result ----------------------------------------------------------------------------------------------------
+
+
+def result_record(parts: Components, main: Search, final: Final, test: Record | None, stopped: str) -> Record:
+    """Return the content of ``result.json`` but for the seconds that the run took.
+
+    Args:
+        parts: the campaign's objects.
+        main: the main search.
+        final: gives the winner.
+        test: what the test split showed; None if there is none.
+        stopped: why an observer ended the search; ``""`` if it was not.
+    """
+    founder, ledger = main.founder or final.winner, main.ledger
+    return {
+        "seed": parts.config.seed,
+        "model": model_record(parts),
+        "task": task_record(parts.task),
+        "budget": {"evaluations": ledger.evaluations, "items": ledger.items, "tokens": ledger.tokens},
+        "racing": racing_record(main),
+        "stopped": stopped or None,
+        "dev": {"founder": founder.score, "best": final.winner.score},
+        "validation": None if final.validation is None else {"best": final.validation},
+        "test": test,
+        "claim": claim(test, parts.task.metric),
+        "best": individual_record(final.winner),
+        "front": front_record(main, list(parts.evaluator.scorers)),
+        "founder": individual_record(founder),
+    }
+
+
+def individual_record(individual: Individual) -> Record:
+    """Return an individual's id, digest and genome without its vectors."""
+    return {"id": individual.id, "digest": individual.digest, "genome": individual.genome.summary()}
+
+
+def racing_record(search: Search) -> Record | None:
+    """Return a search's racing rules and what they saved; None without racing."""
+    if search.race is None:
+        return None
+    saved = {"items_saved": search.items_saved, "share_saved": share_saved(search)}
+    return {**search.race.rules.to_record(), "dropped": search.ledger.dropped, **saved}
+
+
+def share_saved(search: Search) -> float | None:
+    """Return the share of items, in [0, 1], that racing saved a search; None without racing."""
+    if search.race is None:
+        return None
+    return search.items_saved / max(search.items_saved + search.ledger.items, 1)
+
+
+def front_record(search: Search, objectives: list[str]) -> Record | None:
+    """Return a search's Pareto front, by id, and the rule that picked its best; None with a single objective."""
+    archive = search.archive
+    if not isinstance(archive, Front):
+        return None
+    members = [
+        {
+            "id": member.id,
+            "digest": member.digest,
+            "objectives": {name: member.measures[name] for name in objectives},
+            "genome": member.genome.summary(),
+        }
+        for member in sorted(archive, key=lambda member: member.id)
+    ]
+    return {"rule": archive.rule, "members": members}
+
+
+# -- events ----------------------------------------------------------------------------------------------------
+
+
+def phase_of(search: Search, budget: BudgetSection, seconds: float) -> Phase:
+    """Return a search as the phase that begins with it."""
+    return Phase(search.name, search.ledger.evaluations, budget.model_dump(), seconds)
+
+
+def progress_of(
+    search: Search, budget: BudgetSection, usage: dict[str, int], seconds: float, improved: bool
+) -> Progress:
+    """Return the state of a search after a generation."""
+    best = search.archive.best
+    return Progress(
+        search=search.name,
+        generation=search.strategy.generation,
+        best=math.nan if best is None or best.score is None else best.score,
+        mean=search.mean,
+        diversity=float(search.last.get("diversity", 0.0)),
+        evaluations=search.ledger.evaluations,
+        evaluations_allowed=budget.evaluations,
+        usage=usage,
+        seconds=seconds,
+        improved=improved,
+        saved=share_saved(search),
+        tokens=search.ledger.tokens,
+        front_size=len(search.archive) if isinstance(search.archive, Front) else None,
+    )

@@ -1,0 +1,91 @@
+"""The searches of a campaign: how each is made, what it may spend, and how it runs to its end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from evolm.baselines import searching_baselines
+from evolm.campaign.build import Components
+from evolm.campaign.checks import rules_of
+from evolm.campaign.recorder import RunRecorder
+from evolm.campaign.search import Search
+from evolm.config import BudgetSection
+from evolm.randomness import derive_seed
+from evolm.searches import MAIN
+from evolm.storage import GeneStore
+
+logger = logging.getLogger("evolm")
+
+
+def main_search(parts: Components, recorder: RunRecorder, durable_genes: bool = True) -> Search:
+    """Return the search that the campaign is about.
+
+    Args:
+        parts: the campaign's objects.
+        recorder: gives the journal and the folder of the vectors.
+        durable_genes: see :func:`evolm.storage.write_atomically`.
+    """
+    return _search(MAIN, parts.config.strategy, parts, recorder, durable_genes)
+
+
+def baseline_searches(parts: Components, recorder: RunRecorder) -> list[Search]:
+    """Return the searches that the main search is compared with, at their beginning."""
+    config = parts.config
+    chosen = searching_baselines(config.baselines, config.strategy.get("name", ""))
+    return [_search(baseline.name, dict(baseline.strategy or {}), parts, recorder) for baseline in chosen]
+
+
+def _search(
+    name: str, table: dict[str, Any], parts: Components, recorder: RunRecorder, durable_genes: bool = True
+) -> Search:
+    config = parts.config
+    return Search(
+        name,
+        parts.strategy(table, derive_seed(name, config.seed)),
+        parts.evaluator,
+        parts.task.dev,
+        recorder.journal,
+        config.fitness.pick if config.fitness.combine == "pareto" else None,
+        GeneStore(recorder.layout.genes, durable_genes),
+        rules_of(config.evaluation),
+    )
+
+
+def baseline_budget(budget: BudgetSection, main: Search) -> BudgetSection:
+    """Return the limits of a baseline's search: what the main search spent.
+
+    Args:
+        budget: the campaign's limits.
+        main: the main search, at its end.
+    """
+    spent = main.ledger
+    tokens = spent.tokens if budget.tokens else 0
+    if main.race and budget.items:  # racing buys more evaluations for the same items
+        return BudgetSection(evaluations=budget.evaluations, items=spent.items, tokens=tokens)
+    return BudgetSection(evaluations=spent.evaluations, tokens=tokens)
+
+
+def run_search(
+    search: Search,
+    budget: BudgetSection,
+    recorder: RunRecorder,
+    after_generation: Callable[[bool], None],
+    stopped: Callable[[], str] = lambda: "",
+) -> None:
+    """Run a search until its budget is spent or it is stopped.
+
+    Args:
+        search: at its beginning, or as a checkpoint left it.
+        budget: its limits. Seconds are checked after the first generation only: the verdict needs one.
+        recorder: gives the seconds.
+        after_generation: called with whether the best is a new one.
+        stopped: returns why an observer ended the search, or ``""``.
+    """
+    while True:
+        seconds = recorder.seconds if search.ledger.evaluations else 0.0
+        if reason := stopped() or search.over(budget, seconds):
+            logger.info("%s: %s", search.name, reason)
+            return
+        after_generation(search.step(budget))
