@@ -41,7 +41,7 @@ from ribs.schedulers import Scheduler
 from scipy.optimize import differential_evolution
 from scipy.stats import qmc
 
-from evolm.genomes import deltas_of
+from evolm.genomes import DELTA, PROMPT
 from evolm.integrations.deap import toolbox as toolbox_of
 from evolm.integrations.nevergrad import NevergradSpace
 from evolm.integrations.optuna import optimize
@@ -118,7 +118,7 @@ def scipy_de(objective: Objective, seed: int, evaluations: int) -> None:
 def pycma(objective: Objective, seed: int, evaluations: int) -> None:
     """pycma's CMA-ES."""
     settings = {"seed": seed + 1, "verbose": -9, "CMA_stds": steps(objective)}  # its seed 0 is the clock
-    if not deltas_of(objective.space):
+    if not objective.space.get(DELTA):
         settings["bounds"] = objective.bounds.T.tolist()
     search = cma.CMAEvolutionStrategy(objective.x0, 1.0, settings)
     while not search.stop():
@@ -128,9 +128,9 @@ def pycma(objective: Objective, seed: int, evaluations: int) -> None:
 
 def cma_me(objective: Objective, seed: int, evaluations: int) -> None:
     """pyribs' CMA-ME: improvement emitters on a grid of behaviours."""
-    prompts, scale = objective.space.prompts, steps(objective)
+    prompts, scale = objective.space[PROMPT], steps(objective)
     measures = {"label_entropy": (0.0, math.log(len(prompts.labels)))}
-    if not deltas_of(objective.space):
+    if not objective.space.get(DELTA):
         measures["prefix_tokens"] = (0.0, float(prompts.max_tokens))
     behaviour = RibsMeasures(objective, measures)
     archive = GridArchive(
@@ -142,7 +142,7 @@ def cma_me(objective: Objective, seed: int, evaluations: int) -> None:
         x0=objective.x0 / scale,
         sigma0=1.0,
         seed=seed,
-        bounds=None if deltas_of(objective.space) else objective.bounds / scale[:, None],
+        bounds=None if objective.space.get(DELTA) else objective.bounds / scale[:, None],
     )
     scheduler = Scheduler(archive, [emitter])
     while objective.left:
@@ -197,7 +197,7 @@ def fifth(evaluations: int) -> int:
 
 def steps(objective: Objective) -> np.ndarray:
     """Return the ``(dimension,)`` first step sizes."""
-    deltas = deltas_of(objective.space)
+    deltas = objective.space.get(DELTA)
     return np.full(objective.dimension, deltas.settings.sigma) if deltas else np.ptp(objective.bounds, axis=1) / 4
 
 

@@ -155,6 +155,10 @@ class DeltaSpaceSection(Section):
 
 
 class SpaceSection(Section):
+    """Tables by kind of chromosome; one from outside is ``"package.module:attribute"``, admitted with --allow."""
+
+    model_config = ConfigDict(extra="allow")  # other kinds are checked when the campaign is built
+
     prompt: PromptSpaceSection | None = Field(
         default=None, description="what prompts may be; together with [space.delta], prompt and delta evolve as one"
     )
@@ -165,14 +169,25 @@ class SpaceSection(Section):
     @model_validator(mode="after")
     def _prompts_where_nothing_is_said(self) -> SpaceSection:
         """Evolve prompts unless the campaign says what else."""
-        if self.prompt is None and self.delta is None:
+        if not self.evolving:
             object.__setattr__(self, "prompt", PromptSpaceSection())
         return self
 
     @property
     def prompts(self) -> PromptSpaceSection:
-        """What prompts may be, also where only deltas evolve: founders are prompts then too."""
+        """The prompts that are allowed, also if the prompt does not evolve: the founder's must be among them."""
         return self.prompt or PromptSpaceSection()
+
+    @property
+    def evolving(self) -> tuple[str, ...]:
+        """The kinds of chromosomes that evolve: those that have a table."""
+        named = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        return (*named, *(self.model_extra or {}))
+
+    @property
+    def tables(self) -> dict[str, Any]:
+        """Kind of chromosome -> its table; the prompt's is always there."""
+        return {"prompt": self.prompts} | {name: getattr(self, name) for name in self.evolving}
 
 
 class GenerationSection(Section):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from deap import base
 
-from evolm.genomes import from_record
+from evolm.genomes import Genome, from_record
 
 PROPOSED = "proposed"  # operator of an individual that somebody else's optimizer came up with
 NOT_FOUNDERS = (("random",), (PROPOSED,))  # operators of individuals without parents that are no founders
@@ -47,7 +47,7 @@ class Individual:
     """
 
     id: int
-    genome: Any
+    genome: Genome
     generation: int = 0
     parents: tuple[int, ...] = ()
     operators: tuple[str, ...] = ()

@@ -74,7 +74,7 @@ def test_options_override_the_file_and_the_run_is_named_by_default(
     assert result_of(out)["seed"] == 7
     assert result_of(out)["budget"]["evaluations"] == 6
     first = entries(out, "individual", "main")[0]
-    assert first["genome"]["instruction"] == "Spam?"
+    assert first["genome"]["prompt"]["instruction"] == "Spam?"
     assert first["operators"] == ["--founder 1"]
     timing = [json.loads(line) for line in (out / "timing.jsonl").read_text().splitlines()]
     assert {entry["n_jobs"] for entry in timing} == {1}

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evolm.genomes import PromptGenome
+from evolm.genomes import Prompt, prompt_genome
 from evolm.individual import Individual, fitness_class, same_genome
 from evolm.storage import read_checkpoint, write_checkpoint
 
 
 def child(*fitness: float) -> Individual:
-    individual = Individual(3, PromptGenome("Spam?"), 2, (1, 2), ("swap", "drop"), (0.5, 0.1))
+    individual = Individual(3, prompt_genome(Prompt("Spam?")), 2, (1, 2), ("swap", "drop"), (0.5, 0.1))
     if fitness:
         individual.accept(fitness, 0.75, np.array([0.1, 0.2], dtype=np.float64), {"tokens": 4}, np.array([1.0, 0.2]))
     return individual
@@ -46,7 +46,7 @@ def test_better_than_parents_needs_parents_and_a_fitness() -> None:
     assert child(0.5, 0.2).better_than_parents
     assert not child(0.5, 0.1).better_than_parents
     assert not child().better_than_parents
-    orphan = Individual(0, PromptGenome("x"))
+    orphan = Individual(0, prompt_genome(Prompt("x")))
     orphan.accept((1.0,), 1.0, np.zeros(1), {})
     assert not orphan.better_than_parents
 
@@ -68,7 +68,7 @@ def test_whoever_is_dropped_has_no_fitness_and_has_not_failed() -> None:
 
 
 def test_a_founder_is_who_was_neither_born_nor_drawn() -> None:
-    genome = PromptGenome("x")
+    genome = prompt_genome(Prompt("x"))
     assert Individual(0, genome, operators=("founders.jsonl:1",)).is_founder
     assert not Individual(1, genome, operators=("random",)).is_founder
     assert not child().is_founder
@@ -105,4 +105,4 @@ def test_individuals_compare_by_identity_and_archives_by_genome() -> None:
     assert one != two
     assert len({one, two}) == 2
     assert same_genome(one, two)
-    assert not same_genome(one, Individual(4, PromptGenome("Ham?")))
+    assert not same_genome(one, Individual(4, prompt_genome(Prompt("Ham?"))))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from evolm.errors import GenomeError, RunError
-from evolm.genomes import DeltaGenome, DeltaSpace
+from evolm.genomes import DELTA, DeltaGenes, DeltaSpace, Genome
 from evolm.genomes.delta_space import refuse_other_space, settings_of
-from evolm.storage import genes_of
 
 if TYPE_CHECKING:
     from evolm.models import LanguageModel
@@ -22,15 +21,14 @@ DELTA_FILE = "delta.safetensors"
 SPACE = "evolm_space"  # key of the file's metadata
 
 
-def delta_files(genome: Any, space: DeltaSpace | None) -> dict[str, bytes]:
-    """Return the file of a genome's delta: name -> content; nothing for a prompt, or where nothing is changed."""
-    genes = genes_of(genome)
-    if space is None or genes is None or not genes.any():
+def delta_files(genome: Genome, space: DeltaSpace | None) -> dict[str, bytes]:
+    """Return the file of a genome's delta: name -> content; nothing without a delta, or if it changes nothing."""
+    if space is None or DELTA not in genome or not genome.delta.genes.any():
         return {}
-    return {DELTA_FILE: save({"genes": genes}, {SPACE: json.dumps(space.identity(), sort_keys=True)})}
+    return {DELTA_FILE: save({"genes": genome.delta.genes}, {SPACE: json.dumps(space.identity(), sort_keys=True)})}
 
 
-def read_delta(path: Path, model: LanguageModel) -> tuple[DeltaSpace, DeltaGenome]:
+def read_delta(path: Path, model: LanguageModel) -> tuple[DeltaSpace, DeltaGenes]:
     """Read a delta back, and make its space over ``model``.
 
     Raises:
@@ -41,7 +39,7 @@ def read_delta(path: Path, model: LanguageModel) -> tuple[DeltaSpace, DeltaGenom
     try:
         with safe_open(path, framework="numpy") as stored:
             identity = json.loads((stored.metadata() or {})[SPACE])
-            genome = DeltaGenome(stored.get_tensor("genes"))
+            genome = DeltaGenes(stored.get_tensor("genes"))
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise RunError(f"{path}: expected a delta saved by evolm: {error}") from None
     found, expected = str(identity.get("model")), model.prepared.fingerprint

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from evolm.artifacts.delta import DELTA_FILE, delta_files
 from evolm.config import CampaignConfig
-from evolm.genomes import Expression, deltas_of
+from evolm.genomes import DELTA, Genome, Phenotype, Prompt, Space
 from evolm.models import Generate, PassSettings, Request
 from evolm.scorers import LabelProbabilities
 from evolm.storage.layout import PROMPT
@@ -29,14 +29,14 @@ FILES = (PROMPT, FILE, "messages.json", DELTA_FILE)
 READING = ("name", "kind", "columns", "labels", "answer_key", "metric", "pattern")
 
 
-def rendered_prompt(genome: Any, task: Task) -> str:
+def rendered_prompt(prompt: Prompt, task: Task) -> str:
     """Return the prompt with the item's template, unrendered, where an item goes."""
-    return genome.prefix(task.template) + task.template.item_source
+    return prompt.prefix(task.template) + task.template.item_source
 
 
 def best_files(
-    genome: Any,
-    space: Any,
+    genome: Genome,
+    space: Space,
     task: Task,
     model: LanguageModel,
     config: CampaignConfig,
@@ -56,15 +56,15 @@ def best_files(
         labels: how labels are compared; None for a generation task.
         ask: asks the model for the prior of a calibrated prompt: nats to take from each label's log-probability.
     """
-    seen, deltas = space.express(genome), deltas_of(space)
+    seen, deltas = space.express(genome), space.get(DELTA)
     kept = delta_files(genome, deltas)
-    genome = seen.prompt
+    prompt = seen.prompt
     template = task.template
-    request = Generate(genome.prefix(template), template.item_source, system=template.system)
+    request = Generate(prompt.prefix(template), template.item_source, system=template.system)
     exact = "".join(model.framed(request)[:2])
     record: dict[str, Any] = {
         "schema": SCHEMA,
-        "genome": genome.to_record(),
+        "genome": prompt.to_record(),
         "item": template.item_source,
         "normalization": labels.normalization if labels else None,
         "chat_template": model.chat,
@@ -90,19 +90,19 @@ def best_files(
         **({"delta": deltas.identity()} if deltas and kept else {}),
     }
     if task.labels and labels:
-        answers = [template.answer(genome.word(label)) for label in task.labels]
+        answers = [template.answer(prompt.word(label)) for label in task.labels]
         shown = [answer.lstrip() if model.chat else answer for answer in answers]
         record["answers"] = dict(zip(task.labels, shown, strict=True))
-        record["prior"] = _prior(seen, labels, ask) if genome.calibrated else None
+        record["prior"] = _prior(seen, labels, ask) if prompt.calibrated else None
     files: dict[str, str | bytes] = {PROMPT: exact, FILE: pretty(record), **kept}
     system: Messages = [{"role": "system", "content": template.system}] if template.system else []
-    messages = [*system, {"role": "user", "content": rendered_prompt(genome, task)}]
+    messages = [*system, {"role": "user", "content": rendered_prompt(prompt, task)}]
     if model.chat and model.rendered(messages) == exact:
         files["messages.json"] = pretty(messages)
     return files
 
 
-def _prior(shown: Expression, labels: LabelProbabilities, ask: Ask) -> dict[str, float]:
+def _prior(shown: Phenotype, labels: LabelProbabilities, ask: Ask) -> dict[str, float]:
     requests = [replace(request, delta=shown.delta) for request in labels.prior_requests(shown.prompt, ())]
     (prior,) = labels.prior(shown.prompt, ask(requests), ())
     return dict(zip(labels.task.labels, map(float, prior), strict=True))

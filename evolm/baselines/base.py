@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 if TYPE_CHECKING:
+    from evolm.genomes import Genome, Space
     from evolm.scorers import Scoring
     from evolm.tasks import Task
 
@@ -34,11 +35,11 @@ class Contest:
     """
 
     task: Task
-    space: Any
+    space: Space
     scoring: Scoring
-    founder: Any
-    winner: Any
-    finals: Mapping[str, Any]
+    founder: Genome
+    winner: Genome
+    finals: Mapping[str, Genome]
     seed: int
 
 

@@ -9,16 +9,14 @@ from evolm.baselines.base import Baseline, Contest
 from evolm.randomness import Randomness, derive_seed
 
 if TYPE_CHECKING:
-    from evolm.genomes import PromptGenome, PromptSpace
+    from evolm.genomes import Genome, Prompt, PromptSpace
 
 NAME = "few_shot"
 DRAWS = 3
 DEMONSTRATIONS = 4
 
 
-def few_shot_genomes(
-    founder: PromptGenome, space: PromptSpace, count: int, seed: int, draws: int = DRAWS
-) -> list[PromptGenome]:
+def few_shot_prompts(founder: Prompt, space: PromptSpace, count: int, seed: int, draws: int = DRAWS) -> list[Prompt]:
     """Return ``draws`` copies of the founder, each with a random set of demonstrations.
 
     Args:
@@ -30,22 +28,22 @@ def few_shot_genomes(
     """
     rng = Randomness(derive_seed(NAME, seed)).numpy
     drawn = (replace(founder, demonstrations=space.draw_demonstrations(rng, count)) for _ in range(draws))
-    return [space.shortened(genome) for genome in drawn]
+    return [space.shortened(prompt) for prompt in drawn]
 
 
-def few_shot_count(winner: PromptGenome, space: PromptSpace) -> int:
+def few_shot_count(winner: Prompt, space: PromptSpace) -> int:
     """Return the number of demonstrations that the baseline shows: the winner's, 4 if it has none."""
     return min(len(winner.demonstrations) or DEMONSTRATIONS, space.most_demonstrations)
 
 
-def _contestants(contest: Contest) -> list[PromptGenome]:
-    winner, founder = (contest.space.express(genome).prompt for genome in (contest.winner, contest.founder))
-    count = few_shot_count(winner, contest.space.prompts)
+def _contestants(contest: Contest) -> list[Genome]:
+    winner, prompts = contest.space.express(contest.winner).prompt, contest.space["prompt"]
+    count = few_shot_count(winner, prompts)
     if not count:
         return []
-    return few_shot_genomes(
-        replace(founder, calibrated=winner.calibrated), contest.space.prompts, count, contest.seed
-    )
+    founder = replace(contest.founder.prompt, calibrated=winner.calibrated)
+    drawn = few_shot_prompts(founder, prompts, count, contest.seed)
+    return [contest.space.completed({"prompt": prompt}) for prompt in drawn]
 
 
 FEW_SHOT = Baseline(

@@ -6,16 +6,18 @@ Zhao et al. 2021, "Calibrate Before Use", https://arxiv.org/abs/2102.09690.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from evolm.baselines.base import Baseline, Contest
 
+if TYPE_CHECKING:
+    from evolm.genomes import Genome
 
-def _contestants(contest: Contest) -> list[Any]:
+
+def _contestants(contest: Contest) -> list[Genome]:
     if contest.scoring.labels is None:
         return []
-    prompt = contest.space.express(contest.founder).prompt
-    return [contest.space.with_prompt(contest.founder, replace(prompt, calibrated=True))]
+    return [contest.founder.with_chromosome("prompt", replace(contest.founder.prompt, calibrated=True))]
 
 
 PRIOR_CORRECTED = Baseline(

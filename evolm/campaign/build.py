@@ -8,7 +8,7 @@ Python, or with ``--allow PACKAGE``): a campaign file can never run code on its 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -36,8 +36,8 @@ from evolm.config import EXTERNAL, CampaignConfig, validate
 from evolm.errors import ConfigError, nearest
 from evolm.evaluation.evaluator import Evaluator
 from evolm.founders.loading import Founders, load_founders
-from evolm.genomes import DeltaSpace, HybridSpace, PromptGenome, PromptSpace
-from evolm.genomes.delta_space import NO_PROMPT, settings_of
+from evolm.genomes import CHROMOSOMES, PROMPT, ChromosomeSpace, PromptSpace, Space, require_space
+from evolm.genomes.prompt_space import allowed_words
 from evolm.models import Decoding, PassSettings, PreparedModel
 from evolm.operators import OPERATORS, ModelAccess, Operator, operators_for
 from evolm.scorers import (
@@ -72,7 +72,7 @@ class Components:
     engine: Engine
     evaluator: Evaluator
     scoring: Scoring
-    space: Any
+    space: Space
     founders: Founders
     permissions: Permissions
 
@@ -84,8 +84,9 @@ class Components:
         """
         kind, params = strategy_of(settings, self.permissions)
         check_objectives(self.config.model_copy(update={"strategy": dict(settings)}), kind)
-        check_space(kind, settings, self.space.genome, self.task)
-        operators = chosen_operators(self.config.operators, self.space.genome, self.task)
+        check_space(kind, settings, self.space.evolving, self.task)
+        kinds = {name: type(self.space[name]) for name in self.space.evolving}
+        operators = chosen_operators(self.config.operators, kinds, self.task)
         check_learning(kind, settings, operators)
         model_access = ModelAccess(self.engine, self.scoring, self.task.demonstrable)
         search = SearchContext(self.space, self.founders.genomes, operators, seed, self.founders.names, model_access)
@@ -127,27 +128,28 @@ def build(
     check_objectives(config, strategy)
     check_partial(config, strategy, params)
     task = load_task(config.task, config.template, root=root, trusted=True, frame=frame)
-    check_space(strategy, config.strategy, kind_of(config), task)
-    check_learning(strategy, config.strategy, chosen_operators(config.operators, kind_of(config), task))
+    tables = chromosome_tables(config, permissions)
+    evolving = {name: kind for name, (kind, _) in tables.items() if name in config.space.evolving}
+    check_space(strategy, config.strategy, tuple(evolving), task)
+    check_learning(strategy, config.strategy, chosen_operators(config.operators, evolving, task))
     plans = scorer_plans(config, task, permissions, functions or {})
     section = config.model
     prepared = language_models.prepare(
         section.name, revision=section.revision, dtype=section.dtype, device=section.device
     )
     model = loaded(prepared, section.chat_template, pass_settings(config), {} if models is None else models)
-    words = allowed_words(config, task)
-    prompts = prompt_space(config, task, model, words)
-    scoring = scoring_of(config, task, model, words, prompts.tokens)
+    parts = {name: kind.build(params, task, model) for name, (kind, params) in tables.items()}
+    prompts = parts[PROMPT]
+    assert isinstance(prompts, PromptSpace)
+    scoring = scoring_of(config, task, model, allowed_words(config.space.prompts, task), prompts.tokens)
     scorers = {name: (make_scorer(kind, params, scoring), weight) for name, kind, params, weight in plans}
     check_gold(scorers, task)
     check_decomposable(config, scorers, task)
-    deltas = delta_space(config, model)
-    founders = load_founders(config, task, prompts, instructions, warm_starts, deltas)
-    space, founders = individuals(config, deltas, with_instructions(prompts, founders.prompts), founders)
+    space, founders = load_founders(config, task, parts, tuple(evolving), instructions, warm_starts)
     same = [scorers[name][0] for name, kind, params, _ in plans if is_task_scorer(kind, params, task)]
     asked = same[0] if same else make_task_scorer(scoring)
     engine = evaluation.Engine(model, AnswerStore(answers), jobs(config.evaluation.n_jobs, model))
-    evaluator = Evaluator(engine, task, scorers, asked, space.tokens, config.fitness.combine, space.express)
+    evaluator = Evaluator(engine, task, scorers, asked, space.express, space.tokens, config.fitness.combine)
     check_context(evaluator, founders)
     check_trunk(evaluator, founders, space)
     return Components(config, task, model, engine, evaluator, scoring, space, founders, permissions)
@@ -221,16 +223,20 @@ def strategy_of(settings: Mapping[str, Any], permissions: Permissions) -> tuple[
     return kind, validate(kind.Params, values, f"[strategy] {name}")
 
 
-def chosen_operators(weights: Mapping[str, float], genome: str, task: Task) -> list[tuple[Operator, float]]:
-    """Return the operators for a kind of genome with their weights, those of weight 0 left out."""
+def chosen_operators(
+    weights: Mapping[str, float], kinds: Mapping[str, type[ChromosomeSpace]], task: Task
+) -> list[tuple[Operator, float]]:
+    """Return the operators for the chromosomes that evolve, with their weights; those of weight 0 are left out."""
+    able = operators_for(kinds)
+    known = OPERATORS | {operator.name: operator for operator in able}
     for name, weight in weights.items():
-        if name not in OPERATORS:
-            raise ConfigError(f"operators: {name!r} is unknown{nearest(name, OPERATORS)}")
+        if name not in known:
+            raise ConfigError(f"operators: {name!r} is unknown{nearest(name, known)}")
         if weight < 0:
             raise ConfigError(f"operators.{name}: expected a weight of at least 0, found {weight}")
-        if weight and OPERATORS[name].needs_gold and not (task.has_gold and task.train):
+        if weight and known[name].needs_gold and not (task.has_gold and task.train):
             raise ConfigError(f"operators.{name}: needs labelled train items, but the search has none")
-    mine = [(o, weights.get(o.name, o.weight)) for o in operators_for(genome)]
+    mine = [(o, weights.get(o.name, o.weight)) for o in able]
     chosen = [(operator, weight) for operator, weight in mine if weight > 0]
     if not any(operator.role == "mutation" for operator, _ in chosen):
         raise ConfigError("operators: expected at least one mutation with a weight above 0, found none")
@@ -271,92 +277,22 @@ def scorer_plans(
     return plans
 
 
-def allowed_words(config: CampaignConfig, task: Task) -> dict[str, tuple[str, ...]]:
-    """Return label -> words that may stand for it, its own name first."""
-    choices = config.space.prompts.verbalizers
-    for label in choices:
-        if label not in task.labels:
-            raise ConfigError(
-                f"space.prompt.verbalizers: {label!r} is no label, expected one of {list(task.labels)}"
-                f"{nearest(label, task.labels)}"
-            )
-    return {label: tuple(dict.fromkeys((label, *choices.get(label, ())))) for label in task.labels}
+def chromosome_tables(
+    config: CampaignConfig, permissions: Permissions
+) -> dict[str, tuple[type[ChromosomeSpace], Any]]:
+    """Return kind of chromosome -> class of its space and its checked table, in the order of the catalogue.
 
-
-def prompt_space(
-    config: CampaignConfig, task: Task, model: LanguageModel, words: Mapping[str, tuple[str, ...]]
-) -> PromptSpace:
-    """Return the space of prompts that ``[space.prompt]`` describes."""
-    section = config.space.prompts
-    fewest, most = section.demonstrations
-    if not 0 <= fewest <= most:
-        raise ConfigError(f"space.prompt.demonstrations: expected [fewest, most], found {[fewest, most]}")
-    if fewest > len(task.train) or (fewest and not task.has_gold):
-        raise ConfigError(
-            f"space.prompt.demonstrations: at least {fewest} wanted, found {len(task.train)} labelled train items"
-        )
-    return PromptSpace(
-        template=task.template,
-        labels=task.labels,
-        train=task.demonstrable,
-        instruction=section.instruction,
-        demonstrations=(fewest, most),
-        verbalizers={label: choices for label, choices in words.items() if len(choices) > 1},
-        max_tokens=section.max_tokens,
-        count_tokens=model.count_tokens,
-        calibration=section.calibration and not KINDS[task.kind].open,
-    )
-
-
-def with_instructions(space: PromptSpace, founders: Sequence[Any]) -> PromptSpace:
-    """Return the space with the founders' instructions as the pool of random prompts."""
-    pool = tuple(dict.fromkeys(founder.instruction for founder in founders))
-    return replace(space, instructions=pool or ("",))
-
-
-def kind_of(config: CampaignConfig) -> str:
-    """Return the kind of genome that a campaign evolves."""
-    if config.space.delta is None:
-        return PromptSpace.genome
-    return DeltaSpace.genome if config.space.prompt is None else HybridSpace.genome
-
-
-def delta_space(config: CampaignConfig, model: LanguageModel) -> DeltaSpace | None:
-    """Return the space of deltas that ``[space.delta]`` describes; None where the model stays as it is.
+    A campaign without ``[space.prompt]`` has a prompt, too: that of its founder.
 
     Raises:
-        ConfigError: if the model has no such modules, or the encoding cannot change them.
+        ConfigError: for an unknown kind or key, or outside code that is no space of chromosomes.
+        PermissionNeeded: for code that was not admitted.
     """
-    return DeltaSpace.of(model, settings_of(config.space.delta.model_dump())) if config.space.delta else None
-
-
-def individuals(
-    config: CampaignConfig, deltas: DeltaSpace | None, prompts: PromptSpace, founders: Founders
-) -> tuple[PromptSpace | DeltaSpace | HybridSpace, Founders]:
-    """Return the space that a campaign searches, and its founders as genomes of that space.
-
-    Where deltas evolve alone, all run under one prompt, and that prompt as a founder is the unchanged model.
-
-    Raises:
-        ConfigError: if the founders have several prompts and one is needed.
-    """
-    if deltas is None:
-        return prompts, founders
-    deltas = deltas.under(NO_PROMPT, prompts)
-    if config.space.prompt is not None:
-        space = HybridSpace(prompts, deltas)
-        return space, founders.made_into(
-            [space.of_prompt(each) if isinstance(each, PromptGenome) else each for each in founders.given]
-        )
-    if founders.written:
-        founders = replace(founders, given=[next(prompt for prompt in founders.prompts if prompt.instruction)])
-    if len(founders.prompts) != 1:
-        raise ConfigError(
-            f"space.delta: deltas alone run under one prompt, found {len(founders.prompts)} founders with different "
-            "ones; name one (founders, --founder; --set founders=[] leaves those of a warm start), or add "
-            "[space.prompt] to evolve prompts and deltas together"
-        )
-    alone = deltas.under(founders.prompts[0])
-    return alone, founders.made_into(
-        [alone.zero() if isinstance(each, PromptGenome) else each.delta for each in founders.given]
-    )
+    tables = config.space.tables
+    kinds = {name: lookup(name, CHROMOSOMES, permissions, "space") for name in tables}
+    known = [name for name in CHROMOSOMES if name in kinds]
+    found = {}
+    for name in [*known, *sorted(kinds.keys() - CHROMOSOMES.keys())]:
+        kind = require_space(kinds[name], f"space.{name}")
+        found[name] = (kind, validate(kind.Params, tables[name], f"[space.{name}]"))
+    return found

@@ -10,7 +10,7 @@ from evolm.errors import ConfigError, ContextExceeded
 from evolm.evaluation.evaluator import Evaluator
 from evolm.evaluation.racing import Rules, looks
 from evolm.founders.loading import Founders
-from evolm.genomes import deltas_of
+from evolm.genomes import DELTA, Space
 from evolm.operators import Operator
 from evolm.scorers import FunctionScorer, Scorer
 from evolm.strategies import STRATEGIES, Strategy
@@ -94,13 +94,16 @@ def check_budget(budget: BudgetSection) -> None:
         raise ConfigError(f"budget: expected a limit above 0 on at least one of {limits}, found none")
 
 
-def check_space(strategy: type[Strategy], settings: Mapping[str, Any], genome: str, task: Task) -> None:
-    """Refuse a strategy that cannot search the campaign's space, or has nothing to learn from."""
-    if genome not in strategy.spaces:
-        able = listed(name for name, kind in STRATEGIES.items() if genome in kind.spaces)
+def check_space(strategy: type[Strategy], settings: Mapping[str, Any], evolving: Sequence[str], task: Task) -> None:
+    """Refuse a strategy that cannot search the campaign's space, or has nothing to learn from.
+
+    Args:
+        evolving: kinds of chromosomes that evolve.
+    """
+    if reason := strategy.refuses_space(evolving):
+        able = listed(name for name, kind in STRATEGIES.items() if not kind.refuses_space(evolving))
         raise ConfigError(
-            f"strategy {settings.get('name', 'genetic')!r} searches {listed(strategy.spaces)} genomes, found a space "
-            f"of {genome} genomes; for these there are {able}"
+            f"strategy {settings.get('name', 'genetic')!r} cannot search this space: {reason}; these can: {able}"
         )
     if strategy.learns and not task.demonstrable:
         raise ConfigError(
@@ -119,14 +122,14 @@ def check_learning(
         )
 
 
-def check_trunk(evaluator: Evaluator, founders: Founders, space: Any) -> None:
+def check_trunk(evaluator: Evaluator, founders: Founders, space: Space) -> None:
     """Refuse a memory limit for shared states that is too small for a single item.
 
     Raises:
         ConfigError: with the megabytes that the longest item needs.
     """
     model = evaluator.engine.model
-    deltas = deltas_of(space)
+    deltas = space.get(DELTA)
     if deltas is None or not deltas.depth or not model.passes.trunk_bytes:
         return
     width = int(model.config.get_text_config().hidden_size) * (2 if model.prepared.dtype == "bfloat16" else 4)

@@ -15,7 +15,7 @@ from evolm.campaign.build import Components
 from evolm.campaign.checks import rules_of
 from evolm.campaign.search import FINALISTS
 from evolm.evaluation.racing import looks
-from evolm.genomes import deltas_of
+from evolm.genomes import DELTA
 from evolm.models import Request
 from evolm.statistics import smallest_visible_gain
 from evolm.storage import AnswerStore
@@ -106,7 +106,7 @@ def _estimate(parts: Components) -> Table:
 
 def _own_share(parts: Components) -> float:
     """Return the share of the layers that is passed for every individual anew."""
-    deltas = deltas_of(parts.space)
+    deltas = parts.space.get(DELTA)
     if deltas is None or not parts.model.passes.trunk_bytes:
         return 1.0
     return 1 - deltas.depth / parts.model.structure.layers

@@ -17,7 +17,6 @@ from evolm.campaign.search import Search
 from evolm.campaign.verdict import claim
 from evolm.config import BudgetSection
 from evolm.errors import RunError
-from evolm.genomes import deltas_of
 from evolm.individual import Individual
 from evolm.observers import Phase, Progress
 from evolm.tasks import Task
@@ -61,7 +60,8 @@ def head_record(parts: Components, main: Search) -> Record:
         "chat_template": parts.model.chat,
         "founders": len(parts.founders.genomes),
         "operators": {operator.name: weight for operator, weight in main.strategy.variation.operators},
-        "space": deltas.describe() if (deltas := deltas_of(parts.space)) else None,
+        "space": parts.space.describe(),
+        "identities": parts.space.identities(),
         "budget": config.budget.model_dump(),
         "racing": main.race.rules.to_record() if main.race else None,
     }

@@ -18,7 +18,6 @@ from evolm.campaign.permissions import Permissions
 from evolm.config import EXTERNAL, BudgetSection
 from evolm.errors import ConfigError, RunError, nearest
 from evolm.founders.files import founders_files
-from evolm.genomes import deltas_of
 from evolm.observers import Observer
 from evolm.report import ReportWriter
 from evolm.storage import AnswerStore, RunLayout, write_atomically
@@ -128,7 +127,7 @@ def first_files(parts: Components, frame: pd.DataFrame | None) -> dict[str, str 
     """
     keys = {split: [item.content_key for item in getattr(parts.task, split)] for split in SPLITS}
     seen = parts.founders.seen
-    files = founders_files(parts.founders.records(deltas_of(parts.space)), seen)
+    files = founders_files(parts.founders.records(parts.space), seen)
     files[ITEMS] = json.dumps({**keys, "inherited": sorted(seen)}) + "\n"
     if frame is not None:
         files[DATA] = _as_text(frame, parts.config).to_parquet()

@@ -14,7 +14,6 @@ from evolm.config import BudgetSection
 from evolm.errors import ScorerError
 from evolm.evaluation.evaluator import Charge, Evaluator
 from evolm.evaluation.racing import Race, Rules
-from evolm.genomes import diversity
 from evolm.individual import Individual
 from evolm.randomness import derive_seed
 from evolm.storage import GeneStore, Journal
@@ -174,7 +173,7 @@ class Search:
             "mean": float(np.mean(scores)) if scores else None,
             "std": float(np.std(scores)) if scores else None,
             "front": [i.id for i in self.archive] if isinstance(self.archive, Front) else None,
-            "diversity": diversity([individual.genome for individual in asked]),
+            "diversity": self.strategy.context.space.diversity([individual.genome for individual in asked]),
         }
         self.journal.append(self.last)
 

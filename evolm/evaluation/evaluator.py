@@ -12,7 +12,7 @@ import numpy as np
 
 from evolm.errors import ScorerError
 from evolm.evaluation.dialogue import Outcome, hold, joined
-from evolm.genomes import Expression
+from evolm.genomes import Genome, Phenotype
 from evolm.individual import Individual
 from evolm.models import Answer, Request
 from evolm.scorers import Evaluation, ItemTerms, Scorer
@@ -77,8 +77,8 @@ class Evaluator:
         task: whose items are scored.
         scorers: name -> (scorer, weight), at least one.
         task_scorer: the scorer whose score is the task's metric; reads gold labels; may be one of ``scorers``.
-        prompt_tokens: genome -> tokens of its prompt.
-        express: genome -> the prompt and the delta that the model sees; by default the genome is a prompt.
+        express: genome -> what the model sees of it.
+        prompt_tokens: genome -> tokens of the prompt that the model sees.
         combine: ``"sum"`` = one objective, the weighted sum; ``"pareto"`` = one per scorer.
     """
 
@@ -88,9 +88,9 @@ class Evaluator:
         task: Task,
         scorers: Mapping[str, tuple[Scorer, float]],
         task_scorer: Scorer,
-        prompt_tokens: Callable[[Any], int],
+        express: Callable[[Genome], Phenotype],
+        prompt_tokens: Callable[[Genome], int],
         combine: Literal["sum", "pareto"] = "sum",
-        express: Callable[[Any], Expression] = Expression,
     ) -> None:
         self.engine = engine
         self.task = task
@@ -99,9 +99,9 @@ class Evaluator:
         self._task_scorer_name = next(
             (name for name, (scorer, _) in scorers.items() if scorer is task_scorer), TASK_SCORER
         )
+        self.express = express
         self.prompt_tokens = prompt_tokens
         self.combine = combine
-        self.express = express
 
     def assess(
         self,

@@ -19,9 +19,9 @@ from evolm.export.folder import require_nothing, write_folder
 from evolm.export.population import README, campaign_tables, population_readme, without_demonstrations
 from evolm.export.predictor import saved_prompt
 from evolm.export.requirements import allowances, needs, rows_of
-from evolm.founders.files import founders_files
-from evolm.founders.sources import FROM, FROM_A_RUN, best_of_run
-from evolm.genomes import from_record
+from evolm.founders.files import FROM, founders_files
+from evolm.founders.sources import FROM_A_RUN, best_of_run
+from evolm.genomes import Prompt
 from evolm.report.reading import RunRecord
 from evolm.storage import RunLayout
 from evolm.wording import counted, listed
@@ -90,7 +90,7 @@ def _check_wishes(to: str, use: str, without_examples: bool, copy: bool, base: s
 def _export_prompt(path: Path, target: Path, without_examples: bool) -> list[str]:
     said = [f"Written: {target}", f"Next: evolm score {target} ROWS, or evolm predict {target} ROWS --out FILE.csv"]
     record = PromptRecord.read(path)
-    shown = len(from_record(record.genome).demonstrations)
+    shown = len(Prompt.from_record(record.genome).demonstrations)
     if not (without_examples and shown):
         write_folder(target, _saved_files(path, record))
         return said

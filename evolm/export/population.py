@@ -52,7 +52,7 @@ def without_demonstrations(placed: Iterable[Placed], fewest: int) -> Iterator[Pl
     """
     known = set()
     for record, where in placed:
-        if "delta" in record:
+        if "prompt" in record:
             yield {**record, "prompt": _bare(record["prompt"], fewest)}, where
             continue
         bare = _bare(record, fewest)
@@ -138,7 +138,7 @@ def _examples(shown: int) -> str:
 def _changes(run: RunRecord, changed: int) -> str:
     if not changed:
         return ""
-    space = run.run["space"]
+    space = run.run["space"]["delta"]
     modules = ", ".join(f"`{name}`" for name in space["target_modules"])
     founders = f"{changed} of them {'changes' if changed == 1 else 'change'}"
     return CHANGED.format(founders=founders, genes=space["genes"], encoding=space["encoding"], modules=modules)

@@ -26,7 +26,7 @@ from evolm.config import CampaignConfig, TaskSection
 from evolm.errors import ConfigError, ContextExceeded, DataError, RunError
 from evolm.evaluation.dialogue import hold
 from evolm.export.score_report import ScoreReport, reasons
-from evolm.genomes import AsTheyAre, DeltaGenome, HybridGenome, from_record
+from evolm.genomes import DELTA, PROMPT, ChromosomeSpace, DeltaGenes, Genome, Prompt, PromptSpace, Space
 from evolm.models import PreparedModel
 from evolm.scorers import Dialogue, Evaluation, Scoring, generate_texts
 from evolm.scorers.likelihood import evaluate_labels
@@ -82,7 +82,7 @@ class Predictor:
         record = PromptRecord.read(path)
         self.path = path
         self.left_out = record.left_out
-        self.genome = from_record(record.genome)
+        self.genome = Prompt.from_record(record.genome)
         self.config = record.campaign(str(path))
         self.seen = seen_by_run(path)
         section, fingerprint = self.config.model, record.model.fingerprint
@@ -94,10 +94,10 @@ class Predictor:
             )
         self.model = models.LanguageModel(prepared, section.chat_template, pass_settings(self.config))
         self.space: Any = None
-        self.delta: DeltaGenome | None = None
+        self.delta: DeltaGenes | None = None
         if record.delta is not None:
             self.space, self.delta = read_delta(path.with_name(DELTA_FILE), self.model)
-        self.change = self.space.delta(self.delta) if self.space else None
+        self.change = self.space.delta(self.delta) if self.space and self.delta else None
         self.engine = evaluation.Engine(self.model, AnswerStore(":memory:"), jobs(n_jobs, self.model))
 
     def predict(self, source: str | pd.DataFrame, root: Path = Path()) -> pd.DataFrame:
@@ -168,8 +168,11 @@ class Predictor:
         """Return the files of the prompt's folder: name -> content."""
         task = _task_of(self.config, (), gold=False)
         labels, ask = self._scoring(task).labels, self.engine.answer
-        evolved = HybridGenome(self.genome, self.delta) if self.delta else self.genome
-        files = best_files(evolved, self.space or AsTheyAre(), task, self.model, self.config, labels, ask)
+        genome = Genome({PROMPT: self.genome})
+        parts: dict[str, ChromosomeSpace] = {PROMPT: PromptSpace.build(self.config.space.prompts, task, self.model)}
+        if self.space and self.delta:
+            genome, parts = genome.with_chromosome(DELTA, self.delta), parts | {DELTA: self.space}
+        files = best_files(genome, Space(parts), task, self.model, self.config, labels, ask)
         if self.left_out:
             files[FILE] = pretty({**json.loads(files[FILE]), "left_out": self.left_out})
         return files

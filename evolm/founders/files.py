@@ -1,9 +1,8 @@
-"""Files of founders: JSON lines, and beside them the vectors of those that change the model.
+"""Files of founders: JSON lines, and beside them the arrays of those that have more than a prompt.
 
-A line holds a prompt's record, or that of a prompt with a delta (``kind`` is then ``"hybrid"``), also where deltas
-evolve alone. Such a record names a tensor in ``deltas.safetensors`` where the record of a genome has the vector
-itself; the tensors' space is said once, in that file's metadata, as in ``delta.safetensors``. Adam's memory does
-not travel: what a founder brings along about learning are its settings.
+A line is the record of a prompt, ``{"instruction": ...}``, or kind of chromosome -> record, the prompt's among them.
+A chromosome with arrays has ``tensors``, name -> tensor in ``deltas.safetensors``; the file's metadata says which
+space the arrays of each kind were made for. Adam's memory is not written: only the settings of learning are.
 """
 
 from __future__ import annotations
@@ -20,14 +19,15 @@ from safetensors.numpy import save
 
 from evolm.artifacts.delta import SPACE
 from evolm.errors import GenomeError
-from evolm.genomes import HybridGenome
+from evolm.genomes import PROMPT
 from evolm.storage.layout import DELTAS, FOUNDERS
 
-SEEN = "seen"  # the only key of a line that says what the founders of a file have seen
-SETTINGS = ("rate", "decay", "steps")  # what travels of a genome's learning
+SEEN = "seen"  # the only key of a line that holds the content keys of what the founders of a file have seen
+FROM = "from"  # key of a founder's record: its source, if not its file
+TENSORS = "tensors"  # key of a chromosome's record on a line: name of array -> name of tensor
 
 Record = dict[str, Any]
-Placed = tuple[Record, str]  # a founder's record, and where it stands
+Placed = tuple[Record, str]  # a founder's record, and its place
 
 
 @dataclass(frozen=True)
@@ -39,47 +39,72 @@ class Source:
     name: str = ""
 
 
-def founder_record(prompt: Mapping[str, Any], delta: Mapping[str, Any], space: Mapping[str, Any]) -> Record:
-    """Return the record of a prompt with a delta, which has not learnt yet but knows how.
+def founder_record(
+    summaries: Mapping[str, Mapping[str, Any]],
+    arrays: Mapping[str, Mapping[str, np.ndarray]],
+    identities: Mapping[str, Mapping[str, Any]],
+) -> Record:
+    """Return a founder's record; chromosomes whose arrays are all zero change nothing and are left out.
 
     Args:
-        prompt: a prompt genome's record.
-        delta: a delta genome's record or summary, and its ``genes``.
-        space: the identity of the delta's space.
+        summaries: kind of chromosome -> summary, the prompt's among them.
+        arrays: kind -> name -> array.
+        identities: kind -> what a chromosome must bring along to be read back.
+
+    Returns:
+        The prompt's own record if nothing else is left; else kind -> record, with arrays and ``space``, the identity.
     """
-    genes = np.asarray(delta["genes"], dtype=np.float32)
-    learning = delta.get("learning")
-    if learning:
-        fresh = {"first": np.zeros_like(genes), "second": np.zeros_like(genes), "count": 0}
-        learning = {key: learning[key] for key in SETTINGS} | fresh
-    kept = {"genes": genes, "sigma": delta.get("sigma", 0.0), "learning": learning, "space": dict(space)}
-    return {"kind": HybridGenome.kind, "prompt": dict(prompt), "delta": kept}
+    kept: Record = {}
+    for kind, summary in summaries.items():
+        own = arrays.get(kind, {})
+        if kind == PROMPT or not own or any(np.any(array) for array in own.values()):
+            space = {"space": dict(identities[kind])} if kind in identities else {}
+            kept[kind] = {**summary, **own, **space}
+    return kept if len(kept) > 1 else kept[PROMPT]
+
+
+def chromosomes_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return kind of chromosome -> record of a founder's record."""
+    if PROMPT not in record:
+        return {PROMPT: {key: value for key, value in record.items() if key != FROM}}
+    return {kind: part for kind, part in record.items() if kind != FROM}
 
 
 # -- writing -------------------------------------------------------------------------------------------------
 
 
 def founders_file(records: Iterable[Mapping[str, Any]], seen: Iterable[str] = ()) -> str:
-    """Return the JSONL text of founders without vectors that :func:`read_lines` reads back."""
+    """Return the JSONL text of founders without arrays that :func:`read_lines` reads back."""
     keys = sorted(seen)
     lines = [*([{SEEN: keys}] if keys else []), *records]
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
 def founders_files(records: Iterable[Mapping[str, Any]], seen: Iterable[str] = ()) -> dict[str, str | bytes]:
-    """Return name -> content of the files that :func:`read_lines` reads back, vectors first where there are any."""
-    lines: list[Mapping[str, Any]] = []
-    vectors: dict[str, np.ndarray] = {}
-    space: Mapping[str, Any] = {}
-    for record in records:
-        if record.get("kind") == HybridGenome.kind:
-            name, delta = str(len(vectors)), record["delta"]
-            vectors[name], space = np.ascontiguousarray(delta["genes"]), delta["space"]
-            learning = delta["learning"] and {key: delta["learning"][key] for key in SETTINGS}
-            record = {**record, "delta": {"tensor": name, "sigma": delta["sigma"], "learning": learning}}
-        lines.append(record)
-    kept = {DELTAS: save(vectors, {SPACE: json.dumps(space, sort_keys=True)})} if vectors else {}
+    """Return name -> content of the files that :func:`read_lines` reads back, arrays first if there are any."""
+    tensors: dict[str, np.ndarray] = {}
+    spaces: dict[str, Mapping[str, Any]] = {}
+    lines = [_line(record, str(number), tensors, spaces) for number, record in enumerate(records)]
+    kept = {DELTAS: save(tensors, {SPACE: json.dumps(spaces, sort_keys=True)})} if tensors else {}
     return {**kept, FOUNDERS: founders_file(lines, seen)}
+
+
+def _line(
+    record: Mapping[str, Any], name: str, tensors: dict[str, np.ndarray], spaces: dict[str, Mapping[str, Any]]
+) -> Record:
+    """Return a founder's record without arrays and spaces; these are added to ``tensors`` and ``spaces``."""
+    if PROMPT not in record:
+        return dict(record)
+    line = dict(record)
+    for kind, part in chromosomes_of(record).items():
+        arrays = {key: value for key, value in part.items() if isinstance(value, np.ndarray)}
+        line[kind] = {key: value for key, value in part.items() if key not in arrays and key != "space"}
+        if "space" in part:
+            spaces[kind] = part["space"]
+        if arrays:
+            line[kind][TENSORS] = {key: f"{name}/{kind}/{key}" for key in arrays}
+            tensors |= {f"{name}/{kind}/{key}": np.ascontiguousarray(array) for key, array in arrays.items()}
+    return line
 
 
 # -- reading -------------------------------------------------------------------------------------------------
@@ -89,7 +114,7 @@ def read_lines(path: Path, name: str) -> Source:
     """Read a JSONL file of founders.
 
     Raises:
-        GenomeError: if it is damaged, or a vector that it names is not beside it.
+        GenomeError: if it is damaged, or an array that it names is not beside it.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -105,8 +130,8 @@ def read_lines(path: Path, name: str) -> Source:
         if record.keys() == {SEEN}:
             seen |= _keys(record[SEEN], where)
         else:
-            if record.get("kind") == HybridGenome.kind:
-                record = _with_vector(record, path.with_name(DELTAS), where)
+            if PROMPT in record:
+                record = _with_arrays(record, path.with_name(DELTAS), where)
             records.append((record, where))
     return Source(records, frozenset(seen), name)
 
@@ -127,16 +152,21 @@ def _keys(found: Any, where: str) -> set[str]:
     return set(found)
 
 
-def _with_vector(record: Record, file: Path, where: str) -> Record:
-    """Return a founder's record with its vector in place of the tensor's name."""
-    prompt, delta = record.get("prompt"), record.get("delta")
-    if not isinstance(prompt, dict) or not isinstance(delta, dict) or not isinstance(delta.get("tensor"), str):
-        raise GenomeError(f"{where}: expected a 'prompt' and a 'delta' that names its 'tensor', found {record!r:.80}")
+def _with_arrays(record: Record, file: Path, where: str) -> Record:
+    """Return a founder's record with the arrays that its line names, and the spaces that they were made for."""
+    parts = chromosomes_of(record)
+    if not all(isinstance(part, dict) for part in parts.values()):
+        raise GenomeError(f"{where}: expected an object for each kind of chromosome, found {record!r:.80}")
+    return {**record, **{kind: _read_arrays(kind, part, file, where) for kind, part in parts.items()}}
+
+
+def _read_arrays(kind: str, part: Record, file: Path, where: str) -> Record:
+    if TENSORS not in part:
+        return part
     try:
         with safe_open(file, framework="numpy") as stored:
-            space = json.loads((stored.metadata() or {})[SPACE])
-            genes = stored.get_tensor(delta["tensor"])
-        whole = founder_record(prompt, {**delta, "genes": genes}, space)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise GenomeError(f"{where}: expected its vector {delta['tensor']!r} in {file}: {error}") from None
-    return {**record, **whole}
+            space = json.loads((stored.metadata() or {})[SPACE]).get(kind, {})
+            arrays = {key: stored.get_tensor(tensor) for key, tensor in part[TENSORS].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise GenomeError(f"{where}: expected the arrays {part[TENSORS]!r} in {file}: {error}") from None
+    return {key: value for key, value in part.items() if key != TENSORS} | arrays | {"space": space}

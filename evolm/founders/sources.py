@@ -1,10 +1,9 @@
-"""Places that hold founders: JSONL files, runs, founding populations; what they bring, and what it has seen."""
+"""Places that hold founders: JSONL files, runs, founding populations."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -13,19 +12,17 @@ from evolm.data_access import locate
 from evolm.errors import GenomeError, PermissionNeeded, RunError, nearest
 from evolm.founders.files import Placed, Record, Source, founder_record, read_lines
 from evolm.founders.populations import shipped_populations
-from evolm.genomes.delta_space import settings_of
 from evolm.searches import MAIN
 from evolm.storage import GeneStore, RunLayout, read_entries
 
 FROM_A_RUN = 12  # founders that a run gives, its best
-FROM = "from"  # key of a founder's record: where it comes from, if not from its file
 PLACES = "a file of founders, a run or a founding population"
 
 
 def find_source(name: str, root: Path = Path(), admitted: Sequence[Path] = (), trusted: bool = False) -> Path:
     """Return the file, run or founding population that a name stands for.
 
-    Where nothing of that name lies below ``root``, the name may be that of a shipped population.
+    If nothing of that name lies below ``root``, the name may be that of a shipped population.
 
     Args:
         name, root, admitted, trusted: see :func:`evolm.data_access.locate`.
@@ -72,7 +69,7 @@ def read_source(path: Path, name: str) -> Source:
 def best_of_run(layout: RunLayout, name: str) -> Iterator[Placed]:
     """Yield every genome that a run's main search evaluated: the verdict's winner, its front, then the fittest.
 
-    A genome that changes the model comes with the prompt that it ran under; its vector is read when it comes up.
+    The arrays of a genome are read when its turn comes.
 
     Raises:
         GenomeError: if the run is damaged.
@@ -90,51 +87,24 @@ def best_of_run(layout: RunLayout, name: str) -> Iterator[Placed]:
         )
         if not order:
             return
-        vectors = _Vectors.of(layout, entries[0])
+        identities = dict(entries[0].get("identities") or {})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise GenomeError(f"{damaged}: {type(error).__name__} {error}") from None
     for id in order:
         where = f"{name} #{id}"
         try:
-            record = vectors.founder(evaluated[id]) if vectors else evaluated[id]["genome"]
+            record = _recorded(evaluated[id], GeneStore(layout.genes), identities)
         except (KeyError, TypeError, AttributeError, RunError) as error:
-            raise GenomeError(f"{damaged}: the vector of {where}: {type(error).__name__} {error}") from None
+            raise GenomeError(f"{damaged}: the arrays of {where}: {type(error).__name__} {error}") from None
         yield record, where
 
 
-@dataclass(frozen=True)
-class _Vectors:
-    """The vectors of a run whose genomes change the model.
-
-    Attributes:
-        store: where they lie.
-        space: the identity of their space.
-        prompt: the prompt of deltas that evolve alone.
-    """
-
-    store: GeneStore
-    space: Record
-    prompt: Record
-
-    @classmethod
-    def of(cls, layout: RunLayout, head: Record) -> _Vectors | None:
-        """Return those of a run, by its journal's first entry; None where prompts evolved."""
-        if not head.get("space"):
-            return None
-        settings = settings_of(head["space"]).to_record()
-        identity = {**settings, "model": head["model"]["fingerprint"], "checksum": head["space"]["checksum"]}
-        (first, _), *_ = read_lines(layout.founders, layout.founders.name).records
-        prompt = {key: value for key, value in first.get("prompt", first).items() if key != FROM}
-        return cls(GeneStore(layout.genes), identity, prompt)
-
-    def founder(self, entry: Record) -> Record:
-        """Return the founder that a journal's individual makes; a prompt where it changes nothing."""
-        genome = entry["genome"]
-        prompt, delta = genome.get("prompt", self.prompt), genome.get("delta", genome)
-        if not delta["norm"]:
-            return prompt
-        genes = self.store.read(MAIN, entry["generation"])[entry["id"]]
-        return founder_record(prompt, {**delta, "genes": genes}, self.space)
+def _recorded(entry: Record, store: GeneStore, identities: Record) -> Record:
+    """Return the founder's record of a journal's individual."""
+    arrays = store.read(MAIN, entry["generation"]).get(entry["id"], {}) if identities else {}
+    if missing := identities.keys() - arrays.keys():
+        raise KeyError(*missing)
+    return founder_record(entry["genome"], arrays, identities)
 
 
 def _from_run(layout: RunLayout, name: str) -> Source:

@@ -1,59 +1,88 @@
-"""Genomes: what is inherited, and the spaces they live in. A genome kind is one file and one row here."""
+"""Genomes: what is inherited, and the spaces they live in. A kind of chromosome is one file and one row here."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from evolm.errors import GenomeError, nearest
-from evolm.genomes.base import Genome, diversity
-from evolm.genomes.delta import DeltaGenome, Learning
+from evolm.genomes.chromosome import Arrays, Chromosome
+from evolm.genomes.delta import DeltaGenes, Learning
 from evolm.genomes.delta_space import DeltaSettings, DeltaSpace
-from evolm.genomes.expression import AsTheyAre, Expression
-from evolm.genomes.hybrid import HybridGenome
-from evolm.genomes.hybrid_space import HybridSpace
-from evolm.genomes.prompt import Demonstration, PromptGenome
+from evolm.genomes.genome import DELTA, PROMPT, Genome, prompt_genome
+from evolm.genomes.phenotype import Phenotype
+from evolm.genomes.prompt import Demonstration, Prompt
 from evolm.genomes.prompt_space import PromptSpace
+from evolm.genomes.space import ChromosomeSpace, Space, require_space
+from evolm.genomes.variables import ChoiceCoding, Coding, Real, Variable
 
-GENOMES: dict[str, Any] = {
-    PromptGenome.kind: PromptGenome,
-    DeltaGenome.kind: DeltaGenome,
-    HybridGenome.kind: HybridGenome,
-}
-
-
-def deltas_of(space: Any) -> DeltaSpace | None:
-    """Return the space of deltas that a space has; None of one of prompts."""
-    return space if isinstance(space, DeltaSpace) else getattr(space, "deltas", None)
+# Kind -> space, in the order in which chromosomes are drawn and expressed; kinds from outside come after these.
+CHROMOSOMES: dict[str, type[ChromosomeSpace]] = {PROMPT: PromptSpace, DELTA: DeltaSpace}
 
 
-def from_record(record: Mapping[str, Any]) -> Any:
-    """Read a genome of any kind back from its record.
+def chromosome_class(kind: str) -> Any:
+    """Return the class of the chromosomes of a kind.
+
+    A kind from outside evolm is named ``package.module:attribute``. It is known after the module was imported, which
+    building a campaign does if the user admitted the package; a record never causes an import.
 
     Raises:
-        GenomeError: if the kind is unknown or the record damaged.
+        GenomeError: if the kind is unknown.
     """
-    kind = str(record.get("kind"))
-    if kind not in GENOMES:
-        raise GenomeError(f"genome kind {kind!r} is unknown{nearest(kind, GENOMES)}")
-    return GENOMES[kind].from_record(record)
+    if kind in CHROMOSOMES:
+        return CHROMOSOMES[kind].chromosome
+    module, colon, attribute = kind.partition(":")
+    found = getattr(sys.modules.get(module), attribute, None) if colon else None
+    if found is None:
+        raise GenomeError(f"chromosome kind {kind!r} is unknown{nearest(kind, CHROMOSOMES)}")
+    return require_space(found, kind).chromosome
+
+
+def from_record(record: Mapping[str, Any]) -> Genome:
+    """Read a genome back from its record.
+
+    Raises:
+        GenomeError: if a kind of chromosome is unknown or the record damaged.
+    """
+    return Genome({kind: chromosome_class(kind).from_record(part) for kind, part in record.items()})
+
+
+def from_summary(summary: Mapping[str, Any], arrays: Mapping[str, Arrays]) -> Genome:
+    """Read a genome back from its summary and its arrays, by kind; an optimizer's memory is not there.
+
+    Raises:
+        GenomeError: if a kind of chromosome is unknown, the summary damaged or an array missing.
+    """
+    return Genome(
+        {kind: chromosome_class(kind).from_summary(part, arrays.get(kind, {})) for kind, part in summary.items()}
+    )
 
 
 __all__ = [
-    "GENOMES",
-    "AsTheyAre",
-    "DeltaGenome",
+    "CHROMOSOMES",
+    "DELTA",
+    "PROMPT",
+    "Arrays",
+    "ChoiceCoding",
+    "Chromosome",
+    "ChromosomeSpace",
+    "Coding",
+    "DeltaGenes",
     "DeltaSettings",
     "DeltaSpace",
     "Demonstration",
-    "Expression",
     "Genome",
-    "HybridGenome",
-    "HybridSpace",
     "Learning",
-    "PromptGenome",
+    "Phenotype",
+    "Prompt",
     "PromptSpace",
-    "deltas_of",
-    "diversity",
+    "Real",
+    "Space",
+    "Variable",
+    "chromosome_class",
     "from_record",
+    "from_summary",
+    "prompt_genome",
+    "require_space",
 ]

@@ -1,7 +1,7 @@
-"""A change of the weights as a genome: a vector in a :class:`~evolm.genomes.delta_space.DeltaSpace`.
+"""A change of the weights as a chromosome: a vector in a :class:`~evolm.genomes.delta_space.DeltaSpace`.
 
-What the model sees is the vector. Beside it, and without any influence on its digest, a genome inherits *strategy
-genes*: the step size of its own mutation, and how it learns (Adam's settings and moments).
+The model sees the vector. *Strategy genes* are inherited with it and have no influence on its digest: the step size
+of its mutation, and how it learns (Adam's settings and moments).
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from evolm.errors import GenomeError
+from evolm.genomes.chromosome import Arrays
 
 
 def _frozen(values: Any) -> np.ndarray:
@@ -25,7 +26,7 @@ def _frozen(values: Any) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Learning:
-    """How a genome learns by gradient: settings, and Adam's memory (Kingma 2014, https://arxiv.org/abs/1412.6980).
+    """How genes learn by gradient: settings, and Adam's memory (Kingma 2014, https://arxiv.org/abs/1412.6980).
 
     Attributes:
         rate: learning rate.
@@ -74,27 +75,25 @@ class Learning:
 
 
 @dataclass(frozen=True, eq=False)
-class DeltaGenome:
-    """Genes of a delta.
+class DeltaGenes:
+    """The genes of a delta.
 
     Attributes:
-        genes: ``(dimension,)`` float32; 0 = nothing is changed.
-        sigma: step size of its mutation, in the genes' own unit; 0 = the space's.
-        learning: how it learns; None = not yet.
+        genes: ``(dimension,)`` float32, read-only; all 0 = the model is not changed.
+        sigma: step size of their mutation, in the genes' own unit; 0 = the space's.
+        learning: how they learn; None = they have not learnt yet.
     """
 
     genes: np.ndarray
     sigma: float = 0.0
     learning: Learning | None = None
 
-    kind: ClassVar[str] = "delta"
-
     def __post_init__(self) -> None:
         object.__setattr__(self, "genes", _frozen(self.genes))
 
     def __eq__(self, other: object) -> bool:
-        """Whether all that is inherited is equal; genomes that the model cannot tell apart share a digest only."""
-        if not isinstance(other, DeltaGenome):
+        """Return whether everything that is inherited is equal; equal digests compare the genes alone."""
+        if not isinstance(other, DeltaGenes):
             return NotImplemented
         return (self.digest, self.sigma, self.learning) == (other.digest, other.sigma, other.learning)
 
@@ -112,8 +111,8 @@ class DeltaGenome:
         """Euclidean length of the genes."""
         return float(np.linalg.norm(self.genes.astype(np.float64)))
 
-    def distance(self, other: DeltaGenome) -> float:
-        """Return how far two genomes lie apart, in [0, 1]: their distance by the sum of their lengths."""
+    def distance(self, other: DeltaGenes) -> float:
+        """Return the Euclidean distance of the genes over the sum of their lengths, in [0, 1]."""
         lengths = self.norm + other.norm
         apart = np.linalg.norm(self.genes.astype(np.float64) - other.genes.astype(np.float64))
         return float(apart) / lengths if lengths else 0.0
@@ -121,23 +120,37 @@ class DeltaGenome:
     def to_record(self) -> dict[str, Any]:
         """Return JSON values and arrays."""
         learning = self.learning.to_record() if self.learning else None
-        return {"kind": self.kind, "genes": self.genes, "sigma": self.sigma, "learning": learning}
+        return {"genes": self.genes, "sigma": self.sigma, "learning": learning}
 
     def summary(self) -> dict[str, Any]:
         """Return JSON values: everything but the arrays."""
         learning = self.learning.settings() if self.learning else None
-        return {"kind": self.kind, "norm": self.norm, "sigma": self.sigma, "learning": learning}
+        return {"norm": self.norm, "sigma": self.sigma, "learning": learning}
+
+    def arrays(self) -> Arrays:
+        """Return the genes; Adam's moments are not kept."""
+        return {"genes": self.genes}
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> DeltaGenome:
+    def from_record(cls, record: Mapping[str, Any]) -> DeltaGenes:
         """Read back :meth:`to_record`.
 
         Raises:
-            GenomeError: if the record is not one of a delta.
+            GenomeError: if the record is damaged.
         """
         try:
             learning = record.get("learning")
             kept = Learning.from_record(learning) if learning else None
             return cls(record["genes"], float(record.get("sigma", 0.0)), kept)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise GenomeError(f"a delta genome's record is damaged: {type(error).__name__} {error}") from None
+            raise GenomeError(f"a delta's record is damaged: {type(error).__name__} {error}") from None
+
+    @classmethod
+    def from_summary(cls, summary: Mapping[str, Any], arrays: Arrays) -> DeltaGenes:
+        """Read back :meth:`summary` and the genes; Adam's moments are zero."""
+        genes = arrays.get("genes")
+        if genes is None:
+            raise GenomeError("a delta's genes are missing")
+        learning = summary.get("learning")
+        moments = {"first": np.zeros_like(genes), "second": np.zeros_like(genes)}
+        return cls.from_record({**summary, "genes": genes, "learning": {**learning, **moments} if learning else None})

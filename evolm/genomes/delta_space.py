@@ -1,36 +1,35 @@
-"""Where deltas live: which modules may change, and what a vector of genes makes of them."""
+"""The space of deltas: which modules may change, and how a vector of genes changes them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evolm.config import DeltaSpaceSection
 from evolm.errors import ConfigError, GenomeError, nearest
-from evolm.genomes.delta import DeltaGenome
+from evolm.genomes.delta import DeltaGenes
 from evolm.genomes.encodings import ENCODINGS, Gradients, Plan, checksum
-from evolm.genomes.expression import Expression
-from evolm.genomes.hybrid import HybridGenome
-from evolm.genomes.prompt import PromptGenome
-from evolm.genomes.prompt_space import PromptSpace
+from evolm.genomes.phenotype import Phenotype
+from evolm.genomes.space import ChromosomeSpace
+from evolm.genomes.variables import Real
 from evolm.models.deltas import Change, Delta, too_large
 from evolm.models.structure import Site
+from evolm.tasks import Task
 from evolm.wording import listed
 
 if TYPE_CHECKING:
     from evolm.models import LanguageModel
 
-
-NO_PROMPT = PromptGenome("")
-REACH = 8.0  # bounds lie so many step sizes from no change
+REACH = 8.0  # step sizes from zero to either bound
 
 
 @dataclass(frozen=True)
 class DeltaSettings:
-    """What a space is made from; everything that decides what genes stand for, besides the model.
+    """Everything besides the model that decides what genes stand for.
 
     Attributes:
         layers: ``"all"``, ``"last:N"``, ``"first:N"`` or indices.
@@ -57,7 +56,7 @@ class DeltaSettings:
 
 
 @dataclass(frozen=True)
-class DeltaSpace:
+class DeltaSpace(ChromosomeSpace):
     """Changes of some modules of one model.
 
     Attributes:
@@ -65,8 +64,6 @@ class DeltaSpace:
         sites: the modules that change.
         fingerprint: of the model.
         encoded: genes to changes and back.
-        prompt: what the model reads while it is changed.
-        prompts: the space of that prompt; None where nobody compares it with others.
         dtype: of the model.
     """
 
@@ -74,14 +71,18 @@ class DeltaSpace:
     sites: tuple[Site, ...]
     fingerprint: str
     encoded: Any = field(repr=False, compare=False)
-    prompt: PromptGenome = NO_PROMPT
-    prompts: PromptSpace | None = None
     dtype: str = "float32"
 
-    genome: ClassVar[str] = DeltaGenome.kind
+    Params = DeltaSpaceSection
+    chromosome = DeltaGenes
 
     @classmethod
-    def of(cls, model: LanguageModel, settings: DeltaSettings, prompt: PromptGenome = NO_PROMPT) -> DeltaSpace:
+    def build(cls, params: DeltaSpaceSection, task: Task, model: LanguageModel) -> DeltaSpace:
+        """Return the space that ``[space.delta]`` describes; see :meth:`of` for errors."""
+        return cls.of(model, settings_of(params.model_dump()))
+
+    @classmethod
+    def of(cls, model: LanguageModel, settings: DeltaSettings) -> DeltaSpace:
         """Make a space over a model.
 
         Raises:
@@ -101,7 +102,7 @@ class DeltaSpace:
         plan = Plan(sites, settings.rank, settings.dimension, settings.seed, model.read_weights)
         encoded = ENCODINGS[settings.encoding](plan)
         resolved = replace(settings, sigma=settings.sigma or encoded.sigma)
-        return cls(resolved, sites, model.prepared.fingerprint, encoded, prompt, dtype=model.prepared.dtype)
+        return cls(resolved, sites, model.prepared.fingerprint, encoded, dtype=model.prepared.dtype)
 
     @property
     def dimension(self) -> int:
@@ -115,22 +116,22 @@ class DeltaSpace:
 
     @property
     def bounds(self) -> np.ndarray:
-        """``(dimension, 2)`` lowest and highest gene, for optimizers that need to know; evolm's own ignore it."""
+        """``(dimension, 2)`` lowest and highest gene, for optimizers that need bounds; evolm's own ignore them."""
         reach = np.float32(REACH * self.settings.sigma)
         return np.tile(np.array([-reach, reach]), (self.dimension, 1))
 
     @cached_property
     def checksum(self) -> str:
-        """Digest of everything that is random and fixed, so that another library's numbers are noticed."""
+        """Digest of everything random and fixed: it tells when a library draws other numbers."""
         return checksum(self.encoded.fixed())
 
     @cached_property
     def modules(self) -> list[slice]:
-        """The genes of each module; of each gene where all of them change all modules."""
+        """The genes of each module; one slice per gene if every gene changes all modules."""
         return self.encoded.modules() or [slice(index, index + 1) for index in range(self.dimension)]
 
     def describe(self) -> dict[str, Any]:
-        """Return what the space is, for people and journals: JSON values."""
+        """Return settings and sizes."""
         return {
             **self.settings.to_record(),
             "genes": self.dimension,
@@ -142,83 +143,93 @@ class DeltaSpace:
             "checksum": self.checksum,
         }
 
-    # -- genomes -------------------------------------------------------------------------------------------
+    # -- chromosomes ---------------------------------------------------------------------------------------
 
     def changes(self, genes: np.ndarray) -> dict[str, Change]:
-        """Return what ``(dimension,)`` genes change: module -> change."""
+        """Return the changes that ``(dimension,)`` genes stand for: module -> change."""
         return self.encoded.changes(np.asarray(genes, dtype=np.float32))
 
-    def delta(self, genome: DeltaGenome) -> Delta | None:
-        """Return a genome's delta; None where all genes are zero, which is the model itself."""
-        return Delta(self.changes(genome.genes), self.depth) if genome.genes.any() else None
+    def delta(self, chromosome: DeltaGenes) -> Delta | None:
+        """Return the change that genes stand for; None if all genes are zero: the model itself."""
+        return Delta(self.changes(chromosome.genes), self.depth) if chromosome.genes.any() else None
 
-    def pullback(self, genome: DeltaGenome, gradients: Gradients) -> np.ndarray:
+    def pullback(self, chromosome: DeltaGenes, gradients: Gradients) -> np.ndarray:
         """Return the ``(dimension,)`` gradient of the genes from those of the changes' arrays."""
-        return np.asarray(self.encoded.pullback(genome.genes, gradients), dtype=np.float32)
+        return np.asarray(self.encoded.pullback(chromosome.genes, gradients), dtype=np.float32)
 
-    def express(self, genome: Any) -> Expression:
-        """Return what the model sees; a prompt, or a delta with a prompt of its own, stands for itself."""
-        if isinstance(genome, PromptGenome):
-            return Expression(genome)
-        if isinstance(genome, HybridGenome):
-            return Expression(genome.prompt, self.delta(genome.delta))
-        return Expression(self.prompt, self.delta(genome))
+    def express(self, chromosome: DeltaGenes, phenotype: Phenotype) -> Phenotype:
+        """Change the model."""
+        return replace(phenotype, delta=self.delta(chromosome))
 
-    def with_prompt(self, genome: DeltaGenome, prompt: PromptGenome) -> HybridGenome:
-        """Return a genome that runs under another prompt; it can be scored, and lies outside this space."""
-        return HybridGenome(prompt, genome)
+    def neutral(self) -> DeltaGenes:
+        """Return genes of zero."""
+        return DeltaGenes(np.zeros(self.dimension, np.float32))
 
-    def tokens(self, genome: Any) -> int:
-        """Return the length in tokens of the prompt that a genome runs under."""
-        return self.prompts.tokens(self.express(genome).prompt) if self.prompts else 0
-
-    def zero(self) -> DeltaGenome:
-        """Return the genome that changes nothing."""
-        return DeltaGenome(np.zeros(self.dimension, np.float32))
-
-    def random(self, rng: np.random.Generator) -> DeltaGenome:
+    def random(self, rng: np.random.Generator) -> DeltaGenes:
         """Draw genes ~ N(0, sigma^2)."""
-        return DeltaGenome(self.settings.sigma * rng.standard_normal(self.dimension, dtype=np.float32))
+        return DeltaGenes(self.settings.sigma * rng.standard_normal(self.dimension, dtype=np.float32))
 
-    def foreign(self, genome: DeltaGenome) -> str:
-        """Return why a genome is not in this space, or ``""``."""
-        if genome.genes.shape != (self.dimension,):
-            return f"{genome.genes.size} genes, expected {self.dimension} (space.delta)"
-        wrong = int(np.count_nonzero(~np.isfinite(genome.genes)))
+    def coding(self, founders: Sequence[DeltaGenes]) -> DeltaCoding:
+        """Return a real number for each gene."""
+        return DeltaCoding(self)
+
+    def foreign(self, chromosome: DeltaGenes) -> str:
+        """Return why genes are not of this space, or ``""``."""
+        if chromosome.genes.shape != (self.dimension,):
+            return f"{chromosome.genes.size} genes, expected {self.dimension} (space.delta)"
+        wrong = int(np.count_nonzero(~np.isfinite(chromosome.genes)))
         return f"{wrong} genes are NaN or infinite, expected finite numbers" if wrong else ""
 
-    def outside(self, genome: DeltaGenome) -> str:
-        """Return why a genome is not in this space, or changes more than the model's numbers can hold; or ``""``."""
-        if reason := self.foreign(genome):
+    def outside(self, chromosome: DeltaGenes) -> str:
+        """Return why genes are not of this space, or change more than the model's numbers can hold; or ``""``."""
+        if reason := self.foreign(chromosome):
             return reason
         with np.errstate(over="ignore", invalid="ignore"):
-            module = too_large(self.changes(genome.genes), self.dtype)
-        reach = np.abs(genome.genes).max(initial=0.0)
+            module = too_large(self.changes(chromosome.genes), self.dtype)
+        reach = np.abs(chromosome.genes).max(initial=0.0)
         return f"genes of up to {reach:.3g} change {module!r} beyond the largest {self.dtype}" if module else ""
 
-    def founder(self, record: Mapping[str, Any], where: str) -> DeltaGenome:
-        """Read a founder that came from a run or a population; it brings along which space it is of.
+    def founder(self, record: Mapping[str, Any], rng: np.random.Generator, where: str) -> DeltaGenes:
+        """Read a founder's genes; their memory of learning stays behind.
+
+        Args:
+            record: a summary, ``genes``, and ``space``: the identity of the space that they were made for.
+            rng: not used.
+            where: what messages call the founder.
 
         Raises:
-            GenomeError: if it was made for another model or space, or lies outside.
+            GenomeError: if the genes were made for another model or space, or lie outside.
         """
         refuse_other_space(self, record.get("space") or {}, where)
-        genome = DeltaGenome.from_record(record)
-        if reason := self.outside(genome):
+        learning = record.get("learning")
+        begun = {**record, "learning": {**learning, "count": 0} if learning else None}
+        found = DeltaGenes.from_summary(begun, {"genes": record["genes"]} if "genes" in record else {})
+        if reason := self.outside(found):
             raise GenomeError(f"{where}: {reason}")
-        return genome
+        return found
 
     def identity(self) -> dict[str, Any]:
-        """Return what a genome must bring along to be read back: JSON values."""
+        """Return the settings, the model's fingerprint and the checksum of everything random and fixed."""
         return {**self.settings.to_record(), "model": self.fingerprint, "checksum": self.checksum}
 
-    def under(self, prompt: PromptGenome, prompts: PromptSpace | None = None) -> DeltaSpace:
-        """Return the space with another prompt."""
-        return replace(self, prompt=prompt, prompts=prompts or self.prompts)
+
+class DeltaCoding:
+    """A variable for each gene, with the space's bounds."""
+
+    def __init__(self, space: DeltaSpace) -> None:
+        self.variables = [Real(f"gene_{i}", float(low), float(high)) for i, (low, high) in enumerate(space.bounds)]
+
+    def decode(self, coordinates: np.ndarray) -> DeltaGenes:
+        """Return the genes, in float32."""
+        return DeltaGenes(coordinates)
+
+    def encode(self, chromosome: DeltaGenes) -> np.ndarray:
+        """Return the genes, in float64."""
+        return chromosome.genes.astype(np.float64)
 
 
 def refuse_other_space(space: DeltaSpace, identity: Mapping[str, Any], where: str) -> None:
-    """Raise GenomeError where a delta's own record says that it was made for another model or space."""
+    """Raise GenomeError if a delta's identity says that it was made for another model or space."""
     expected = space.identity()
     for key in ("model", "encoding", "layers", "target_modules", "rank", "dimension", "seed", "checksum"):
         if key == "dimension" and space.settings.encoding != "subspace":

@@ -1,18 +1,14 @@
-"""A prompt as a genome: instruction, demonstrations, the words that stand for labels, and calibration.
-
-A record leaves out what has its usual value and came later (``calibrated``, a demonstration's ``options``), so the
-digests of older genomes stay what they were.
-"""
+"""A prompt as a chromosome: instruction, demonstrations, the words that stand for labels, and calibration."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 from evolm.errors import DataError, GenomeError
-from evolm.genomes.base import content_digest
+from evolm.genomes.chromosome import Arrays, content_digest
 from evolm.tasks import Item, Template
 
 
@@ -57,8 +53,8 @@ class Demonstration:
 
 
 @dataclass(frozen=True)
-class PromptGenome:
-    """What stands before an item.
+class Prompt:
+    """The text before an item.
 
     Attributes:
         instruction: free text, possibly empty.
@@ -75,11 +71,9 @@ class PromptGenome:
     template: str = "default"
     calibrated: bool = False
 
-    kind: ClassVar[str] = "prompt"
-
     @cached_property
     def digest(self) -> str:
-        """16 hexadecimal digits over everything that decides its answers."""
+        """16 hexadecimal digits over the record."""
         return content_digest(self.to_record())
 
     def word(self, label: str) -> str:
@@ -103,7 +97,7 @@ class PromptGenome:
         renamed = {f"verbalizer {label} {word}" for label, word in self.verbalizers}
         return frozenset(words | shown | renamed | ({"calibrated"} if self.calibrated else set()))
 
-    def distance(self, other: PromptGenome) -> float:
+    def distance(self, other: Prompt) -> float:
         """Return the Jaccard distance of both prompts' parts, in [0, 1]."""
         ours, theirs = self.parts(), other.parts()
         return 1 - len(ours & theirs) / max(len(ours | theirs), 1)
@@ -112,10 +106,18 @@ class PromptGenome:
         """Return the whole record; it has no arrays."""
         return self.to_record()
 
+    def arrays(self) -> Arrays:
+        """Return nothing."""
+        return {}
+
+    @classmethod
+    def from_summary(cls, summary: Mapping[str, Any], arrays: Arrays) -> Prompt:
+        """Read back :meth:`summary`."""
+        return cls.from_record(summary)
+
     def to_record(self) -> dict[str, Any]:
         """Return JSON values."""
         record = {
-            "kind": self.kind,
             "instruction": self.instruction,
             "demonstrations": [demo.to_record() for demo in self.demonstrations],
             "verbalizers": dict(self.verbalizers),
@@ -124,11 +126,11 @@ class PromptGenome:
         return {**record, "calibrated": True} if self.calibrated else record
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> PromptGenome:
+    def from_record(cls, record: Mapping[str, Any]) -> Prompt:
         """Read back :meth:`to_record`.
 
         Raises:
-            GenomeError: if the record is not one of a prompt.
+            GenomeError: if the record is damaged.
         """
         try:
             shown = tuple(map(Demonstration.from_record, record["demonstrations"]))
@@ -136,4 +138,4 @@ class PromptGenome:
             calibrated = bool(record.get("calibrated", False))
             return cls(str(record["instruction"]), shown, pairs, str(record["template"]), calibrated)
         except (KeyError, TypeError, AttributeError) as error:
-            raise GenomeError(f"a prompt genome's record is damaged: {type(error).__name__} {error}") from None
+            raise GenomeError(f"a prompt's record is damaged: {type(error).__name__} {error}") from None

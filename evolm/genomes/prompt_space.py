@@ -1,24 +1,30 @@
-"""Where prompts live: which ones may be tried, how they are drawn, and how founders come in."""
+"""The space of prompts: which ones may be tried, how they are drawn, and how founders are read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evolm.errors import GenomeError, nearest
-from evolm.genomes.base import content_digest
-from evolm.genomes.expression import Expression
-from evolm.genomes.prompt import Demonstration, PromptGenome
-from evolm.tasks import Item, Template
+from evolm.config import PromptSpaceSection
+from evolm.errors import ConfigError, GenomeError, nearest
+from evolm.genomes.chromosome import content_digest
+from evolm.genomes.phenotype import Phenotype
+from evolm.genomes.prompt import Demonstration, Prompt
+from evolm.genomes.prompt_coding import PromptCoding
+from evolm.genomes.space import ChromosomeSpace
+from evolm.tasks import KINDS, Item, Task, Template
+
+if TYPE_CHECKING:
+    from evolm.models import LanguageModel
 
 
 @dataclass(frozen=True)
-class PromptSpace:
-    """Which prompts may be tried.
+class PromptSpace(ChromosomeSpace):
+    """The prompts that may be tried.
 
     Attributes:
         template: the campaign's template.
@@ -45,24 +51,74 @@ class PromptSpace:
     calibration: bool = True
     _tokens: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
 
-    genome: ClassVar[str] = PromptGenome.kind
+    Params = PromptSpaceSection
+    chromosome = Prompt
 
-    @property
-    def prompts(self) -> PromptSpace:
-        """Itself: every space has one of prompts in it."""
-        return self
+    @classmethod
+    def build(cls, params: PromptSpaceSection, task: Task, model: LanguageModel) -> PromptSpace:
+        """Return the space that ``[space.prompt]`` describes.
 
-    def express(self, genome: PromptGenome) -> Expression:
-        """Return what the model sees of a genome."""
-        return Expression(genome)
+        Raises:
+            ConfigError: if the task has no such label, or not as many labelled train items as must be shown.
+        """
+        fewest, most = params.demonstrations
+        if not 0 <= fewest <= most:
+            raise ConfigError(f"space.prompt.demonstrations: expected [fewest, most], found {[fewest, most]}")
+        if fewest > len(task.train) or (fewest and not task.has_gold):
+            raise ConfigError(
+                f"space.prompt.demonstrations: at least {fewest} wanted, found {len(task.train)} labelled train items"
+            )
+        words = allowed_words(params, task)
+        return cls(
+            template=task.template,
+            labels=task.labels,
+            train=task.demonstrable,
+            instruction=params.instruction,
+            demonstrations=(fewest, most),
+            verbalizers={label: choices for label, choices in words.items() if len(choices) > 1},
+            max_tokens=params.max_tokens,
+            count_tokens=model.count_tokens,
+            calibration=params.calibration and not KINDS[task.kind].open,
+        )
 
-    def with_prompt(self, genome: PromptGenome, prompt: PromptGenome) -> PromptGenome:
-        """Return a genome with another prompt, here the prompt itself."""
-        return prompt
+    def with_instructions(self, prompts: Sequence[Prompt]) -> PromptSpace:
+        """Return the space with the instructions of ``prompts`` as the pool of random prompts."""
+        pool = tuple(dict.fromkeys(prompt.instruction for prompt in prompts))
+        return replace(self, instructions=pool or ("",))
+
+    def neutral(self) -> Prompt:
+        """Return the empty prompt."""
+        return Prompt("")
+
+    def express(self, chromosome: Prompt, phenotype: Phenotype) -> Phenotype:
+        """Show the prompt as it is."""
+        return replace(phenotype, prompt=chromosome)
+
+    def coding(self, founders: Sequence[Prompt]) -> PromptCoding:
+        """Return the choices that a prompt consists of."""
+        return PromptCoding(
+            instructions=self.instructions,
+            demonstrations=self.demonstrations,
+            most_demonstrations=self.most_demonstrations,
+            train=self.train,
+            verbalizers=self.verbalizers,
+            calibration=self.calibration,
+            founders=founders,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return the table ``[space.prompt]`` as it applies to the task."""
+        return {
+            "instruction": self.instruction,
+            "demonstrations": list(self.demonstrations),
+            "verbalizers": {label: list(words) for label, words in self.verbalizers.items()},
+            "calibration": self.calibration,
+            "max_tokens": self.max_tokens,
+        }
 
     @cached_property
     def groups(self) -> dict[str, list[Item]]:
-        """Train items with gold of each label that has any; one group, ``""``, where items share no labels."""
+        """Train items with gold, by label; one group, ``""``, if items share no labels."""
         groups: dict[str, list[Item]] = {}
         for item in self.train:
             if item.gold is not None:
@@ -71,16 +127,16 @@ class PromptSpace:
 
     @property
     def most_demonstrations(self) -> int:
-        """Most demonstrations that the train split can give."""
+        """The most demonstrations that the train split can give."""
         return min(self.demonstrations[1], sum(map(len, self.groups.values())))
 
-    def tokens(self, genome: PromptGenome) -> int:
+    def tokens(self, genome: Prompt) -> int:
         """Return the prompt's length in tokens, item excluded."""
         if genome.digest not in self._tokens:
             self._tokens[genome.digest] = self.count_tokens(genome.prefix(self.template))
         return self._tokens[genome.digest]
 
-    def outside(self, genome: PromptGenome) -> str:
+    def outside(self, genome: Prompt) -> str:
         """Return why a genome is not in this space, or ``""``."""
         fewest, most = self.demonstrations
         if not fewest <= len(genome.demonstrations) <= most:
@@ -122,12 +178,12 @@ class PromptSpace:
         pairs = [(label, words[rng.integers(len(words))]) for label, words in sorted(self.verbalizers.items())]
         return tuple((label, word) for label, word in pairs if word != label)
 
-    def random(self, rng: np.random.Generator) -> PromptGenome:
+    def random(self, rng: np.random.Generator) -> Prompt:
         """Draw a prompt: instruction from the pool, any demonstrations and verbalizers, calibrated or not."""
         instruction = self.instructions[rng.integers(len(self.instructions))]
         fewest, most = self.demonstrations[0], max(self.most_demonstrations, self.demonstrations[0])
         count = int(rng.integers(fewest, most + 1))
-        genome = PromptGenome(
+        genome = Prompt(
             instruction,
             self.draw_demonstrations(rng, count),
             self.draw_verbalizers(rng),
@@ -135,19 +191,19 @@ class PromptSpace:
         )
         return self.shortened(genome)
 
-    def shortened(self, genome: PromptGenome) -> PromptGenome:
+    def shortened(self, genome: Prompt) -> Prompt:
         """Drop a genome's last demonstrations until it lies inside, or shows the fewest allowed."""
         while self.outside(genome) and len(genome.demonstrations) > self.demonstrations[0]:
             genome = replace(genome, demonstrations=genome.demonstrations[:-1])
         return genome
 
-    def founder(self, record: Mapping[str, Any], rng: np.random.Generator, where: str) -> PromptGenome:
-        """Read a founder, written by hand or taken from a run.
+    def founder(self, record: Mapping[str, Any], rng: np.random.Generator, where: str) -> Prompt:
+        """Read a founder's prompt, written by hand or taken from a run.
 
         Args:
-            record: ``instruction``; ``demonstrations`` as a number to draw (fewer are shown where these are too
+            record: ``instruction``; ``demonstrations`` as a number to draw (fewer if those are too
                 long), or a list of ``{"item": digest}`` (a train item) or ``{"fields": {...}, "label": ...}``, with
-                ``options`` where items have their own; ``verbalizers``; ``calibrated``.
+                ``options`` if items have their own; ``verbalizers``; ``calibrated``.
             rng: for demonstrations to draw.
             where: what messages call this founder.
 
@@ -162,9 +218,9 @@ class PromptSpace:
             shown = tuple(self._demonstration(entry, where) for entry in wanted)
         pairs = tuple(sorted((k, v) for k, v in words.items() if k != v))
         calibrated = record.get("calibrated", False)
-        genome = PromptGenome(record.get("instruction", "").strip(), shown, pairs, calibrated=calibrated)
+        genome = Prompt(record.get("instruction", "").strip(), shown, pairs, calibrated=calibrated)
         if isinstance(wanted, int) and wanted <= self.demonstrations[1]:
-            genome = self.shortened(genome)  # chance drew long ones
+            genome = self.shortened(genome)  # the draw may be too long
         if reason := self.outside(genome):
             raise GenomeError(f"{where}: {reason}")
         return genome
@@ -191,9 +247,24 @@ class PromptSpace:
         return Demonstration(str(entry.get("item") or content_digest(fields)), fields, label, tuple(options))
 
 
+def allowed_words(params: PromptSpaceSection, task: Task) -> dict[str, tuple[str, ...]]:
+    """Return label -> words that may stand for it, its own name first.
+
+    Raises:
+        ConfigError: if the table names a label that the task does not have.
+    """
+    for label in params.verbalizers:
+        if label not in task.labels:
+            raise ConfigError(
+                f"space.prompt.verbalizers: {label!r} is no label, expected one of {list(task.labels)}"
+                f"{nearest(label, task.labels)}"
+            )
+    return {label: tuple(dict.fromkeys((label, *params.verbalizers.get(label, ())))) for label in task.labels}
+
+
 def _check_founder(record: Mapping[str, Any], where: str) -> None:
     """Refuse unknown keys and values of a wrong type."""
-    known = ("kind", "instruction", "demonstrations", "verbalizers", "template", "calibrated")
+    known = ("instruction", "demonstrations", "verbalizers", "template", "calibrated")
     for key in record:
         if key not in known:
             raise GenomeError(f"{where}: unknown key {key!r}{nearest(key, known)}")

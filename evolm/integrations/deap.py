@@ -25,12 +25,11 @@ import numpy as np
 from deap import base, tools
 
 from evolm.errors import ConfigError, GenomeError
-from evolm.genomes import deltas_of
+from evolm.genomes import DELTA, Genome
 from evolm.individual import Individual
-from evolm.integrations.deap_individuals import INDIVIDUALS, DeapIndividual, with_genes
+from evolm.integrations.deap_individuals import DeapIndividual, DeltaIndividual, with_genes
 from evolm.objective.codec import is_genome
 from evolm.objective.objective import Objective
-from evolm.operators.learning import with_delta
 from evolm.randomness import Randomness
 from evolm.strategies.variation import Variation
 
@@ -80,7 +79,7 @@ class ToolboxFunctions:
         """Return an individual without fitness: a random one, or one of a genome or of a delta's genes.
 
         Args:
-            given: a genome of this space; or ``(n,)`` genes, which a hybrid has under the first founder's prompt.
+            given: a genome of this space; or ``(n,)`` genes of a delta, under the first founder's prompt.
 
         Raises:
             GenomeError: if it does not fit the space.
@@ -89,12 +88,10 @@ class ToolboxFunctions:
             return self.population(1, founders=False)[0]
         space, genome = self.context.space, given
         if not is_genome(given):
-            deltas = deltas_of(space)
+            deltas = space.get(DELTA)
             if deltas is None:
-                raise GenomeError(f"toolbox.individual: expected a prompt's genome, found {type(given).__name__}")
-            genome = with_delta(self.context.founders[0], with_genes(deltas.zero(), given))
-        if genome.kind != space.genome:
-            raise GenomeError(f"toolbox.individual: expected a {space.genome} genome, found a {genome.kind} genome")
+                raise GenomeError(f"toolbox.individual: expected a genome, found {type(given).__name__}")
+            genome = self.context.founders[0].with_chromosome(DELTA, with_genes(deltas.neutral(), given))
         if reason := space.outside(genome):
             raise GenomeError(f"toolbox.individual: {reason}")
         return self._holding(genome)
@@ -146,8 +143,9 @@ class ToolboxFunctions:
 
     # -- inside --------------------------------------------------------------------------------------------
 
-    def _holding(self, genome: Any) -> DeapIndividual:
-        return INDIVIDUALS[genome.kind](genome, self.objective.objectives)
+    def _holding(self, genome: Genome) -> DeapIndividual:
+        kind = DeltaIndividual if DELTA in self.context.space.evolving else DeapIndividual
+        return kind(genome, self.objective.objectives)
 
     def _variation(self) -> Variation:
         """Return evolm's operators under a seed that is drawn from the global ``random``.

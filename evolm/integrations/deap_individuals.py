@@ -1,8 +1,8 @@
 """Individuals as DEAP's algorithms, operators and archives handle them: mutable, with a fitness, compared by genome.
 
-A change of the weights is a list of genes, so that whatever DEAP has for real vectors works on it; a prompt is a
-holder of its genome; a hybrid is the list of its delta's genes, with a prompt. Whatever changes the genome, be it the
-assignment of a single gene, invalidates the fitness.
+If a delta evolves, an individual is the list of its genes, so that all of DEAP's tools for real vectors work on it;
+else it only holds its genome. Every change of the genome, even the assignment of a single gene, invalidates the
+fitness.
 """
 
 from __future__ import annotations
@@ -17,35 +17,46 @@ from typing import Any
 import numpy as np
 
 from evolm.errors import GenomeError
-from evolm.genomes import DeltaGenome, HybridGenome, PromptGenome
+from evolm.genomes import DELTA, PROMPT, DeltaGenes, Genome, Prompt
 from evolm.individual import fitness_class
-from evolm.operators.learning import delta_of, with_delta
 
 
 class DeapIndividual:
-    """Base of all: a genome that may be exchanged, and its fitness.
+    """A genome that may be exchanged, and its fitness: set ``genome`` or ``prompt`` to change it.
 
-    Two are equal where the model sees the same of both, so ``HallOfFame`` and ``ParetoFront`` keep no duplicates.
-    Copies share the genome, which never changes; the fitness and whatever else was attached are copied.
+    Two individuals are equal if the model sees the same of both, so ``HallOfFame`` and ``ParetoFront`` keep no
+    duplicates. Copies share the genome, which never changes; the fitness and all other attributes are copied.
 
     Args:
         genome: what is inherited.
         objectives: values of its fitness, all maximised.
     """
 
-    def __init__(self, genome: Any, objectives: int = 1) -> None:
+    def __init__(self, genome: Genome, objectives: int = 1) -> None:
         self._genome = genome
         self.fitness = fitness_class(objectives)()
 
     @property
-    def genome(self) -> Any:
-        """What is inherited; setting it invalidates the fitness."""
+    def genome(self) -> Genome:
+        """The genome; setting it invalidates the fitness."""
         return self._genome
 
     @genome.setter
-    def genome(self, genome: Any) -> None:
+    def genome(self, genome: Genome) -> None:
         self._genome = genome
         del self.fitness.values
+
+    @property
+    def prompt(self) -> Prompt:
+        """The prompt; setting it invalidates the fitness."""
+        return self.genome.prompt
+
+    @prompt.setter
+    def prompt(self, prompt: Prompt) -> None:
+        self.genome = self.genome.with_chromosome(PROMPT, prompt)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.genome!r})"
 
     def __eq__(self, other: object) -> bool:
         return self.genome.digest == other.genome.digest if isinstance(other, DeapIndividual) else NotImplemented
@@ -68,46 +79,43 @@ class DeapIndividual:
         return _restored, known, others
 
 
-def _restored(kind: type[DeapIndividual], genome: Any, objectives: int, values: tuple[float, ...]) -> DeapIndividual:
+def _restored(
+    kind: type[DeapIndividual], genome: Genome, objectives: int, values: tuple[float, ...]
+) -> DeapIndividual:
     individual = kind(genome, objectives)
     individual.fitness.wvalues = values
     return individual
 
 
-class PromptIndividual(DeapIndividual):
-    """A prompt: set ``genome`` to change it."""
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.genome!r})"
-
-
 class DeltaIndividual(DeapIndividual, list[float]):
-    """A change of the weights, as the list of its genes.
+    """A genome as the list of its delta's genes.
 
-    Step size and memory of learning, which a genome inherits beside its genes, stay with the individual when genes
-    are assigned. Genes are float64 here and float32 in the genome.
+    Step size and memory of learning stay with the individual when genes are assigned. Genes are float64 here and
+    float32 in the genome.
     """
 
-    def __init__(self, genome: Any, objectives: int = 1) -> None:
-        list.__init__(self, delta_of(genome).genes.tolist())
+    def __init__(self, genome: Genome, objectives: int = 1) -> None:
+        list.__init__(self, genome.delta.genes.tolist())
         DeapIndividual.__init__(self, genome, objectives)
-        self._assigned = False  # since the genome was made
+        self._assigned = False  # whether genes were assigned since the genome was made
+
+    __repr__ = list.__repr__
 
     @property
-    def genome(self) -> Any:
-        """What is inherited, made from the genes where these have changed; setting it invalidates the fitness."""
+    def genome(self) -> Genome:
+        """The genome, made anew if genes were assigned; setting it invalidates the fitness."""
         if self._assigned:
-            self._genome = with_delta(self._genome, with_genes(delta_of(self._genome), self))
+            self._genome = self._genome.with_chromosome(DELTA, with_genes(self._genome.delta, self))
             self._assigned = False
         return self._genome
 
     @genome.setter
-    def genome(self, genome: Any) -> None:
-        self[:] = delta_of(genome).genes.tolist()
+    def genome(self, genome: Genome) -> None:
+        self[:] = genome.delta.genes.tolist()
         self._genome, self._assigned = genome, False
 
 
-def with_genes(delta: DeltaGenome, genes: Sequence[float]) -> DeltaGenome:
+def with_genes(delta: DeltaGenes, genes: Sequence[float]) -> DeltaGenes:
     """Return a delta with other genes.
 
     Raises:
@@ -134,24 +142,3 @@ def _assigning(method: Callable[..., Any]) -> Callable[..., Any]:
 _ASSIGNING = "__setitem__ __delitem__ __iadd__ __imul__ append clear extend insert pop remove reverse sort"
 for _name in _ASSIGNING.split():
     setattr(DeltaIndividual, _name, _assigning(getattr(list, _name)))
-
-
-class HybridIndividual(DeltaIndividual):
-    """A prompt and a change of the weights: the list of the delta's genes, with ``prompt``."""
-
-    @property
-    def prompt(self) -> PromptGenome:
-        """The prompt; setting it invalidates the fitness."""
-        prompt: PromptGenome = self.genome.prompt
-        return prompt
-
-    @prompt.setter
-    def prompt(self, prompt: PromptGenome) -> None:
-        self.genome = replace(self.genome, prompt=prompt)
-
-
-INDIVIDUALS: dict[str, type[DeapIndividual]] = {
-    PromptGenome.kind: PromptIndividual,
-    DeltaGenome.kind: DeltaIndividual,
-    HybridGenome.kind: HybridIndividual,
-}

@@ -23,7 +23,7 @@ import numpy as np
 
 from evolm.errors import ConfigError
 from evolm.extras import extra
-from evolm.genomes import deltas_of
+from evolm.genomes import DELTA
 from evolm.objective.codec import Real
 from evolm.objective.objective import Objective
 
@@ -79,9 +79,9 @@ class NevergradSpace:
         return self.objective.loss_many([self.genome(candidate.value) for candidate in candidates]).tolist()
 
     def _genes(self) -> dict[str, ng.p.Array]:
-        deltas = deltas_of(self.objective.space)
-        if deltas is None:
+        if not any(self._reals):
             return {}
         low, high = self.objective.bounds[self._reals].T
         array = ng.p.Array(init=self.objective.x0[self._reals])
-        return {GENES: array.set_bounds(low, high).set_mutation(sigma=deltas.settings.sigma)}
+        bounded, deltas = array.set_bounds(low, high), self.objective.space.get(DELTA)
+        return {GENES: bounded.set_mutation(sigma=deltas.settings.sigma) if deltas else bounded}

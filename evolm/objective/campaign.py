@@ -27,10 +27,10 @@ from evolm.campaign.searches import baseline_budget, baseline_searches, main_sea
 from evolm.campaign.stopping import SearchStop
 from evolm.config import BudgetSection
 from evolm.errors import EvolmError, Interrupted, RunError
-from evolm.genomes import from_record
+from evolm.genomes import from_summary
 from evolm.individual import Individual
 from evolm.objective.allowance import Allowance
-from evolm.objective.replay import RecordedBatch, Replay, recorded_counts, recorded_genome, recorded_individual
+from evolm.objective.replay import RecordedBatch, Replay, recorded_counts, recorded_individual
 from evolm.observers import SCORING, VERDICT, Observer, Phase, RunInfo
 from evolm.searches import MAIN
 from evolm.storage import RunLayout, SharedLedger
@@ -235,9 +235,9 @@ class ObjectiveCampaign:
         """Adopt the rest of the recorded batches: the program does not ask for them again."""
         while self._batches:
             batch = self._batches[0]
-            vectors = self.main.genes.read(MAIN, batch.generation["generation"]) if self.main.genes else {}
+            arrays = self.main.genes.read(MAIN, batch.generation["generation"]) if self.main.genes else {}
             for record in batch.individuals[len(self._replayed) :]:
-                genome = from_record(recorded_genome(record["genome"], vectors.get(record["id"])))
+                genome = from_summary(record["genome"], arrays.get(record["id"], {}))
                 self._replayed.append(recorded_individual(record, genome))
             self._adopt_batch()
 

@@ -24,8 +24,8 @@ from evolm.api import Result, arguments, run_directory
 from evolm.campaign.build import Components, Models
 from evolm.config import EXTERNAL
 from evolm.errors import BudgetSpent, ConfigError, GenomeError
-from evolm.founders.loading import prompt_of, refuse_shown, refuse_unknown
-from evolm.genomes import HybridGenome, PromptGenome
+from evolm.founders.loading import refuse_shown, refuse_unknown
+from evolm.genomes import PROMPT
 from evolm.individual import Individual
 from evolm.objective.codec import Codec, is_genome
 from evolm.objective.ids import CallerIds, proposal_of
@@ -304,11 +304,11 @@ class Objective(AbstractContextManager["Objective"]):
 
     def _require(self, genome: Any) -> None:
         """Raise if a genome is of another space or task, or shows an item of the test split."""
-        self.codec.require_kind(genome)
-        if isinstance(genome, PromptGenome | HybridGenome):
-            prompt, task = prompt_of(genome), self._campaign.parts.task
-            refuse_unknown(prompt, task, "a genome")
-            refuse_shown(prompt, task, "a genome")
+        self.codec.require(genome)
+        if PROMPT in self.space.evolving:
+            task = self._campaign.parts.task
+            refuse_unknown(genome.prompt, task, "a genome")
+            refuse_shown(genome.prompt, task, "a genome")
 
     # -- ask and tell --------------------------------------------------------------------------------------
 

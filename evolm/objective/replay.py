@@ -84,15 +84,3 @@ def recorded_individual(record: Record, genome: Any) -> Individual:
     """Return the individual of a journal's entry; its per-item scores are not recorded."""
     missing = {"parent_fitness": None, "cases": None}
     return Individual.from_state({**record, **missing, "genome": genome.to_record()})
-
-
-def recorded_genome(summary: Record, genes: Any) -> Record:
-    """Return a genome's record from its summary in the journal and its vector; None = it has no vector."""
-    if genes is None:
-        return summary
-    if "delta" in summary:
-        return {**summary, "delta": recorded_genome(summary["delta"], genes)}
-    record = {**summary, "genes": genes}
-    if summary["learning"]:  # the optimizer's moments are not recorded
-        record["learning"] = {**summary["learning"], "first": 0 * genes, "second": 0 * genes}
-    return record

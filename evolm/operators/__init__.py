@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from evolm.genomes import HybridGenome
-from evolm.operators.base import Family, FunctionOperator, LearningSettings, Operator, Rates, VariationContext
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from evolm.genomes import ChromosomeSpace
+from evolm.operators.base import Family, FunctionOperator, LearningSettings, Operator, Rates, Role, VariationContext
 from evolm.operators.delta import DELTA_OPERATORS
-from evolm.operators.hybrid import HYBRID_OPERATORS, PartOperator
+from evolm.operators.exchange import EXCHANGE_OPERATORS, ChromosomeExchange
 from evolm.operators.language import LANGUAGE_OPERATORS, LanguageOperator
 from evolm.operators.learning import LEARNING_OPERATORS, GradientStep
 from evolm.operators.model_access import ModelAccess
@@ -16,25 +19,38 @@ _ROWS: tuple[Operator, ...] = (
     *LANGUAGE_OPERATORS,
     *DELTA_OPERATORS,
     *LEARNING_OPERATORS,
-    *HYBRID_OPERATORS,
+    *EXCHANGE_OPERATORS,
 )
 OPERATORS: dict[str, Operator] = {operator.name: operator for operator in _ROWS}
 
 
-def operators_for(genome: str) -> list[Operator]:
-    """Return the operators that can vary a kind of genome; those of its parts work on hybrids too.
+def operators_for(kinds: Mapping[str, type[ChromosomeSpace]]) -> list[Operator]:
+    """Return the operators for the chromosomes that evolve: those of the catalogue, then those of outside kinds.
 
-    One that learns sees the whole hybrid, since it learns under the hybrid's own prompt.
+    Args:
+        kinds: kind of chromosome -> class of its space.
     """
-    own = [operator for operator in OPERATORS.values() if operator.genome == genome]
-    if genome != HybridGenome.kind:
-        return own
-    parts = [o if o.role == "learning" else PartOperator(o) for o in OPERATORS.values() if o.genome != genome]
-    return [*parts, *own]
+    wanted = {*kinds, ""} if len(kinds) > 1 else {*kinds}
+    known = [operator for operator in OPERATORS.values() if operator.chromosome in wanted]
+    return known + [operator for kind, space in kinds.items() for operator in _own_operators(kind, space)]
+
+
+def _own_operators(kind: str, space: type[ChromosomeSpace]) -> list[Operator]:
+    """Return the operators that a chromosome's space brings along."""
+    tables: list[tuple[Role, Mapping[Callable[..., Any], float]]] = [
+        ("mutation", space.mutations),
+        ("crossover", space.crossovers),
+    ]
+    return [
+        FunctionOperator(function.__name__, role, kind, function, weight)
+        for role, table in tables
+        for function, weight in table.items()
+    ]
 
 
 __all__ = [
     "OPERATORS",
+    "ChromosomeExchange",
     "Family",
     "FunctionOperator",
     "GradientStep",
@@ -42,8 +58,8 @@ __all__ = [
     "LearningSettings",
     "ModelAccess",
     "Operator",
-    "PartOperator",
     "Rates",
+    "Role",
     "VariationContext",
     "operators_for",
 ]

@@ -1,18 +1,23 @@
 """The contract of variation operators, and the record of how they fare.
 
-An operator makes one child genome from each family of parents. It is handed all families at once, so that
-operators which ask the model can do so in one batch. Parents are never changed; None says that the operator
-has nothing to offer for that family (no second sentence to swap, say).
+An operator makes one child genome from each family of parents. It is handed all families at once, so operators that
+ask the model do so in one batch. Parents are never changed. None as a child: the operator has nothing to offer for
+that family (an instruction without a second sentence to swap, for example).
+
+Most operators vary one chromosome. They compute with the chromosomes of that kind; :func:`vary_chromosome` puts the
+results back into the first parents' genomes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
+from evolm.genomes import Genome, Space
 from evolm.individual import Individual
 from evolm.operators.model_access import ModelAccess
 from evolm.wording import headline
@@ -23,7 +28,7 @@ Role: TypeAlias = Literal["mutation", "crossover", "learning"]
 
 @dataclass(frozen=True)
 class LearningSettings:
-    """How a genome learns by gradient.
+    """How genes learn by gradient at first.
 
     Attributes:
         rate: Adam's learning rate.
@@ -46,14 +51,14 @@ class VariationContext:
 
     Attributes:
         rng: the search's generator.
-        space: where children must lie.
-        model_access: how operators ask the model; None where no operator does.
+        space: the space of the campaign; children may lie outside, and are then refused.
+        model_access: how operators ask the model; None if no operator does.
         population: individuals that the strategy holds at present, the best first.
-        learning: how genomes learn by gradient that have not learnt yet.
+        learning: how genes learn by gradient that have not learnt yet.
     """
 
     rng: np.random.Generator
-    space: Any
+    space: Space
     model_access: ModelAccess | None = None
     population: Sequence[Individual] = ()
     learning: LearningSettings = LearningSettings()
@@ -65,7 +70,8 @@ class Operator(Protocol):
     Attributes:
         name: its row in ``OPERATORS``.
         role: ``"mutation"`` and ``"learning"`` read the first parent only, ``"crossover"`` reads two.
-        genome: the kind of genome it varies.
+        chromosome: the kind of chromosome that it varies; ``""`` = it combines whole chromosomes, and needs two or
+            more kinds that evolve.
         weight: how often it is chosen among those of its role, unless the campaign says otherwise.
         asks_model: whether it asks the model. If such an operator returns None, a model-free operator of the same
             role makes the child and is credited with it.
@@ -80,7 +86,7 @@ class Operator(Protocol):
     def role(self) -> Role: ...
 
     @property
-    def genome(self) -> str: ...
+    def chromosome(self) -> str: ...
 
     @property
     def weight(self) -> float: ...
@@ -94,16 +100,44 @@ class Operator(Protocol):
     @property
     def summary(self) -> str: ...
 
-    def vary(self, families: Sequence[Family], context: VariationContext) -> list[Any | None]: ...
+    def vary(self, families: Sequence[Family], context: VariationContext) -> list[Genome | None]:
+        """Return a child per family, in order, or None where the operator has nothing to offer."""
+
+
+def vary_chromosome(
+    kind: str, role: Role, families: Sequence[Family], function: Callable[..., Any | None]
+) -> list[Genome | None]:
+    """Return the first parents' genomes with what a function makes of the parents' chromosomes of one kind.
+
+    Args:
+        kind: of the chromosomes.
+        role: decides how many parents the function is given.
+        families: of parents.
+        function: ``function(*chromosomes) -> chromosome or None``.
+    """
+    arity = 2 if role == "crossover" else 1
+    made = [function(*(parent.genome[kind] for parent in family[:arity])) for family in families]
+    return with_chromosomes(kind, families, made)
+
+
+def with_chromosomes(kind: str, families: Sequence[Family], made: Sequence[Any | None]) -> list[Genome | None]:
+    """Return the first parents' genomes with new chromosomes of a kind; None where there is none."""
+    return [
+        None if chromosome is None else family[0].genome.with_chromosome(kind, chromosome)
+        for family, chromosome in zip(families, made, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
 class FunctionOperator:
-    """An operator that is a pure function: ``function(rng, space, *genomes) -> genome or None``."""
+    """An operator that is a pure function: ``function(rng, space, *chromosomes) -> chromosome or None``.
+
+    The space is that of the chromosome.
+    """
 
     name: str
     role: Role
-    genome: str
+    chromosome: str
     function: Callable[..., Any]
     weight: float = 1.0
     asks_model: bool = False
@@ -114,13 +148,10 @@ class FunctionOperator:
         """First line of the function's docstring."""
         return headline(self.function.__doc__)
 
-    def vary(self, families: Sequence[Family], context: VariationContext) -> list[Any | None]:
-        """Apply the function to each family's genomes."""
-        arity = 2 if self.role == "crossover" else 1
-        return [
-            self.function(context.rng, context.space, *(parent.genome for parent in family[:arity]))
-            for family in families
-        ]
+    def vary(self, families: Sequence[Family], context: VariationContext) -> list[Genome | None]:
+        """Apply the function to each family's chromosomes."""
+        applied = partial(self.function, context.rng, context.space[self.chromosome])
+        return vary_chromosome(self.chromosome, self.role, families, applied)
 
 
 @dataclass
@@ -129,10 +160,10 @@ class Rates:
 
     Attributes:
         tried: children asked of it.
-        fallback: of these, how often another operator had to stand in.
+        fallback: of these, how often another operator made the child instead.
         accepted: new children inside the space.
-        evaluated: accepted children that were scored, those included that failed or were dropped.
-        better: of these, those that beat the best of their parents; who failed or was dropped did not.
+        evaluated: accepted children that were scored, including those that failed or were dropped.
+        better: of these, those that beat the best of their parents; a failed or dropped child did not.
     """
 
     tried: int = 0

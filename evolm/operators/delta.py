@@ -1,18 +1,19 @@
 """Variation of deltas: short pure functions on vectors of genes, generator first.
 
-``f(rng, space, genome, ...)`` returns a new genome or None. What is inherited beside the genes (step size, memory of
-earlier learning) comes from the first parent unless a function says otherwise.
+``f(rng, space, delta, ...)`` returns a new delta or None. Step size and memory of learning come from the first parent
+unless a function says otherwise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from evolm.genomes import DeltaGenome, DeltaSpace
-from evolm.operators.base import Family, FunctionOperator, Operator, Role, VariationContext
+from evolm.genomes import DELTA, DeltaGenes, DeltaSpace, Genome
+from evolm.operators.base import Family, FunctionOperator, Operator, Role, VariationContext, vary_chromosome
 from evolm.wording import headline
 
 ETA = 10.0  # SBX: the larger, the nearer children lie to their parents
@@ -21,27 +22,27 @@ LEAST_TAU = 0.1  # a step size that cannot change within a campaign adapts to no
 FACTOR = 0.5  # differential evolution's F
 
 
-def gaussian_mutation(rng: np.random.Generator, space: DeltaSpace, genome: DeltaGenome) -> DeltaGenome:
-    """Add normal noise of the genome's own step size, which mutates first (self-adaptation)."""
+def gaussian_mutation(rng: np.random.Generator, space: DeltaSpace, delta: DeltaGenes) -> DeltaGenes:
+    """Add normal noise of the delta's own step size, which mutates first (self-adaptation)."""
     # Schwefel 1981; Beyer & Schwefel 2002, section 4.2: one step size, tau ~ 1 / sqrt(n).
     tau = max(1 / np.sqrt(space.dimension), LEAST_TAU)
-    sigma = float((genome.sigma or space.settings.sigma) * np.exp(tau * rng.standard_normal()))
+    sigma = float((delta.sigma or space.settings.sigma) * np.exp(tau * rng.standard_normal()))
     noise = rng.standard_normal(space.dimension, dtype=np.float32)
-    return replace(genome, genes=genome.genes + np.float32(sigma) * noise, sigma=sigma)
+    return replace(delta, genes=delta.genes + np.float32(sigma) * noise, sigma=sigma)
 
 
-def module_mutation(rng: np.random.Generator, space: DeltaSpace, genome: DeltaGenome) -> DeltaGenome:
+def module_mutation(rng: np.random.Generator, space: DeltaSpace, delta: DeltaGenes) -> DeltaGenes:
     """Add normal noise to the genes of one module."""
     own = space.modules[rng.integers(len(space.modules))]
-    genes = genome.genes.copy()
-    sigma = np.float32(genome.sigma or space.settings.sigma)
+    genes = delta.genes.copy()
+    sigma = np.float32(delta.sigma or space.settings.sigma)
     genes[own] += sigma * rng.standard_normal(own.stop - own.start, dtype=np.float32)
-    return replace(genome, genes=genes)
+    return replace(delta, genes=genes)
 
 
 def simulated_binary_crossover(
-    rng: np.random.Generator, space: DeltaSpace, first: DeltaGenome, second: DeltaGenome
-) -> DeltaGenome:
+    rng: np.random.Generator, space: DeltaSpace, first: DeltaGenes, second: DeltaGenes
+) -> DeltaGenes:
     """Spread around the parents as one-point crossover of binary numbers does (SBX, Deb & Agrawal 1995)."""
     draws = rng.random(space.dimension)
     spread = np.where(draws <= 0.5, 2 * draws, 1 / (2 * (1 - draws))) ** (1 / (ETA + 1))
@@ -49,9 +50,7 @@ def simulated_binary_crossover(
     return replace(first, genes=genes, sigma=_between(first, second))
 
 
-def blend_crossover(
-    rng: np.random.Generator, space: DeltaSpace, first: DeltaGenome, second: DeltaGenome
-) -> DeltaGenome:
+def blend_crossover(rng: np.random.Generator, space: DeltaSpace, first: DeltaGenes, second: DeltaGenes) -> DeltaGenes:
     """Draw each gene from the parents' interval and a little beyond (BLX-alpha, Eshelman & Schaffer 1993)."""
     share = (1 + 2 * ALPHA) * rng.random(space.dimension) - ALPHA
     genes = (1 - share) * first.genes + share * second.genes
@@ -59,8 +58,8 @@ def blend_crossover(
 
 
 def module_crossover(
-    rng: np.random.Generator, space: DeltaSpace, first: DeltaGenome, second: DeltaGenome
-) -> DeltaGenome:
+    rng: np.random.Generator, space: DeltaSpace, first: DeltaGenes, second: DeltaGenes
+) -> DeltaGenes:
     """Take each module's genes, with what was learnt about them, from either parent."""
     theirs = np.zeros(space.dimension, dtype=bool)
     for own in space.modules:
@@ -76,7 +75,7 @@ def module_crossover(
     return replace(child, learning=learning)
 
 
-def _between(first: DeltaGenome, second: DeltaGenome) -> float:
+def _between(first: DeltaGenes, second: DeltaGenes) -> float:
     """Return the geometric mean of two step sizes."""
     return float(np.sqrt(first.sigma * second.sigma)) if first.sigma and second.sigma else first.sigma or second.sigma
 
@@ -87,7 +86,7 @@ class DifferentialMutation:
 
     name: str = "differential_mutation"
     role: Role = "mutation"
-    genome: str = DeltaGenome.kind
+    chromosome: str = DELTA
     weight: float = 1.0
     asks_model: bool = False
     needs_gold: bool = False
@@ -97,22 +96,22 @@ class DifferentialMutation:
         """First line of the docstring."""
         return headline(self.__doc__)
 
-    def vary(self, families: Sequence[Family], context: VariationContext) -> list[DeltaGenome | None]:
+    def vary(self, families: Sequence[Family], context: VariationContext) -> list[Genome | None]:
         """Return a child of each family's first parent; None while fewer than two others are known."""
-        return [self._moved(family[0].genome, context) for family in families]
+        return vary_chromosome(DELTA, self.role, families, partial(self._moved, context))
 
-    def _moved(self, genome: DeltaGenome, context: VariationContext) -> DeltaGenome | None:
-        others = [each.genome for each in context.population if each.genome.digest != genome.digest]
+    def _moved(self, context: VariationContext, delta: DeltaGenes) -> DeltaGenes | None:
+        others = [each.genome.delta for each in context.population if each.genome.delta.digest != delta.digest]
         if len(others) < 2:
             return None
         one, two = (others[index] for index in context.rng.choice(len(others), 2, replace=False))
-        return replace(genome, genes=genome.genes + np.float32(FACTOR) * (one.genes - two.genes))
+        return replace(delta, genes=delta.genes + np.float32(FACTOR) * (one.genes - two.genes))
 
 
 MUTATIONS = {gaussian_mutation: 2.0, module_mutation: 1.0}
 CROSSOVERS = {simulated_binary_crossover: 1.0, blend_crossover: 1.0, module_crossover: 1.0}
 DELTA_OPERATORS: list[Operator] = [
-    *(FunctionOperator(f.__name__, "mutation", DeltaGenome.kind, f, weight) for f, weight in MUTATIONS.items()),
+    *(FunctionOperator(f.__name__, "mutation", DELTA, f, weight) for f, weight in MUTATIONS.items()),
     DifferentialMutation(),
-    *(FunctionOperator(f.__name__, "crossover", DeltaGenome.kind, f, weight) for f, weight in CROSSOVERS.items()),
+    *(FunctionOperator(f.__name__, "crossover", DELTA, f, weight) for f, weight in CROSSOVERS.items()),
 ]

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from evolm.genomes import PromptGenome
+from evolm.genomes import PROMPT, Genome, Prompt
 from evolm.models import Decoding, Dialogue
-from evolm.operators.base import Family, Role, VariationContext
+from evolm.operators.base import Family, Role, VariationContext, with_chromosomes
 from evolm.operators.patterns import (
     COMBINE,
     CRITICISE,
@@ -58,25 +57,23 @@ def line(
     Returns:
         The line, or ``""`` where it was refused.
     """
-    room = room or min(context.space.count_tokens(" ".join(texts)) + MORE_TOKENS, MOST_TOKENS)
+    room = room or min(context.space[PROMPT].count_tokens(" ".join(texts)) + MORE_TOKENS, MOST_TOKENS)
     decoding = Decoding(room, ("\n",), TEMPERATURE, TOP_P, sample=int(context.rng.integers(2**31)))
     [answer] = yield [pattern.request(texts, decoding)]
     text = cleaned(answer.text)
     return "" if refusal(text, answer.finished, pattern, texts, known) else text
 
 
-def paraphrase(context: VariationContext, genome: PromptGenome) -> Dialogue[PromptGenome | None]:
+def paraphrase(context: VariationContext, prompt: Prompt) -> Dialogue[Prompt | None]:
     """Let the model say the instruction in other words."""
-    ours = one_line(genome.instruction)
+    ours = one_line(prompt.instruction)
     if not ours:
         return None
     text = yield from line(context, REWORD, ours, known=_known(context, ours))
-    return _child(context, genome, text)
+    return _child(context, prompt, text)
 
 
-def evoprompt_ga(
-    context: VariationContext, first: PromptGenome, second: PromptGenome
-) -> Dialogue[PromptGenome | None]:
+def evoprompt_ga(context: VariationContext, first: Prompt, second: Prompt) -> Dialogue[Prompt | None]:
     """Let the model join two instructions into one, and say that in other words."""
     ours, theirs = one_line(first.instruction), one_line(second.instruction)
     both = ours or theirs
@@ -88,9 +85,7 @@ def evoprompt_ga(
     return _child(context, first, text)
 
 
-def evoprompt_de(
-    context: VariationContext, first: PromptGenome, second: PromptGenome
-) -> Dialogue[PromptGenome | None]:
+def evoprompt_de(context: VariationContext, first: Prompt, second: Prompt) -> Dialogue[Prompt | None]:
     """Let the model reword what sets two instructions apart, join it to the best one, and that to the first.
 
     As in the paper, but that one of the two donors is the second parent, and that how they differ is found without
@@ -111,22 +106,22 @@ def evoprompt_de(
     return _child(context, first, text)
 
 
-def language_feedback(context: VariationContext, genome: PromptGenome) -> Dialogue[PromptGenome | None]:
+def language_feedback(context: VariationContext, prompt: Prompt) -> Dialogue[Prompt | None]:
     """Show the model train items that the prompt gets wrong; let it say why, then mend the instruction."""
     assert context.model_access is not None
-    ours, demonstrated = one_line(genome.instruction), {demo.item for demo in genome.demonstrations}
+    ours, demonstrated = one_line(prompt.instruction), {demo.item for demo in prompt.demonstrations}
     items = [item for item in context.model_access.train if item.digest not in demonstrated]
     if not ours or not items:
         return None
     drawn = context.rng.choice(len(items), size=min(TRIED, len(items)), replace=False)
-    failures = yield from _failures(context.model_access.scoring, genome, [items[i] for i in drawn])
+    failures = yield from _failures(context.model_access.scoring, prompt, [items[i] for i in drawn])
     if not failures:
         return None
     reason = yield from line(context, CRITICISE, ours, ".\n".join(failures[:SHOWN]), room=REASON_TOKENS)
     if not reason:
         return None
     text = yield from line(context, IMPROVE, ours, reason[0].upper() + reason[1:], known=_known(context, ours))
-    return _child(context, genome, text)
+    return _child(context, prompt, text)
 
 
 def differing(first: str, second: str) -> str:
@@ -136,17 +131,17 @@ def differing(first: str, second: str) -> str:
     return " ".join(only or [piece for key, piece in theirs.items() if key not in ours])
 
 
-def _failures(scoring: Scoring, genome: PromptGenome, items: Sequence[Item]) -> Dialogue[list[str]]:
+def _failures(scoring: Scoring, prompt: Prompt, items: Sequence[Item]) -> Dialogue[list[str]]:
     """Let the prompt answer items; return a sentence on each that it gets wrong, in their order."""
     if scoring.labels is None:
-        answers = yield from generate_texts(scoring, genome, items)
+        answers = yield from generate_texts(scoring, prompt, items)
     else:
-        logprobs = yield from scoring.labels.ask(genome, items)
+        logprobs = yield from scoring.labels.ask(prompt, items)
         options = map(scoring.task.options_of, items)
         answers = tuple(
-            genome.word(known[best]) for known, best in zip(options, logprobs.argmax(axis=1), strict=True)
+            prompt.word(known[best]) for known, best in zip(options, logprobs.argmax(axis=1), strict=True)
         )
-    right = [genome.word(item.gold or "") for item in items]
+    right = [prompt.word(item.gold or "") for item in items]
     return [
         f'Wrong: "{_excerpt(item)}" was answered "{one_line(answer)}". The right answer is "{one_line(gold)}"'
         for item, answer, gold in zip(items, answers, right, strict=True)
@@ -161,7 +156,7 @@ def _excerpt(item: Item) -> str:
 
 def _held(context: VariationContext) -> list[str]:
     """Instructions that the strategy holds, the best first."""
-    return [one_line(individual.genome.instruction) for individual in context.population]
+    return [one_line(individual.genome.prompt.instruction) for individual in context.population]
 
 
 def _known(context: VariationContext, *parents: str) -> list[str]:
@@ -169,22 +164,22 @@ def _known(context: VariationContext, *parents: str) -> list[str]:
     return [*parents, *_held(context)]
 
 
-def _child(context: VariationContext, parent: PromptGenome, text: str) -> PromptGenome | None:
+def _child(context: VariationContext, parent: Prompt, text: str) -> Prompt | None:
     """The parent with another instruction; None where that is empty or outside the space."""
     child = replace(parent, instruction=text)
-    return None if not text or context.space.outside(child) else child
+    return None if not text or context.space[PROMPT].outside(child) else child
 
 
 @dataclass(frozen=True)
 class LanguageOperator:
-    """An operator that talks with the model: ``conversation(context, *genomes) -> genome or None``."""
+    """An operator that talks with the model: ``conversation(context, *prompts) -> prompt or None``."""
 
     name: str
     role: Role
-    conversation: Callable[..., Dialogue[PromptGenome | None]]
+    conversation: Callable[..., Dialogue[Prompt | None]]
     weight: float = 0.0
     needs_gold: bool = False
-    genome: str = PromptGenome.kind
+    chromosome: str = PROMPT
     asks_model: bool = True
 
     @property
@@ -192,13 +187,15 @@ class LanguageOperator:
         """First line of the conversation's docstring."""
         return headline(self.conversation.__doc__)
 
-    def vary(self, families: Sequence[Family], context: VariationContext) -> list[Any | None]:
-        """Hold all families' dialogues side by side; none without model access or with a frozen instruction."""
+    def vary(self, families: Sequence[Family], context: VariationContext) -> list[Genome | None]:
+        """Hold all families' dialogues side by side; none without model access or with a fixed instruction."""
         arity = 2 if self.role == "crossover" else 1
-        conversations = [self.conversation(context, *(p.genome for p in family[:arity])) for family in families]
-        if context.model_access is None or not context.space.instruction:
+        conversations = [
+            self.conversation(context, *(p.genome.prompt for p in family[:arity])) for family in families
+        ]
+        if context.model_access is None or not context.space[PROMPT].instruction:
             return [None] * len(families)
-        return context.model_access.hold_dialogues(conversations)
+        return with_chromosomes(PROMPT, families, context.model_access.hold_dialogues(conversations))
 
 
 LANGUAGE_OPERATORS = [

@@ -1,25 +1,23 @@
 """Learning as variation: a few gradient steps on train items.
 
-An individual that learns is a child that differs from its parent by Adam's steps (Kingma 2014,
-https://arxiv.org/abs/1412.6980, with the decoupled weight decay of Loshchilov 2017,
-https://arxiv.org/abs/1711.05101). Its moments are inherited with its genes (Lamarckian evolution; memetic algorithms,
-Moscato 1989), and how it learns is inherited too: learning rate, weight decay and the number of steps mutate by a
-lognormal factor each time and are selected with the genes that they led to.
+A child differs from its parent by Adam's steps (Kingma 2014, https://arxiv.org/abs/1412.6980, with the decoupled
+weight decay of Loshchilov 2017, https://arxiv.org/abs/1711.05101). Adam's moments are inherited with the genes
+(Lamarckian evolution; memetic algorithms, Moscato 1989). The settings are inherited, too: learning rate, weight decay
+and the number of steps mutate each time (the first two by a lognormal factor) and are selected with the genes.
 
-What is learnt is to say the gold answer: the mean over the minibatch of its log-probability among the item's labels
-or options, normalised as the scorers normalise it (a calibrated prompt's prior is left out); of a generation task, of
-the target text.
+The loss is minus the mean over the minibatch of the gold answer's log-probability among the item's labels or
+options, normalised as the scorers normalise it (without a calibrated prompt's prior); in a generation task, of the
+target text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from evolm.genomes import DeltaGenome, HybridGenome, Learning, deltas_of
+from evolm.genomes import DELTA, DeltaGenes, Genome, Learning, Prompt
 from evolm.models import GradientRequest, LogLikelihood
 from evolm.models.deltas import Delta
 from evolm.operators.adam import adam_direction
@@ -47,25 +45,25 @@ def adam_step(genes: np.ndarray, gradient: np.ndarray, learning: Learning) -> tu
 
 
 def begun(dimension: int, settings: LearningSettings) -> Learning:
-    """Return how a genome learns that has not learnt yet."""
+    """Return how genes learn that have not learnt yet."""
     nothing = np.zeros(dimension, np.float32)
     return Learning(settings.rate, settings.decay, settings.steps, nothing, nothing)
 
 
 def mutated(rng: np.random.Generator, learning: Learning) -> Learning:
-    """Return the same memory with rate, decay and number of steps a little different."""
+    """Return the same moments with slightly different rate, decay and number of steps."""
     rate, decay = (value * float(np.exp(SPREAD * rng.standard_normal())) for value in (learning.rate, learning.decay))
     steps = int(np.clip(learning.steps + rng.integers(-1, 2), 1, MOST_STEPS))
     return replace(learning, rate=rate, decay=decay, steps=steps)
 
 
-def lesson(scoring: Scoring, prompt: Any, delta: Delta, items: Sequence[Item]) -> GradientRequest:
-    """Return the lesson of saying the gold answers of some items, under a prompt.
+def lesson(scoring: Scoring, prompt: Prompt, delta: Delta, items: Sequence[Item]) -> GradientRequest:
+    """Return the request for the gradient of the gold answers of some items, under a prompt.
 
     Args:
         scoring: how labels are asked for and normalised.
-        prompt: what stands before each item.
-        delta: what learns.
+        prompt: the text before each item.
+        delta: the change that learns.
         items: with gold.
     """
     task, labels = scoring.task, scoring.labels
@@ -88,29 +86,20 @@ def lesson(scoring: Scoring, prompt: Any, delta: Delta, items: Sequence[Item]) -
     return GradientRequest(examples, weights, labels.normalization, contrast=True)
 
 
-def delta_of(genome: Any) -> DeltaGenome:
-    """Return the delta of a hybrid, or the delta itself."""
-    return genome.delta if isinstance(genome, HybridGenome) else genome
-
-
-def with_delta(genome: Any, delta: DeltaGenome) -> Any:
-    """Return a genome with another delta."""
-    return replace(genome, delta=delta) if isinstance(genome, HybridGenome) else delta
-
-
 @dataclass
 class _Pupil:
-    """A genome that is learning."""
+    """A genome that is learning, under the prompt that the model sees of it."""
 
-    genome: Any
-    prompt: Any
+    genome: Genome
+    prompt: Prompt
     genes: np.ndarray
     learning: Learning
 
     @property
-    def finished(self) -> Any:
-        """The genome with what it has learnt."""
-        return with_delta(self.genome, replace(delta_of(self.genome), genes=self.genes, learning=self.learning))
+    def finished(self) -> Genome:
+        """The genome with the genes and the memory of learning."""
+        learnt = replace(self.genome.delta, genes=self.genes, learning=self.learning)
+        return self.genome.with_chromosome(DELTA, learnt)
 
 
 @dataclass(frozen=True)
@@ -119,7 +108,7 @@ class GradientStep:
 
     name: str = "gradient_step"
     role: Role = "learning"
-    genome: str = DeltaGenome.kind
+    chromosome: str = DELTA
     weight: float = 1.0
     asks_model: bool = True
     needs_gold: bool = True
@@ -129,12 +118,12 @@ class GradientStep:
         """First line of the docstring."""
         return headline(self.__doc__)
 
-    def vary(self, families: Sequence[Family], context: VariationContext) -> list[Any | None]:
-        """Let each family's first parent learn, all side by side; None where there is nothing to learn from."""
-        deltas, model_access = deltas_of(context.space), context.model_access
+    def vary(self, families: Sequence[Family], context: VariationContext) -> list[Genome | None]:
+        """Let each family's first parent learn, all side by side; None without train items or model access."""
+        deltas, model_access = context.space.get(DELTA), context.model_access
         if model_access is None or deltas is None or not model_access.train:
             return [None] * len(families)
-        pupils = [self._pupil(family[0].genome, context) for family in families]
+        pupils = [_pupil(family[0].genome, context) for family in families]
         for step in range(max((pupil.learning.steps for pupil in pupils), default=0)):
             active = [pupil for pupil in pupils if step < pupil.learning.steps]
             lessons = [
@@ -149,17 +138,17 @@ class GradientStep:
             for pupil, learnt in zip(active, model_access.learn(lessons), strict=True):
                 if learnt is None:
                     continue
-                gradient = deltas.pullback(DeltaGenome(pupil.genes), learnt.gradients)
+                gradient = deltas.pullback(DeltaGenes(pupil.genes), learnt.gradients)
                 if np.isfinite(gradient).all():
                     pupil.genes, pupil.learning = adam_step(pupil.genes, gradient, pupil.learning)
         return [pupil.finished for pupil in pupils]
 
-    def _pupil(self, genome: Any, context: VariationContext) -> _Pupil:
-        delta = delta_of(genome)
-        learning = delta.learning or begun(delta.genes.size, context.learning)
-        if context.learning.adapt:
-            learning = mutated(context.rng, learning)
-        return _Pupil(genome, context.space.express(genome).prompt, delta.genes, learning)
+
+def _pupil(genome: Genome, context: VariationContext) -> _Pupil:
+    learning = genome.delta.learning or begun(genome.delta.genes.size, context.learning)
+    if context.learning.adapt:
+        learning = mutated(context.rng, learning)
+    return _Pupil(genome, context.space.express(genome).prompt, genome.delta.genes, learning)
 
 
 def _minibatch(rng: np.random.Generator, train: Sequence[Item], size: int) -> list[Item]:

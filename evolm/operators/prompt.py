@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from evolm.genomes import Demonstration, PromptGenome, PromptSpace
+from evolm.genomes import PROMPT, Demonstration, Prompt, PromptSpace
 from evolm.operators.base import FunctionOperator
 
 SENTENCES = re.compile(r"(?<=[.!?:;])\s+|\n+")
@@ -32,42 +32,42 @@ def _cut(rng: np.random.Generator, text: str) -> list[str]:
     return pieces(text, PHRASES)
 
 
-def _rewritten(genome: PromptGenome, space: PromptSpace, parts: list[str]) -> PromptGenome | None:
+def _rewritten(prompt: Prompt, space: PromptSpace, parts: list[str]) -> Prompt | None:
     text = " ".join(parts)
-    return replace(genome, instruction=text) if space.instruction and text else None
+    return replace(prompt, instruction=text) if space.instruction and text else None
 
 
-def instruction_delete(rng: np.random.Generator, space: PromptSpace, genome: PromptGenome) -> PromptGenome | None:
+def instruction_delete(rng: np.random.Generator, space: PromptSpace, prompt: Prompt) -> Prompt | None:
     """Delete a sentence or phrase of the instruction."""
-    parts = _cut(rng, genome.instruction)
+    parts = _cut(rng, prompt.instruction)
     if len(parts) < 2:
         return None
     del parts[rng.integers(len(parts))]
-    return _rewritten(genome, space, parts)
+    return _rewritten(prompt, space, parts)
 
 
-def instruction_swap(rng: np.random.Generator, space: PromptSpace, genome: PromptGenome) -> PromptGenome | None:
+def instruction_swap(rng: np.random.Generator, space: PromptSpace, prompt: Prompt) -> Prompt | None:
     """Swap two sentences or phrases of the instruction."""
-    parts = _cut(rng, genome.instruction)
+    parts = _cut(rng, prompt.instruction)
     if len(parts) < 2:
         return None
     first, second = rng.choice(len(parts), 2, replace=False)
     parts[first], parts[second] = parts[second], parts[first]
-    return _rewritten(genome, space, parts)
+    return _rewritten(prompt, space, parts)
 
 
-def instruction_duplicate(rng: np.random.Generator, space: PromptSpace, genome: PromptGenome) -> PromptGenome | None:
+def instruction_duplicate(rng: np.random.Generator, space: PromptSpace, prompt: Prompt) -> Prompt | None:
     """Repeat a sentence or phrase of the instruction somewhere else in it."""
-    parts = _cut(rng, genome.instruction)
+    parts = _cut(rng, prompt.instruction)
     if not parts:
         return None
     parts.insert(int(rng.integers(len(parts) + 1)), parts[rng.integers(len(parts))])
-    return _rewritten(genome, space, parts)
+    return _rewritten(prompt, space, parts)
 
 
 def instruction_crossover(
-    rng: np.random.Generator, space: PromptSpace, first: PromptGenome, second: PromptGenome
-) -> PromptGenome | None:
+    rng: np.random.Generator, space: PromptSpace, first: Prompt, second: Prompt
+) -> Prompt | None:
     """Join the beginning of one instruction to the end of another, cut between sentences or phrases."""
     pattern = SENTENCES if rng.random() < 0.5 else PHRASES
     ours, theirs = pieces(first.instruction, pattern), pieces(second.instruction, pattern)
@@ -77,46 +77,46 @@ def instruction_crossover(
     return _rewritten(first, space, ours[:head] + theirs[tail:])
 
 
-def demonstrations_add(rng: np.random.Generator, space: PromptSpace, genome: PromptGenome) -> PromptGenome | None:
+def demonstrations_add(rng: np.random.Generator, space: PromptSpace, prompt: Prompt) -> Prompt | None:
     """Insert a train item as a demonstration."""
-    shown = list(genome.demonstrations)
+    shown = list(prompt.demonstrations)
     item = space.draw_item(rng, {demo.item for demo in shown})
     if item is None or len(shown) >= space.demonstrations[1]:
         return None
     shown.insert(int(rng.integers(len(shown) + 1)), Demonstration.from_item(item))
-    return replace(genome, demonstrations=tuple(shown))
+    return replace(prompt, demonstrations=tuple(shown))
 
 
-def demonstrations_drop(rng: np.random.Generator, space: PromptSpace, genome: PromptGenome) -> PromptGenome | None:
+def demonstrations_drop(rng: np.random.Generator, space: PromptSpace, prompt: Prompt) -> Prompt | None:
     """Drop a demonstration."""
-    shown = list(genome.demonstrations)
+    shown = list(prompt.demonstrations)
     if len(shown) <= space.demonstrations[0]:
         return None
     del shown[rng.integers(len(shown))]
-    return replace(genome, demonstrations=tuple(shown))
+    return replace(prompt, demonstrations=tuple(shown))
 
 
-def demonstrations_replace(rng: np.random.Generator, space: PromptSpace, genome: PromptGenome) -> PromptGenome | None:
+def demonstrations_replace(rng: np.random.Generator, space: PromptSpace, prompt: Prompt) -> Prompt | None:
     """Put another train item in a demonstration's place."""
-    shown = list(genome.demonstrations)
+    shown = list(prompt.demonstrations)
     item = space.draw_item(rng, {demo.item for demo in shown})
     if item is None or not shown:
         return None
     shown[rng.integers(len(shown))] = Demonstration.from_item(item)
-    return replace(genome, demonstrations=tuple(shown))
+    return replace(prompt, demonstrations=tuple(shown))
 
 
-def demonstrations_shuffle(rng: np.random.Generator, space: PromptSpace, genome: PromptGenome) -> PromptGenome | None:
+def demonstrations_shuffle(rng: np.random.Generator, space: PromptSpace, prompt: Prompt) -> Prompt | None:
     """Show the demonstrations in another order."""
-    shown = genome.demonstrations
+    shown = prompt.demonstrations
     if len(shown) < 2:
         return None
-    return replace(genome, demonstrations=tuple(shown[i] for i in rng.permutation(len(shown))))
+    return replace(prompt, demonstrations=tuple(shown[i] for i in rng.permutation(len(shown))))
 
 
 def demonstrations_one_point(
-    rng: np.random.Generator, space: PromptSpace, first: PromptGenome, second: PromptGenome
-) -> PromptGenome | None:
+    rng: np.random.Generator, space: PromptSpace, first: Prompt, second: Prompt
+) -> Prompt | None:
     """Join the first demonstrations of one prompt to the last of another."""
     ours, theirs = first.demonstrations, second.demonstrations
     head, tail = rng.integers(len(ours) + 1), rng.integers(len(theirs) + 1)
@@ -124,8 +124,8 @@ def demonstrations_one_point(
 
 
 def demonstrations_two_point(
-    rng: np.random.Generator, space: PromptSpace, first: PromptGenome, second: PromptGenome
-) -> PromptGenome | None:
+    rng: np.random.Generator, space: PromptSpace, first: Prompt, second: Prompt
+) -> Prompt | None:
     """Put a run of one prompt's demonstrations in place of a run of another's."""
     ours, theirs = first.demonstrations, second.demonstrations
     begin, end = sorted(rng.integers(len(ours) + 1, size=2))
@@ -133,17 +133,13 @@ def demonstrations_two_point(
     return _with_demonstrations(first, ours[:begin] + theirs[start:stop] + ours[end:], space)
 
 
-def _with_demonstrations(
-    genome: PromptGenome, shown: tuple[Demonstration, ...], space: PromptSpace
-) -> PromptGenome | None:
+def _with_demonstrations(prompt: Prompt, shown: tuple[Demonstration, ...], space: PromptSpace) -> Prompt | None:
     """Keep the first of equal demonstrations and as many as the space allows; None where nothing changed."""
     unique = tuple({demo.item: demo for demo in shown}.values())[: space.demonstrations[1]]
-    return None if unique == genome.demonstrations else replace(genome, demonstrations=unique)
+    return None if unique == prompt.demonstrations else replace(prompt, demonstrations=unique)
 
 
-def uniform_crossover(
-    rng: np.random.Generator, space: PromptSpace, first: PromptGenome, second: PromptGenome
-) -> PromptGenome | None:
+def uniform_crossover(rng: np.random.Generator, space: PromptSpace, first: Prompt, second: Prompt) -> Prompt | None:
     """Take instruction, demonstrations, calibration and each label's word from either parent."""
     theirs = rng.random(3 + len(space.labels)) < 0.5
     words = {label: (second if theirs[3 + index] else first).word(label) for index, label in enumerate(space.labels)}
@@ -156,20 +152,20 @@ def uniform_crossover(
     )
 
 
-def verbalizer_replace(rng: np.random.Generator, space: PromptSpace, genome: PromptGenome) -> PromptGenome | None:
+def verbalizer_replace(rng: np.random.Generator, space: PromptSpace, prompt: Prompt) -> Prompt | None:
     """Let another allowed word stand for a label."""
     choices = sorted(label for label, words in space.verbalizers.items() if len(words) > 1)
     if not choices:
         return None
     label = choices[rng.integers(len(choices))]
-    others = [word for word in space.verbalizers[label] if word != genome.word(label)]
-    words = {**dict(genome.verbalizers), label: others[rng.integers(len(others))]}
-    return replace(genome, verbalizers=tuple(sorted((k, v) for k, v in words.items() if k != v)))
+    others = [word for word in space.verbalizers[label] if word != prompt.word(label)]
+    words = {**dict(prompt.verbalizers), label: others[rng.integers(len(others))]}
+    return replace(prompt, verbalizers=tuple(sorted((k, v) for k, v in words.items() if k != v)))
 
 
-def calibration_toggle(rng: np.random.Generator, space: PromptSpace, genome: PromptGenome) -> PromptGenome | None:
+def calibration_toggle(rng: np.random.Generator, space: PromptSpace, prompt: Prompt) -> Prompt | None:
     """Switch contextual calibration on or off."""
-    return replace(genome, calibrated=not genome.calibrated) if space.calibration else None
+    return replace(prompt, calibrated=not prompt.calibrated) if space.calibration else None
 
 
 MUTATIONS = {
@@ -190,6 +186,6 @@ CROSSOVERS = {
     demonstrations_two_point: 1.0,
 }
 PROMPT_OPERATORS = [
-    *(FunctionOperator(f.__name__, "mutation", PromptGenome.kind, f, weight) for f, weight in MUTATIONS.items()),
-    *(FunctionOperator(f.__name__, "crossover", PromptGenome.kind, f, weight) for f, weight in CROSSOVERS.items()),
+    *(FunctionOperator(f.__name__, "mutation", PROMPT, f, weight) for f, weight in MUTATIONS.items()),
+    *(FunctionOperator(f.__name__, "crossover", PROMPT, f, weight) for f, weight in CROSSOVERS.items()),
 ]

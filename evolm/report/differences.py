@@ -13,7 +13,7 @@ from typing import Any
 
 from evolm.wording import counted
 
-Genome = dict[str, Any]
+Summary = dict[str, Any]  # of a genome: kind of chromosome -> summary; or of one chromosome
 
 _WORDS = re.compile(r"\w+(?:['\u2019-]\w+)*|\s+|[^\w\s]")
 _UNRELATED = 0.25  # below this similarity, marking single words would only be noise
@@ -46,12 +46,12 @@ class Side:
     verbalizers: list[tuple[str, Piece]]  # (label, the word that stands for it)
     calibration: Piece  # says that labels are calibrated; empty where they are not
     template: Piece
-    weights: str  # a sentence about the delta of a delta or hybrid genome; "" for prompts
+    weights: str  # a sentence about the delta; "" if the genome has none
 
 
-def compare(old: Genome, new: Genome) -> tuple[Side, Side]:
+def compare(old: Summary, new: Summary) -> tuple[Side, Side]:
     """Both genomes with their differences marked: ``"del"`` in the old one, ``"ins"`` in the new one."""
-    before, after = _prompt_part(old), _prompt_part(new)
+    before, after = old.get("prompt") or {}, new.get("prompt") or {}
     old_words, new_words = word_diff(before.get("instruction") or "", after.get("instruction") or "")
     return (
         _side(old, before, after, old_words, "del"),
@@ -77,13 +77,7 @@ def _pieces(words: list[str], mark: str) -> list[Piece]:
     return [Piece("".join(words), mark)] if words else []
 
 
-def _prompt_part(genome: Genome) -> Genome:
-    """The prompt inside a genome: itself, a hybrid's prompt, or nothing in a pure delta."""
-    inner = genome.get("prompt")
-    return inner if isinstance(inner, dict) else genome
-
-
-def _side(genome: Genome, mine: Genome, other: Genome, words: list[Piece], mark: str) -> Side:
+def _side(genome: Summary, mine: Summary, other: Summary, words: list[Piece], mark: str) -> Side:
     theirs = {_key(d) for d in other.get("demonstrations") or []}
     template, before = (str(g.get("template") or "") for g in (mine, other))
     return Side(
@@ -122,10 +116,10 @@ def _calibration(mine: bool, other: bool, mark: str) -> Piece:
     return Piece("labels calibrated", "" if other else mark) if mine else Piece("")
 
 
-def _weights(genome: Genome) -> str:
-    """Return a sentence about the delta of a genome; nothing for a prompt."""
-    delta = genome.get("delta") if genome.get("kind") == "hybrid" else genome
-    if not isinstance(delta, dict) or delta.get("kind") != "delta":
+def _weights(genome: Summary) -> str:
+    """Return a sentence about the delta of a genome; ``""`` if it has none."""
+    delta = genome.get("delta")
+    if not delta:
         return ""
     if not delta.get("norm"):
         return "The model as it is."

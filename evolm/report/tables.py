@@ -199,7 +199,7 @@ def _title(baseline: Baseline, test: dict[str, Any]) -> str:
 def _calibration(record: RunRecord, key: str) -> str:
     """Said of the best and the founder, whose genome decides it."""
     genome = ((record.result or {}).get(key) or {}).get("genome") or {}
-    return " (labels calibrated)" if genome.get("calibrated") else ""
+    return " (labels calibrated)" if (genome.get("prompt") or {}).get("calibrated") else ""
 
 
 def _known(score: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from evolm.storage.answers import AnswerStore, answer_key
 from evolm.storage.checkpoint import read_checkpoint, write_checkpoint
-from evolm.storage.genes import GeneStore, genes_of
+from evolm.storage.genes import GeneStore
 from evolm.storage.journal import Journal, read_entries, read_placed
 from evolm.storage.layout import RunLayout, disk_errors, write_atomically
 from evolm.storage.shared_ledger import SharedLedger
@@ -15,7 +15,6 @@ __all__ = [
     "SharedLedger",
     "answer_key",
     "disk_errors",
-    "genes_of",
     "read_checkpoint",
     "read_entries",
     "read_placed",

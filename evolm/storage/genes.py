@@ -1,14 +1,15 @@
-"""Vectors of genes of a whole run: a safetensors file per search and generation, read by individual's id.
+"""The arrays of a run's genomes: a safetensors file per search and generation, read by individual's id.
 
-The journal names individuals and says everything about them but their vectors. A file is written before the
-journal's entries; one that a killed run left behind is written again, with the same bytes.
+The journal has the summaries of genomes, which lack arrays. A file is written before the journal's entries; one that
+a killed run left behind is written again, with the same bytes. A tensor's name is ``ID/KIND/ARRAY``, KIND being the
+kind of chromosome.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from safetensors import SafetensorError
@@ -17,12 +18,14 @@ from safetensors.numpy import load, save
 from evolm.errors import RunError
 from evolm.storage.layout import write_atomically
 
+Arrays: TypeAlias = dict[str, dict[str, np.ndarray]]  # kind of chromosome -> name -> array
+
 
 class GeneStore:
-    """The vectors of a run's individuals.
+    """The arrays of the genomes of a run's individuals.
 
     Args:
-        folder: made with the first vector.
+        folder: made with the first array.
         durable: see :func:`evolm.storage.write_atomically`.
     """
 
@@ -31,20 +34,20 @@ class GeneStore:
         self.durable = durable
 
     def write(self, search: str, generation: int, individuals: Sequence[Any]) -> None:
-        """Keep the vectors of individuals that have one, beside those of its generation that are kept already.
+        """Keep the arrays of individuals that have any, beside those of the generation that are kept already.
 
-        A budget may end in the middle of a generation, and more of it be asked for later. Prompts have no vectors.
+        A budget may end in the middle of a generation, and be raised later. Prompts have no arrays.
 
         Raises:
-            RunError: if the disk refuses, or what is kept cannot be read.
+            RunError: if the disk refuses, or the file cannot be read.
         """
-        vectors = {str(each.id): genes for each in individuals if (genes := genes_of(each.genome)) is not None}
-        if vectors:
-            kept = {str(id): genes for id, genes in self.read(search, generation).items()}
-            write_atomically(self._path(search, generation), save({**kept, **vectors}), self.durable)
+        arrays = _tensors({each.id: each.genome.arrays() for each in individuals})
+        if arrays:
+            kept = _tensors(self.read(search, generation))
+            write_atomically(self._path(search, generation), save({**kept, **arrays}), self.durable)
 
-    def read(self, search: str, generation: int) -> dict[int, np.ndarray]:
-        """Return id -> genes of a generation; empty where none were kept.
+    def read(self, search: str, generation: int) -> dict[int, Arrays]:
+        """Return id -> kind of chromosome -> name -> array of a generation; empty if none were kept.
 
         Raises:
             RunError: if the file cannot be read.
@@ -53,7 +56,11 @@ class GeneStore:
         if not path.exists():
             return {}
         try:
-            return {int(name): vector for name, vector in load(path.read_bytes()).items()}
+            found: dict[int, Arrays] = {}
+            for tensor, array in load(path.read_bytes()).items():
+                id, kind, name = tensor.split("/", 2)
+                found.setdefault(int(id), {}).setdefault(kind, {})[name] = array
+            return found
         except (OSError, ValueError, SafetensorError) as error:
             raise RunError(f"{path}: the genes cannot be read: {error}") from None
 
@@ -61,6 +68,11 @@ class GeneStore:
         return self.folder / f"{search}-{generation:05d}.safetensors"
 
 
-def genes_of(genome: Any) -> np.ndarray | None:
-    """Return a genome's vector, of a hybrid that of its delta; None of a prompt."""
-    return getattr(getattr(genome, "delta", genome), "genes", None)
+def _tensors(arrays: Mapping[int, Mapping[str, Mapping[str, np.ndarray]]]) -> dict[str, np.ndarray]:
+    """Return name of tensor -> array."""
+    return {
+        f"{id}/{kind}/{name}": np.ascontiguousarray(array)
+        for id, kinds in arrays.items()
+        for kind, named in kinds.items()
+        for name, array in named.items()
+    }

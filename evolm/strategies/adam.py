@@ -14,10 +14,10 @@ from typing import Any
 from pydantic import Field, PositiveFloat
 
 from evolm.config import Section
-from evolm.genomes import deltas_of
+from evolm.genomes import DELTA
 from evolm.individual import Individual
 from evolm.operators import LearningSettings
-from evolm.operators.learning import begun, delta_of, with_delta
+from evolm.operators.learning import begun
 from evolm.strategies.base import Strategy
 
 
@@ -34,7 +34,7 @@ class Adam(Strategy):
 
     Params = AdamParams
     params: AdamParams
-    spaces = ("delta", "hybrid")
+    needs = (DELTA,)
     learns = True
 
     def __init__(self, *args: Any) -> None:
@@ -74,12 +74,10 @@ class Adam(Strategy):
 
     def _with(self, individual: Individual, **changes: Any) -> Individual:
         """Return a copy of an individual whose children learn with changed settings."""
-        deltas = deltas_of(self.context.space)
-        assert deltas is not None  # spaces says so
-        delta = delta_of(individual.genome)
-        learning = delta.learning or begun(deltas.dimension, self.learning_settings())
+        delta = individual.genome.delta
+        learning = delta.learning or begun(delta.genes.size, self.learning_settings())
         changed = replace(delta, learning=replace(learning, **changes))
-        return replace(individual, genome=with_delta(individual.genome, changed))
+        return replace(individual, genome=individual.genome.with_chromosome(DELTA, changed))
 
     def extra_state(self) -> dict[str, Any]:
         """Return the current individual, and whether the grid was tried."""

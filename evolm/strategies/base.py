@@ -17,21 +17,23 @@ The caller evaluates an individual by ``accept``, ``fail`` or ``drop`` and chang
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
+from evolm.genomes import Genome, Space
 from evolm.individual import Individual
 from evolm.operators import Family, LearningSettings, ModelAccess, Operator
 from evolm.randomness import Randomness
 from evolm.strategies.variation import Variation
+from evolm.wording import listed
 
 
 @dataclass
 class SearchContext:
-    """What a strategy searches, and with what.
+    """The space that a strategy searches, and its means.
 
     Attributes:
         space: the space of genomes; draws random ones and says which lie outside.
@@ -42,8 +44,8 @@ class SearchContext:
         model_access: how operators ask the model; None if no operator does.
     """
 
-    space: Any
-    founders: Sequence[Any]
+    space: Space
+    founders: Sequence[Genome]
     operators: Sequence[tuple[Operator, float]]
     seed: int
     labels: dict[str, str] = field(default_factory=dict)
@@ -64,7 +66,8 @@ class Strategy(ABC):
     accepts_partial: ClassVar[bool] = False  # whether a race may drop individuals before all items are scored
     many_objectives: ClassVar[bool] = False  # whether it searches a front of several objectives
     learns: ClassVar[bool] = False  # whether it takes gradient steps, which need the gold labels of train items
-    spaces: ClassVar[tuple[str, ...]] = ("prompt", "delta", "hybrid")  # kinds of genomes it can search
+    needs: ClassVar[tuple[str, ...]] = ()  # kinds of chromosomes that must evolve
+    searches: ClassVar[tuple[str, ...]] = ()  # the only kinds of chromosomes that it can search; () = any
 
     def __init__(self, params: Any, context: SearchContext) -> None:
         self.params = params
@@ -117,6 +120,19 @@ class Strategy(ABC):
     def refuses_partial(cls, params: Any) -> str:
         """Return why individuals must not be dropped early under these parameters; ``""`` if they may."""
         return "" if cls.accepts_partial else "it learns from the fitness of every individual"
+
+    @classmethod
+    def refuses_space(cls, evolving: Collection[str]) -> str:
+        """Return why the strategy cannot search a space, or ``""``.
+
+        Args:
+            evolving: kinds of chromosomes that evolve.
+        """
+        if missing := [kind for kind in cls.needs if kind not in evolving]:
+            return f"it needs [space.{missing[0]}]"
+        if cls.searches and (others := [kind for kind in evolving if kind not in cls.searches]):
+            return f"it searches {listed(cls.searches)} alone, not {listed(others)}"
+        return ""
 
     def learning_settings(self) -> LearningSettings:
         """Return the settings of gradient steps for genomes that have not learnt yet."""

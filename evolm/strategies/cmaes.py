@@ -64,7 +64,7 @@ class CmaEs(VectorStrategy):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        default = int(4 + 3 * np.log(self.context.space.dimension))  # (eq. 48)
+        default = int(4 + 3 * np.log(self.deltas.dimension))  # (eq. 48)
         self.lambda_ = max(2, self.params.population_size or default)
         self.distribution = self._initial(self.start())
 

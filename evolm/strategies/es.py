@@ -21,7 +21,7 @@ from pydantic import Field
 from scipy.stats import rankdata
 
 from evolm.config import Section
-from evolm.genomes import DeltaGenome
+from evolm.genomes import Genome
 from evolm.individual import Individual
 from evolm.operators.adam import adam_direction
 from evolm.strategies.vectors import VectorStrategy, best_first, wide
@@ -77,7 +77,7 @@ class EvolutionStrategy(VectorStrategy):
 
     def next(self, told: list[Individual]) -> list[Individual]:
         """Move the mean, then return it and samples around it."""
-        centre = DeltaGenome(self.mean.theta).digest
+        centre = self.genome(self.mean.theta).digest
         samples = [i for i in told if i.digest != centre and not self.is_founder(i)]
         parents = best_first(samples)
         if (start := self.better_start(told)) is not None:
@@ -91,7 +91,7 @@ class EvolutionStrategy(VectorStrategy):
         mean = self.individuals(self.fresh(lambda: self.mean.theta[None], 1), parents)
         return mean + self.individuals(self._mirrored(), mean)
 
-    def _mirrored(self) -> list[DeltaGenome]:
+    def _mirrored(self) -> list[Genome]:
         """Return up to ``population_size`` new genomes, in pairs on opposite sides of the mean."""
         pairs = self.params.population_size // 2
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from evolm.genomes import DELTA
 from evolm.individual import Individual
 from evolm.operators import Family, LearningSettings
 from evolm.strategies.genetic import Genetic, GeneticParams
@@ -34,7 +35,7 @@ class Memetic(Genetic):
 
     Params = MemeticParams
     params: MemeticParams
-    spaces = ("delta", "hybrid")
+    needs = (DELTA,)
     learns = True
 
     def learning_settings(self) -> LearningSettings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evolm.genomes import Genome, Space
 from evolm.individual import Individual
 from evolm.operators import Family, LearningSettings, ModelAccess, Operator, Rates, VariationContext
 from evolm.randomness import Randomness
@@ -12,7 +13,7 @@ from evolm.randomness import Randomness
 ROUNDS = 12  # attempts at a new child before a random genome takes its place
 
 # A genome, and the names of the operators that made it.
-Child = tuple[Any, tuple[str, ...]]
+Child = tuple[Genome, tuple[str, ...]]
 
 
 class Variation:
@@ -32,7 +33,7 @@ class Variation:
 
     def __init__(
         self,
-        space: Any,
+        space: Space,
         operators: Sequence[tuple[Operator, float]],
         randomness: Randomness,
         model_access: ModelAccess | None = None,
@@ -93,12 +94,12 @@ class Variation:
 
     def _drafts(
         self, families: Sequence[Family], crossover_prob: float, mutation_prob: float, learning_prob: float
-    ) -> list[tuple[Any | None, tuple[str, ...]]]:
+    ) -> list[tuple[Genome | None, tuple[str, ...]]]:
         rng = self.randomness.numpy
         crossed = [len(family) > 1 and rng.random() < crossover_prob for family in families]
         learning = [rng.random() < learning_prob for _ in families] if learning_prob else [False] * len(families)
         mutated = [rng.random() < mutation_prob or not (crossed[i] or learning[i]) for i in range(len(families))]
-        drafts: list[tuple[Any | None, tuple[str, ...]]] = [(family[0].genome, ()) for family in families]
+        drafts: list[tuple[Genome | None, tuple[str, ...]]] = [(family[0].genome, ()) for family in families]
         for role, chosen in (("crossover", crossed), ("mutation", mutated), ("learning", learning)):
             self._stage(role, [i for i, use in enumerate(chosen) if use], families, drafts)
         return drafts
@@ -108,7 +109,7 @@ class Variation:
         role: str,
         places: Sequence[int],
         families: Sequence[Family],
-        drafts: list[tuple[Any | None, tuple[str, ...]]],
+        drafts: list[tuple[Genome | None, tuple[str, ...]]],
     ) -> None:
         """Apply one operator of ``role`` to each place's draft, in one call per operator."""
         open_places = [place for place in places if drafts[place][0] is not None]
@@ -122,7 +123,7 @@ class Variation:
         choices: Sequence[tuple[Operator, float]],
         places: Sequence[int],
         families: Sequence[Family],
-        drafts: list[tuple[Any | None, tuple[str, ...]]],
+        drafts: list[tuple[Genome | None, tuple[str, ...]]],
     ) -> list[int]:
         """Make drafts by operators chosen by weight; return the places whose operator got no draft from the model."""
         if not choices or not places:
@@ -135,8 +136,8 @@ class Variation:
             if not mine:
                 continue
             self.rates[operator.name].tried += len(mine)
-            stand_ins = [self._with_draft(families[place], drafts[place][0]) for place in mine]
-            for place, genome in zip(mine, operator.vary(stand_ins, self.context), strict=True):
+            parents = [self._with_draft(families[place], drafts[place][0]) for place in mine]
+            for place, genome in zip(mine, operator.vary(parents, self.context), strict=True):
                 if genome is None and operator.asks_model:
                     self.rates[operator.name].fallback += 1
                     left.append(place)
@@ -145,14 +146,14 @@ class Variation:
         return left
 
     @staticmethod
-    def _with_draft(family: Family, draft: Any) -> Family:
+    def _with_draft(family: Family, draft: Genome | None) -> Family:
         """Return the family with the draft of an earlier operator in the place of its first parent."""
         first = family[0]
-        if draft is first.genome:
+        if draft is None or draft is first.genome:
             return family
         return (Individual(first.id, draft, first.generation), *family[1:])
 
-    def random(self, seen: Mapping[str, None]) -> Any | None:
+    def random(self, seen: Mapping[str, None]) -> Genome | None:
         """Return a random genome that was not seen before, or None if many draws find none."""
         for _ in range(20 * ROUNDS):
             genome = self.space.random(self.randomness.numpy)

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from evolm.archives import Front
 from evolm.archives.pareto_front import knee_heights
-from evolm.genomes import PromptGenome
+from evolm.genomes import Prompt, prompt_genome
 from evolm.individual import Individual
 
 
 def individuals(*fitness: tuple[float, ...]) -> list[Individual]:
-    made = [Individual(i, PromptGenome(f"prompt {i}")) for i in range(len(fitness))]
+    made = [Individual(i, prompt_genome(Prompt(f"prompt {i}"))) for i in range(len(fitness))]
     for individual, values in zip(made, fitness, strict=True):
         individual.accept(values, values[0], np.zeros(1), {})
     return made

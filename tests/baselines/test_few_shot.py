@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evolm.baselines.few_shot import DRAWS, few_shot_count, few_shot_genomes
+from evolm.baselines.few_shot import DRAWS, few_shot_count, few_shot_prompts
 from evolm.baselines.majority import majority_predictions
-from evolm.genomes import PromptGenome
+from evolm.genomes import Prompt
 
 
 def test_the_majority_of_dev_is_named_for_every_item() -> None:
@@ -19,11 +19,11 @@ def test_the_majority_of_dev_is_named_for_every_item() -> None:
 
 def test_few_shot_draws_keep_the_founder_s_words_and_stay_in_the_space(toy_space: Callable[..., Any]) -> None:
     space = toy_space(max_tokens=45)
-    founder = PromptGenome("Is it spam or ham?", (), (("ham", "fine"),))
-    drawn = few_shot_genomes(founder, space, 4, seed=3)
+    founder = Prompt("Is it spam or ham?", (), (("ham", "fine"),))
+    drawn = few_shot_prompts(founder, space, 4, seed=3)
     assert len(drawn) == DRAWS
     assert len({genome.digest for genome in drawn}) == DRAWS
-    assert drawn == few_shot_genomes(founder, space, 4, seed=3) != few_shot_genomes(founder, space, 4, seed=4)
+    assert drawn == few_shot_prompts(founder, space, 4, seed=3) != few_shot_prompts(founder, space, 4, seed=4)
     for genome in drawn:
         assert (genome.instruction, genome.verbalizers) == (founder.instruction, founder.verbalizers)
         assert not space.outside(genome)
@@ -36,5 +36,5 @@ def test_few_shot_shows_as_many_as_the_winner(
     toy_space: Callable[..., Any], own: int, most: int, expected: int
 ) -> None:
     space = toy_space(demonstrations=(0, most))
-    winner = PromptGenome("", space.draw_demonstrations(np.random.default_rng(0), own))
+    winner = Prompt("", space.draw_demonstrations(np.random.default_rng(0), own))
     assert few_shot_count(winner, space) == expected

@@ -44,7 +44,7 @@ def test_the_result_has_every_number_a_reader_needs(finished: Path, tiny_model_f
     for gain, interval in (("gain", "interval"), ("gain_over_founder", "interval_over_founder")):
         low, high = test[interval]
         assert low <= test[gain] <= high
-    assert result["best"]["genome"]["kind"] == "prompt"
+    assert result["best"]["genome"].keys() == {"prompt"}
 
 
 def test_the_gain_is_over_the_strongest_baseline(finished: Path) -> None:
@@ -105,16 +105,16 @@ def test_the_journal_and_the_result_agree(finished: Path) -> None:
 def test_the_best_prompt_and_the_report_are_written(finished: Path) -> None:
     record = json.loads((finished / "best" / "prompt.json").read_text())
     result = result_of(finished)
-    assert record["genome"] == result["best"]["genome"]
+    assert record["genome"] == result["best"]["genome"]["prompt"]
     assert record["model"] == result["model"]
     assert set(record["answers"]) == {"ham", "spam"}
     assert record["chat_template"] is False
-    word = result["best"]["genome"]["verbalizers"].get("ham", "ham")
+    word = result["best"]["genome"]["prompt"]["verbalizers"].get("ham", "ham")
     assert record["answers"]["ham"] == f" {word}"
     text = (finished / "best" / "prompt.txt").read_text()
-    assert text.startswith(result["best"]["genome"]["instruction"])
+    assert text.startswith(result["best"]["genome"]["prompt"]["instruction"])
     assert text.endswith(record["item"])
-    for shown in result["best"]["genome"]["demonstrations"]:
+    for shown in result["best"]["genome"]["prompt"]["demonstrations"]:
         answer = word if shown["label"] == "ham" else shown["label"]
         assert f"Text: {shown['fields']['text']}\nLabel: {answer}\n\n" in text
     assert not (finished / "best" / "messages.json").exists()

@@ -47,7 +47,7 @@ def run(name: str, tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFac
 
 def learning_of(entry: dict[str, Any]) -> dict[str, Any] | None:
     genome = entry["genome"]
-    return genome.get("delta", genome)["learning"]
+    return genome["delta"]["learning"]
 
 
 def test_learning_makes_individuals_better(run: Path) -> None:
@@ -110,7 +110,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
         (
             "memetic",
             {"space": {"prompt": {}}},
-            "searches 'delta', 'hybrid' genomes, found a space of prompt genomes",
+            r"cannot search this space: it needs \[space.delta\]",
         ),
         ("adam", {"task__gold": "audit"}, "learns from labelled train items, found none"),
         (

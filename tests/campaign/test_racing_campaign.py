@@ -17,7 +17,7 @@ from evolm.campaign import Observer, continue_run
 from evolm.campaign.runs import build_from_run
 from evolm.cli import app
 from evolm.errors import ConfigError, RunError
-from evolm.genomes import from_record
+from evolm.genomes import from_summary
 from evolm.individual import Individual
 from evolm.progress_view import ProgressView, log_to
 from evolm.report import RunRecord, render_summary
@@ -114,7 +114,7 @@ def test_whoever_stayed_has_the_record_of_an_evaluation_without_racing(run: Path
     config = configuration.load(run / "campaign.toml")
     parts = build_from_run(RunLayout(run), config)
     stayed = [e for e in entries(run, "individual", "main") if e["status"] == "evaluated"]
-    again = [Individual(entry["id"], from_record(entry["genome"])) for entry in stayed]
+    again = [Individual(entry["id"], from_summary(entry["genome"], {})) for entry in stayed]
     parts.evaluator.score_individuals(again, parts.task.dev)
     for individual, entry in zip(again, stayed, strict=True):
         assert (list(individual.fitness.values), individual.score) == (entry["fitness"], entry["score"])

@@ -11,7 +11,7 @@ import pytest
 from evolm.campaign.budget import Ledger, allowed, spent
 from evolm.config import BudgetSection
 from evolm.evaluation import Charge, Engine
-from evolm.genomes import PromptGenome
+from evolm.genomes import Prompt
 from evolm.scorers.labels import CONTENT_FREE
 from evolm.statistics import paired_bootstrap, smallest_visible_gain
 from evolm.storage import AnswerStore
@@ -123,7 +123,7 @@ def test_the_prior_is_the_mean_probability_of_content_free_inputs(
     model = tiny_model("float32", "off")
     labels = scoring(toy_task, model, "sum").labels
     engine = Engine(model, AnswerStore(":memory:"))
-    genome = PromptGenome("Spam or ham?")
+    genome = Prompt("Spam or ham?")
     (prior,) = labels.prior(genome, engine.answer(labels.prior_requests(genome, ())), ())
     probabilities = []
     for text in CONTENT_FREE:

@@ -9,14 +9,14 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from evolm.genomes import GENOMES
+from evolm.genomes import CHROMOSOMES, ChromosomeSpace
 from evolm.operators import OPERATORS
 from evolm.operators.base import Role
 from evolm.scorers import SCORERS
 from evolm.strategies import STRATEGIES, Strategy
 
 ROWS = [
-    *(("genome", name, row) for name, row in GENOMES.items()),
+    *(("chromosome", name, row) for name, row in CHROMOSOMES.items()),
     *(("scorer", name, row) for name, row in SCORERS.items()),
     *(("strategy", name, row) for name, row in STRATEGIES.items()),
     *(("operator", name, row) for name, row in OPERATORS.items()),
@@ -45,12 +45,16 @@ def test_every_strategy_declares_its_settings(name: str) -> None:
 def test_every_operator_is_listed_under_its_own_name(name: str) -> None:
     operator = OPERATORS[name]
     assert operator.name == name
-    assert operator.genome in GENOMES
+    assert operator.chromosome in {*CHROMOSOMES, ""}
     assert operator.weight >= 0
     assert operator.role in get_args(Role)
 
 
-@pytest.mark.parametrize("name", GENOMES)
-def test_every_genome_kind_is_listed_under_its_own_name(name: str) -> None:
-    assert GENOMES[name].kind == name
-    assert callable(GENOMES[name].from_record)
+@pytest.mark.parametrize("name", CHROMOSOMES)
+def test_every_chromosome_declares_its_settings(name: str) -> None:
+    kind = CHROMOSOMES[name]
+    assert issubclass(kind.Params, BaseModel)
+    kind.Params()  # every setting has a default
+    assert all(field.description for field in kind.Params.model_fields.values())
+    assert ChromosomeSpace in kind.__mro__
+    assert callable(kind.chromosome.from_record)

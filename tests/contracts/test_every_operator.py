@@ -1,6 +1,6 @@
-"""What every operator in ``OPERATORS`` keeps to, on every kind of genome that it can vary.
+"""What every operator in ``OPERATORS`` keeps to, with every set of evolving chromosomes that it can vary.
 
-Those that speak or learn do so with a real, tiny model.
+Operators that ask the model or learn do so with a real, tiny model.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,17 @@ import pytest
 
 from evolm.evaluation import Engine
 from evolm.genomes import (
-    GENOMES,
-    DeltaGenome,
+    CHROMOSOMES,
+    DELTA,
+    PROMPT,
+    DeltaGenes,
     DeltaSettings,
     DeltaSpace,
-    HybridGenome,
-    HybridSpace,
+    Genome,
     Learning,
-    PromptGenome,
+    Prompt,
     PromptSpace,
+    Space,
 )
 from evolm.individual import Individual
 from evolm.models import LanguageModel, prepare
@@ -33,27 +36,31 @@ from evolm.storage import AnswerStore
 from evolm.tasks import Item, Task
 from tests.support.tasks import scoring
 
+FROZEN = Prompt("Is it spam or ham?")
 Families = list[tuple[Individual, ...]]
 Talk = Callable[[], tuple[Engine, ModelAccess]]
 
 
 @dataclass(frozen=True)
 class Case:
-    """An operator on a kind of genome."""
+    """An operator where chromosomes of these kinds evolve."""
 
-    kind: str
+    kinds: tuple[str, ...]
     operator: Operator
 
     def __str__(self) -> str:
-        return f"{self.operator.name}-{self.kind}"
+        return f"{self.operator.name}-{'-'.join(self.kinds)}"
 
 
-CASES = [Case(kind, operator) for kind in GENOMES for operator in operators_for(kind)]
+SETS = [kinds for count in range(1, len(CHROMOSOMES) + 1) for kinds in combinations(CHROMOSOMES, count)]
+CASES = [
+    Case(kinds, operator) for kinds in SETS for operator in operators_for({kind: CHROMOSOMES[kind] for kind in kinds})
+]
 SPEAKING = [case for case in CASES if case.operator.asks_model]
 WRITING = [case for case in SPEAKING if case.operator.role != "learning"]  # instructions
 LEARNING = [case for case in SPEAKING if case.operator.role == "learning"]  # genes
-WITH_PROMPTS = [case for case in CASES if case.kind != DeltaGenome.kind]
-WITH_DELTAS = [case for case in CASES if case.kind != PromptGenome.kind]
+WITH_PROMPTS = [case for case in CASES if PROMPT in case.kinds]
+WITH_DELTAS = [case for case in CASES if DELTA in case.kinds]
 
 every = pytest.mark.parametrize("case", CASES, ids=str)
 speaking = pytest.mark.parametrize("case", SPEAKING, ids=str)
@@ -62,14 +69,14 @@ writing = pytest.mark.parametrize("case", WRITING, ids=str)
 
 @dataclass(frozen=True)
 class World:
-    """Where operators of one kind of genome are tried.
+    """Where operators are tried.
 
     Attributes:
-        space: of that kind.
+        space: of some evolving chromosomes; the prompt is frozen if it is none of them.
         people: its population.
     """
 
-    space: Any
+    space: Space
     people: list[Individual]
 
     @property
@@ -79,25 +86,25 @@ class World:
         return [(self.people[i], self.people[j]) for i, j in pairs]
 
 
-def population(genomes: list[Any]) -> list[Individual]:
+def population(genomes: list[Genome]) -> list[Individual]:
     return [Individual(number, genome) for number, genome in enumerate(genomes)]
 
 
-def prompt_people(space: PromptSpace) -> list[PromptGenome]:
+def prompt_people(space: PromptSpace) -> list[Prompt]:
     """Prompts with instructions of their own and without any."""
     rng = np.random.default_rng(0)
     texts = ("Is this junk?", "Say what it is, and why.", "Junk sells. Mail does not.", "")
-    return [space.random(rng) for _ in range(28)] + [PromptGenome(text) for text in texts]
+    return [space.random(rng) for _ in range(28)] + [Prompt(text) for text in texts]
 
 
-def delta_people(space: DeltaSpace) -> list[DeltaGenome]:
+def delta_people(space: DeltaSpace) -> list[DeltaGenes]:
     """Deltas with step sizes of their own and without; every fourth has learnt."""
     rng = np.random.default_rng(0)
     drawn = [space.random(rng) for _ in range(31)]
     moments = rng.random((31, 2, space.dimension)).astype(np.float32)
     learnt = [Learning(0.01, 0.1, 1 + index % 2, *moments[index], count=3) for index in range(31)]
     return [
-        space.zero(),
+        space.neutral(),
         *(
             replace(genome, sigma=0.1 * (index % 3), learning=None if index % 4 else learnt[index])
             for index, genome in enumerate(drawn)
@@ -111,21 +118,28 @@ def talking_model(talkative_model_folder: Path) -> LanguageModel:
 
 
 @pytest.fixture(scope="module")
-def worlds(toy_space: Callable[..., PromptSpace], talking_model: LanguageModel) -> dict[str, World]:
-    """A world of every kind of genome; the model sees a token for a letter."""
+def worlds(toy_space: Callable[..., PromptSpace], talking_model: LanguageModel) -> dict[tuple[str, ...], World]:
+    """A world of every set of evolving chromosomes; the model sees a token for a letter."""
     prompts = toy_space(max_tokens=400, count_tokens=len)
     deltas = DeltaSpace.of(talking_model, DeltaSettings("last:1", ("q_proj", "v_proj"), encoding="singular", rank=3))
-    shown, changes = prompt_people(prompts), delta_people(deltas)
-    return {
-        PromptGenome.kind: World(prompts, population(shown)),
-        DeltaGenome.kind: World(deltas, population(changes)),
-        HybridGenome.kind: World(HybridSpace(prompts, deltas), population(list(map(HybridGenome, shown, changes)))),
-    }
+    parts: dict[str, Any] = {PROMPT: prompts, DELTA: deltas}
+    people: dict[str, list[Any]] = {PROMPT: prompt_people(prompts), DELTA: delta_people(deltas)}
+    assert parts.keys() == people.keys() == CHROMOSOMES.keys()
+
+    def world(kinds: tuple[str, ...]) -> World:
+        space = Space(
+            {kind: part for kind, part in parts.items() if kind in (*kinds, PROMPT)},
+            {} if PROMPT in kinds else {PROMPT: FROZEN},
+        )
+        rows = zip(*(people[kind] for kind in kinds), strict=True)
+        return World(space, population([space.completed(dict(zip(kinds, row, strict=True))) for row in rows]))
+
+    return {kinds: world(kinds) for kinds in SETS}
 
 
 @pytest.fixture
-def world(case: Case, worlds: dict[str, World]) -> World:
-    return worlds[case.kind]
+def world(case: Case, worlds: dict[tuple[str, ...], World]) -> World:
+    return worlds[case.kinds]
 
 
 @pytest.fixture(scope="module")
@@ -164,18 +178,6 @@ def vary(case: Case, world: World, one_model_access: ModelAccess) -> Callable[..
     return varied
 
 
-def prompt_of(genome: Any) -> PromptGenome:
-    return genome.prompt if isinstance(genome, HybridGenome) else genome
-
-
-def delta_of(genome: Any) -> DeltaGenome:
-    return genome.delta if isinstance(genome, HybridGenome) else genome
-
-
-def with_prompt(genome: Any, prompt: PromptGenome) -> Any:
-    return replace(genome, prompt=prompt) if isinstance(genome, HybridGenome) else prompt
-
-
 def plain(families: Families) -> str:
     """Everything about parents, arrays in full."""
     states = [parent.state_dict() for family in families for parent in family]
@@ -202,10 +204,11 @@ def test_the_same_seed_gives_the_same_children(world: World, vary: Any) -> None:
 
 
 @every
-def test_every_family_has_one_child_of_its_kind_or_none(case: Case, world: World, vary: Any) -> None:
+def test_every_family_has_one_child_of_its_kinds_or_none(world: World, vary: Any) -> None:
     children = vary(world.families)
     assert len(children) == len(world.families)
-    assert {type(child) for child in children} <= {GENOMES[case.kind], type(None)}
+    kinds = {child.kinds for child in children if child is not None}
+    assert kinds == {world.people[0].genome.kinds}
     assert any(
         child is not None and child != family[0].genome
         for child, family in zip(children, world.families, strict=True)
@@ -216,7 +219,7 @@ def test_every_family_has_one_child_of_its_kind_or_none(case: Case, world: World
 def test_only_a_crossover_reads_the_second_parent(case: Case, world: World, vary: Any) -> None:
     alone = [family[:1] for family in world.families]
     if case.operator.role == "crossover":
-        with pytest.raises(TypeError):
+        with pytest.raises((TypeError, IndexError)):
             vary(alone)
     else:
         assert vary(alone) == vary(world.families)
@@ -227,7 +230,7 @@ def test_demonstrations_are_train_items_and_never_twice_the_same(world: World, v
     known = {item.digest for item in toy_task.train}
     for child in vary(world.families):
         if child is not None:
-            items = [demo.item for demo in prompt_of(child).demonstrations]
+            items = [demo.item for demo in child.prompt.demonstrations]
             assert set(items) <= known
             assert len(set(items)) == len(items)
 
@@ -236,28 +239,39 @@ def test_demonstrations_are_train_items_and_never_twice_the_same(world: World, v
 def test_genes_are_finite_numbers_that_cannot_be_written(world: World, vary: Any) -> None:
     for child in vary(world.families):
         if child is not None:
-            delta = delta_of(child)
+            delta = child.delta
             assert delta.genes.dtype == np.float32
             assert np.isfinite(delta.genes).all()
-            assert delta.genes.shape == delta_of(world.people[0].genome).genes.shape
+            assert delta.genes.shape == world.people[0].genome.delta.genes.shape
             assert not delta.genes.flags.writeable
             assert delta.sigma >= 0
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.kind == HybridGenome.kind], ids=str)
-def test_an_operator_on_a_part_of_a_hybrid_leaves_the_other_part_alone(case: Case, world: World, vary: Any) -> None:
-    own = OPERATORS[case.operator.name].genome
+@every
+def test_an_operator_on_one_chromosome_leaves_the_others_alone(case: Case, world: World, vary: Any) -> None:
     for child, family in zip(vary(world.families), world.families, strict=True):
-        if child is not None and own == PromptGenome.kind:
-            assert child.delta == family[0].genome.delta
-        elif child is not None and own == DeltaGenome.kind:
-            assert child.prompt == family[0].genome.prompt
+        if child is not None and case.operator.chromosome:
+            others = [kind for kind in child.kinds if kind != case.operator.chromosome]
+            assert [child[kind] for kind in others] == [family[0].genome[kind] for kind in others]
 
 
-def test_every_operator_is_enrolled_for_its_own_kind_and_for_hybrids() -> None:
-    enrolled = {(case.kind, case.operator.name) for case in CASES}
-    assert enrolled >= {(operator.genome, name) for name, operator in OPERATORS.items()}
-    assert enrolled >= {(HybridGenome.kind, name) for name in OPERATORS}
+def test_a_whole_chromosome_of_the_second_parent_replaces_that_of_the_first(
+    worlds: dict[tuple[str, ...], World],
+) -> None:
+    world = worlds[PROMPT, DELTA]
+    rng = np.random.default_rng(1)
+    before = rng.bit_generator.state
+    children = OPERATORS["chromosome_exchange"].vary(world.families, VariationContext(rng, world.space))
+    assert rng.bit_generator.state == before  # two chromosomes leave no choice
+    for child, (first, second) in zip(children, world.families, strict=True):
+        if child is not None:
+            assert (child.prompt, child.delta) == (first.genome.prompt, second.genome.delta)
+
+
+def test_every_operator_is_enrolled_for_its_own_chromosome_and_beside_others() -> None:
+    enrolled = {(case.kinds, case.operator.name) for case in CASES}
+    assert enrolled >= {((o.chromosome,), name) for name, o in OPERATORS.items() if o.chromosome}
+    assert enrolled >= {(tuple(CHROMOSOMES), name) for name in OPERATORS}
 
 
 # -- those that ask the model --------------------------------------------------------------------------------
@@ -272,9 +286,9 @@ def changed(children: list[Any], families: Families) -> list[tuple[Any, Any]]:
 @writing
 def test_the_model_changes_the_instruction_and_nothing_else(world: World, vary: Any) -> None:
     for child, parent in changed(vary(world.families), world.families):
-        instruction = prompt_of(parent).instruction
-        assert prompt_of(child).instruction != instruction
-        assert with_prompt(child, replace(prompt_of(child), instruction=instruction)) == parent
+        instruction = parent.prompt.instruction
+        assert child.prompt.instruction != instruction
+        assert child.with_chromosome(PROMPT, replace(child.prompt, instruction=instruction)) == parent
 
 
 @writing
@@ -288,8 +302,8 @@ def test_what_the_model_writes_lies_inside_the_space_or_is_not_offered(
     assert max_tokens or not children
 
 
-def narrowed(world: World, prompts: PromptSpace) -> Any:
-    return replace(world.space, prompts=prompts) if isinstance(world.space, HybridSpace) else prompts
+def narrowed(world: World, prompts: PromptSpace) -> Space:
+    return Space({**world.space.parts, PROMPT: prompts}, world.space.frozen)
 
 
 @speaking
@@ -314,7 +328,7 @@ def test_nothing_is_asked_where_there_is_nothing_to_gain(
         == nothing
     )
     assert vary(world.families, model_access=None) == nothing
-    wordless = Individual(0, with_prompt(world.people[0].genome, PromptGenome("")))
+    wordless = Individual(0, world.people[0].genome.with_chromosome(PROMPT, Prompt("")))
     assert vary([(wordless,) * 2], model_access=model_access, population=()) == [None]
     assert vary([], model_access=model_access) == []
     assert engine.usage.requests == model_access.spent() == 0
@@ -325,7 +339,7 @@ def test_learning_changes_the_genes_and_remembers_how(world: World, vary: Any, t
     pairs = changed(vary(world.families), world.families)
     assert len(pairs) == len(world.families)
     for child, parent in pairs:
-        before, after = delta_of(parent), delta_of(child)
+        before, after = parent.delta, child.delta
         assert after.digest != before.digest
         assert after.learning is not None
         assert after.learning.count > (before.learning.count if before.learning else 0)
@@ -336,8 +350,10 @@ def test_learning_changes_the_genes_and_remembers_how(world: World, vary: Any, t
     assert engine.usage.requests == model_access.spent() == 0
 
 
-def test_a_lesson_that_does_not_fit_the_model_teaches_nothing(worlds: dict[str, World], talk: Talk) -> None:
-    world, (engine, model_access) = worlds[DeltaGenome.kind], talk()
+def test_a_lesson_that_does_not_fit_the_model_teaches_nothing(
+    worlds: dict[tuple[str, ...], World], talk: Talk
+) -> None:
+    world, (engine, model_access) = worlds[(DELTA,)], talk()
     long = replace(model_access.train[0], fields=dict.fromkeys(model_access.train[0].fields, "so " * 3000))
     families = [(parent,) for parent in world.people[:3]]
     settings = LearningSettings(steps=2, batch=1, adapt=False)
@@ -349,5 +365,5 @@ def test_a_lesson_that_does_not_fit_the_model_teaches_nothing(worlds: dict[str, 
 
     same, moved = taught((long,)), taught(model_access.train)
     for (parent,), kept, learnt in zip(families, same, moved, strict=True):
-        assert kept is None or kept.genes.tolist() == parent.genome.genes.tolist()
-        assert learnt.genes.tolist() != parent.genome.genes.tolist()
+        assert kept is None or kept.delta.genes.tolist() == parent.genome.delta.genes.tolist()
+        assert learnt.delta.genes.tolist() != parent.genome.delta.genes.tolist()

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from evolm.config import TaskSection, TemplateSection
 from evolm.evaluation import Engine, Evaluator
-from evolm.genomes import Demonstration, PromptGenome
+from evolm.genomes import Demonstration, Genome, Phenotype, Prompt, prompt_genome
 from evolm.models import Decoding, LanguageModel
 from evolm.scorers import SCORERS, Evaluation, Scorer, Scoring
 from evolm.storage import AnswerStore
@@ -62,20 +62,23 @@ def engine(tiny_model: Callable[..., LanguageModel]) -> Any:
 
 @pytest.fixture(scope="module")
 def listen(engine: Engine, tasks: dict[str, Task]) -> Callable[..., Evaluation]:
-    """Return ``listen(name, kind, genome, items)``, what a scorer says through the real evaluator."""
+    """Return ``listen(name, kind, prompt, items)``, what a scorer says through the real evaluator."""
 
-    def said(name: str, task: Task, genome: Any, items: Sequence[Item]) -> Evaluation:
+    def seen(genome: Genome) -> Phenotype:
+        return Phenotype(genome.prompt)
+
+    def said(name: str, task: Task, prompt: Prompt, items: Sequence[Item]) -> Evaluation:
         made_from: Scoring = scoring(task, engine.model, decoding=Decoding(max_new_tokens=6))
         scorer = SCORERS[name](made_from, SCORERS[name].Params())
-        evaluator = Evaluator(engine, task, {}, scorer, made_from.prompt_tokens)
-        (evaluation,) = evaluator.task_evaluations([genome], items)
+        evaluator = Evaluator(engine, task, {}, scorer, seen, lambda genome: made_from.prompt_tokens(genome.prompt))
+        (evaluation,) = evaluator.task_evaluations([prompt_genome(prompt)], items)
         assert isinstance(evaluation, Evaluation), evaluation
         return evaluation
 
     return said
 
 
-GENOME = PromptGenome("Answer.")
+GENOME = Prompt("Answer.")
 
 
 @CASES
@@ -129,7 +132,7 @@ def test_the_objective_lies_between_finite_limits(
     lowest, highest = SCORERS[name](scoring(task, engine.model), SCORERS[name].Params()).limits
     assert np.isfinite([lowest, highest]).all()
     assert lowest < highest
-    for genome in (GENOME, PromptGenome("Say what you think of it, then answer with a word.")):
+    for genome in (GENOME, Prompt("Say what you think of it, then answer with a word.")):
         assert lowest - 1e-9 <= listen(name, task, genome, task.dev[:7]).objective <= highest + 1e-9
 
 

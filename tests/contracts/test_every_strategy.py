@@ -1,10 +1,11 @@
-"""What every strategy in ``STRATEGIES`` keeps to, for every kind of genome it searches; a table gives the fitness."""
+"""What every strategy in ``STRATEGIES`` keeps to, for every set of evolving chromosomes, scored by a table."""
 
 from __future__ import annotations
 
 import json
 import random
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from evolm.archives import BestFound
 from evolm.evaluation import Engine
-from evolm.genomes import GENOMES, DeltaGenome, DeltaSpace, HybridSpace, PromptGenome, PromptSpace
+from evolm.genomes import CHROMOSOMES, DELTA, PROMPT, DeltaGenes, DeltaSpace, Prompt, PromptSpace, Space
 from evolm.individual import Individual
 from evolm.models import LanguageModel
 from evolm.operators import ModelAccess, operators_for
@@ -44,9 +45,15 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "es adam": ("es", {"optimizer": "adam"}),
     "differential_evolution rand1bin": ("differential_evolution", {"variant": "rand1bin"}),
 }
-ENROLLED = [(name, kind) for name, (strategy, _) in VARIANTS.items() for kind in STRATEGIES[strategy].spaces]
-IDS = [f"{name}-{kind}" for name, kind in ENROLLED]
-OF_PROMPTS = [(name, kind) for name, kind in ENROLLED if kind == PromptGenome.kind]
+SETS = [kinds for count in range(1, len(CHROMOSOMES) + 1) for kinds in combinations(CHROMOSOMES, count)]
+ENROLLED = [
+    (name, kinds)
+    for name, (strategy, _) in VARIANTS.items()
+    for kinds in SETS
+    if not STRATEGIES[strategy].refuses_space(kinds)
+]
+IDS = [f"{name}-{'-'.join(kinds)}" for name, kinds in ENROLLED]
+OF_PROMPTS = [(name, kinds) for name, kinds in ENROLLED if kinds == (PROMPT,)]
 Make = Callable[..., Strategy]
 
 
@@ -66,17 +73,20 @@ def model_access(tiny_model: Callable[..., LanguageModel], toy_task: Task) -> It
 
 @pytest.fixture
 def world(toy_space: Callable[..., PromptSpace], deltas: DeltaSpace) -> Callable[..., tuple[Any, list[Any]]]:
-    """Return ``world(kind, **changes)``: a space of this kind, its prompts changed, and two founders in it."""
+    """Return ``world(kinds, **changes)``: a space, its prompts changed, and two founders in it."""
 
-    def made(kind: str, **changes: Any) -> tuple[Any, list[Any]]:
+    def made(kinds: tuple[str, ...], **changes: Any) -> tuple[Space, list[Any]]:
         prompts = toy_space(**changes)
-        founders = [PromptGenome(text) for text in prompts.instructions]
-        if kind == PromptGenome.kind:
-            return prompts, founders
-        if kind == DeltaGenome.kind:
-            return deltas, [deltas.zero(), DeltaGenome(np.full(deltas.dimension, 0.05))]
-        both = HybridSpace(prompts, deltas)
-        return both, [both.of_prompt(founder) for founder in founders]
+        shown = [Prompt(text) for text in prompts.instructions]
+        parts: dict[str, Any] = {PROMPT: prompts, DELTA: deltas}
+        space = Space(
+            {kind: part for kind, part in parts.items() if kind in (*kinds, PROMPT)},
+            {} if PROMPT in kinds else {PROMPT: shown[0]},
+        )
+        if PROMPT in kinds:
+            return space, [space.completed({PROMPT: prompt}) for prompt in shown]
+        genes = [deltas.neutral(), DeltaGenes(np.full(deltas.dimension, 0.05))]
+        return space, [space.completed({DELTA: each}) for each in genes]
 
     return made
 
@@ -84,15 +94,17 @@ def world(toy_space: Callable[..., PromptSpace], deltas: DeltaSpace) -> Callable
 @pytest.fixture(params=ENROLLED, ids=IDS)
 def make(request: pytest.FixtureRequest, world: Callable[..., tuple[Any, list[Any]]]) -> Make:
     """Return ``make(seed=0, **changes)``: a new strategy of this variant in a world of this kind."""
-    variant, genome = request.param
+    variant, kinds = request.param
     name, settings = VARIANTS[variant]
     kind = STRATEGIES[name]
     small = {key: value for key, value in SMALL.items() if key in kind.Params.model_fields}
     model_access = request.getfixturevalue("model_access") if kind.learns else None
 
     def made(seed: int = 0, **changes: Any) -> Strategy:
-        space, founders = world(genome, **changes)
-        operators = [(operator, operator.weight) for operator in operators_for(genome)]
+        space, founders = world(kinds, **changes)
+        operators = [
+            (operator, operator.weight) for operator in operators_for({kind: CHROMOSOMES[kind] for kind in kinds})
+        ]
         return kind(
             kind.Params(**{**small, **settings}),
             SearchContext(space, founders, operators, seed, model_access=model_access),
@@ -140,7 +152,7 @@ def test_asked_individuals_are_new_inside_the_space_and_numbered_in_order(make: 
         everyone += asked
         assert asked
     assert [individual.id for individual in everyone] == list(range(len(everyone)))
-    assert {type(individual.genome) for individual in everyone} == {GENOMES[strategy.context.space.genome]}
+    assert {individual.genome.kinds for individual in everyone} == {tuple(strategy.context.space.parts)}
     assert all(not strategy.context.space.outside(individual.genome) for individual in everyone)
     assert all(parent < individual.id for individual in everyone for parent in individual.parents)
 
@@ -185,7 +197,7 @@ def test_telling_twice_or_unasked_or_unevaluated_is_refused(make: Make, table: A
     strategy.tell([first])
     with pytest.raises(ValueError, match="not pending"):
         strategy.tell([first])
-    stranger = Individual(10_000, PromptGenome("x"))
+    stranger = Individual(10_000, Prompt("x"))
     table.fill([stranger])
     with pytest.raises(ValueError, match="not pending"):
         strategy.tell([stranger])
@@ -334,5 +346,7 @@ def test_operators_rates_add_up(make: Make, table: Any) -> None:
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_every_strategy_searches_some_kind_of_genomes_that_exists(name: str) -> None:
-    assert 1 <= len(set(STRATEGIES[name].spaces) & set(GENOMES)) == len(STRATEGIES[name].spaces)
+def test_every_strategy_searches_some_chromosomes_that_exist(name: str) -> None:
+    kind = STRATEGIES[name]
+    assert {*kind.needs, *kind.searches} <= CHROMOSOMES.keys()
+    assert any(not kind.refuses_space(kinds) for kinds in SETS)

@@ -14,7 +14,7 @@ from evolm.errors import ContextExceeded, Interrupted, ScorerError
 from evolm.evaluation import Engine, Evaluator
 from evolm.evaluation import engine as engines
 from evolm.evaluation.plan import Batch
-from evolm.genomes import PromptGenome
+from evolm.genomes import Phenotype, Prompt, prompt_genome
 from evolm.individual import Individual
 from evolm.models import LanguageModel, LogLikelihood
 from evolm.models.deltas import Delta, Gain
@@ -121,7 +121,7 @@ def test_nothing_asked_is_nothing_answered(engine: Engine) -> None:
 
 
 def individuals(*texts: str) -> list[Individual]:
-    return [Individual(i, PromptGenome(text)) for i, text in enumerate(texts)]
+    return [Individual(i, prompt_genome(Prompt(text))) for i, text in enumerate(texts)]
 
 
 @pytest.fixture
@@ -132,7 +132,15 @@ def evaluator(engine: Engine, toy_task: Task) -> Callable[..., Evaluator]:
         weighted = {n: s if isinstance(s, tuple) else (s, 1.0) for n, s in scorers.items()}
         made_from = scoring(toy_task, engine.model)
         judge = LabelLikelihood(made_from, Weighted())
-        return Evaluator(engine, toy_task, weighted or {"a": (judge, 1.0)}, judge, made_from.prompt_tokens, combine)
+        return Evaluator(
+            engine,
+            toy_task,
+            weighted or {"a": (judge, 1.0)},
+            judge,
+            lambda genome: Phenotype(genome.prompt),
+            lambda genome: made_from.prompt_tokens(genome.prompt),
+            combine,
+        )
 
     return made
 

@@ -14,7 +14,7 @@ from scipy import stats
 from evolm.errors import ScorerError
 from evolm.evaluation import Engine, Evaluator
 from evolm.evaluation.racing import Race, Rules, capital_against, item_order, looks
-from evolm.genomes import Demonstration, PromptGenome
+from evolm.genomes import Demonstration, Genome, Phenotype, Prompt, prompt_genome
 from evolm.individual import Individual
 from evolm.models import LanguageModel
 from evolm.scorers import Dialogue, Evaluation, LabelLikelihood, MeanOfItems, Weighted
@@ -185,6 +185,10 @@ def engine(tiny_model: Callable[..., LanguageModel]) -> Iterator[Engine]:
     made.close()
 
 
+def seen(genome: Genome) -> Phenotype:
+    return Phenotype(genome.prompt)
+
+
 @pytest.fixture
 def table(toy_task: Task) -> Table:
     return Table(SHARES, toy_task.dev)
@@ -194,11 +198,13 @@ def table(toy_task: Task) -> Table:
 def evaluator(engine: Engine, toy_task: Task, table: Table) -> Evaluator:
     """Asks the model nothing."""
     task = replace(toy_task, has_gold=False)
-    return Evaluator(engine, task, {"table": (table, 1.0)}, table, lambda genome: 0)
+    return Evaluator(engine, task, {"table": (table, 1.0)}, table, seen, lambda genome: 0)
 
 
 def drawn(*texts: str, operators: tuple[str, ...] = ("random",)) -> list[Individual]:
-    return [Individual(number, PromptGenome(text), operators=operators) for number, text in enumerate(texts, 10)]
+    return [
+        Individual(number, prompt_genome(Prompt(text)), operators=operators) for number, text in enumerate(texts, 10)
+    ]
 
 
 def race(evaluator: Evaluator, mode: Any = "race", block: int = 8, level: float = LEVEL) -> Race:
@@ -208,7 +214,7 @@ def race(evaluator: Evaluator, mode: Any = "race", block: int = 8, level: float 
 @pytest.fixture
 def incumbent(evaluator: Evaluator) -> Individual:
     """Scored on all items, before all others."""
-    one = Individual(3, PromptGenome("incumbent"))
+    one = Individual(3, prompt_genome(Prompt("incumbent")))
     evaluator.score_individuals([one], evaluator.task.dev, all_items=evaluator.task.dev)
     return one
 
@@ -311,8 +317,9 @@ def people(toy_task: Task) -> Callable[[], list[Individual]]:
     """Return prompts that differ in what the tiny model makes of them."""
     shown = tuple(map(Demonstration.from_item, toy_task.train[:3]))
     texts = ("Spam?", "Is it spam or ham?", "ham ham ham", "Sort.")
-    genomes = [PromptGenome(text, shown[:count]) for text in texts for count in (0, 3)]
-    genomes += [replace(genome, calibrated=True) for genome in genomes]
+    prompts = [Prompt(text, shown[:count]) for text in texts for count in (0, 3)]
+    prompts += [replace(prompt, calibrated=True) for prompt in prompts]
+    genomes = list(map(prompt_genome, prompts))
     return lambda: [Individual(number, genome, operators=("random",)) for number, genome in enumerate(genomes)]
 
 
@@ -324,7 +331,8 @@ def test_a_candidate_that_stays_is_evaluated_to_the_bit_and_for_the_tokens_as_wi
     def made() -> Evaluator:
         model = tiny_model(dtype, "off")
         judge = LabelLikelihood(scoring(toy_task, model), Weighted())
-        return Evaluator(Engine(model, AnswerStore(":memory:")), toy_task, {"a": (judge, 1.0)}, judge, lambda g: 0)
+        engine = Engine(model, AnswerStore(":memory:"))
+        return Evaluator(engine, toy_task, {"a": (judge, 1.0)}, judge, seen, lambda genome: 0)
 
     whole, raced = people(), people()
     plain, racing = made(), made()

@@ -68,7 +68,7 @@ def test_a_prompt_works_elsewhere_as_it_does_in_its_run(
 def test_a_baseline_is_exported_by_its_name(finished: Path, tmp_path: Path) -> None:
     export(finished, tmp_path / "founder", use="founder")
     record = json.loads((tmp_path / "founder" / "prompt.json").read_text())
-    assert record["genome"] == result_of(finished)["founder"]["genome"]
+    assert record["genome"] == result_of(finished)["founder"]["genome"]["prompt"]
 
 
 def test_a_prompt_file_takes_only_itself_along(shown: Path, tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_founders_are_the_best_distinct_prompts_with_what_they_have_seen(finishe
     records, seen = founders_of(tmp_path / "population")
     result = result_of(finished)
     assert len(records) == FROM_A_RUN
-    assert records[0] == {**result["best"]["genome"], "from": f"finished #{result['best']['id']}"}
+    assert records[0] == {**result["best"]["genome"]["prompt"], "from": f"finished #{result['best']['id']}"}
     assert set(seen) == RunLayout(finished).read_seen()
     page = " ".join((tmp_path / "population" / "README.md").read_text().split())
     assert result["claim"] in page
@@ -224,7 +224,7 @@ def test_without_examples_a_population_holds_no_row(finished: Path, tmp_path: Pa
     assert set(seen) == RunLayout(finished).read_seen()
     text = texts_in(tmp_path / "population")
     assert not [row for row, _ in toy_rows() if row in text]
-    tried = [e["genome"] for e in entries(finished, "individual", "main")]
+    tried = [e["genome"]["prompt"] for e in entries(finished, "individual", "main")]
     digests = {demo["item"] for genome in tried for demo in genome["demonstrations"]}
     assert digests and not [digest for digest in digests if digest in text]
     page = " ".join(text.split())

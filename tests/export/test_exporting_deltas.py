@@ -30,7 +30,7 @@ from evolm.export.merged import merge
 from evolm.export.peft import adapter_files
 from evolm.export.predictor import saved_prompt
 from evolm.founders.files import founder_record, founders_files, read_lines
-from evolm.genomes import DeltaGenome, Learning, PromptGenome
+from evolm.genomes import DELTA, PROMPT, DeltaGenes, Genome, Learning, Prompt
 from evolm.models.deltas import Gain, LowRank
 from evolm.models.inspection import read_structure
 from tests.support.delta_campaigns import write_delta_campaign
@@ -414,10 +414,10 @@ def test_a_population_brings_the_vectors_back(run_of: Runs, kind: str, tmp_path:
     export(run, out, "population", copy=True)
     parts = built(out)
     assert [founder.digest for founder in parts.founders.genomes] == best_digests(run)
-    assert parts.space.genome == kind
+    assert parts.space.evolving == (("delta",) if kind == "delta" else ("prompt", "delta"))
     assert set(parts.founders.names.values()) <= {f"run #{e['id']}" for e in entries(run, "individual")}
     lines = [json.loads(line) for line in (out / "founders.jsonl").read_text().splitlines()[1:]]
-    changed = [line["delta"]["tensor"] for line in lines if line["kind"] == "hybrid"]
+    changed = [line["delta"]["tensors"]["genes"] for line in lines if "delta" in line]
     assert set(changed) == load_file(out / "deltas.safetensors").keys() and len(changed) >= 4
     page = " ".join((out / "README.md").read_text().split())
     assert f"{len(changed)} of them change the model's weights" in page and "encoding `lowrank`" in page
@@ -481,7 +481,7 @@ def test_a_delta_starts_a_hybrid_with_the_prompt_that_it_ran_under(
     parts = build(toy.config, toy.folder, warm_starts=[run])
     parts.engine.close()
     *warm, last = parts.founders.genomes
-    assert [founder.delta.digest for founder in warm] == best_digests(run)
+    assert [founder.digest for founder in warm] == best_digests(run)
     assert {founder.prompt.instruction for founder in warm} == {FOUNDERS[0]["instruction"]}
     assert last.prompt.instruction == FOUNDERS[1]["instruction"] and not last.delta.genes.any()
 
@@ -518,7 +518,7 @@ def test_deltas_alone_refuse_founders_under_another_prompt(
 ) -> None:
     toy = write_delta_campaign(tmp_path / "toy", tiny_model_folder, "delta")
     toy.tables["space"]["delta"] = {"layers": "last:1", "target_modules": LINEAR} | SPACES["lowrank"]
-    with pytest.raises(ConfigError, match="under one prompt, found 2 founders with different ones"):
+    with pytest.raises(ConfigError, match="all genomes have one prompt, found founders with 2 different prompts"):
         build(toy.config, toy.folder, instructions=["Another?"], warm_starts=[run_of("lowrank")])
 
 
@@ -527,24 +527,26 @@ def test_without_examples_the_vectors_stay_and_no_row_does(run_of: Runs, tmp_pat
     export(run, out, "population", without_examples=True)
     source = read_lines(out / "founders.jsonl", "founders.jsonl")
     assert not any("demonstrations" in record.get("prompt", record) for record, _ in source.records)
-    vectors = {DeltaGenome(record["delta"]["genes"]).digest for record, _ in source.records if "delta" in record}
+    vectors = {DeltaGenes(record["delta"]["genes"]).digest for record, _ in source.records if "delta" in record}
     parts = components_of(run)
-    own = {genome.digest for genome in (parts.space.deltas.zero(),)}
+    own = {parts.space["delta"].neutral().digest}
     stored = [load_file(path) for path in (run / "genes").iterdir() if path.name.startswith("main")]
-    assert vectors == {DeltaGenome(v).digest for each in stored for v in each.values()} - own
+    assert vectors == {DeltaGenes(v).digest for each in stored for v in each.values()} - own
     text = (out / "founders.jsonl").read_text() + (out / "README.md").read_text()
     assert not [item for item in task_of(run).train if item.fields["text"] in text]
 
 
-def test_settings_of_learning_travel_and_its_memory_does_not(tmp_path: Path) -> None:
+def test_settings_of_learning_travel_and_its_memory_does_not(toy_deltas: Any, tmp_path: Path) -> None:
     ones = np.ones(3, np.float32)
-    delta = DeltaGenome(2 * ones, 0.5, Learning(0.1, 0.01, 4, ones, ones, 7))
-    record = founder_record(PromptGenome("Spam?").to_record(), delta.to_record(), {"model": "x"})
+    delta = DeltaGenes(2 * ones, 0.5, Learning(0.1, 0.01, 4, ones, ones, 7))
+    genome = Genome({PROMPT: Prompt("Spam?"), DELTA: delta})
+    space = toy_deltas(dimension=3)
+    record = founder_record(genome.summary(), genome.arrays(), {DELTA: space.identity()})
     for name, content in founders_files([record], {"k"}).items():
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     ((found, where),) = read_lines(tmp_path / "founders.jsonl", "f").records
-    read = DeltaGenome.from_record(found["delta"])
-    assert (where, found["delta"]["space"]) == ("f:2", {"model": "x"})
+    read = space.founder(found["delta"], np.random.default_rng(0), where)
+    assert (where, found["delta"]["space"]) == ("f:2", space.identity())
     assert (read.digest, read.sigma) == (delta.digest, 0.5)
     assert read.learning is not None
     assert (read.learning.rate, read.learning.decay, read.learning.steps, read.learning.count) == (0.1, 0.01, 4, 0)
@@ -554,17 +556,17 @@ def test_settings_of_learning_travel_and_its_memory_does_not(tmp_path: Path) -> 
 def test_a_founder_without_its_vector_is_refused(run_of: Runs, tmp_path: Path) -> None:
     export(run_of("lowrank"), tmp_path / "population", "population", copy=True)
     (tmp_path / "population" / "deltas.safetensors").write_bytes(b"years of work")
-    with pytest.raises(GenomeError, match=r"founders\.jsonl:2: expected its vector '0' in .*deltas\.safetensors"):
+    with pytest.raises(GenomeError, match=r"founders\.jsonl:2: expected the arrays .* in .*deltas\.safetensors"):
         built(tmp_path / "population")
     (tmp_path / "population" / "founders.jsonl").write_text('{"kind": "hybrid", "prompt": {}}\n')
-    with pytest.raises(GenomeError, match=r"founders\.jsonl:1: expected a 'prompt' and a 'delta' that names"):
+    with pytest.raises(GenomeError, match=r"founders\.jsonl:1: expected an object for each kind of chromosome"):
         built(tmp_path / "population")
 
 
 def test_a_run_that_lost_its_vectors_is_refused(run_of: Runs, tmp_path: Path) -> None:
     run = shutil.copytree(run_of("lowrank"), tmp_path / "run")
     shutil.rmtree(run / "genes")
-    with pytest.raises(GenomeError, match=r"run: expected a run that can be read: the vector of run #\d+"):
+    with pytest.raises(GenomeError, match=r"run: expected a run that can be read: the arrays of run #\d+"):
         export(run, tmp_path / "population", "population")
     assert not (tmp_path / "population").exists()
 

@@ -271,7 +271,7 @@ def test_a_model_that_the_campaign_names_relative_to_itself_is_found_from_anywhe
             r"the model changed since the run: expected 0{16}, found",
         ),
         (lambda r: r["model"].update(name="no/model"), r"model 'no/model'"),
-        (lambda r: r["genome"].pop("instruction"), r"genome's record is damaged"),
+        (lambda r: r["genome"].pop("instruction"), r"prompt's record is damaged"),
         (lambda r: r["task"].update(kind="riddle"), r"expected 'classification', 'choice', 'generation'"),
     ],
 )

@@ -40,7 +40,7 @@ def components_of(campaign: ToyCampaign, **arguments: Any) -> Components:
 
 
 def instructions(parts: Components) -> list[str]:
-    return [founder.instruction for founder in parts.founders.genomes]
+    return [founder.prompt.instruction for founder in parts.founders.genomes]
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +58,8 @@ def test_a_run_gives_its_best_the_winner_first_and_says_what_they_have_seen(
     toy: Callable[..., ToyCampaign], finished: Path
 ) -> None:
     parts = components_of(toy(founders=[]), warm_starts=[finished])
-    founders = [founder.to_record() for founder in parts.founders.genomes]
-    assert founders[0] == result_of(finished)["best"]["genome"]
+    founders = [founder.prompt.to_record() for founder in parts.founders.genomes]
+    assert founders[0] == result_of(finished)["best"]["genome"]["prompt"]
     assert len(founders) == FROM_A_RUN
     tried = {e["digest"]: e for e in entries(finished, "individual", "main")}
     assert [f.digest in tried for f in parts.founders.genomes] == [True] * FROM_A_RUN
@@ -75,7 +75,7 @@ def test_the_command_line_s_founders_come_before_the_campaign_s(
 ) -> None:
     found = instructions(components_of(toy(), instructions=["First?"], warm_starts=[finished]))
     assert found[0] == "First?"
-    assert found[1] == result_of(finished)["best"]["genome"]["instruction"]
+    assert found[1] == result_of(finished)["best"]["genome"]["prompt"]["instruction"]
     assert set(found) > {founder["instruction"] for founder in FOUNDERS}
 
 
@@ -165,7 +165,7 @@ def test_a_campaign_names_runs_and_populations_in_its_own_folder(
     shutil.copytree(finished, campaign.folder / "runs" / "x")
     shutil.copytree(exported, campaign.folder / "exported")
     parts = components_of(campaign)
-    assert instructions(parts)[0] == result_of(finished)["best"]["genome"]["instruction"]
+    assert instructions(parts)[0] == result_of(finished)["best"]["genome"]["prompt"]["instruction"]
     assert set(instructions(parts)) > {founder["instruction"] for founder in FOUNDERS}
     assert parts.founders.seen
 
@@ -223,7 +223,8 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "a run that does not say what it has seen": (
         lambda place: _write(
             place / "journal.jsonl",
-            '{"type": "individual", "search": "main", "id": 0, "fitness": [1.0], "genome": {"instruction": "?"}}\n',
+            '{"type": "individual", "search": "main", "id": 0, "fitness": [1.0], '
+            '"genome": {"prompt": {"instruction": "?"}}}\n',
         ),
         "expected items.json",
     ),
@@ -261,7 +262,7 @@ def test_a_file_of_founders_reads_back_as_it_was_written(tmp_path: Path) -> None
 def test_written_founders_show_as_many_demonstrations_as_fit(toy: Callable[..., ToyCampaign]) -> None:
     campaign = toy(founders=[], space={"prompt": {"max_tokens": 120}})
     parts = components_of(campaign)
-    shown = [len(founder.demonstrations) for founder in parts.founders.genomes]
+    shown = [len(founder.prompt.demonstrations) for founder in parts.founders.genomes]
     assert max(shown) in (1, 2, 3)
     assert all(parts.space.tokens(founder) <= 120 for founder in parts.founders.genomes)
     assert set(parts.founders.names.values()) == {"written from the task"}

@@ -17,7 +17,6 @@ from evolm.errors import BudgetSpent, ConfigError, GenomeError
 from evolm.individual import fitness_class
 from evolm.integrations.deap import toolbox as toolbox_of
 from evolm.objective.objective import Objective
-from evolm.operators.learning import delta_of
 from tests.support.toy_campaign import toy_rows
 
 KINDS = ("prompt", "delta", "hybrid")
@@ -236,7 +235,7 @@ def test_deaps_operators_on_real_vectors_work_on_genes(genes_toolbox: base.Toolb
         assert one.genome.digest != before
         assert not one.fitness.valid
         one.fitness.values = (1.0,)
-    np.testing.assert_array_equal(delta_of(one.genome).genes, np.array(one, np.float32))
+    np.testing.assert_array_equal(one.genome.delta.genes, np.array(one, np.float32))
     assert np.isfinite(genes_toolbox.evaluate(one)).all()
 
 
@@ -267,7 +266,7 @@ def test_assigning_a_gene_makes_a_new_genome_and_invalidates_the_fitness(genes_t
         change()
         assert not individual.fitness.valid
         assert individual.genome.digest != before.digest
-        assert delta_of(individual.genome).sigma == delta_of(before).sigma
+        assert individual.genome.delta.sigma == before.delta.sigma
     individual[0] = "much"
     with pytest.raises(GenomeError, match="genes: expected numbers, found"):
         genes_toolbox.evaluate(individual)
@@ -281,7 +280,7 @@ def test_setting_a_genome_or_a_prompt_invalidates_the_fitness(ample: dict[str, b
         one.genome = two.genome
         assert one == two
         assert not one.fitness.valid
-        assert toolbox.objective.space.genome != "delta" or list(one) == two.genome.genes.tolist()
+        assert "delta" not in toolbox.objective.space.evolving or list(one) == two.genome.delta.genes.tolist()
     hybrid, other = ample["hybrid"].population(n=2)
     genes = list(hybrid)
     hybrid.fitness.values = (1.0,)

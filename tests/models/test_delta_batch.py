@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, Gemma3TextConfig, GPT2Config, GPT
 
 from evolm.errors import ConfigError
 from evolm.evaluation import Engine
-from evolm.genomes import DeltaGenome, DeltaSettings, DeltaSpace
+from evolm.genomes import DeltaGenes, DeltaSettings, DeltaSpace
 from evolm.genomes.encodings import ENCODINGS
 from evolm.models import Decoding, Generate, LanguageModel, LogLikelihood, PassSettings, Request, prepare
 from evolm.models.deltas import Change, Delta, Gain, LowRank
@@ -122,7 +122,7 @@ def test_genes_whose_changes_the_model_cannot_hold_lie_outside(
     encoding: str, gene: float, inside: str, model: LanguageModel
 ) -> None:
     space = space_of(model, encoding, "all")
-    genome = DeltaGenome(np.full(space.dimension, gene, np.float32))
+    genome = DeltaGenes(np.full(space.dimension, gene, np.float32))
     reason = space.outside(genome)
     if inside in ("both", model.prepared.dtype):
         assert reason == ""
@@ -371,7 +371,7 @@ def test_no_genes_change_nothing_and_a_space_is_made_again_from_its_record(
 ) -> None:
     model = tiny_model("float32", "off")
     space, again = space_of(model, encoding, "all"), space_of(model, encoding, "all")
-    assert space.delta(space.zero()) is None
+    assert space.delta(space.neutral()) is None
     for change in space.changes(np.zeros(space.dimension)).values():
         effect = change.gain if isinstance(change, Gain) else change.up @ change.down
         assert not effect.any()

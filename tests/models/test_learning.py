@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from evolm.evaluation import Engine
-from evolm.genomes import DeltaGenome, DeltaSettings, DeltaSpace
+from evolm.genomes import DeltaGenes, DeltaSettings, DeltaSpace
 from evolm.genomes.encodings import ENCODINGS
 from evolm.models import GradientRequest, GradientResult, LanguageModel, LogLikelihood, PassSettings, prepare
 from evolm.models.deltas import Delta, Gain, LowRank
@@ -40,7 +40,7 @@ def space_of(model: LanguageModel, encoding: str, layers: str) -> DeltaSpace:
     return DeltaSpace.of(model, DeltaSettings(layers, tuple(TARGETS[encoding]), 3, encoding, 7, 0.3))
 
 
-def delta_in(space: DeltaSpace, seed: int = 0) -> tuple[DeltaGenome, Delta]:
+def delta_in(space: DeltaSpace, seed: int = 0) -> tuple[DeltaGenes, Delta]:
     genome = space.random(np.random.default_rng(seed))
     return genome, Delta(space.changes(genome.genes), space.depth)
 

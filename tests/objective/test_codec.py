@@ -12,7 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolm.errors import ConfigError, GenomeError
-from evolm.genomes import DeltaGenome, DeltaSpace, Demonstration, HybridSpace, PromptGenome, PromptSpace
+from evolm.genomes import (
+    DELTA,
+    PROMPT,
+    DeltaGenes,
+    DeltaSpace,
+    Demonstration,
+    Genome,
+    Prompt,
+    PromptSpace,
+    Space,
+    prompt_genome,
+)
 from evolm.objective import Codec, Real, Variable
 
 
@@ -20,13 +31,18 @@ from evolm.objective import Codec, Real, Variable
 def codecs(toy_space: Callable[..., PromptSpace], toy_deltas: Callable[..., DeltaSpace]) -> dict[str, Codec]:
     """A codec of every kind of space."""
     prompts, deltas = toy_space(), toy_deltas()
-    both = HybridSpace(prompts, deltas)
-    founders = [PromptGenome(text) for text in prompts.instructions]
+    founders = [Prompt(text) for text in prompts.instructions]
+    alone = Space({PROMPT: prompts, DELTA: deltas}, {PROMPT: founders[0]})
+    both = Space({PROMPT: prompts, DELTA: deltas})
     return {
-        "prompt": Codec(prompts, founders),
-        "delta": Codec(deltas, [deltas.zero()]),
-        "hybrid": Codec(both, [both.of_prompt(founder) for founder in founders]),
+        "prompt": Codec(Space({PROMPT: prompts}), list(map(prompt_genome, founders))),
+        "delta": Codec(alone, [alone.completed({})]),
+        "hybrid": Codec(both, [both.completed({PROMPT: founder}) for founder in founders]),
     }
+
+
+def with_genes(codec: Codec, genes: Any) -> Genome:
+    return codec.space.completed({DELTA: DeltaGenes(np.array(genes))})
 
 
 KINDS = pytest.mark.parametrize("kind", ["prompt", "delta", "hybrid"])
@@ -66,7 +82,7 @@ def test_every_genome_that_a_space_draws_has_a_vector(kind: str, seed: int, code
 @settings(max_examples=60, deadline=None)
 @given(genes=st.lists(st.floats(-60, 60, width=32), min_size=6, max_size=6))
 def test_genes_pass_unchanged_to_the_bit(genes: list[float], codecs: dict[str, Codec]) -> None:
-    assert codecs["delta"].encode(DeltaGenome(np.array(genes))).tolist() == genes
+    assert codecs["delta"].encode(with_genes(codecs["delta"], genes)).tolist() == genes
 
 
 def test_variables_are_the_choices_of_a_prompt_and_then_genes(codecs: dict[str, Codec]) -> None:
@@ -106,40 +122,40 @@ def test_an_item_is_shown_once_and_nothing_stands_between(codecs: dict[str, Code
     values |= {"demonstrations": 3}
     values |= {"demonstration_1": b, "demonstration_2": a, "demonstration_3": b, "demonstration_4": first}
     genome = codec.genome(list(values.values()))
-    assert [shown.item for shown in genome.demonstrations] == [b, a]
+    assert [shown.item for shown in genome.prompt.demonstrations] == [b, a]
     assert codec.values(genome)[1:6] == [2, b, a, first, first]
 
 
 def test_fewest_demonstrations_are_always_shown(toy_space: Callable[..., PromptSpace]) -> None:
-    codec = Codec(toy_space(demonstrations=(1, 2)))
+    codec = Codec(Space({PROMPT: toy_space(demonstrations=(1, 2))}))
     assert codec.variables[1].choices == (1, 2)  # type: ignore[union-attr]
     for draw in np.random.default_rng(0).uniform(*codec.bounds.T, (50, codec.dimension)):
-        assert codec.decode(draw).demonstrations
+        assert codec.decode(draw).prompt.demonstrations
 
 
 def test_points_drawn_at_random_show_any_number_of_demonstrations(codecs: dict[str, Codec]) -> None:
     codec = codecs["prompt"]
     drawn = codec.decode_many(np.random.default_rng(0).uniform(*codec.bounds.T, (200, codec.dimension)))
-    counts = np.bincount([len(genome.demonstrations) for genome in drawn], minlength=5)
+    counts = np.bincount([len(genome.prompt.demonstrations) for genome in drawn], minlength=5)
     assert counts.min() > 10
 
 
 def test_what_leaves_no_choice_is_no_variable(toy_space: Callable[..., PromptSpace]) -> None:
     narrow = {"demonstrations": (0, 0), "verbalizers": {}, "instructions": ("Spam?",)}
-    codec = Codec(toy_space(**narrow))
+    codec = Codec(Space({PROMPT: toy_space(**narrow)}))
     assert [variable.name for variable in codec.variables] == ["calibrated"]
-    assert codec.decode([1.2]) == PromptGenome("Spam?", calibrated=True)
+    assert codec.decode([1.2]) == prompt_genome(Prompt("Spam?", calibrated=True))
     with pytest.raises(GenomeError, match=r"instruction: expected 'Spam\?', the only choice, found 'Other'"):
-        codec.encode(PromptGenome("Other"))
+        codec.encode(prompt_genome(Prompt("Other")))
     with pytest.raises(ConfigError, match="expected something to choose"):
-        Codec(toy_space(**narrow, calibration=False))
+        Codec(Space({PROMPT: toy_space(**narrow, calibration=False)}))
 
 
 def test_founders_demonstrations_can_be_chosen_wherever_they_come_from(toy_space: Callable[..., PromptSpace]) -> None:
     space = toy_space()
     written = Demonstration("0123456789abcdef", (("text", "free cash"),), "spam")
-    founder = PromptGenome(space.instructions[0], (written,))
-    codec = Codec(space, [founder])
+    founder = prompt_genome(Prompt(space.instructions[0], (written,)))
+    codec = Codec(Space({PROMPT: space}), [founder])
     assert codec.decode(codec.encode(founder)) == founder
 
 
@@ -163,7 +179,7 @@ def test_what_is_no_vector_of_the_space_is_refused(vectors: Any, message: str, c
 
 def test_genes_may_leave_their_bounds_and_choices_only_by_rounding(codecs: dict[str, Codec]) -> None:
     far = codecs["delta"].decode(np.full(6, 500.0))
-    assert far.genes.tolist() == [500.0] * 6
+    assert far.delta.genes.tolist() == [500.0] * 6
     prompt = codecs["prompt"]
     over = prompt.bounds[:, 1] + 1e-11
     assert prompt.decode(over).digest == prompt.decode(prompt.bounds[:, 1]).digest
@@ -174,17 +190,21 @@ def test_genes_may_leave_their_bounds_and_choices_only_by_rounding(codecs: dict[
 def test_genomes_and_values_of_other_spaces_are_refused(
     codecs: dict[str, Codec], toy_space: Callable[..., PromptSpace]
 ) -> None:
-    prompt = PromptGenome(toy_space().instructions[0])
-    with pytest.raises(GenomeError, match="expected one of kind 'delta', found 'prompt'"):
-        codecs["delta"].encode(prompt)
+    prompt = Prompt(toy_space().instructions[0])
+    with pytest.raises(
+        GenomeError, match=r"expected chromosomes of the kinds \['prompt', 'delta'\], found \['prompt'\]"
+    ):
+        codecs["delta"].encode(prompt_genome(prompt))
+    with pytest.raises(GenomeError, match="expected the frozen prompt"):
+        codecs["delta"].encode(codecs["hybrid"].space.completed({PROMPT: replace(prompt, instruction="Other")}))
     with pytest.raises(GenomeError, match="4 genes, expected 6"):
-        codecs["delta"].encode(DeltaGenome(np.zeros(4)))
-    with pytest.raises(GenomeError, match="found 'ndarray'"):
+        codecs["delta"].encode(with_genes(codecs["delta"], np.zeros(4)))
+    with pytest.raises(GenomeError, match="found ndarray"):
         codecs["prompt"].encode(np.zeros(8))
     with pytest.raises(GenomeError, match="instruction: expected one of"):
-        codecs["prompt"].encode(replace(prompt, instruction="written by an operator"))
+        codecs["prompt"].encode(prompt_genome(replace(prompt, instruction="written by an operator")))
     with pytest.raises(GenomeError, match="expected at most 4 demonstrations, found 5"):
         shown = tuple(map(Demonstration.from_item, toy_space().train[:5]))
-        codecs["prompt"].encode(replace(prompt, demonstrations=shown))
+        codecs["prompt"].encode(prompt_genome(replace(prompt, demonstrations=shown)))
     with pytest.raises(GenomeError, match="expected 6, one a variable, found 2"):
         codecs["delta"].genome([0.0, 1.0])

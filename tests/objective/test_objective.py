@@ -21,7 +21,7 @@ from evolm import BudgetSpent, Objective
 from evolm.campaign import Observer, Phase, Progress, RunInfo, continue_run
 from evolm.cli import app
 from evolm.errors import ConfigError, EvolmError, GenomeError, Interrupted, RunError
-from evolm.genomes import Demonstration, PromptGenome
+from evolm.genomes import PROMPT, Demonstration, Prompt, prompt_genome
 from evolm.individual import Individual
 from evolm.objective import campaign as objective_campaign
 from tests.support.toy_campaign import bytes_of, entries, quick, result_of, without_clock
@@ -134,8 +134,8 @@ def test_bad_questions_are_refused_before_anything_is_charged(opened: Open) -> N
     for bad in (np.zeros((6, 3)), [np.zeros(6), np.full(6, np.inf)], [objective.decode(np.zeros(6)), np.zeros(6)]):
         with pytest.raises(GenomeError):
             objective.many(bad)
-    with pytest.raises(GenomeError, match="expected one of kind 'delta'"):
-        objective.evaluate([Individual(0, PromptGenome("Spam?"))])
+    with pytest.raises(GenomeError, match="expected chromosomes of the kinds"):
+        objective.evaluate([Individual(0, prompt_genome(Prompt("Spam?")))])
     assert objective.left == 12
     assert entries(objective.directory, "individual") == []
 
@@ -150,18 +150,18 @@ def test_genomes_of_other_labels_or_with_test_rows_are_refused_before_anything_i
     good = objective.decode(objective.x0)
     shouted = tuple((name, text.upper()) for name, text in tested.fields)
     for prompt, message in (
-        (PromptGenome("Spam?", (replace(tested, item="mine", fields=shouted),)), "is an item of the test split"),
-        (PromptGenome("Spam?", (replace(trained, label="eggs"),)), "label is 'eggs', expected one of"),
-        (PromptGenome("Spam?", (), (("eggs", "fine"),)), "stands for 'eggs', expected one of"),
+        (Prompt("Spam?", (replace(tested, item="mine", fields=shouted),)), "is an item of the test split"),
+        (Prompt("Spam?", (replace(trained, label="eggs"),)), "label is 'eggs', expected one of"),
+        (Prompt("Spam?", (), (("eggs", "fine"),)), "stands for 'eggs', expected one of"),
     ):
-        genome = prompt if space == "prompt" else objective.space.of_prompt(prompt)
+        genome = objective.space.completed({PROMPT: prompt})
         for ask in (objective, objective.finish, lambda genome: objective.many([good, genome])):
             with pytest.raises(GenomeError, match=f"a genome: a .*{message}"):
                 ask(genome)
     assert objective.left == 12
     assert entries(objective.directory, "individual") == []
-    shown = PromptGenome("Spam?", (trained,))
-    assert objective(shown if space == "prompt" else objective.space.of_prompt(shown)) > objective.worst
+    shown = Prompt("Spam?", (trained,))
+    assert objective(objective.space.completed({PROMPT: shown})) > objective.worst
 
 
 def test_what_is_no_vector_at_all_is_refused_in_one_sentence(opened: Open) -> None:
@@ -324,7 +324,7 @@ def test_the_best_founder_is_the_best_of_all_whichever_the_host_asked_for(
         good = objective._campaign.parts.founders.genomes[-1]
         objective.evaluate([Individual(0, good, operators=("random",))])  # known, but not as a founder
         result = objective.finish().record
-    assert result["founder"]["genome"]["instruction"] == ordered[-1]
+    assert result["founder"]["genome"]["prompt"]["instruction"] == ordered[-1]
     assert result["budget"]["evaluations"] == 2  # nobody is charged for what nobody asked for
     assert len(entries(whole, "individual", "random_search")) == 2
     first, second, founder = entries(whole, "individual", "main")
@@ -395,7 +395,7 @@ def test_the_winner_can_be_named_and_is_charged_where_it_is_new(opened: Open) ->
 def test_a_winner_outside_the_space_is_refused(asked_before: bool, opened: Open) -> None:
     objective = opened("prompt")
     objective(objective.x0)
-    long = PromptGenome("Spam? " * 60)  # it would fit the context
+    long = prompt_genome(Prompt("Spam? " * 60))  # it would fit the context
     if asked_before:
         assert objective(long) == objective.worst
     before = objective.left

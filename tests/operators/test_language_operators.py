@@ -13,7 +13,7 @@ import pytest
 
 from evolm.config import TaskSection, TemplateSection
 from evolm.evaluation import Engine
-from evolm.genomes import Demonstration, PromptGenome, PromptSpace
+from evolm.genomes import PROMPT, Demonstration, Prompt, PromptSpace, Space, prompt_genome
 from evolm.individual import Individual
 from evolm.models import Generate, Generated, LanguageModel, LogLikelihood, prepare
 from evolm.operators import OPERATORS, ModelAccess, VariationContext, language
@@ -24,7 +24,7 @@ from evolm.tasks import Task, load_task
 from tests.support.tasks import scoring
 
 PATTERNS = {"reword": REWORD, "combine": COMBINE, "criticise": CRITICISE, "improve": IMPROVE}
-FIRST, SECOND = PromptGenome("Is it spam or ham?"), PromptGenome("Say spam if it sells, else ham.")
+FIRST, SECOND = Prompt("Is it spam or ham?"), Prompt("Say spam if it sells, else ham.")
 
 
 # -- what is taken of an answer ------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ def said(text: str, finished: bool = True) -> Generated:
     return Generated(text, (1, 2), finished)
 
 
-def held(conversation: Any, *replies: Any) -> tuple[list[list[Any]], PromptGenome | None]:
+def held(conversation: Any, *replies: Any) -> tuple[list[list[Any]], Prompt | None]:
     """Reply round by round; return what was asked, round by round, and what came of it.
 
     A reply is the text that answers a round's only request, or a function from requests to answers.
@@ -173,18 +173,18 @@ def model_access(engine: Engine, toy_task: Task) -> ModelAccess:
 def context(
     space: PromptSpace, *population: str, model_access: ModelAccess | None = None, seed: int = 0
 ) -> VariationContext:
-    held = [Individual(i, PromptGenome(text)) for i, text in enumerate(population)]
-    return VariationContext(np.random.default_rng(seed), space, model_access, held)
+    held = [Individual(i, prompt_genome(Prompt(text))) for i, text in enumerate(population)]
+    return VariationContext(np.random.default_rng(seed), Space({PROMPT: space}), model_access, held)
 
 
-def rich(genome: PromptGenome, space: PromptSpace) -> PromptGenome:
+def rich(genome: Prompt, space: PromptSpace) -> Prompt:
     """The prompt with demonstrations, another word for a label, and calibration."""
     shown = tuple(map(Demonstration.from_item, space.train[:2]))
     return replace(genome, demonstrations=shown, verbalizers=(("ham", "fine"),), calibrated=True)
 
 
 def test_paraphrase_asks_once_in_plain_text_and_changes_the_instruction_alone(space: PromptSpace) -> None:
-    parent = rich(PromptGenome("Is it spam,\nor ham?"), space)
+    parent = rich(Prompt("Is it spam,\nor ham?"), space)
     rounds, child = held(language.paraphrase(context(space), parent), "Say whether it is spam or ham.")
     ((request,),) = rounds
     assert isinstance(request, Generate)
@@ -204,7 +204,7 @@ def test_a_second_try_is_another_sample(space: PromptSpace) -> None:
 
 def test_a_longer_instruction_has_more_room_up_to_a_limit(space: PromptSpace) -> None:
     room = [
-        next(language.paraphrase(context(space), PromptGenome("word " * n)))[0].decoding.max_new_tokens
+        next(language.paraphrase(context(space), Prompt("word " * n)))[0].decoding.max_new_tokens
         for n in (1, 10, 1000)
     ]
     assert room == [33, 42, 128]
@@ -249,11 +249,11 @@ def test_a_refused_step_ends_the_conversation(space: PromptSpace) -> None:
 def test_where_there_is_nothing_to_join_the_genetic_algorithm_rewords(
     ours: str, theirs: str, both: str, space: PromptSpace
 ) -> None:
-    conversation = language.evoprompt_ga(context(space), PromptGenome(ours), PromptGenome(theirs))
+    conversation = language.evoprompt_ga(context(space), Prompt(ours), Prompt(theirs))
     ((reword,),), child = held(conversation, "Say whether it is spam.")
     assert reword.item == REWORD.case.format(both)
-    assert child == PromptGenome("Say whether it is spam.")
-    assert held(language.evoprompt_ga(context(space), PromptGenome(""), PromptGenome("")))[1] is None
+    assert child == Prompt("Say whether it is spam.")
+    assert held(language.evoprompt_ga(context(space), Prompt(""), Prompt("")))[1] is None
 
 
 def test_differential_evolution_moves_the_best_by_a_difference_and_joins_it_to_the_first(space: PromptSpace) -> None:
@@ -268,7 +268,7 @@ def test_differential_evolution_moves_the_best_by_a_difference_and_joins_it_to_t
 
 
 def test_what_differential_evolution_would_join_to_nothing_is_the_child(space: PromptSpace) -> None:
-    first = rich(PromptGenome(""), space)
+    first = rich(Prompt(""), space)
     around = context(space, "Best of all.", SECOND.instruction)
     replies = "Call it spam.", "Best of all, call it spam."
     assert held(language.evoprompt_de(around, first, SECOND), *replies)[1] == replace(first, instruction=replies[1])
@@ -329,7 +329,7 @@ def test_feedback_lets_a_generation_task_write(space: PromptSpace, engine: Engin
     section = TaskSection(kind="generation", data="frame", columns={"text": "text", "label": "label"})
     task = load_task(section, TemplateSection(), root=tmp_path, frame=frame)
     writing = ModelAccess(engine, scoring(task, engine.model), task.train)
-    conversation = language.language_feedback(context(space, model_access=writing), PromptGenome("Copy the number."))
+    conversation = language.language_feedback(context(space, model_access=writing), Prompt("Copy the number."))
 
     def numbers(asked: Sequence[Generate]) -> list[Generated]:
         assert all(request.decoding == writing.scoring.decoding for request in asked)
@@ -338,7 +338,7 @@ def test_feedback_lets_a_generation_task_write(space: PromptSpace, engine: Engin
     rounds, child = held(conversation, numbers, "digits count.", "Copy the digits of the number.")
     assert rounds[1][0].item.count("Wrong:") == 1  # all others were right
     assert '…" was answered "none at all". The right answer is "' in rounds[1][0].item
-    assert child == PromptGenome("Copy the digits of the number.")
+    assert child == Prompt("Copy the digits of the number.")
 
 
 # -- the model_access -----------------------------------------------------------------------------------------------

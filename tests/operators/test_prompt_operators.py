@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evolm.genomes import Demonstration, PromptGenome, PromptSpace
+from evolm.genomes import Demonstration, Prompt, PromptSpace
 from evolm.operators import prompt as operators
 from evolm.operators.prompt import PHRASES, SENTENCES, pieces
 
@@ -17,7 +17,7 @@ Space = Callable[..., PromptSpace]
 TEXT = "Read it. Think hard. Say spam if it sells, and ham if not."
 
 
-def draws(function: Callable, space: PromptSpace, *genomes: PromptGenome, n: int = 60) -> list[PromptGenome]:
+def draws(function: Callable, space: PromptSpace, *genomes: Prompt, n: int = 60) -> list[Prompt]:
     rng = np.random.default_rng(0)
     return [child for _ in range(n) if (child := function(rng, space, *genomes)) is not None]
 
@@ -38,7 +38,7 @@ def test_pieces_are_sentences_or_phrases_and_lose_no_word() -> None:
 
 
 def test_delete_removes_exactly_one_piece(toy_space: Space) -> None:
-    children = draws(operators.instruction_delete, toy_space(), PromptGenome(TEXT))
+    children = draws(operators.instruction_delete, toy_space(), Prompt(TEXT))
     possible = set()
     for parts in (pieces(TEXT, SENTENCES), pieces(TEXT, PHRASES)):
         possible |= {" ".join(parts[:i] + parts[i + 1 :]) for i in range(len(parts))}
@@ -46,14 +46,14 @@ def test_delete_removes_exactly_one_piece(toy_space: Space) -> None:
 
 
 def test_swap_keeps_the_words_and_changes_their_order(toy_space: Space) -> None:
-    for child in draws(operators.instruction_swap, toy_space(), PromptGenome(TEXT)):
+    for child in draws(operators.instruction_swap, toy_space(), Prompt(TEXT)):
         assert Counter(child.instruction.split()) == Counter(TEXT.split())
         assert child.instruction != TEXT
 
 
 def test_duplicate_repeats_one_piece(toy_space: Space) -> None:
     either = [*pieces(TEXT, SENTENCES), *pieces(TEXT, PHRASES)]
-    for child in draws(operators.instruction_duplicate, toy_space(), PromptGenome(TEXT)):
+    for child in draws(operators.instruction_duplicate, toy_space(), Prompt(TEXT)):
         extra = Counter(child.instruction.split()) - Counter(TEXT.split())
         assert extra in [Counter(piece.split()) for piece in either]
 
@@ -61,54 +61,54 @@ def test_duplicate_repeats_one_piece(toy_space: Space) -> None:
 @pytest.mark.parametrize("name", ["instruction_delete", "instruction_swap", "instruction_duplicate"])
 def test_a_fixed_or_empty_instruction_is_left_alone(name: str, toy_space: Space) -> None:
     function = getattr(operators, name)
-    assert draws(function, toy_space(instruction=False), PromptGenome(TEXT)) == []
-    assert draws(function, toy_space(), PromptGenome("")) == []
+    assert draws(function, toy_space(instruction=False), Prompt(TEXT)) == []
+    assert draws(function, toy_space(), Prompt("")) == []
 
 
 def test_instruction_crossover_joins_a_beginning_and_an_end(toy_space: Space) -> None:
     other = "Be brief. Answer one word."
-    children = draws(operators.instruction_crossover, toy_space(), PromptGenome(TEXT), PromptGenome(other))
+    children = draws(operators.instruction_crossover, toy_space(), Prompt(TEXT), Prompt(other))
     expected = set()
     for pattern in (SENTENCES, PHRASES):
         ours, theirs = pieces(TEXT, pattern), pieces(other, pattern)
         expected |= {" ".join(ours[:i] + theirs[j:]) for i in range(len(ours) + 1) for j in range(len(theirs) + 1)}
     assert {child.instruction for child in children} <= expected
     assert len(children) > 10
-    assert draws(operators.instruction_crossover, toy_space(), PromptGenome(TEXT), PromptGenome(TEXT)) == []
+    assert draws(operators.instruction_crossover, toy_space(), Prompt(TEXT), Prompt(TEXT)) == []
 
 
 def test_add_inserts_one_train_item(toy_space: Space) -> None:
     space = toy_space()
-    parent = PromptGenome(TEXT, shown(space, 0, 2))
+    parent = Prompt(TEXT, shown(space, 0, 2))
     for child in draws(operators.demonstrations_add, space, parent):
         new = [demo for demo in child.demonstrations if demo not in parent.demonstrations]
         assert len(new) == 1
         assert new[0].item in {item.digest for item in space.train}
         assert [demo for demo in child.demonstrations if demo in parent.demonstrations] == list(parent.demonstrations)
-    assert draws(operators.demonstrations_add, space, PromptGenome("", shown(space, 0, 4))) == []
+    assert draws(operators.demonstrations_add, space, Prompt("", shown(space, 0, 4))) == []
 
 
 def test_drop_removes_one_demonstration_and_stops_at_the_fewest(toy_space: Space) -> None:
     space = toy_space(demonstrations=(2, 4))
-    parent = PromptGenome("", shown(space, 0, 3))
+    parent = Prompt("", shown(space, 0, 3))
     children = {child.demonstrations for child in draws(operators.demonstrations_drop, space, parent)}
     d = parent.demonstrations
     assert children == {(d[1], d[2]), (d[0], d[2]), (d[0], d[1])}
-    assert draws(operators.demonstrations_drop, space, PromptGenome("", shown(space, 0, 2))) == []
+    assert draws(operators.demonstrations_drop, space, Prompt("", shown(space, 0, 2))) == []
 
 
 def test_replace_changes_one_place(toy_space: Space) -> None:
     space = toy_space()
-    parent = PromptGenome("", shown(space, 0, 3))
+    parent = Prompt("", shown(space, 0, 3))
     for child in draws(operators.demonstrations_replace, space, parent):
         pairs = zip(parent.demonstrations, child.demonstrations, strict=True)
         assert sum(ours != theirs for ours, theirs in pairs) == 1
-    assert draws(operators.demonstrations_replace, space, PromptGenome("")) == []
+    assert draws(operators.demonstrations_replace, space, Prompt("")) == []
 
 
 def test_shuffle_keeps_the_demonstrations(toy_space: Space) -> None:
     space = toy_space()
-    parent = PromptGenome("", shown(space, 0, 3))
+    parent = Prompt("", shown(space, 0, 3))
     children = {child.demonstrations for child in draws(operators.demonstrations_shuffle, space, parent)}
     assert len(children) == 6
     assert {frozenset(c) for c in children} == {frozenset(parent.demonstrations)}
@@ -117,7 +117,7 @@ def test_shuffle_keeps_the_demonstrations(toy_space: Space) -> None:
 @pytest.mark.parametrize("name", ["demonstrations_one_point", "demonstrations_two_point"])
 def test_demonstration_crossovers_take_from_both_parents_only(name: str, toy_space: Space) -> None:
     space = toy_space()
-    first, second = PromptGenome("a", shown(space, 0, 3)), PromptGenome("b", shown(space, 2, 6))
+    first, second = Prompt("a", shown(space, 0, 3)), Prompt("b", shown(space, 2, 6))
     children = draws(getattr(operators, name), space, first, second)
     both = {demo.item for demo in first.demonstrations + second.demonstrations}
     mixed = 0
@@ -134,8 +134,8 @@ def test_demonstration_crossovers_take_from_both_parents_only(name: str, toy_spa
 
 def test_uniform_crossover_takes_each_part_whole_from_either(toy_space: Space) -> None:
     space = toy_space()
-    first = PromptGenome("a", shown(space, 0, 2), (("ham", "fine"),))
-    second = PromptGenome("b", shown(space, 2, 4), (("spam", "junk"),), calibrated=True)
+    first = Prompt("a", shown(space, 0, 2), (("ham", "fine"),))
+    second = Prompt("b", shown(space, 2, 4), (("spam", "junk"),), calibrated=True)
     children = draws(operators.uniform_crossover, space, first, second, n=200)
     assert {(child.instruction, child.calibrated) for child in children} == {
         ("a", False),
@@ -151,14 +151,14 @@ def test_uniform_crossover_takes_each_part_whole_from_either(toy_space: Space) -
 
 def test_verbalizer_replace_takes_another_allowed_word(toy_space: Space) -> None:
     space = toy_space()
-    parent = PromptGenome("", (), (("ham", "fine"),))
+    parent = Prompt("", (), (("ham", "fine"),))
     words = {(c.word("ham"), c.word("spam")) for c in draws(operators.verbalizer_replace, space, parent)}
     assert words == {("ham", "spam"), ("normal", "spam"), ("fine", "junk")}
     assert draws(operators.verbalizer_replace, replace(space, verbalizers={}), parent) == []
 
 
 def test_calibration_is_switched_where_the_space_has_it(toy_space: Space) -> None:
-    off, on = PromptGenome(TEXT), PromptGenome(TEXT, calibrated=True)
+    off, on = Prompt(TEXT), Prompt(TEXT, calibrated=True)
     assert set(draws(operators.calibration_toggle, toy_space(), off)) == {on}
     assert set(draws(operators.calibration_toggle, toy_space(), on)) == {off}
     assert draws(operators.calibration_toggle, toy_space(calibration=False), off) == []

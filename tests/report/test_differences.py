@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from evolm.report.differences import Piece, compare, word_diff
+from typing import Any
+
+from evolm.report.differences import Piece, Side, compare, word_diff
+
+
+def prompts(old: dict[str, Any], new: dict[str, Any]) -> tuple[Side, Side]:
+    """Compare two genomes that have nothing but these prompts."""
+    return compare({"prompt": old}, {"prompt": new})
 
 
 def test_words_that_were_won_and_lost_are_marked_and_the_texts_stay_whole() -> None:
@@ -35,22 +42,22 @@ def shown(item: str, label: str = "spam") -> dict[str, object]:
 
 
 def test_demonstrations_are_matched_by_item_whatever_their_order() -> None:
-    old = {"kind": "prompt", "demonstrations": [shown("a"), shown("b")]}
-    new = {"kind": "prompt", "demonstrations": [shown("c"), shown("a")]}
-    before, after = compare(old, new)
+    old = {"demonstrations": [shown("a"), shown("b")]}
+    new = {"demonstrations": [shown("c"), shown("a")]}
+    before, after = prompts(old, new)
     assert [d.mark for d in before.demonstrations] == ["", "del"]
     assert [d.mark for d in after.demonstrations] == ["ins", ""]
 
 
 def test_a_label_without_a_verbalizer_stands_for_itself() -> None:
-    before, after = compare({"verbalizers": {}}, {"verbalizers": {"spam": "junk"}})
+    before, after = prompts({"verbalizers": {}}, {"verbalizers": {"spam": "junk"}})
     assert before.verbalizers == [("spam", Piece("spam", "del"))]
     assert after.verbalizers == [("spam", Piece("junk", "ins"))]
 
 
 def test_calibration_is_marked_where_it_was_won_or_lost() -> None:
     plain, calibrated = {"instruction": "Say it."}, {"instruction": "Say it.", "calibrated": True}
-    won, lost, kept = compare(plain, calibrated), compare(calibrated, plain), compare(calibrated, calibrated)
+    won, lost, kept = prompts(plain, calibrated), prompts(calibrated, plain), prompts(calibrated, calibrated)
     assert [side.calibration for side in won] == [Piece(""), Piece("labels calibrated", "ins")]
     assert [side.calibration for side in lost] == [Piece("labels calibrated", "del"), Piece("")]
     assert [side.calibration for side in kept] == [Piece("labels calibrated")] * 2
@@ -58,24 +65,24 @@ def test_calibration_is_marked_where_it_was_won_or_lost() -> None:
 
 def test_demonstrations_of_a_choice_show_their_options() -> None:
     demonstration = {**shown("a"), "options": ["spam", "ham"]}
-    before, _ = compare({"demonstrations": [demonstration]}, {})
+    before, _ = prompts({"demonstrations": [demonstration]}, {})
     assert before.demonstrations[0].options == ["spam", "ham"]
 
 
 def test_a_changed_template_is_marked() -> None:
-    before, after = compare({"template": "default"}, {"template": "terse"})
+    before, after = prompts({"template": "default"}, {"template": "terse"})
     assert (before.template, after.template) == (Piece("default", "del"), Piece("terse", "ins"))
 
 
-def test_delta_and_hybrid_genomes_say_what_was_done_to_the_weights() -> None:
-    nothing = {"kind": "delta", "norm": 0.0, "sigma": 0.0, "learning": None}
+def test_genomes_with_a_delta_say_what_was_done_to_the_weights() -> None:
+    nothing = {"norm": 0.0, "sigma": 0.0, "learning": None}
     learning = {"rate": 0.0123, "decay": 0.01, "steps": 3, "count": 12}
-    changed = {"kind": "delta", "norm": 10.077, "sigma": 0.25, "learning": learning}
-    hybrid = {"kind": "hybrid", "prompt": {"kind": "prompt", "instruction": "Say."}, "delta": changed}
-    before, after = compare(nothing, hybrid)
+    changed = {"norm": 10.077, "sigma": 0.25, "learning": learning}
+    prompt = {"instruction": "Say."}
+    before, after = compare({"prompt": prompt, "delta": nothing}, {"prompt": prompt, "delta": changed})
     assert before.weights == "The model as it is."
     assert after.weights == (
         "The model's weights are changed: genes of length 10.1, mutated in steps of 0.25; learnt in 12 gradient "
         "steps, at last 3 at a time with rate 0.012 and decay 0.01."
     )
-    assert compare({"instruction": "Say."}, {"instruction": "Say."})[0].weights == ""
+    assert prompts({"instruction": "Say."}, {"instruction": "Say."})[0].weights == ""

@@ -257,8 +257,13 @@ def test_a_task_without_labels_has_no_confusion_and_needs_no_majority(run: Path)
 
 
 def test_calibrated_labels_are_marked_as_won(run: Path) -> None:
-    def calibrated(result: dict[str, dict[str, dict[str, object]]]) -> dict[str, object]:
-        return {"best": {**result["best"], "genome": {**result["best"]["genome"], "calibrated": True}}}
+    def calibrated(result: dict[str, dict[str, dict[str, dict[str, object]]]]) -> dict[str, object]:
+        return {
+            "best": {
+                **result["best"],
+                "genome": {"prompt": {**result["best"]["genome"]["prompt"], "calibrated": True}},
+            }
+        }
 
     revise(run, result=calibrated)
     html = page(run)

@@ -28,7 +28,7 @@ def born(id: int, generation: int, parents: list[int], score: float | None, *ope
         "operators": list(operators),
         "status": "failed" if score is None else "evaluated",
         "score": score,
-        "genome": {"kind": "prompt", "instruction": f"number {id}"},
+        "genome": {"prompt": {"instruction": f"number {id}"}},
     }
 
 

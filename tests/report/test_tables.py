@@ -89,7 +89,9 @@ def test_baselines_that_were_switched_off_or_have_no_score_are_left_out(run: Pat
 
 
 def test_a_best_and_a_founder_with_calibrated_labels_say_so(run: Path) -> None:
-    revise(run, result=lambda r: {k: {**r[k], "genome": {"calibrated": True}} for k in ("best", "founder")})
+    revise(
+        run, result=lambda r: {k: {**r[k], "genome": {"prompt": {"calibrated": True}}} for k in ("best", "founder")}
+    )
     names = [row.name for row in score_rows(RunRecord.read(run)) if "(labels calibrated)" in row.name]
     assert names == ["best of evolution (labels calibrated)", "best founder (labels calibrated)"]
     assert "best of evolution (labels calibrated)" in printed(run)

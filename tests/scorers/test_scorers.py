@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evolm.genomes import PromptGenome
+from evolm.genomes import Prompt
 from evolm.models import Generate, Generated, LanguageModel, LogLikelihood
 from evolm.scorers import SCORERS, Evaluation, FunctionParams, FunctionScorer, calibrated
 from evolm.scorers.labels import CONTENT_FREE
@@ -18,7 +18,7 @@ from evolm.scorers.mutual_information import pointwise_information
 from evolm.tasks import Item, Task
 from tests.support.tasks import scoring
 
-GENOME = PromptGenome("Spam?")
+GENOME = Prompt("Spam?")
 Rounds = Callable[[Sequence[Any]], Sequence[Any]]
 
 

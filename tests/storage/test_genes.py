@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 
 from evolm.errors import RunError
-from evolm.genomes import DeltaGenome, PromptGenome
+from evolm.genomes import DELTA, DeltaGenes, Genome, Prompt, prompt_genome
 from evolm.individual import Individual
 from evolm.storage import GeneStore
 
 
 def individuals(*ids: int) -> list[Individual]:
-    return [Individual(number, DeltaGenome(np.full(3, number / 8))) for number in ids]
+    return [Individual(number, Genome({DELTA: DeltaGenes(np.full(3, number / 8))})) for number in ids]
 
 
 def test_a_generation_that_is_asked_in_two_parts_is_kept_whole(tmp_path: Path) -> None:
     store = GeneStore(tmp_path)
     store.write("main", 4, individuals(7, 2))
     store.write("main", 4, individuals(11, 9))
-    assert {id: genes.tolist() for id, genes in store.read("main", 4).items()} == {
+    assert {id: kinds[DELTA]["genes"].tolist() for id, kinds in store.read("main", 4).items()} == {
         number: [number / 8] * 3 for number in (2, 7, 9, 11)
     }
     assert store.read("main", 5) == {}
@@ -38,7 +38,7 @@ def test_a_part_that_is_written_again_changes_no_byte(tmp_path: Path) -> None:
 
 
 def test_prompts_leave_no_file(tmp_path: Path) -> None:
-    GeneStore(tmp_path / "genes").write("main", 0, [Individual(0, PromptGenome("x"))])
+    GeneStore(tmp_path / "genes").write("main", 0, [Individual(0, prompt_genome(Prompt("x")))])
     assert not (tmp_path / "genes").exists()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from evolm.genomes import DeltaGenome
+from evolm.genomes import DELTA, DeltaGenes, Genome
 from evolm.individual import Individual
 from evolm.strategies import EvolutionStrategy
 from evolm.strategies.es import Mean, adam_step, centred_ranks
@@ -22,7 +22,7 @@ def test_samples_lie_two_by_two_on_opposite_sides_of_a_mean_that_is_evaluated_to
     table = TableScorer(SPHERE)
     for generation in range(3):
         mean, *samples = step(strategy, table)
-        assert np.array_equal(mean.genome.genes, strategy.mean.theta.astype(np.float32))
+        assert np.array_equal(mean.genome.delta.genes, strategy.mean.theta.astype(np.float32))
         assert len(samples) == 6
         for one, other in zip(samples[::2], samples[1::2], strict=True):
             assert wide(one.genome) + wide(other.genome) == pytest.approx(2 * strategy.mean.theta, abs=1e-6)
@@ -33,7 +33,7 @@ def test_samples_lie_two_by_two_on_opposite_sides_of_a_mean_that_is_evaluated_to
 def test_a_linear_fitness_is_climbed_along_its_slope(vector_search: Made) -> None:
     slope = np.arange(N) - 4.5
     strategy: EvolutionStrategy = vector_search("es", population_size=1000)
-    step(strategy, TableScorer(lambda genome: float(slope @ genome.genes)))
+    step(strategy, TableScorer(lambda genome: float(slope @ genome.delta.genes)))
     strategy.ask(0)
     move = strategy.mean.theta
     assert move @ slope / np.linalg.norm(move) / np.linalg.norm(slope) > 0.95
@@ -62,7 +62,7 @@ def test_a_flat_fitness_and_failures_move_nothing(optimizer: str, value: float, 
 
 
 def test_centred_ranks_are_symmetric_equals_share_theirs_and_failures_are_the_worst() -> None:
-    individuals = [Individual(number, DeltaGenome(np.full(2, number))) for number in range(5)]
+    individuals = [Individual(number, Genome({DELTA: DeltaGenes(np.full(2, number))})) for number in range(5)]
     for individual, value in zip(individuals, [3.0, math.nan, 7.0, 3.0, math.nan], strict=True):
         individual.accept((value,), value, np.zeros(1), {})
     assert centred_ranks(individuals).tolist() == [0.125, -0.375, 0.5, 0.125, -0.375]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from evolm.genomes import PromptGenome, PromptSpace
+from evolm.genomes import PROMPT, Prompt, PromptSpace, Space, prompt_genome
 from evolm.individual import Individual
 from evolm.operators import operators_for
 from evolm.strategies import Islands, SearchContext
@@ -20,10 +20,12 @@ EVERY = 3
 def search(toy_space: Callable[..., PromptSpace]) -> Callable[..., Islands]:
     def made(**settings: Any) -> Islands:
         space = toy_space(demonstrations=(0, 6))
-        founders = [PromptGenome(text) for text in space.instructions]
-        operators = [(operator, operator.weight) for operator in operators_for("prompt")]
+        founders = [prompt_genome(Prompt(text)) for text in space.instructions]
+        operators = [(operator, operator.weight) for operator in operators_for({PROMPT: PromptSpace})]
         small = {"population_size": 5, "n_islands": 3, "migration_every": EVERY}
-        return Islands(Islands.Params(**{**small, **settings}), SearchContext(space, founders, operators, 0))
+        return Islands(
+            Islands.Params(**{**small, **settings}), SearchContext(Space({PROMPT: space}), founders, operators, 0)
+        )
 
     return made
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from evolm.archives import BestFound
-from evolm.genomes import PromptGenome, PromptSpace
+from evolm.genomes import PROMPT, Genome, Prompt, PromptSpace, Space, prompt_genome
 from evolm.individual import Individual
 from evolm.operators import operators_for
 from evolm.strategies import STRATEGIES, SearchContext, Strategy
@@ -17,11 +17,12 @@ from evolm.strategies.genetic import CaseView, Genetic
 from tests.support.table_scorer import TableScorer
 
 
-def unimodal(genome: PromptGenome) -> float:
+def unimodal(genome: Genome) -> float:
     """Best: three demonstrations, all spam, called junk."""
-    spam = sum(demo.label == "spam" for demo in genome.demonstrations)
-    ham = len(genome.demonstrations) - spam
-    return -abs(3 - spam) - ham + 0.5 * (genome.word("spam") == "junk")
+    prompt = genome.prompt
+    spam = sum(demo.label == "spam" for demo in prompt.demonstrations)
+    ham = len(prompt.demonstrations) - spam
+    return -abs(3 - spam) - ham + 0.5 * (prompt.word("spam") == "junk")
 
 
 @pytest.fixture
@@ -29,9 +30,9 @@ def search(toy_space: Callable[..., PromptSpace]) -> Callable[..., Strategy]:
     def made(name: str, seed: int = 0, **settings: Any) -> Strategy:
         space = toy_space(demonstrations=(0, 6))
         kind = STRATEGIES[name]
-        founders = [PromptGenome(space.instructions[0])]
-        operators = [(operator, operator.weight) for operator in operators_for("prompt")]
-        return kind(kind.Params(**settings), SearchContext(space, founders, operators, seed))
+        founders = [prompt_genome(Prompt(space.instructions[0]))]
+        operators = [(operator, operator.weight) for operator in operators_for({PROMPT: PromptSpace})]
+        return kind(kind.Params(**settings), SearchContext(Space({PROMPT: space}), founders, operators, seed))
 
     return made
 
@@ -108,7 +109,7 @@ def test_hill_climbing_restarts_from_the_best_it_has_not_climbed(search: Any) ->
 
 
 def test_lexicase_looks_at_items_not_at_the_mean() -> None:
-    one = Individual(0, PromptGenome("a"))
+    one = Individual(0, prompt_genome(Prompt("a")))
     one.accept((0.5, 0.0), 0.5, np.array([1.0, 0.0, 0.25]), {})
     assert CaseView(one).fitness.values == (1.0, 0.0, 0.25)
 
@@ -117,7 +118,7 @@ def test_lexicase_looks_at_items_not_at_the_mean() -> None:
 
 
 def evaluated(number: int, text: str, value: float) -> Individual:
-    individual = Individual(number, PromptGenome(text))
+    individual = Individual(number, prompt_genome(Prompt(text)))
     individual.accept((value,), value, np.zeros(2), {})
     return individual
 
@@ -143,7 +144,7 @@ def test_the_best_stays_until_it_is_beaten_and_nothing_is_kept_twice() -> None:
 
 def test_an_empty_archive_has_no_best() -> None:
     best = BestFound(2)
-    failed = Individual(0, PromptGenome("a"))
+    failed = Individual(0, prompt_genome(Prompt("a")))
     failed.fail("no")
     best.update([failed])
     assert best.best is None

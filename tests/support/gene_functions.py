@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from evolm.genomes import DeltaGenome
+from evolm.genomes import Genome
 from evolm.individual import Individual
 from evolm.strategies import Strategy
 from evolm.strategies.vectors import wide
 
 N, SIGMA = 10, 0.1
-Value = Callable[[DeltaGenome], float]
+Value = Callable[[Genome], float]
 Made = Callable[..., Any]
 
 
@@ -21,7 +21,7 @@ def quadratic(weights: np.ndarray, basis: np.ndarray | None = None) -> Value:
     """Return ``-sum(w (B (x - best))^2)``, 0 at its top, which lies two step sizes from zero in every gene."""
     best = 2 * SIGMA * np.resize([1.0, -1.0, -1.0], len(weights))
 
-    def value(genome: DeltaGenome) -> float:
+    def value(genome: Genome) -> float:
         apart = wide(genome) - best
         return -float(np.sum(weights * (apart if basis is None else basis @ apart) ** 2))
 

@@ -160,7 +160,7 @@ def _write_result(
     }
     (directory / "result.json").write_text(json.dumps(result), encoding="utf-8")
     (directory / "best").mkdir(exist_ok=True)
-    (directory / "best" / "prompt.txt").write_text(best["genome"]["instruction"] + "\n\nText: {{ text }}")
+    (directory / "best" / "prompt.txt").write_text(best["genome"]["prompt"]["instruction"] + "\n\nText: {{ text }}")
 
 
 def _search(rng: random.Random, search: str, generations: int, size: int, hostile: bool) -> list[dict[str, Any]]:
@@ -216,7 +216,7 @@ def _individual(
         "id": number,
         "parents": [p["id"] for p in parents],
         "operators": rng.sample(OPERATORS, 2) if parents else [],
-        "genome": genome,
+        "genome": {"prompt": genome},
         "digest": hashlib.sha256(json.dumps(genome).encode()).hexdigest()[:16],
         "status": "failed" if failed else "evaluated",
         "reason": "the prompt has 713 tokens, more than max_tokens = 600" if failed else None,
@@ -228,7 +228,7 @@ def _individual(
 
 def _genome(rng: random.Random, parents: list[dict[str, Any]], hostile: bool) -> dict[str, Any]:
     if parents:
-        a, b = (p["genome"] for p in parents)
+        a, b = (p["genome"]["prompt"] for p in parents)
         sentences = (a["instruction"] + " " + rng.choice(SENTENCES)).strip()
         demonstrations = (a["demonstrations"][:2] + b["demonstrations"][-2:])[:6]
         verbalizers = {"spam": rng.choice(["junk", "spam", "scam"])}
@@ -240,7 +240,6 @@ def _genome(rng: random.Random, parents: list[dict[str, Any]], hostile: bool) ->
         verbalizers = {}
     unique = {d["item"]: d for d in demonstrations}
     return {
-        "kind": "prompt",
         "instruction": sentences,
         "demonstrations": list(unique.values()),
         "verbalizers": verbalizers,

