@@ -169,16 +169,9 @@ def run(
     mlflow: MlflowOption = None,
 ) -> None:
     """Run a campaign: evolve, compare with its baselines, judge on the test split."""
-    _say_loading()
     from evolm import config as configuration
-    from evolm.campaign import Permissions, build, start_run
-    from evolm.campaign.preview import preview
     from evolm.founders.populations import find_population
-    from evolm.founders.sources import find_source
-    from evolm.progress_view import ProgressView, log_to
 
-    console = Console()
-    log_to(console)
     with one_sentence():
         folder = find_population(population)
         overrides = configuration.parse_assignments(assignments)
@@ -189,6 +182,16 @@ def run(
         config = configuration.load(folder / configuration.FILE_NAME, overrides)
         if not config.name:
             config = config.model_copy(update={"name": folder.resolve().name})
+
+    _say_loading()
+    from evolm.campaign import Permissions, build, start_run
+    from evolm.campaign.preview import preview
+    from evolm.founders.sources import find_source
+    from evolm.progress_view import ProgressView, log_to
+
+    console = Console()
+    log_to(console)
+    with one_sentence():
         permissions = Permissions(tuple(allow), tuple(data_root), "data" in overrides.get("task", {}))
         warm = [find_source(name, trusted=True) for name in warm_start]
         if dry_run:
@@ -224,6 +227,13 @@ def resume(
     mlflow: MlflowOption = None,
 ) -> None:
     """Go on with an interrupted run, or add to the budget of a finished one."""
+    from evolm.storage.layout import RunLayout
+
+    with one_sentence():
+        more = dict(_limit(text) for text in add)
+        jobs = None if n_jobs is None else _jobs(n_jobs)
+        RunLayout(directory).require_run()
+
     _say_loading()
     from evolm.campaign import Permissions, continue_run
     from evolm.progress_view import ProgressView, log_to
@@ -231,8 +241,6 @@ def resume(
     console = Console()
     log_to(console)
     with one_sentence(resume=directory):
-        more = dict(_limit(text) for text in add)
-        jobs = None if n_jobs is None else _jobs(n_jobs)
         trackers = _trackers(directory, tensorboard, mlflow)
         view = ProgressView(console)
         try:
@@ -251,9 +259,12 @@ def resume(
 @app.command()
 def report(directory: RunArgument) -> None:
     """Write report.html anew and show the summary."""
-    from evolm.report import write_report
+    from evolm.storage.layout import RunLayout
 
     with one_sentence():
+        RunLayout(directory).require_journal()  # before pandas and matplotlib are imported
+        from evolm.report import write_report
+
         write_report(directory)
         _conclude(directory, Console())
 
@@ -297,21 +308,24 @@ def sweep(
 ) -> None:
     """Run several strategies with several seeds each and compare them; the same command goes on where it stopped."""
     from evolm import config as configuration
+    from evolm.founders.populations import find_population
+
+    with one_sentence():
+        folder = find_population(population)
+        overrides = configuration.parse_assignments(assignments)
+        if n_jobs is not None:
+            overrides = configuration.overlay(overrides, {"evaluation": {"n_jobs": _jobs(n_jobs)}})
+        name = configuration.load(folder / configuration.FILE_NAME, overrides).name or folder.resolve().name
+
     from evolm.campaign import Permissions
     from evolm.experiments.sweep import plan_sweep, run_sweep, strategy_variants
-    from evolm.founders.populations import find_population
     from evolm.progress_view import ProgressView, log_to
     from evolm.report.comparison import render_comparison
 
     console = Console()
     log_to(console)
     with one_sentence(advice="The same command goes on with the sweep."):
-        folder = find_population(population)
-        overrides = configuration.parse_assignments(assignments)
-        if n_jobs is not None:
-            overrides = configuration.overlay(overrides, {"evaluation": {"n_jobs": _jobs(n_jobs)}})
         permissions = Permissions(tuple(allow), tuple(data_root), "data" in overrides.get("task", {}))
-        name = configuration.load(folder / configuration.FILE_NAME, overrides).name or folder.resolve().name
         out = out or Path("runs") / f"{_file_name(name)}-sweep"
         variants = strategy_variants(_listed(strategy))
         planned = plan_sweep(folder, out, variants, range(first_seed, first_seed + seeds), overrides, permissions)

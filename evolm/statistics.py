@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -48,7 +48,7 @@ def bootstrap(
 
 def _over_items(statistic: Callable[[np.ndarray], float], n: int, seed: int) -> tuple[float, float]:
     """Return the percentile interval of a statistic of ``(n,)`` indices drawn with replacement."""
-    result = stats.bootstrap(
+    result = scipy.stats.bootstrap(
         (np.arange(n),),
         lambda indices: statistic(indices.astype(int)),
         n_resamples=RESAMPLES,
@@ -77,7 +77,7 @@ def smallest_visible_gain(counts: Sequence[int], balanced: bool, disagreement: f
         error = np.sqrt(sum(disagreement / n for n in counts)) / len(counts)
     else:
         error = np.sqrt(disagreement / sum(counts))
-    return float(stats.norm.ppf(0.5 + CONFIDENCE / 2) * error)
+    return float(scipy.stats.norm.ppf(0.5 + CONFIDENCE / 2) * error)
 
 
 # -- several seeds on the same items -------------------------------------------------------------------------
@@ -167,8 +167,8 @@ def crossed_bootstrap(seeds: SeedScores) -> Estimate:
     if error == 0:
         return Estimate(value, value, value, float(value == 0))
     freedom = (of_seeds + of_items) ** 2 / (of_seeds**2 / max(n_seeds - 1, 1) + of_items**2 / max(n_items - 1, 1))
-    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom) * error)
-    p = 2 * stats.t.sf(abs(value) / error, freedom)
+    half = float(scipy.stats.t.ppf(0.5 + CONFIDENCE / 2, freedom) * error)
+    p = 2 * scipy.stats.t.sf(abs(value) / error, freedom)
     return Estimate(value, value - half, value + half, float(p))
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 import pandas as pd
-from scipy import stats
+import scipy
 
 from evolm.report.front import LENGTH
 from evolm.report.reading import RunRecord
@@ -95,7 +95,7 @@ def _audit(record: RunRecord, scorer: str) -> Audit:
     audit = Audit(scorer, ("minus " if weight < 0 else "") + words(scorer), record.metric, pairs, None)
     if len(pairs) < 3 or pairs["score"].nunique() == 1 or pairs["gold"].nunique() == 1:
         return audit
-    found = stats.spearmanr(pairs["score"], pairs["gold"])
+    found = scipy.stats.spearmanr(pairs["score"], pairs["gold"])
     return replace(audit, correlation=float(found.statistic), p=float(found.pvalue))
 
 

@@ -93,8 +93,7 @@ class RunRecord:
         """
         directory = Path(directory)
         layout = RunLayout(directory)
-        if not layout.journal.is_file():
-            raise RunError(f"{directory} is not a run directory: it holds no {layout.journal.name}")
+        layout.require_journal()
         entries = _read_lines(layout.journal)
         result = _read_object(layout.result)
         if result is None:  # killed between the journal's last line and result.json

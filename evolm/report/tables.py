@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from scipy.stats import binomtest
+import scipy
 
 from evolm.baselines import BASELINES, Baseline
 from evolm.baselines.founder import BEST_FOUNDER
@@ -63,7 +63,7 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     """Wilson's 95 % interval for a proportion; (0, 1) when nothing was tried."""
     if trials <= 0:
         return 0.0, 1.0
-    interval = binomtest(successes, trials).proportion_ci(method="wilson")
+    interval = scipy.stats.binomtest(successes, trials).proportion_ci(method="wilson")
     return float(interval.low), float(interval.high)
 
 

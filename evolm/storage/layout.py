@@ -197,6 +197,15 @@ class RunLayout:
             for path in self.directory.rglob(f".*{SCRATCH}"):
                 path.unlink(missing_ok=True)
 
+    def require_journal(self) -> None:
+        """Refuse a directory that a report cannot be made from.
+
+        Raises:
+            RunError: if ``journal.jsonl`` is missing.
+        """
+        if not self.journal.is_file():
+            raise RunError(f"{self.directory} is not a run directory: it holds no {self.journal.name}")
+
     def require_run(self) -> None:
         """Raise if the directory holds no run.
 

@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
+import scipy
 from pydantic import Field
-from scipy.stats import rankdata
 
 from evolm.config import Section
 from evolm.genomes import Genome
@@ -115,7 +115,7 @@ def centred_ranks(individuals: list[Individual]) -> np.ndarray:
     """Return ``(k,)`` ranks in [-0.5, 0.5], the best highest; equals share a rank, failures share the lowest."""
     values = [individual.fitness.values if individual.fitness.valid else () for individual in individuals]
     places = {value: place for place, value in enumerate(sorted(set(values)))}  # () comes before any value
-    ranks = rankdata([places[value] for value in values])  # 1 to k
+    ranks = scipy.stats.rankdata([places[value] for value in values])  # 1 to k
     return (ranks - 1) / max(len(ranks) - 1, 1) - 0.5
 
 

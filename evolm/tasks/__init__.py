@@ -1,16 +1,24 @@
-"""Tasks: rows from files, in splits, written by templates and judged by metrics."""
+"""Tasks: rows from files, in splits, written by templates and judged by metrics.
+
+What reads files needs pandas and is imported on first use.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from evolm.data_access import locate
+from evolm.lazy import lazy_exports
 from evolm.tasks.items import Item
 from evolm.tasks.kinds import CLOSED, EVERY_FORM, KINDS, OPEN, Form, Kind, kinds_with
-from evolm.tasks.loading import load_task, read_items
 from evolm.tasks.metrics import METRICS, Metric
-from evolm.tasks.sources import READERS, read_table
 from evolm.tasks.splitting import SPLITS
 from evolm.tasks.task import Task
 from evolm.tasks.template import Template
+
+if TYPE_CHECKING:
+    from evolm.tasks.loading import load_task, read_items
+    from evolm.tasks.sources import READERS, read_table
 
 __all__ = [
     "CLOSED",
@@ -32,3 +40,13 @@ __all__ = [
     "read_items",
     "read_table",
 ]
+
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "READERS": "evolm.tasks.sources",
+        "load_task": "evolm.tasks.loading",
+        "read_items": "evolm.tasks.loading",
+        "read_table": "evolm.tasks.sources",
+    },
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import Final
 
 LABEL: Final = "label"  # the field of task.columns that holds gold
 OPTIONS: Final = "options"  # the field of task.columns that holds the options of a choice task
+MARKED = re.compile(r"\(?(?P<mark>\w)[.):]+\s*(?P<text>.*)", re.DOTALL)  # an option with its mark: "(a) red", "B. no"
 
 
 @dataclass(frozen=True)

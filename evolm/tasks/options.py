@@ -11,18 +11,15 @@ A list whose every text begins with its letter loses the letters too.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from string import ascii_uppercase as LETTERS
 from typing import Any
 
 import numpy as np
 
-from evolm.tasks.items import Options
+from evolm.tasks.items import MARKED, Options
 from evolm.tasks.sources import cell_text
 from evolm.wording import listed
-
-MARKED = re.compile(r"\(?(?P<mark>\w)[.):]+\s*(?P<text>.*)", re.DOTALL)
 
 
 def read_options(cell: Any) -> Options | None:

@@ -7,9 +7,8 @@ from typing import Any
 
 from evolm.config import TaskSection
 from evolm.errors import ConfigError, DataError
-from evolm.tasks.items import LABEL, Answers, Options, Row, no_gold
+from evolm.tasks.items import LABEL, MARKED, Answers, Options, Row, no_gold
 from evolm.tasks.kinds.base import Form, Kind
-from evolm.tasks.options import MARKED
 from evolm.wording import listed
 
 
