@@ -271,7 +271,7 @@ def test_an_exported_population_is_run_or_starts_another_run(
     few = (*QUICK, "--set", "budget.evaluations=2", "--set", "strategy.population_size=2", "--n-jobs", 1)
     said = evolm("run", "taken", "--out", "again", *few)
     assert said.exit_code == 0, said.output
-    assert entries(tmp_path / "again", "individual", "main")[0]["operators"][0].startswith("run #")
+    assert entries(tmp_path / "again", "individual", "main")[0]["operators"][0].startswith(f"{finished.name} #")
     toy()
     said = evolm("run", "toy", "--out", "warm", *few, "--warm-start", "taken", "--warm-start", "again")
     assert said.exit_code == 0, said.output
