@@ -19,7 +19,8 @@ from evolm.errors import ConfigError, nearest
 
 SCHEMA: Final = 1
 FILE_NAME = "campaign.toml"
-EXTERNAL: Final = "objective"  # name of the strategy of a run that somebody else's optimizer drives
+EXTERNAL: Final = "objective"  # name of the strategy of a run that an external optimizer drives
+DEFAULT_STRATEGY: Final = "genetic"
 
 
 class Section(BaseModel):
@@ -192,7 +193,7 @@ class SpaceSection(Section):
 
 class GenerationSection(Section):
     max_new_tokens: int = Field(64, gt=0, description="longest answer")
-    stop_strings: list[str] = Field(["\n"], description="an answer ends before the first of these")
+    stop_strings: tuple[str, ...] = Field(("\n",), description="an answer ends before the first of these")
     temperature: float = Field(
         0.0, ge=0, description="0 = greedy; else tokens are drawn, with the request's own seed"
     )
@@ -201,7 +202,7 @@ class GenerationSection(Section):
 
     @field_validator("stop_strings")
     @classmethod
-    def _no_empty_stop(cls, stops: list[str]) -> list[str]:
+    def _no_empty_stop(cls, stops: tuple[str, ...]) -> tuple[str, ...]:
         """An empty text stands in every answer, before its first character."""
         if "" in stops:
             raise ValueError("expected texts, found an empty one")
@@ -274,7 +275,9 @@ class CampaignConfig(Section):
         "empty = label_likelihood, or the metric of a generation task",
     )
     fitness: FitnessSection = FitnessSection()
-    strategy: dict[str, Any] = Field(default_factory=lambda: {"name": "genetic"}, description="name and its own keys")
+    strategy: dict[str, Any] = Field(
+        default_factory=lambda: {"name": DEFAULT_STRATEGY}, description="name and its own keys"
+    )
     operators: dict[str, float] = Field(default_factory=dict, description="operator = weight; 0 = off")
     budget: BudgetSection = BudgetSection()
     evaluation: EvaluationSection = EvaluationSection()

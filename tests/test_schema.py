@@ -163,12 +163,16 @@ def test_each_kind_has_its_own_metrics(kind: str, schema: Draft202012Validator) 
 
 
 def test_an_editor_is_told_what_every_name_means() -> None:
-    keys = campaign_schema()["properties"]
+    schema = campaign_schema()
+
+    def followed(part: dict[str, Any]) -> dict[str, Any]:
+        return schema["$defs"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
+
+    keys = {name: followed(key) for name, key in schema["properties"].items()}
     assert {o.name: o.summary for o in OPERATORS.values()} == {
         name: key["description"] for name, key in keys["operators"]["properties"].items()
     }
     assert set(keys["scorers"]["properties"]) == set(SCORERS)
-    titles = [branch["title"] for branch in keys["strategy"]["oneOf"]]
-    assert titles == [*STRATEGIES, "package.module:attribute"]
-    described = [*keys["scorers"]["properties"].values(), *keys["strategy"]["oneOf"]]
-    assert all(part["description"] for part in described)
+    branches = [followed(branch) for branch in keys["strategy"]["oneOf"]]
+    assert [branch["title"] for branch in branches] == [*STRATEGIES, "package.module:attribute"]
+    assert all(part["description"] for part in [*keys["scorers"]["properties"].values(), *branches])

@@ -12,9 +12,8 @@ from rich.text import Text
 from evolm import evaluation, models
 from evolm.baselines import chosen_baselines, searching_baselines
 from evolm.campaign.build import Components
-from evolm.campaign.checks import rules_of
 from evolm.campaign.search import FINALISTS
-from evolm.evaluation.racing import looks
+from evolm.evaluation.racing import Rules, looks
 from evolm.genomes import DELTA
 from evolm.models import Request
 from evolm.statistics import smallest_visible_gain
@@ -140,7 +139,7 @@ def _phases(parts: Components, prefix: float, per_item: float) -> list[tuple[str
 
 
 def _print_racing(parts: Components, console: Console) -> None:
-    rules = rules_of(parts.config.evaluation)
+    rules = Rules.of(parts.config.evaluation)
     if rules is None:
         return
     n = len(parts.task.dev)

@@ -8,7 +8,7 @@ from typing import Any
 
 from evolm.baselines import searching_baselines
 from evolm.campaign.build import Components
-from evolm.campaign.checks import rules_of
+from evolm.evaluation.racing import Rules
 from evolm.campaign.recorder import RunRecorder
 from evolm.campaign.search import Search
 from evolm.config import BudgetSection
@@ -49,7 +49,7 @@ def _search(
         recorder.journal,
         config.fitness.pick if config.fitness.combine == "pareto" else None,
         GeneStore(recorder.layout.genes, durable_genes),
-        rules_of(config.evaluation),
+        Rules.of(config.evaluation),
     )
 
 

@@ -32,6 +32,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from evolm.config import EvaluationSection
 from evolm.evaluation.evaluator import Assessment, Charge, Evaluator, Memory
 from evolm.individual import Individual
 from evolm.tasks import Item
@@ -56,6 +57,13 @@ class Rules:
     mode: Literal["race", "halving"]
     block: int
     level: float
+
+    @classmethod
+    def of(cls, section: EvaluationSection) -> Rules | None:
+        """Return the rules that ``[evaluation]`` sets; None if individuals do not race."""
+        if section.racing == "off":
+            return None
+        return cls(section.racing, section.race_block, section.race_level)
 
     def to_record(self) -> dict[str, Any]:
         """Return JSON values; the level only for a race."""

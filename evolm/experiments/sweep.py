@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from evolm import config as configuration
-from evolm.campaign.build import Models, strategy_of
-from evolm.campaign.checks import check_budget
+from evolm.campaign.build import Models, check_budget
 from evolm.campaign.permissions import Permissions
 from evolm.campaign.resolution import resolved
 from evolm.campaign.runs import continue_run, start_run
+from evolm.campaign.strategies import strategy_class
 from evolm.config import CampaignConfig, overlay
 from evolm.errors import ConfigError, RunError
 from evolm.experiments.comparison import Comparison, compare, require_comparable
@@ -107,7 +107,7 @@ def plan_sweep(
     sweep = Sweep(folder, out, cells, permissions)
     _refuse_other_directory(sweep)
     for cell in cells:
-        strategy_of(cell.config.strategy, permissions)
+        strategy_class(cell.config.strategy, permissions)
         check_budget(cell.config.budget)
         _refuse_other_cell(cell, sweep)
     return sweep

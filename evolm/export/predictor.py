@@ -21,7 +21,8 @@ from evolm import evaluation, models
 from evolm.artifacts.delta import DELTA_FILE, read_delta
 from evolm.artifacts.prompt_files import FILE, best_files, pretty
 from evolm.artifacts.prompt_record import PromptRecord, find_prompt, seen_by_run
-from evolm.campaign.build import jobs, make_task_scorer, pass_settings, scoring_of
+from evolm.campaign.build import jobs, pass_settings
+from evolm.campaign.scorers import make_scoring, make_task_scorer
 from evolm.config import CampaignConfig, TaskSection
 from evolm.errors import ConfigError, ContextExceeded, DataError, RunError
 from evolm.evaluation.dialogue import hold
@@ -179,7 +180,7 @@ class Predictor:
 
     def _scoring(self, task: Task) -> Scoring:
         words = {label: (self.genome.word(label),) for label in task.labels}
-        return scoring_of(self.config, task, self.model, words, lambda genome: 0)
+        return make_scoring(self.config, task, self.model, words, lambda genome: 0)
 
     def _answer(self, items: Sequence[Item | None], gold: bool) -> Predictions:
         """Ask about every row that is whole and fits the model's context.

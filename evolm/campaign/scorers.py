@@ -1,0 +1,180 @@
+"""From ``[scorers]`` to scorers that fit the task, and the scorer whose score is the task's metric."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from evolm.campaign.permissions import Permissions, lookup
+from evolm.config import CampaignConfig, validate
+from evolm.errors import ConfigError
+from evolm.evaluation.racing import Rules, looks
+from evolm.models import Decoding
+from evolm.scorers import (
+    SCORERS,
+    FunctionParams,
+    FunctionScorer,
+    LabelProbabilities,
+    Scorer,
+    Scoring,
+    Weighted,
+    is_scorer,
+)
+from evolm.tasks import KINDS, Task, kinds_with
+from evolm.wording import listed
+
+if TYPE_CHECKING:
+    from evolm.models import LanguageModel
+
+ScoreFunction: TypeAlias = Callable[..., float]
+ScoreFunctions: TypeAlias = Mapping[str, ScoreFunction]
+
+
+@dataclass(frozen=True)
+class ScorerChoice:
+    """A scorer that fits the task, before it is made.
+
+    Attributes:
+        name: its key in ``[scorers]``.
+        kind: its class, or a function given from Python.
+        params: its checked table.
+    """
+
+    name: str
+    kind: Any
+    params: Weighted
+
+    def make(self, scoring: Scoring) -> Scorer:
+        """Return the scorer."""
+        if is_scorer(self.kind):
+            return self.kind(scoring, self.params)
+        assert isinstance(self.params, FunctionParams)
+        return FunctionScorer(self.kind, scoring, self.params)
+
+
+def choose_scorers(
+    config: CampaignConfig, task: Task, permissions: Permissions, functions: ScoreFunctions
+) -> list[ScorerChoice]:
+    """Return the campaign's scorers; the task scorer if ``[scorers]`` names none.
+
+    Args:
+        config: the campaign.
+        task: what is scored.
+        permissions: packages that the table may name code of.
+        functions: scorers given from Python, by their names in the table.
+
+    Raises:
+        ConfigError: for an unknown name or key, a weight of 0, or a scorer of another kind of task.
+        PermissionNeeded: for code of a package that is not allowed.
+    """
+    tables = config.scorers or {task_scorer_name(task): 1.0}
+    return [_chosen(name, table, task, permissions, functions) for name, table in tables.items()]
+
+
+def _chosen(
+    name: str, table: float | Mapping[str, Any], task: Task, permissions: Permissions, functions: ScoreFunctions
+) -> ScorerChoice:
+    kind = functions[name] if name in functions else lookup(name, SCORERS, permissions, "scorers")
+    if isinstance(kind, type) and not is_scorer(kind):
+        raise ConfigError(
+            f"scorers: {name!r}: expected a function or a subclass of evolm.scorers.Scorer, found the class "
+            f"{kind.__qualname__}"
+        )
+    scorer: type[Scorer] = kind if is_scorer(kind) else FunctionScorer
+    values = table if isinstance(table, Mapping) else {"weight": table}
+    params = validate(scorer.Params, values, f"[scorers] {name}")
+    form = KINDS[task.kind].form
+    if form not in scorer.forms:
+        known = listed(known for known, each in SCORERS.items() if form in each.forms)
+        served = listed(kinds_with(*scorer.forms))
+        raise ConfigError(f"scorers: {name!r} scores {served} tasks; for {task.kind!r} there are {known}")
+    if not params.weight:
+        raise ConfigError(f"[scorers] {name}: expected a weight other than 0")
+    return ScorerChoice(name, kind, params)
+
+
+def make_scoring(
+    config: CampaignConfig,
+    task: Task,
+    model: LanguageModel,
+    words: Mapping[str, Sequence[str]],
+    prompt_tokens: Callable[[Any], int],
+) -> Scoring:
+    """Return what all scorers of a campaign are made from.
+
+    Args:
+        config: the campaign: its normalization and ``[generation]``.
+        task: what is scored.
+        model: the model that is asked.
+        words: label -> words that may stand for it.
+        prompt_tokens: genome -> length of its prompt in tokens, item excluded.
+    """
+    labels = None if KINDS[task.kind].open else LabelProbabilities(task, model, config.task.normalization, words)
+    return Scoring(task, model, labels, Decoding(**dict(config.generation)), prompt_tokens)
+
+
+def make_scorers(
+    choices: Sequence[ScorerChoice], scoring: Scoring, rules: Rules | None
+) -> dict[str, tuple[Scorer, float]]:
+    """Return name -> (scorer, weight).
+
+    Args:
+        choices: the campaign's scorers.
+        scoring: what they are made from.
+        rules: how individuals race, if they do.
+
+    Raises:
+        ConfigError: if a scorer needs gold labels that the search must not see, or individuals cannot race by it.
+    """
+    task, n = scoring.task, len(scoring.task.dev)
+    scorers = {choice.name: (choice.make(scoring), float(choice.params.weight)) for choice in choices}
+    for name, (scorer, _) in scorers.items():
+        if scorer.needs_gold and not task.has_gold:
+            why = "task.gold = 'audit' hides them" if task.audited else "task.columns maps no 'label'"
+            raise ConfigError(f"scorers: {name!r} needs gold labels, but {why}")
+        if rules is not None:
+            _check_decomposable(name, scorer, task, rules)
+    if rules is not None and not looks(rules.block, n):
+        raise ConfigError(
+            f"evaluation.race_block: expected at most two thirds of the {n} dev items, found {rules.block}"
+        )
+    return scorers
+
+
+def _check_decomposable(name: str, scorer: Scorer, task: Task, rules: Rules) -> None:
+    """Raise ConfigError if a scorer's objective is no mean of one bounded number per item."""
+    if scorer.decomposable:
+        return
+    found = f"{name!r} by the metric {task.metric!r}" if name == task_scorer_name(task) else repr(name)
+    if isinstance(scorer, FunctionScorer):
+        found += "; say in [scorers] between what its scores lie: range = [0, 1]"
+    raise ConfigError(
+        f"evaluation.racing = {rules.mode!r}: expected scorers that are means of one bounded number per item, "
+        f"found {found}"
+    )
+
+
+# -- the task scorer -------------------------------------------------------------------------------------------
+
+
+def task_scorer_name(task: Task) -> str:
+    """Return the name of the scorer whose score is the task's metric."""
+    return KINDS[task.kind].task_scorer(task.metric)
+
+
+def make_task_scorer(scoring: Scoring) -> Scorer:
+    """Return the task scorer with its default parameters."""
+    kind = SCORERS[task_scorer_name(scoring.task)]
+    return ScorerChoice(task_scorer_name(scoring.task), kind, kind.Params()).make(scoring)
+
+
+def task_scorer_among(
+    choices: Sequence[ScorerChoice], scorers: Mapping[str, tuple[Scorer, float]], scoring: Scoring
+) -> Scorer:
+    """Return the campaign's scorer that equals the task scorer but for its weight, else a task scorer of its own."""
+    kind = SCORERS[task_scorer_name(scoring.task)]
+    for choice in choices:
+        if choice.kind is kind and choice.params == kind.Params(weight=choice.params.weight):
+            return scorers[choice.name][0]
+    return make_task_scorer(scoring)

@@ -1,0 +1,30 @@
+"""From ``[space.NAME]`` to the spaces of chromosomes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from evolm.campaign.permissions import Permissions, lookup
+from evolm.config import CampaignConfig, validate
+from evolm.genomes import CHROMOSOMES, ChromosomeSpace, require_space
+
+
+def chromosome_tables(
+    config: CampaignConfig, permissions: Permissions
+) -> dict[str, tuple[type[ChromosomeSpace], Any]]:
+    """Return kind of chromosome -> class of its space and its checked table, in the order of the catalogue.
+
+    A campaign without ``[space.prompt]`` has a prompt, too: that of its founder.
+
+    Raises:
+        ConfigError: for an unknown kind or key, or outside code that is no space of chromosomes.
+        PermissionNeeded: for code that was not admitted.
+    """
+    tables = config.space.tables
+    kinds = {name: lookup(name, CHROMOSOMES, permissions, "space") for name in tables}
+    known = [name for name in CHROMOSOMES if name in kinds]
+    found = {}
+    for name in [*known, *sorted(kinds.keys() - CHROMOSOMES.keys())]:
+        kind = require_space(kinds[name], f"space.{name}")
+        found[name] = (kind, validate(kind.Params, tables[name], f"[space.{name}]"))
+    return found

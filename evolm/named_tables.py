@@ -1,0 +1,112 @@
+"""Tables of campaign.toml whose keys follow from names: ``[strategy]``, ``[scorers]``, ``[operators]``, ``[baselines]``.
+
+Their pydantic models are built from the catalogues, so validation, defaults, the JSON Schema and the comments that
+``evolm init`` writes have one source. :mod:`evolm.config` stands below the catalogues and takes these tables as they
+are; :class:`CampaignFile` is the same configuration with their keys known.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, Literal, Union
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
+
+from evolm.baselines import BASELINES
+from evolm.config import DEFAULT_STRATEGY, CampaignConfig, Section
+from evolm.operators import OPERATORS, Operator
+from evolm.scorers import SCORERS
+from evolm.strategies import STRATEGIES, Strategy
+from evolm.wording import headline
+
+OUTSIDE: Final = r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$"  # package.module:attribute
+
+
+# -- [strategy] ------------------------------------------------------------------------------------------------
+
+
+def strategy_table(name: str, strategy: type[Strategy]) -> type[BaseModel]:
+    """Return a strategy's ``Params`` with the key ``name`` added, which only the default strategy may omit."""
+    default = name if name == DEFAULT_STRATEGY else ...
+    key: Any = (Literal[name], Field(default, description=" | ".join(STRATEGIES)))
+    about = headline(sys.modules[strategy.__module__].__doc__)
+    return create_model(name, __base__=strategy.Params, __doc__=about, name=key)
+
+
+class OutsideStrategy(BaseModel):
+    """A strategy outside evolm, allowed with --allow PACKAGE; its keys are checked when it is imported."""
+
+    model_config = ConfigDict(extra="allow", title="package.module:attribute")
+
+    name: str = Field(pattern=OUTSIDE)
+
+
+STRATEGY_TABLES = {name: strategy_table(name, strategy) for name, strategy in STRATEGIES.items()}
+_OUTSIDE_TAG = "package.module:attribute"
+
+
+def _strategy_tag(table: Any) -> str:
+    name = table.get("name", DEFAULT_STRATEGY) if isinstance(table, Mapping) else getattr(table, "name", "")
+    return _OUTSIDE_TAG if ":" in str(name) else str(name)
+
+
+StrategyTable: Any = Annotated[
+    Union[
+        (
+            *(Annotated[table, Tag(name)] for name, table in STRATEGY_TABLES.items()),
+            Annotated[OutsideStrategy, Tag(_OUTSIDE_TAG)],
+        )
+    ],
+    Discriminator(_strategy_tag),
+]
+
+
+# -- [scorers], [operators] and [baselines] ---------------------------------------------------------------------------------
+
+
+def _scorers_table() -> type[BaseModel]:
+    """Return the model of ``[scorers]``: a key per scorer, a weight or a table; any value for outside code."""
+    keys: dict[str, Any] = {
+        name: (
+            float | scorer.Params,
+            Field(default_factory=scorer.Params, description=headline(scorer.__doc__)),
+        )
+        for name, scorer in SCORERS.items()
+    }
+    outside: Any = {"anyOf": [{"type": "number"}, {"type": "object"}]}
+    schema: Any = {"patternProperties": {OUTSIDE: outside}, "additionalProperties": False}
+    return create_model("Scorers", __config__=ConfigDict(extra="allow", json_schema_extra=schema), **keys)
+
+
+def operators_table(operators: Iterable[Operator]) -> type[BaseModel]:
+    """Return the model of ``[operators]``: a weight per operator."""
+    keys: dict[str, Any] = {
+        operator.name: (float, Field(operator.weight, ge=0, description=operator.summary))
+        for operator in operators
+    }
+    return create_model("Operators", __base__=Section, **keys)
+
+
+def _baselines_table() -> type[BaseModel]:
+    """Return the model of ``[baselines]``: whether each baseline that can be switched takes part."""
+    keys: dict[str, Any] = {
+        name: (bool, Field(baseline.default, description=baseline.summary))
+        for name, baseline in BASELINES.items()
+        if baseline.switchable
+    }
+    return create_model("Baselines", __base__=Section, **keys)
+
+
+Scorers: Any = _scorers_table()
+Operators: Any = operators_table(OPERATORS.values())
+Baselines: Any = _baselines_table()
+
+
+class CampaignFile(CampaignConfig):
+    """The campaign file with the keys of every strategy, scorer, operator and baseline."""
+
+    strategy: StrategyTable = CampaignConfig.model_fields["strategy"]
+    scorers: Scorers = CampaignConfig.model_fields["scorers"]
+    operators: Operators = CampaignConfig.model_fields["operators"]
+    baselines: Baselines = CampaignConfig.model_fields["baselines"]
