@@ -1,4 +1,4 @@
-"""Tables of campaign.toml whose keys follow from names: ``[strategy]``, ``[scorers]``, ``[operators]``, ``[baselines]``.
+"""Tables of campaign.toml whose keys are names: ``[strategy]``, ``[scorers]``, ``[operators]``, ``[baselines]``.
 
 Their pydantic models are built from the catalogues, so validation, defaults, the JSON Schema and the comments that
 ``evolm init`` writes have one source. :mod:`evolm.config` stands below the catalogues and takes these tables as they
@@ -62,7 +62,7 @@ StrategyTable: Any = Annotated[
 ]
 
 
-# -- [scorers], [operators] and [baselines] ---------------------------------------------------------------------------------
+# -- [scorers], [operators] and [baselines] ---------------------------------------------------------------------
 
 
 def _scorers_table() -> type[BaseModel]:
