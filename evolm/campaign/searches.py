@@ -8,10 +8,10 @@ from typing import Any
 
 from evolm.baselines import searching_baselines
 from evolm.campaign.build import Components
-from evolm.evaluation.racing import Rules
 from evolm.campaign.recorder import RunRecorder
 from evolm.campaign.search import Search
 from evolm.config import BudgetSection
+from evolm.evaluation.racing import Rules
 from evolm.randomness import derive_seed
 from evolm.searches import MAIN
 from evolm.storage import GeneStore
