@@ -82,8 +82,7 @@ def _scorers_table() -> type[BaseModel]:
 def operators_table(operators: Iterable[Operator]) -> type[BaseModel]:
     """Return the model of ``[operators]``: a weight per operator."""
     keys: dict[str, Any] = {
-        operator.name: (float, Field(operator.weight, ge=0, description=operator.summary))
-        for operator in operators
+        operator.name: (float, Field(operator.weight, ge=0, description=operator.summary)) for operator in operators
     }
     return create_model("Operators", __base__=Section, **keys)
 

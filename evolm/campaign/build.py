@@ -26,7 +26,7 @@ from evolm.campaign.scorers import ScoreFunctions, choose_scorers, make_scorers,
 from evolm.campaign.spaces import chromosome_tables
 from evolm.campaign.strategies import StrategyChoice, choose_strategy
 from evolm.config import BudgetSection, CampaignConfig
-from evolm.errors import ConfigError, nearest
+from evolm.errors import ConfigError
 from evolm.evaluation.evaluator import Evaluator
 from evolm.evaluation.racing import Rules
 from evolm.founders.loading import Founders, load_founders
@@ -37,7 +37,7 @@ from evolm.operators import ModelAccess
 from evolm.scorers import Scoring
 from evolm.storage import AnswerStore
 from evolm.strategies import SearchContext, Strategy
-from evolm.tasks import KINDS, Task, load_task
+from evolm.tasks import Task, load_task
 
 if TYPE_CHECKING:
     from evolm.evaluation.engine import Engine

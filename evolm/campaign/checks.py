@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from evolm.errors import ConfigError, ContextExceeded
 from evolm.evaluation.evaluator import Evaluator
 from evolm.founders.loading import Founders

@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from evolm.campaign.permissions import Permissions, lookup
 from evolm.config import DEFAULT_STRATEGY, EXTERNAL, CampaignConfig, validate
 from evolm.errors import ConfigError
-from evolm.named_tables import STRATEGY_TABLES, operators_table, strategy_table
 from evolm.genomes import ChromosomeSpace
+from evolm.named_tables import STRATEGY_TABLES, operators_table, strategy_table
 from evolm.operators import OPERATORS, Operator, operators_for
 from evolm.strategies import STRATEGIES, SearchContext, Strategy
 from evolm.strategies.external import ExternalStrategy
@@ -107,9 +107,7 @@ def choose_operators(
     table = validate(operators_table(known.values()), weights, "[operators]").model_dump()
     for name in weights:
         if weights[name] and known[name].needs_gold and not task.demonstrable:
-            raise ConfigError(
-                f"operators.{name}: expected labelled train items, which it needs; found none (task.split)"
-            )
+            raise ConfigError(f"operators.{name}: needs labelled train items, but the search has none")
     chosen = [(operator, table[operator.name]) for operator in able if table[operator.name]]
     if not any(operator.role == "mutation" for operator, _ in chosen):
         raise ConfigError("operators: expected at least one mutation with a weight above 0, found none")
