@@ -12,7 +12,7 @@ from evolm.errors import ConfigError
 from evolm.operators import OPERATORS
 from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, merged, quick, write_campaign
 
-SPEAKING = [name for name, operator in OPERATORS.items() if operator.asks_model and operator.genome == "prompt"]
+SPEAKING = [name for name, operator in OPERATORS.items() if operator.asks_model and operator.chromosome == "prompt"]
 
 
 class Crash(Exception):
