@@ -16,7 +16,7 @@ from evolm.scorers.labels import CONTENT_FREE
 from evolm.statistics import paired_bootstrap, smallest_visible_gain
 from evolm.storage import AnswerStore
 from evolm.tasks import METRICS, Task
-from tests.support.tasks import scoring
+from evolm.testing.small import scoring
 
 GOLD = np.tile([0, 1], 50)
 

@@ -34,10 +34,10 @@ from evolm.models import LanguageModel, prepare
 from evolm.operators import OPERATORS, LearningSettings, ModelAccess, Operator, VariationContext, operators_for
 from evolm.storage import AnswerStore
 from evolm.tasks import Item, Task
-from tests.support.tasks import scoring
+from evolm.testing import OperatorSuite, scoring
+from evolm.testing.operators import Families, Vary, two_by_two
 
 FROZEN = Prompt("Is it spam or ham?")
-Families = list[tuple[Individual, ...]]
 Talk = Callable[[], tuple[Engine, ModelAccess]]
 
 
@@ -82,8 +82,7 @@ class World:
     @property
     def families(self) -> Families:
         """All people, two by two."""
-        pairs = np.random.default_rng(0).permutation(len(self.people)).reshape(-1, 2)
-        return [(self.people[i], self.people[j]) for i, j in pairs]
+        return two_by_two(self.people)
 
 
 def population(genomes: list[Genome]) -> list[Individual]:
@@ -178,51 +177,22 @@ def vary(case: Case, world: World, one_model_access: ModelAccess) -> Callable[..
     return varied
 
 
-def plain(families: Families) -> str:
-    """Everything about parents, arrays in full."""
-    states = [parent.state_dict() for family in families for parent in family]
-    return json.dumps(states, default=lambda array: array.tolist())
-
-
 # -- all of them ---------------------------------------------------------------------------------------------
 
 
 @every
-def test_parents_stay_as_they_were(world: World, vary: Any) -> None:
-    before = plain(world.families)
-    vary(world.families)
-    assert plain(world.families) == before
+class TestEveryOperator(OperatorSuite):
+    @pytest.fixture
+    def operator(self, case: Case) -> Operator:
+        return case.operator
 
+    @pytest.fixture
+    def people(self, world: World) -> list[Individual]:
+        return world.people
 
-@every
-def test_the_same_seed_gives_the_same_children(world: World, vary: Any) -> None:
-    rng = np.random.default_rng(1)
-    children = vary(world.families, rng=rng)
-    assert children == vary(world.families, seed=1)
-    draws = rng.bit_generator.state != np.random.default_rng(1).bit_generator.state
-    assert (children != vary(world.families, seed=2)) is draws
-
-
-@every
-def test_every_family_has_one_child_of_its_kinds_or_none(world: World, vary: Any) -> None:
-    children = vary(world.families)
-    assert len(children) == len(world.families)
-    kinds = {child.kinds for child in children if child is not None}
-    assert kinds == {world.people[0].genome.kinds}
-    assert any(
-        child is not None and child != family[0].genome
-        for child, family in zip(children, world.families, strict=True)
-    )
-
-
-@every
-def test_only_a_crossover_reads_the_second_parent(case: Case, world: World, vary: Any) -> None:
-    alone = [family[:1] for family in world.families]
-    if case.operator.role == "crossover":
-        with pytest.raises((TypeError, IndexError)):
-            vary(alone)
-    else:
-        assert vary(alone) == vary(world.families)
+    @pytest.fixture
+    def vary(self, vary: Vary) -> Vary:
+        return vary
 
 
 @pytest.mark.parametrize("case", WITH_PROMPTS, ids=str)

@@ -21,8 +21,8 @@ from evolm.models.deltas import Delta, Gain
 from evolm.scorers import Evaluation, LabelLikelihood, Weighted
 from evolm.storage import AnswerStore
 from evolm.tasks import Task
-from tests.support.table_scorer import TableScorer
-from tests.support.tasks import scoring
+from evolm.testing.small import scoring
+from evolm.testing.table_scorer import TableScorer
 
 REQUESTS = [LogLikelihood("Spam?\n", f"Text: {i}\nLabel:", (" spam", " ham")) for i in range(6)]
 

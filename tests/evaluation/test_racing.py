@@ -20,7 +20,7 @@ from evolm.models import LanguageModel
 from evolm.scorers import Dialogue, Evaluation, LabelLikelihood, MeanOfItems, Weighted
 from evolm.storage import AnswerStore
 from evolm.tasks import Item, Task
-from tests.support.tasks import scoring
+from evolm.testing.small import scoring
 
 LEVEL = 0.1
 N = 80

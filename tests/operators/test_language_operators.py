@@ -21,7 +21,7 @@ from evolm.operators.language import TRIED, differing
 from evolm.operators.patterns import COMBINE, CRITICISE, IMPROVE, REWORD, Pattern, cleaned, one_line, refusal, words
 from evolm.storage import AnswerStore
 from evolm.tasks import Task, load_task
-from tests.support.tasks import scoring
+from evolm.testing.small import scoring
 
 PATTERNS = {"reword": REWORD, "combine": COMBINE, "criticise": CRITICISE, "improve": IMPROVE}
 FIRST, SECOND = Prompt("Is it spam or ham?"), Prompt("Say spam if it sells, else ham.")

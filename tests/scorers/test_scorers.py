@@ -16,7 +16,7 @@ from evolm.scorers.labels import CONTENT_FREE
 from evolm.scorers.likelihood import label_entropy
 from evolm.scorers.mutual_information import pointwise_information
 from evolm.tasks import Item, Task
-from tests.support.tasks import scoring
+from evolm.testing.small import scoring
 
 GENOME = Prompt("Spam?")
 Rounds = Callable[[Sequence[Any]], Sequence[Any]]

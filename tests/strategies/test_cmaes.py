@@ -13,8 +13,8 @@ from scipy import stats
 from evolm.strategies import CmaEs
 from evolm.strategies.cmaes import Distribution, recombination_weights, updated_diagonal, updated_full
 from evolm.strategies.vectors import wide
+from evolm.testing.table_scorer import TableScorer
 from tests.support.gene_functions import ELLIPSOID, SIGMA, SPHERE, Made, N, conditioned, gap, quadratic, step
-from tests.support.table_scorer import TableScorer
 
 
 def test_full_covariance_learns_axes_that_a_diagonal_cannot(vector_search: Made) -> None:

@@ -11,8 +11,8 @@ import pytest
 from evolm.strategies import DifferentialEvolution
 from evolm.strategies.differential_evolution import binomial
 from evolm.strategies.vectors import wide
+from evolm.testing.table_scorer import TableScorer
 from tests.support.gene_functions import SPHERE, Made, step
-from tests.support.table_scorer import TableScorer
 
 
 def test_binomial_crossover_takes_one_gene_at_least_and_others_at_its_rate() -> None:

@@ -13,8 +13,8 @@ from evolm.individual import Individual
 from evolm.strategies import EvolutionStrategy
 from evolm.strategies.es import Mean, adam_step, centred_ranks
 from evolm.strategies.vectors import wide
+from evolm.testing.table_scorer import TableScorer
 from tests.support.gene_functions import SIGMA, SPHERE, Made, N, step
-from tests.support.table_scorer import TableScorer
 
 
 def test_samples_lie_two_by_two_on_opposite_sides_of_a_mean_that_is_evaluated_too(vector_search: Made) -> None:

@@ -11,7 +11,7 @@ from evolm.genomes import PROMPT, Prompt, PromptSpace, Space, prompt_genome
 from evolm.individual import Individual
 from evolm.operators import operators_for
 from evolm.strategies import Islands, SearchContext
-from tests.support.table_scorer import TableScorer
+from evolm.testing.table_scorer import TableScorer
 
 EVERY = 3
 

@@ -14,7 +14,7 @@ from evolm.individual import Individual
 from evolm.operators import operators_for
 from evolm.strategies import STRATEGIES, SearchContext, Strategy
 from evolm.strategies.genetic import CaseView, Genetic
-from tests.support.table_scorer import TableScorer
+from evolm.testing.table_scorer import TableScorer
 
 
 def unimodal(genome: Genome) -> float:

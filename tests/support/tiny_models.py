@@ -1,72 +1,11 @@
-"""Random Llamas of two layers, small enough for a test and saved as real models are."""
+"""Variants of the tiny model."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-MERGED = [" spam", "Text"]  # texts that become one token each, letter by letter
-CHAT_TEMPLATE = (
-    "{% for message in messages %}"
-    "{% if loop.first and messages[0]['role'] != 'system' %}"
-    "{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}"
-    "{% endif %}"
-    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-
-
-def tokenizer_of_letters() -> PreTrainedTokenizerFast:
-    """Return a byte-level tokenizer in which ``" spam"`` is one token and ``" ham"`` are four."""
-    vocabulary = {letter: index for index, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    merges = []
-    for text in MERGED:
-        letters = text.replace(" ", "Ġ")
-        for end in range(2, len(letters) + 1):
-            merges.append((letters[: end - 1], letters[end - 1]))
-            vocabulary[letters[:end]] = len(vocabulary)
-    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token="<|im_start|>",
-        eos_token="<|im_end|>",
-        pad_token="<|im_end|>",
-        unk_token="<|endoftext|>",
-        clean_up_tokenization_spaces=False,
-    )
-    fast.add_special_tokens({"additional_special_tokens": SPECIAL[1:]})
-    fast.chat_template = CHAT_TEMPLATE
-    return fast
-
-
-def write_tiny_model(folder: Path) -> None:
-    """Write a Llama of two layers: GQA, float32, SmolLM2's chat template, 512 tokens of context."""
-    tokenizer = tokenizer_of_letters()
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
-        max_position_embeddings=512,
-        initializer_range=0.5,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        LlamaForCausalLM(config).float().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+from transformers import AutoTokenizer, LlamaForCausalLM
 
 
 def write_talkative_model(folder: Path, tiny: Path) -> None:

@@ -1,4 +1,4 @@
-"""The one fake: a scorer that looks genomes up in a table, so that a search can be tested without any model."""
+"""A scorer that looks genomes up in a table, so that a search can be tested without any model."""
 
 from __future__ import annotations
 

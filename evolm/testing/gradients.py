@@ -1,0 +1,48 @@
+"""Access to a model whose gradients are invented, for strategies whose steps matter and whose values do not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evolm.models import GradientRequest, GradientResult
+from evolm.models.deltas import factors
+from evolm.operators import ModelAccess
+from evolm.scorers import Scoring
+from evolm.tasks import Item
+
+if TYPE_CHECKING:
+    from evolm.evaluation.engine import Engine
+
+
+class InventedGradients(ModelAccess):
+    """Answers every gradient request from its own content, in no time: the same request, the same gradient.
+
+    Args:
+        scoring, train: see :class:`~evolm.operators.ModelAccess`.
+    """
+
+    engine: Engine
+
+    def __init__(self, scoring: Scoring, train: Sequence[Item]) -> None:
+        super().__init__(None, scoring, train)  # type: ignore[arg-type]
+
+    def learn(self, requests: Sequence[GradientRequest]) -> list[GradientResult | None]:
+        """Return a gradient that depends on the delta's numbers and on the texts of the request."""
+        self._tokens += 3 * sum(len(request.examples) for request in requests)
+        return [_invented(request) for request in requests]
+
+
+def _invented(request: GradientRequest) -> GradientResult:
+    delta = request.examples[0].delta
+    texts = repr([(example.item, example.continuations) for example in request.examples])
+    shift = int.from_bytes(hashlib.sha256(texts.encode()).digest()[:4]) / 2**32
+    changes = {} if delta is None else delta.changes
+    gradients = {
+        name: tuple(np.cos(array.astype(float) + 6 * shift) for array in factors(change))
+        for name, change in changes.items()
+    }
+    return GradientResult(shift, gradients)
