@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pytest
@@ -65,7 +65,12 @@ class ScorerSuite:
             scorer = make(task)
             length = scorer.scoring.prompt_tokens
             evaluator = Evaluator(
-                engine, task, {}, scorer, lambda genome: Phenotype(genome.prompt), lambda genome: length(genome.prompt)
+                engine,
+                task,
+                {},
+                scorer,
+                lambda genome: Phenotype(genome.prompt),
+                lambda genome: length(genome.prompt),
             )
             (evaluation,) = evaluator.task_evaluations([prompt_genome(prompt)], items)
             assert isinstance(evaluation, Evaluation), evaluation

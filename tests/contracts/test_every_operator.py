@@ -5,7 +5,6 @@ Operators that ask the model or learn do so with a real, tiny model.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations

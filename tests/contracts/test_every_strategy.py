@@ -1,9 +1,9 @@
-"""Every strategy in ``STRATEGIES`` keeps the promises of ``evolm.testing``, on every set of chromosomes it searches."""
+"""Every strategy in ``STRATEGIES`` keeps the promises of ``evolm.testing``, on all sets of chromosomes it searches."""
 
 from __future__ import annotations
 
-from itertools import combinations
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 
 import numpy as np
