@@ -240,7 +240,7 @@ def test_founders_that_must_show_something_draw_it_anew(toy: Callable[..., ToyCa
     config = load(tmp_path / "population" / "campaign.toml", {"task": {"data": str(tmp_path / "toy" / "toy.csv")}})
     parts = build(config, tmp_path / "population", permissions=Permissions(trusted_data=True))
     parts.engine.close()
-    assert {len(founder.demonstrations) for founder in parts.founders.genomes} == {1}
+    assert {len(founder.prompt.demonstrations) for founder in parts.founders.genomes} == {1}
 
 
 def test_the_members_of_a_front_come_right_behind_the_winner(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:

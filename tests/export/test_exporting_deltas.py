@@ -509,7 +509,7 @@ def test_a_campaign_of_prompts_refuses_founders_that_change_the_model(
     run = run_of("lowrank", kind)
     write_campaign(tmp_path / "toy", tiny_model_folder)
     said = refused("run", tmp_path / "toy", "--warm-start", run, "--out", tmp_path / "out")
-    assert "expected a prompt alone, found one that changes the model's weights" in said
+    assert "expected a founder with 'prompt' alone, found one with 'delta'" in said
     assert not (tmp_path / "out").exists()
 
 

@@ -56,7 +56,7 @@ def test_answers_are_those_of_the_campaign_to_the_last_bit(run_of: Callable[[str
         found = prompt.predict(rows_of(run))
     parts = components_of(run)
     items = parts.task.test
-    (judged,) = parts.evaluator.task_evaluations([prompt.genome], items)
+    (judged,) = parts.evaluator.task_evaluations([parts.space.completed({"prompt": prompt.genome})], items)
     assert not isinstance(judged, str)
     recorded = json.loads((run / "test.json").read_text())
     assert judged.outcomes.tolist() == recorded["outcomes"]["best"][0]
