@@ -20,12 +20,6 @@ from evolm.testing.table_scorer import TableScorer
 MakeStrategy: TypeAlias = Callable[..., Strategy]
 
 
-class _NoGenome:
-    """A genome that no strategy asked for."""
-
-    digest = "0" * 16
-
-
 def generations(strategy: Strategy, table: TableScorer, count: int) -> Iterator[list[Individual]]:
     """Yield ``count`` generations; each is evaluated and told after the caller has seen it."""
     for _ in range(count):
@@ -151,7 +145,7 @@ class SearchSuite(_Fixtures):
         strategy.tell([first])
         with pytest.raises(ValueError, match="not pending"):
             strategy.tell([first])
-        stranger = Individual(10_000, _NoGenome())
+        stranger = Individual(10_000, first.genome)
         table.fill([stranger])
         with pytest.raises(ValueError, match="not pending"):
             strategy.tell([stranger])

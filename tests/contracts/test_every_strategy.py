@@ -1,4 +1,4 @@
-"""Every strategy in ``STRATEGIES`` keeps the promises of ``evolm.testing``, on all sets of chromosomes it searches."""
+"""Every strategy in ``STRATEGIES`` keeps the promises of ``evolm.testing``, on all chromosomes it searches."""
 
 from __future__ import annotations
 
