@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
-import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from evolm.errors import ConfigError, nearest
@@ -287,7 +286,7 @@ class CampaignConfig(Section):
 
     def to_toml(self) -> str:
         """Return the file that reads back as this campaign."""
-        return tomli_w.dumps(self.model_dump(by_alias=True, mode="json", exclude_none=True))
+        return toml_text(self.model_dump(by_alias=True, mode="json", exclude_none=True))
 
 
 AnySection = TypeVar("AnySection", bound=BaseModel)
@@ -334,6 +333,13 @@ def _known_keys(model: type[BaseModel], path: Sequence[Any]) -> list[str]:
         candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
         current = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
     return [field.alias or name for name, field in getattr(current, "model_fields", {}).items()]
+
+
+def toml_text(tables: Mapping[str, Any]) -> str:
+    """Return plain tables as TOML."""
+    import tomlkit  # reading a file does without it
+
+    return tomlkit.dumps(tables)
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:

@@ -7,8 +7,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import tomli_w
-
 from evolm import config as configuration
 from evolm.artifacts.prompt_files import FILE, FILES, pretty
 from evolm.artifacts.prompt_record import PromptRecord, find_prompt
@@ -129,7 +127,7 @@ def _export_population(layout: RunLayout, target: Path, without_examples: bool, 
     )
     tables = campaign_tables(config, rows.data, run.task.get("name", ""))
     head = f"# Exported from a run of evolm; {README} tells what came of it.\n{rows.comment}"
-    texts = {FILE_NAME: head + tomli_w.dumps(tables), README: page}
+    texts = {FILE_NAME: head + configuration.toml_text(tables), README: page}
     write_folder(target, {**texts, **founders_files(founders, seen), **rows.copies})
     examples = "without demonstrations" if without_examples else f"{shown} of them with demonstrations"
     keys = f"{counted(len(seen), 'content key')} of what they have seen"

@@ -173,7 +173,7 @@ def test_a_realistic_file_becomes_a_folder_that_builds_as_it_is(
     parts = build(config, tmp_path)
     try:
         genomes = parts.founders.genomes
-        shown = [genome for genome in genomes if genome.demonstrations]
+        shown = [genome for genome in genomes if genome.prompt.demonstrations]
         assert 6 <= len(genomes) <= 12
         assert len(shown) == (len(genomes) // 3 if parts.task.has_gold else 0)
         assert len(shown) == sum(

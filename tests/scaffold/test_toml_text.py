@@ -59,7 +59,7 @@ def test_every_key_has_the_configuration_s_own_meaning_beside_it() -> None:
     assert '\nname = "hill_climb"\n' in text
     assert " | ".join(STRATEGIES) in text.replace("\n# ", " ")
     assert f"\ninstruction_swap = 0.0  # {OPERATORS['instruction_swap'].summary}\n" in text
-    assert '\n"mine.scorers:short" = { weight = 0.5, deep = { x = [1, 2] } }\n' in text
+    assert '\n"mine.scorers:short" = {weight = 0.5, deep = {x = [1, 2]}}\n' in text
 
 
 def test_a_commented_key_uncommented_still_reads_as_a_campaign() -> None:

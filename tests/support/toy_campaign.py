@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tomli_w
+import tomlkit
 
 from evolm import config as configuration
 from evolm import statistics
@@ -87,7 +87,7 @@ def write_campaign(folder: Path, model: Path | str, **changes: Any) -> ToyCampai
     folder.mkdir(parents=True, exist_ok=True)
     tables = merged(TABLES, {"model": {"name": str(model), "dtype": "float32", "chat_template": "off"}})
     tables = merged(tables, {key.replace("__", "."): value for key, value in changes.items()})
-    (folder / "campaign.toml").write_text(tomli_w.dumps(tables))
+    (folder / "campaign.toml").write_text(tomlkit.dumps(tables))
     (folder / "founders.jsonl").write_text("".join(json.dumps(founder) + "\n" for founder in FOUNDERS))
     write_rows(folder / "toy.csv", toy_rows())
     return ToyCampaign(folder, tables)
