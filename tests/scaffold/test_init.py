@@ -210,7 +210,7 @@ def test_every_guess_is_one_line_with_its_reason(tmp_path: Path) -> None:
         "left out: 'id' (an identifier)",
     ]
     assert f'model.name = "{MODEL}"' in lines
-    assert 'task.labels = { 0 = "not spam", 1 = "spam" } (words for the values of the column \'spam\')' in lines
+    assert 'task.labels = {0 = "not spam", 1 = "spam"} (words for the values of the column \'spam\')' in lines
     assert any(line.startswith("task.split.balanced = true ('spam' has 16.7% of the rows") for line in lines)
     assert lines[-2:] == [
         "Written: campaign.toml and founders.jsonl, 9 founders, 3 of them with demonstrations.",
@@ -280,7 +280,7 @@ def test_a_task_without_gold_gets_a_scorer_that_needs_none(
     write(tmp_path / name, [{key: cell for key, cell in row.items() if key != "answer"} for row in table])
     said = evolm("init", name, "--model", tiny_model_folder, *options, "--set", "budget.evaluations=7")
     assert said.exit_code == 0, said.output
-    assert "scorers = { self_consistency = 1.0 } (it needs no gold labels)" in said.stdout
+    assert "scorers = {self_consistency = 1.0} (it needs no gold labels)" in said.stdout
     assert evolm("run", ".", "--dry-run", "--n-jobs", 1).exit_code == 0
 
 
