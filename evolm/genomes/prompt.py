@@ -100,7 +100,7 @@ class Prompt:
     def distance(self, other: Prompt) -> float:
         """Return the Jaccard distance of both prompts' parts, in [0, 1]."""
         ours, theirs = self.parts(), other.parts()
-        return 1 - len(ours & theirs) / max(len(ours | theirs), 1)
+        return 1 - len(ours & theirs) / len(ours | theirs) if ours | theirs else 0.0
 
     def summary(self) -> dict[str, Any]:
         """Return the whole record; it has no arrays."""

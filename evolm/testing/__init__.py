@@ -1,4 +1,4 @@
-'''Contract suites: what evolm expects of a strategy, a scorer or an operator, as tests for pytest.
+'''Contract suites: what evolm expects of a strategy, a scorer, an operator or a chromosome, as tests for pytest.
 
 evolm runs them over its own catalogues. A package that adds a strategy or a scorer inherits them: a class whose name
 begins with ``Test`` and a fixture that says what is tested::
@@ -45,8 +45,11 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("evolm.testing.operators", "evolm.testing.scorers", "evolm.testing.strategies")
+pytest.register_assert_rewrite(
+    "evolm.testing.chromosomes", "evolm.testing.operators", "evolm.testing.scorers", "evolm.testing.strategies"
+)
 
+from evolm.testing.chromosomes import ChromosomeSuite  # noqa: E402
 from evolm.testing.gradients import InventedGradients  # noqa: E402
 from evolm.testing.operators import OperatorSuite  # noqa: E402
 from evolm.testing.scorers import ScorerSuite  # noqa: E402
@@ -55,6 +58,7 @@ from evolm.testing.strategies import GenomeSuite, SearchSuite, StrategySuite  # 
 from evolm.testing.table_scorer import TableScorer  # noqa: E402
 
 __all__ = [
+    "ChromosomeSuite",
     "GenomeSuite",
     "InventedGradients",
     "OperatorSuite",

@@ -395,9 +395,9 @@ def test_what_does_not_fit_is_refused(ample: dict[str, base.Toolbox]) -> None:
         delta.individual([0.0] * 5 + [float("nan")])
     with pytest.raises(GenomeError, match="expected numbers, found 'abc'"):
         delta.individual("abc")
-    with pytest.raises(GenomeError, match="expected a delta genome, found a prompt genome"):
+    with pytest.raises(GenomeError, match="expected chromosomes of the kinds"):
         delta.individual(prompt.individual().genome)
-    with pytest.raises(GenomeError, match="expected a prompt's genome, found list"):
+    with pytest.raises(GenomeError, match="expected a genome, found list"):
         prompt.individual([1.0])
     with pytest.raises(GenomeError, match="expected individuals .*, found list"):
         delta.evaluate([0.0] * 6)
