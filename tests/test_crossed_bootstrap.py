@@ -18,6 +18,7 @@ from evolm.statistics import (
     seed_scores,
 )
 from evolm.tasks import METRICS
+from tests.support.tiers import slow
 
 
 def share(outcomes: np.ndarray, gold: np.ndarray) -> float:
@@ -131,8 +132,13 @@ def quickly(outcomes: np.ndarray, gold: np.ndarray, draws: np.ndarray) -> SeedSc
 
 @pytest.mark.parametrize(
     ("seeds", "of_seeds", "of_items"),
-    [(3, 0.3, 1.5), (5, 0.02, 1.5), (5, 0.3, 1.5), (5, 1.0, 0.1), (10, 0.3, 1.0)],
-    ids=["three seeds", "items matter", "both matter", "seeds matter", "ten seeds"],
+    [
+        slow(3, 0.3, 1.5, id="three seeds"),
+        slow(5, 0.02, 1.5, id="items matter"),
+        pytest.param(5, 0.3, 1.5, id="both matter"),
+        slow(5, 1.0, 0.1, id="seeds matter"),
+        slow(10, 0.3, 1.0, id="ten seeds"),
+    ],
 )
 def test_intervals_of_equal_groups_cover_zero_at_least_as_often_as_they_say(
     seeds: int, of_seeds: float, of_items: float

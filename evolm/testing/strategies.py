@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from evolm.archives import BestFound
+from evolm.genomes import Prompt, prompt_genome
 from evolm.individual import Individual
 from evolm.storage import read_checkpoint, write_checkpoint
 from evolm.strategies import Strategy
@@ -145,7 +146,7 @@ class SearchSuite(_Fixtures):
         strategy.tell([first])
         with pytest.raises(ValueError, match="not pending"):
             strategy.tell([first])
-        stranger = Individual(10_000, first.genome)
+        stranger = Individual(10_000, prompt_genome(Prompt("x")))
         table.fill([stranger])
         with pytest.raises(ValueError, match="not pending"):
             strategy.tell([stranger])

@@ -23,6 +23,7 @@ from evolm.models import PassSettings
 from evolm.storage import GeneStore
 from tests.support.delta_campaigns import KINDS, write_delta_campaign
 from tests.support.kinds_of_campaigns import components_of
+from tests.support.tiers import slow
 from tests.support.toy_campaign import FOUNDERS, bytes_of, entries, quick, result_of
 
 
@@ -61,6 +62,7 @@ def test_the_journal_names_vectors_and_the_gene_store_has_them(run: Path, kind: 
             assert np.linalg.norm(genes.astype(float)) == pytest.approx(record["norm"])
 
 
+@pytest.mark.parametrize("kind", ["delta", slow("hybrid")], indirect=True)
 def test_the_same_campaign_gives_the_same_run_at_two_workers(
     run: Path, kind: str, tiny_model_folder: Path, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from evolm.campaign import continue_run
 from evolm.errors import ContextExceeded, EvolmError, RunError, ScorerError
+from tests.support.tiers import slow
 from tests.support.toy_campaign import (
     DEV,
     EVALUATIONS,
@@ -78,7 +79,7 @@ def test_a_scorer_that_fails_for_every_item_stops_the_campaign_and_says_why(
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
-@pytest.mark.parametrize("at", [4, 10, 15])
+@pytest.mark.parametrize("at", [slow(4), 10, slow(15)])
 def test_a_disk_that_refuses_is_one_sentence_and_the_run_can_be_resumed(
     toy: Callable[..., ToyCampaign],
     finished: Path,

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.support.tiers import slow
 from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, result_of, without_clock
 
 KILLED = -9
@@ -47,35 +48,39 @@ def test_a_process_of_its_own_gives_what_this_process_gives(undisturbed: dict[st
     assert bytes_of(undisturbed["out"]) == bytes_of(finished)
 
 
-def test_killed_at_random_instants_and_resumed_it_equals_the_undisturbed_run(
-    evolm: Any, founding: ToyCampaign, undisturbed: dict[str, Any], tmp_path: Path
+@pytest.mark.parametrize("eighth", [slow(0), slow(1), slow(2), 3, slow(4), 5, slow(6), slow(7)])
+def test_killed_at_a_random_instant_and_resumed_it_equals_the_undisturbed_run(
+    evolm: Any, founding: ToyCampaign, undisturbed: dict[str, Any], tmp_path: Path, eighth: int
 ) -> None:
-    rng = random.Random(20)
-    for number in range(8):
-        out = tmp_path / f"run{number}"
-        after = undisturbed["seconds"] * (number + rng.random()) / 8
-        evolm("run", founding.folder, "--out", out, after=after)
-        if number % 4 == 3:
-            finish(evolm, founding, out, strike={"after": after / 2})
-        check(finish(evolm, founding, out), out, undisturbed)
+    """In each eighth of the run's time; twice in two of them."""
+    out = tmp_path / "run"
+    after = undisturbed["seconds"] * (eighth + random.Random(20 + eighth).random()) / 8
+    evolm("run", founding.folder, "--out", out, after=after)
+    if eighth % 4 == 3:
+        finish(evolm, founding, out, strike={"after": after / 2})
+    check(finish(evolm, founding, out), out, undisturbed)
 
 
-@pytest.mark.parametrize(
-    ("call", "strikes"), [("fsync", 3), ("replace", 4), ("unlink", 2), ("append", 2), ("put", 2)]
-)
+STRIKES = {"fsync": 3, "replace": 4, "unlink": 2, "append": 2, "put": 2}  # function -> places where it is hit
+FIRST_STRIKES = [(call, 0) for call in STRIKES]
+LATER_STRIKES = [slow(call, number) for call, count in STRIKES.items() for number in range(1, count)]
+
+
+@pytest.mark.parametrize(("call", "number"), [*FIRST_STRIKES, *LATER_STRIKES])
 def test_killed_inside_a_write_and_resumed_it_equals_the_undisturbed_run(
-    evolm: Any, founding: ToyCampaign, undisturbed: dict[str, Any], tmp_path: Path, call: str, strikes: int
+    evolm: Any, founding: ToyCampaign, undisturbed: dict[str, Any], tmp_path: Path, call: str, number: int
 ) -> None:
-    """Checkpoints, the best, the result and the report all go through ``fsync`` and ``replace``."""
+    """Checkpoints, the best, the result and the report all go through ``fsync`` and ``replace``.
+
+    The places are random calls, in order, and the last call.
+    """
     total = undisturbed["calls"][call]
-    rng = random.Random(call)
-    places = sorted({total, *rng.sample(range(1, total), strikes - 1)})
-    for at in places:
-        out = tmp_path / f"run{at}"
-        assert evolm("run", founding.folder, "--out", out, call=call, at=at)["exit"] == KILLED
-        if at == places[0] and call == "replace":
-            finish(evolm, founding, out, strike={"call": "replace", "at": 4})
-        check(finish(evolm, founding, out), out, undisturbed)
+    places = sorted({total, *random.Random(call).sample(range(1, total), STRIKES[call] - 1)})
+    out = tmp_path / "run"
+    assert evolm("run", founding.folder, "--out", out, call=call, at=places[number])["exit"] == KILLED
+    if number == 0 and call == "replace":
+        finish(evolm, founding, out, strike={"call": "replace", "at": 4})
+    check(finish(evolm, founding, out), out, undisturbed)
 
 
 def test_killed_before_its_first_checkpoint_it_begins_again(
@@ -102,7 +107,7 @@ def test_killed_before_its_journal_exists_it_can_be_started_or_resumed(
         assert again["exit"] == 0, resumed["log"] + again["log"]
 
 
-@pytest.mark.parametrize("at", [9, 20])
+@pytest.mark.parametrize("at", [9, slow(20)])
 def test_a_torn_last_line_is_survived(
     evolm: Any, founding: ToyCampaign, undisturbed: dict[str, Any], tmp_path: Path, at: int
 ) -> None:
@@ -154,8 +159,11 @@ def _lives(pid: int) -> bool:
 
 @pytest.mark.parametrize(
     ("strike", "n_jobs"),
-    [({"workers": 2}, 1), ({"call": "put", "at": 1}, 1), ({"call": "put", "at": 4}, 2)],
-    ids=["while workers start", "at the first answers", "in a later generation"],
+    [
+        slow({"workers": 2}, 1, id="while workers start"),
+        pytest.param({"call": "put", "at": 1}, 1, id="at the first answers"),
+        slow({"call": "put", "at": 4}, 2, id="in a later generation"),
+    ],
 )
 def test_workers_end_with_their_killed_parent_and_the_resumed_run_is_that_of_one_worker(
     evolm: Any,
@@ -181,12 +189,11 @@ def test_workers_end_with_their_killed_parent_and_the_resumed_run_is_that_of_one
 @pytest.mark.parametrize(
     "strike",
     [
-        {"file_limit": 500},
-        {"file_limit": 40000},
-        {"call": "append", "at": 1, "full": True},
-        {"call": "append", "at": 12, "full": True},
+        pytest.param({"file_limit": 500}, id="campaign.toml"),
+        slow({"file_limit": 40000}, id="the answers"),
+        slow({"call": "append", "at": 1, "full": True}, id="the journal's head"),
+        pytest.param({"call": "append", "at": 12, "full": True}, id="the journal"),
     ],
-    ids=["campaign.toml", "the answers", "the journal's head", "the journal"],
 )
 def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(
     evolm: Any, founding: ToyCampaign, undisturbed: dict[str, Any], tmp_path: Path, strike: dict[str, Any]
@@ -198,16 +205,19 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(
     check(finish(evolm, founding, out), out, undisturbed)
 
 
-def test_twenty_workers_killed_with_their_work_in_hand_change_no_bit(
-    evolm: Any, toy: Callable[..., ToyCampaign], tmp_path: Path
+@pytest.mark.parametrize("kills", [4, slow(20)])
+def test_workers_killed_with_their_work_in_hand_change_no_bit(
+    evolm: Any, toy: Callable[..., ToyCampaign], tmp_path: Path, kills: int
 ) -> None:
     settings: dict[str, Any] = {
         "strategy": {"name": "genetic", "population_size": 2},
-        "budget": {"evaluations": 18},
+        "budget": {"evaluations": 18 if kills > 4 else 8},
         "baselines": {"random_search": False},
     }
     undisturbed = toy(**settings).run(tmp_path / "undisturbed").directory
-    told = evolm("run", toy(name="toy", **settings).folder, "--out", tmp_path / "run", "--n-jobs", 2, worker_kills=20)
+    told = evolm(
+        "run", toy(name="toy", **settings).folder, "--out", tmp_path / "run", "--n-jobs", 2, worker_kills=kills
+    )
     assert told["exit"] == 0, told["log"]
-    assert told["workers_killed"] == 20
+    assert told["workers_killed"] == kills
     assert bytes_of(tmp_path / "run") == bytes_of(undisturbed)

@@ -10,6 +10,7 @@ import pytest
 from evolm.campaign import Observer, continue_run
 from evolm.errors import ConfigError
 from evolm.operators import OPERATORS
+from tests.support.tiers import slow
 from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, merged, quick, write_campaign
 
 SPEAKING = [name for name, operator in OPERATORS.items() if operator.asks_model and operator.chromosome == "prompt"]
@@ -90,7 +91,7 @@ def test_a_run_that_crashes_after_every_generation_ends_as_the_undisturbed_one(
     assert bytes_of(out) == bytes_of(undisturbed)
 
 
-@pytest.mark.parametrize("batches", [7, 13])
+@pytest.mark.parametrize("batches", [7, slow(13)])
 def test_a_run_that_crashes_amid_a_conversation_ends_as_the_undisturbed_one(
     batches: int, talkative: ToyCampaign, undisturbed: Path, tmp_path: Path
 ) -> None:
@@ -102,6 +103,7 @@ def test_a_run_that_crashes_amid_a_conversation_ends_as_the_undisturbed_one(
     assert bytes_of(out) == bytes_of(undisturbed)
 
 
+@pytest.mark.slow
 def test_two_workers_write_the_same_run(talkative: ToyCampaign, undisturbed: Path, tmp_path: Path) -> None:
     two = ToyCampaign(talkative.folder, merged(talkative.tables, {"evaluation.n_jobs": 2}))
     assert bytes_of(two.run(tmp_path / "run").directory) == bytes_of(undisturbed)

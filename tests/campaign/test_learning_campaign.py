@@ -11,6 +11,7 @@ import pytest
 
 from evolm.campaign import continue_run
 from evolm.errors import ConfigError, Interrupted
+from tests.support.tiers import slow
 from tests.support.toy_campaign import FOUNDERS, ToyCampaign, bytes_of, entries, quick, result_of, write_campaign
 
 DELTA = {"layers": "last:1", "target_modules": ["q_proj", "v_proj", "o_proj"], "encoding": "lowrank", "rank": 2}
@@ -80,6 +81,7 @@ def test_the_tokens_of_learning_are_charged_three_times(run: Path) -> None:
     assert all(tokens > alone for tokens in spent)
 
 
+@pytest.mark.parametrize("name", ["adam", "memetic hybrid", slow("adam hybrid"), slow("memetic")], indirect=True)
 def test_an_interrupted_run_goes_on_to_the_same_bytes(
     run: Path, name: str, tiny_model_folder: Path, tmp_path: Path
 ) -> None:

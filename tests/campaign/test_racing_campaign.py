@@ -25,6 +25,7 @@ from evolm.report.page import render_page
 from evolm.report.tables import failures
 from evolm.storage import RunLayout
 from evolm.strategies import STRATEGIES
+from tests.support.tiers import slow
 from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, quick, result_of, write_campaign
 
 N_DEV = 24
@@ -124,6 +125,7 @@ def test_whoever_stayed_has_the_record_of_an_evaluation_without_racing(run: Path
     parts.engine.close()
 
 
+@pytest.mark.parametrize("mode", ["race", slow("halving")], indirect=True)
 def test_two_workers_write_the_bytes_of_one(
     run: Path, mode: str, toy: Callable[..., ToyCampaign], tmp_path: Path
 ) -> None:
@@ -131,7 +133,7 @@ def test_two_workers_write_the_bytes_of_one(
     assert bytes_of(two) == bytes_of(run)
 
 
-@pytest.mark.parametrize("at", [1, 3, 8])
+@pytest.mark.parametrize("at", [slow(1), 3, slow(8)])
 def test_stopped_and_resumed_it_writes_the_bytes_of_an_undisturbed_run(
     run: Path, mode: str, at: int, toy: Callable[..., ToyCampaign], tmp_path: Path
 ) -> None:
@@ -149,7 +151,7 @@ def test_stopped_and_resumed_it_writes_the_bytes_of_an_undisturbed_run(
     assert bytes_of(tmp_path / "run") == bytes_of(run)
 
 
-@pytest.mark.parametrize("at", [2, 9])
+@pytest.mark.parametrize("at", [2, slow(9)])
 def test_killed_in_the_middle_of_a_race_and_resumed_it_writes_the_bytes_of_an_undisturbed_run(
     run: Path, mode: str, at: int, evolm: Any, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
@@ -163,6 +165,7 @@ def test_killed_in_the_middle_of_a_race_and_resumed_it_writes_the_bytes_of_an_un
     assert bytes_of(out) == bytes_of(run)
 
 
+@pytest.mark.parametrize("mode", ["race", slow("halving")], indirect=True)
 def test_stopped_between_two_looks_it_writes_the_bytes_of_an_undisturbed_run(
     run: Path, mode: str, toy: Callable[..., ToyCampaign], tmp_path: Path
 ) -> None:
@@ -184,7 +187,7 @@ def test_stopped_between_two_looks_it_writes_the_bytes_of_an_undisturbed_run(
 @pytest.mark.parametrize(("key", "value"), [("racing", '"off"'), ("race_level", "0.2"), ("race_block", "8")])
 def test_a_resume_with_another_rule_is_refused(run: Path, mode: str, key: str, value: str, tmp_path: Path) -> None:
     if (mode, key) == ("halving", "race_level"):
-        return  # there it decides nothing
+        pytest.skip("the level decides nothing in a halving")
     copy = Path(shutil.copytree(run, tmp_path / "run"))
     text = (copy / "campaign.toml").read_text()
     before = next(line for line in text.splitlines() if line.startswith(f"{key} = "))
@@ -215,7 +218,7 @@ def test_a_run_without_racing_says_nothing_about_it(finished: Path) -> None:
     assert "dropped" not in render_page(RunRecord.read(finished)).lower()
 
 
-@pytest.mark.parametrize("items", [480, 555])
+@pytest.mark.parametrize("items", [slow(480), 555])
 def test_the_budget_of_items_buys_more_evaluations_and_is_never_exceeded(
     toy: Callable[..., ToyCampaign], tmp_path: Path, items: int
 ) -> None:
@@ -246,11 +249,14 @@ OTHERS: dict[str, dict[str, Any]] = {
 }
 
 
+RACED_ALWAYS = ("hill_climb", "differential_evolution")
+
+
 def test_every_strategy_that_accepts_partial_results_races_in_a_campaign() -> None:
     assert {"genetic", *OTHERS} == {name for name, kind in STRATEGIES.items() if kind.accepts_partial}
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", [name if name in RACED_ALWAYS else slow(name) for name in OTHERS])
 def test_other_strategies_race_too(name: str, toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:
     out = toy(**changed(**OTHERS[name], baselines={"random_search": False})).run(tmp_path / "run").directory
     gone = {e["id"] for e in dropped(out)}

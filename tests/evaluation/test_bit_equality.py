@@ -13,6 +13,7 @@ from evolm.evaluation import Engine
 from evolm.models import Answer, Decoding, Generate, Generated, LanguageModel, LogLikelihood, Request
 from evolm.models.profile import best_dtype
 from evolm.storage import AnswerStore
+from tests.support.tiers import slow
 
 DTYPES = ["float32", "bfloat16"]
 WORDS = ["claim", "your", "prize", "now", "or", "see", "me", "at", "lunch", "then", "call", "back"]
@@ -187,7 +188,7 @@ def test_cached_texts_are_the_fresh_ones(model: LanguageModel, tmp_path: Path) -
 # -- the real model ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=DTYPES)
+@pytest.fixture(scope="module", params=["float32", slow("bfloat16")])
 def real(request: pytest.FixtureRequest, smollm2: Callable[[str], LanguageModel]) -> LanguageModel:
     if request.param == "bfloat16" and best_dtype("cpu") != "bfloat16":
         pytest.skip("this processor does not multiply bfloat16")

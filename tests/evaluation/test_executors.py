@@ -23,6 +23,7 @@ from evolm.evaluation.executors import JoblibExecutor, SerialExecutor, interrupt
 from evolm.evaluation.worker import answer_batch, answer_in_worker, start_local_worker
 from evolm.models import LanguageModel, LogLikelihood, PassSettings
 from evolm.models.specs import ModelSpec
+from tests.support.tiers import slow
 
 BATCHES: list[Any] = [[number] for number in range(12)]
 
@@ -39,7 +40,7 @@ def executor() -> Iterator[JoblibExecutor]:
     made.close()
 
 
-@pytest.mark.parametrize(("kept", "stay"), [(0, False), (2**30, True)], ids=["a leak", "on purpose"])
+@pytest.mark.parametrize(("kept", "stay"), [slow(0, False, id="a leak"), pytest.param(2**30, True, id="on purpose")])
 def test_a_worker_that_remembers_what_it_may_is_not_taken_for_one_that_leaks(
     kept: int, stay: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,6 +84,7 @@ def test_a_killed_worker_is_replaced_and_results_stay_the_same(
     assert os.path.exists(mark)
 
 
+@pytest.mark.slow
 def test_a_batch_that_kills_every_worker_is_given_up_after_three(
     executor: JoblibExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from evolm.genomes.encodings import ENCODINGS
 from evolm.models import Decoding, Generate, LanguageModel, LogLikelihood, PassSettings, Request, prepare
 from evolm.models.deltas import Change, Delta, Gain, LowRank
 from evolm.storage import AnswerStore
+from tests.support.tiers import slow
 
 TARGETS = {
     "lowrank": ("q_proj", "v_proj", "down_proj"),
@@ -132,6 +133,7 @@ def test_genes_whose_changes_the_model_cannot_hold_lie_outside(
     assert space.outside(space.random(np.random.default_rng(0))) == ""
 
 
+@pytest.mark.parametrize("model", ["float32", slow("bfloat16")], indirect=True)
 def test_two_workers_give_the_bits_of_one(model: LanguageModel) -> None:
     crowd = [asked for delta in strangers(model) for asked in carrying(REQUESTS, delta)]
     assert same(answers(model, crowd), answers(model, crowd, n_jobs=2))

@@ -198,6 +198,7 @@ def test_a_chat_template_corrected_in_the_tokenizers_settings_reaches_a_converte
     assert said == ["Wrongx", "Rightx"]
 
 
+@pytest.mark.slow
 def test_two_processes_that_convert_at_once_leave_one_good_folder(tiny_model_folder: Path, own_cache: Path) -> None:
     fresh = multiprocessing.get_context("spawn")  # torch's thread pool does not survive a fork
     started = [

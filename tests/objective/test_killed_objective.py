@@ -15,6 +15,7 @@ import pytest
 from evolm import Objective
 from evolm.storage import Journal
 from tests.support.processes import in_processes
+from tests.support.tiers import slow
 
 CALLS, BATCH = 5, 2
 
@@ -49,7 +50,7 @@ def struck(arguments: dict[str, Any], out: Path, at: int, torn: bool) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("space", ["delta", "prompt"])
+@pytest.mark.parametrize("space", ["delta", slow("prompt")])
 def test_killed_and_started_again_it_has_the_journal_of_an_undisturbed_one(
     space: str, arguments: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -310,6 +310,7 @@ def test_figures_are_svg_that_scales_with_the_page(run: Path) -> None:
         assert "<text" in figure
 
 
+@pytest.mark.slow
 def test_the_work_for_a_page_grows_no_faster_than_the_population(run_factory: Callable[..., Path]) -> None:
     def calls(size: int) -> int:
         run = run_factory(generations=20, size=size)
