@@ -1,6 +1,6 @@
 """What it costs until a command begins its work: processor seconds of whole processes.
 
-Commands that need no model, and refusals, must import neither torch nor transformers; each command says whether it did.
+Commands that need no model, and refusals, must import neither torch nor transformers; the result says if they did.
 Processor seconds (user and system) are counted and not wall time, and their median is taken, so that other processes
 on the machine matter little. The folder that commands run in is empty: runs are missing, which is what they refuse.
 """

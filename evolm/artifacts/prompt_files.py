@@ -24,6 +24,7 @@ Ask: TypeAlias = Callable[[Sequence[Request]], Sequence[Any]]  # requests -> the
 
 SCHEMA = 2
 FILE = "prompt.json"
+ADAPTER_CONFIG = "adapter_config.json"  # PEFT's name; a folder that has it holds an adapter
 FILES = (PROMPT, FILE, "messages.json", DELTA_FILE)
 # What of [task] says how rows are read; the rest says which rows there were.
 READING = ("name", "kind", "columns", "labels", "answer_key", "metric", "pattern")

@@ -8,10 +8,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from evolm.artifacts.prompt_files import FILE, SCHEMA
+from evolm.artifacts.prompt_files import ADAPTER_CONFIG, FILE, SCHEMA
 from evolm.config import CampaignConfig, GenerationSection, Section, TemplateSection, validate
 from evolm.errors import RunError, nearest
-from evolm.export.peft import ADAPTER_CONFIG
 from evolm.models import PassSettings
 from evolm.storage import RunLayout
 from evolm.wording import listed

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
+from evolm.artifacts.prompt_files import ADAPTER_CONFIG
 from evolm.errors import ConfigError
 from evolm.models.deltas import Change, LowRank
 from evolm.models.structure import LINEAR, Site
 
-ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."  # PEFT's own wrappers around the model
 
 

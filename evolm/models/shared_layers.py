@@ -11,9 +11,9 @@ Splitting a pass changes no bit: the same rows meet the same layers in the same 
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from cachetools import LRUCache
@@ -24,8 +24,15 @@ from evolm.models.forward_plan import ForwardPlan, fill_slabs
 from evolm.models.inspection import layer_list
 from evolm.models.prefix_cache import text_keys
 
-if TYPE_CHECKING:
-    from evolm.models.packed_forward import PackedForward
+
+class LowerPasses(Protocol):
+    """The part of :class:`evolm.models.packed_forward.PackedForward` that shared states need."""
+
+    slab_tokens: int
+
+    def passes(
+        self, plan: ForwardPlan, ends: Sequence[int] = (), lower: bool = False
+    ) -> Iterator[tuple[dict[int, int], torch.Tensor, Any]]: ...
 
 
 class SharedLayers:
@@ -48,9 +55,7 @@ class SharedLayers:
         """Bytes that are kept."""
         return int(self._kept.currsize)
 
-    def states(
-        self, plan: ForwardPlan, forward: PackedForward, known: Collection[int] = ()
-    ) -> dict[int, torch.Tensor]:
+    def states(self, plan: ForwardPlan, forward: LowerPasses, known: Collection[int] = ()) -> dict[int, torch.Tensor]:
         """Return segment -> ``(tokens, d)``: what enters layer ``plan.depth``; nothing of those ``known``."""
         keys = text_keys(plan)
         mine = {index: key for index, key in enumerate(keys) if index not in known}
@@ -73,7 +78,7 @@ class SharedLayers:
         return sorted(wanted)
 
     def _computed(
-        self, plan: ForwardPlan, keys: list[bytes], wanted: list[int], forward: PackedForward
+        self, plan: ForwardPlan, keys: list[bytes], wanted: list[int], forward: LowerPasses
     ) -> Iterable[tuple[bytes, torch.Tensor]]:
         """Pass segments through the lower layers, equal ones once, whatever delta they carry."""
         places = {key: place for place, key in enumerate(dict.fromkeys(keys[index] for index in wanted))}
