@@ -311,7 +311,7 @@ def ordered(arguments: Callable[..., dict[str, Any]]) -> list[str]:
     texts = ["Is it spam, or ham?", "Read the text. Say spam if it sells, else ham.", "Which?"]
     with Objective(**arguments("prompt", founders=texts, scorers={"margin": 1.0})) as objective:
         found = objective.individuals(objective._campaign.parts.founders.genomes)
-    return [one.genome.instruction for one in sorted(found, key=lambda one: one.fitness.values)]
+    return [one.genome.prompt.instruction for one in sorted(found, key=lambda one: one.fitness.values)]
 
 
 def test_the_best_founder_is_the_best_of_all_whichever_the_host_asked_for(
