@@ -24,6 +24,7 @@ import pandas as pd
 from evolm import config as configuration
 from evolm.baselines import BASELINES
 from evolm.campaign import Observer, Permissions, start_run
+from evolm.choices import ExportForm
 from evolm.errors import ConfigError, RunError
 from evolm.export import exporting
 from evolm.export.predictor import saved_prompt
@@ -114,7 +115,7 @@ class Result:
     def export(
         self,
         path: str | Path,
-        to: str = "prompt",
+        to: ExportForm = "prompt",
         *,
         use: str = "best",
         without_examples: bool = False,

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from evolm.choices import Dtype
 from evolm.errors import ConfigError, nearest
 
 SCHEMA: Final = 1
@@ -31,9 +32,7 @@ class Section(BaseModel):
 class ModelSection(Section):
     name: str = Field(description="folder, hub id, .gguf file or package:DIST/FILE")
     revision: str = Field("", description="revision of a hub id; empty = the default branch")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="auto = bfloat16 where the hardware multiplies it, else float32"
-    )
+    dtype: Dtype = Field("auto", description="auto = bfloat16 where the hardware multiplies it, else float32")
     device: str = Field("auto", description="auto | cpu | cuda | cuda:1 ...")
     chat_template: Literal["auto", "on", "off"] = Field(
         "auto", description="wrap prompts in the model's chat template; auto = on where it has one"

@@ -8,23 +8,21 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from evolm.errors import ConfigError, ContextExceeded
+from evolm.choices import Dtype
+from evolm.errors import ContextExceeded
 from evolm.evaluation.tuning import Measured, Workload, measure
 from evolm.models import LanguageModel, PassSettings, prepare
 
 CLEARLY = 1.03  # smaller differences are noise, and the usual size stays
 
 
-def tuned(name: str, dtype: str, workload: Workload, rounds: int) -> list[RenderableType]:
+def tuned(name: str, dtype: Dtype, workload: Workload, rounds: int) -> list[RenderableType]:
     """Measure, and return what a person is told.
 
     Raises:
-        ConfigError: for an unknown dtype.
         ModelError: if there is no such model, or its architecture cannot be packed.
         ContextExceeded: if what is scored does not fit the model.
     """
-    if dtype not in ("auto", "float32", "bfloat16"):
-        raise ConfigError(f"--dtype: expected auto, float32 or bfloat16, found {dtype!r}")
     model = LanguageModel(prepare(name, dtype=dtype, root=Path.cwd()), "off")
     if workload.longest > model.context_length:
         raise ContextExceeded(

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from evolm import __version__
 from evolm.cli import app
+from evolm.cli_options import strategies, task_kinds
 from evolm.config import load
 from evolm.tasks import load_task
 from tests.support.command_line import evolm, refused
@@ -136,25 +137,25 @@ def test_report_is_written_anew(finished: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["resume", "OUT", "--add", "evaluations"], r"--add 'evaluations': expected limit=number"),
-        (["resume", "OUT", "--add", "evaluations=many"], r"--add 'evaluations=many': expected limit=number"),
+        (["resume", "OUT", "--add", "evaluations"], r"--add': expected limit=number.*found 'evaluations'"),
+        (["resume", "OUT", "--add", "evaluations=many"], r"--add': expected limit=number.*found 'evaluations=many'"),
         (["resume", "OUT", "--add", "evaluatons=5"], r"'evaluatons' is no limit.*did you mean 'evaluations'"),
         (["resume", "OUT", "--add", "tokens=5"], r"no limit on tokens"),
         (["resume", "OUT", "--add", "evaluations=inf"], r"evaluations"),
-        (["resume", "OUT", "--n-jobs", "0"], r"n.jobs: expected .*'auto', found '?0"),
-        (["resume", "OUT", "--n-jobs", "two"], r"n.jobs: expected .*'auto', found '?two"),
+        (["resume", "OUT", "--n-jobs", "0"], r"n-jobs': expected .*'auto', found '0'"),
+        (["resume", "OUT", "--n-jobs", "two"], r"n-jobs': expected .*'auto', found 'two'"),
         (["resume", "nowhere"], r"nowhere: expected a run's directory"),
         (["report", "nowhere"], r"nowhere is not a run directory"),
         (["predict", "nowhere", "OUT/campaign.toml", "--out", "p.csv"], r"nowhere: expected a run, a folder with pr"),
         (["predict", "OUT", "missing.csv", "--out", "p.csv"], r"missing.csv: expected a file, found none"),
         (["predict", "OUT", "OUT/timing.jsonl", "--out", "p.csv"], r"expected one column 'text'"),
-        (["predict", "OUT", "NEW", "--out", "p.csv", "--n-jobs", "0"], r"n.jobs: expected .*at least 1"),
+        (["predict", "OUT", "NEW", "--out", "p.csv", "--n-jobs", "0"], r"n-jobs': expected .*at least 1"),
         (["score", "nowhere", "NEW"], r"nowhere: expected a run, a folder with prompt.json or that file"),
         (["score", "OUT", "NEW", "--label", "lable"], r"expected one column 'lable' .*did you mean 'label'"),
         (["score", "OUT", "NEW", "--out", "NEW"], r"new.csv: expected a new file, found an existing one"),
         (["score", "OUT", "NEW", "--use", "majority"], r"expected a prompt 'majority', found 'best'"),
         (["score", "OUT/best", "NEW", "--use", "founder"], r"expected a run to take 'founder' from"),
-        (["export", "OUT", "p", "--to", "lora"], r"'peft', 'merged', 'population', found 'lora'"),
+        (["export", "OUT", "p", "--to", "lora"], r"'lora' is not one of 'prompt', 'peft', 'merged', 'population'"),
         (["export", "OUT", "p", "--to", "peft"], r"out/best: expected a prompt under which the model's weights are"),
         (["export", "OUT", "OUT"], r"out: expected a new folder, found something there"),
         (["export", "OUT/best", "p", "--to", "population"], r"out/best: expected a run's directory"),
@@ -379,8 +380,8 @@ BAD: dict[str, tuple[dict[str, Any], Change | None, list[str], str]] = {
         [],
         r"expected \[fewest, most\], found \[3, 1",
     ),
-    "no workers": ({}, None, ["--n-jobs", "0"], r"n.jobs: expected .*'auto', found '?0"),
-    "workers in words": ({}, None, ["--n-jobs", "two"], r"n.jobs: expected .*'auto', found '?two"),
+    "no workers": ({}, None, ["--n-jobs", "0"], r"n-jobs': expected .*'auto', found '0'"),
+    "workers in words": ({}, None, ["--n-jobs", "two"], r"n-jobs': expected .*'auto', found 'two'"),
     "set without value": (
         {},
         None,
@@ -489,3 +490,22 @@ def test_python_runs_the_package_and_both_say_their_version() -> None:
     module = subprocess.run([sys.executable, "-m", "evolm", "--version"], capture_output=True, text=True, check=True)
     assert module.stdout == f"evolm {__version__}\n"
     assert CliRunner().invoke(app, ["--version"]).output == module.stdout
+
+
+def test_help_lists_choices_and_shells_complete_them() -> None:
+    assert "<prompt|peft|merged|population>" in evolm("export", "--help").stdout
+    assert "<auto|float32|bfloat16>" in evolm("tune", "--help").stdout
+    assert task_kinds("c") == ["classification", "choice"]
+    assert strategies("genetic,hill") == ["genetic,hill_climb"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict"], "Missing argument 'PROMPT'; see evolm predict --help"),
+        (["rnu", "x"], "No such command 'rnu'. Did you mean 'run'?; see evolm --help"),
+        (["run", "x", "--sede", "1"], "No such option: --sede .*--seed"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(arguments: list[str], message: str) -> None:
+    refused(evolm(*arguments), message.replace("?", r"\?"))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from evolm import config as configuration
 from evolm.artifacts.prompt_files import FILE, FILES, pretty
 from evolm.artifacts.prompt_record import PromptRecord, find_prompt
+from evolm.choices import ExportForm
 from evolm.config import FILE_NAME, CampaignConfig
 from evolm.errors import ConfigError, GenomeError, nearest
 from evolm.export.exporting_deltas import HERE, export_adapter, export_merged, left_out
@@ -24,7 +25,7 @@ from evolm.report.reading import RunRecord
 from evolm.storage import RunLayout
 from evolm.wording import counted, listed
 
-FORMS = ("prompt", "peft", "merged", "population")
+FORMS = get_args(ExportForm)
 
 Record = dict[str, Any]
 
@@ -32,7 +33,7 @@ Record = dict[str, Any]
 def export(
     place: Path,
     target: Path,
-    to: str = "prompt",
+    to: ExportForm = "prompt",
     *,
     use: str = "best",
     without_examples: bool = False,

@@ -1,0 +1,11 @@
+"""Closed sets of words that the command line and the rooms below share; they import nothing.
+
+The command line lists them in ``--help`` and completes them without importing the rooms.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+Dtype: TypeAlias = Literal["auto", "float32", "bfloat16"]
+ExportForm: TypeAlias = Literal["prompt", "peft", "merged", "population"]

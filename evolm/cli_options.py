@@ -1,0 +1,155 @@
+"""Options, parsers and errors that the verbs of :mod:`evolm.cli` share.
+
+A parser raises ``typer.BadParameter``; together with all other wrong usage it becomes one sentence and exit code 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+from typer.core import TyperGroup
+
+from evolm.errors import EvolmError, Interrupted
+
+# -- errors ----------------------------------------------------------------------------------------------------
+
+
+def print_error(message: str) -> None:
+    """Print a sentence to standard error."""
+    Console(stderr=True).print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
+
+
+class OneSentenceGroup(TyperGroup):
+    """Commands whose wrong usage is one sentence, like every other error that a user can cause."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; print wrong usage as one sentence.
+
+        Raises:
+            typer.Exit: with code 2 after wrong usage.
+        """
+        try:
+            return super().invoke(ctx)
+        except typer.TyperException as error:  # wrong usage; typer's own form takes three lines
+            message = error.format_message().replace("Value error, ", "").rstrip(".")
+            known = ctx.invoked_subcommand in self.commands
+            print_error(f"{message}; see {' '.join(['evolm', *([ctx.invoked_subcommand] if known else [])])} --help")
+            raise typer.Exit(2) from None
+
+
+@contextmanager
+def one_sentence(resume: Path | None = None, advice: str = "") -> Iterator[None]:
+    """Print evolm's errors as one sentence and exit with code 2, or with 130 after Ctrl-C.
+
+    Args:
+        resume: the run that can be resumed after Ctrl-C, if it exists by then.
+        advice: printed after Ctrl-C if there is no such run.
+    """
+    from evolm.storage import RunLayout
+
+    try:
+        yield
+    except EvolmError as error:
+        print_error(str(error))
+        raise typer.Exit(2) from None
+    except (Interrupted, KeyboardInterrupt):
+        # Before a run's directory exists, there is nothing to resume.
+        how = f"Go on with: evolm resume {resume}" if resume and RunLayout(resume).journal.exists() else advice
+        Console(stderr=True).print(Text(f"Stopped. {how}".rstrip()), soft_wrap=True)
+        raise typer.Exit(130) from None
+
+
+# -- parsers ---------------------------------------------------------------------------------------------------
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Return ``"a, b"`` as ``("a", "b")``."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def jobs(text: str) -> int | str:
+    """Return a number of workers, or ``"auto"``."""
+    if text == "auto":
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise typer.BadParameter(f"expected a number of at least 1 or 'auto', found {text!r}")
+    return int(text)
+
+
+def limit(text: str) -> tuple[str, float]:
+    """Return ``"evaluations=100"`` as ``("evaluations", 100.0)``."""
+    name, _, value = text.partition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError:
+        raise typer.BadParameter(f"expected limit=number, like evaluations=100, found {text!r}") from None
+
+
+def new_file(text: str) -> Path:
+    """Return the path of a file that does not exist yet."""
+    if Path(text).exists():
+        raise typer.BadParameter(f"{text}: expected a new file, found an existing one")
+    return Path(text)
+
+
+def new_table(text: str) -> Path:
+    """Return the path of a .csv or .json file that does not exist yet."""
+    path = new_file(text)
+    if path.suffix not in (".csv", ".json"):
+        raise typer.BadParameter(f"{text}: expected a name that ends in .csv or .json, found {path.suffix!r}")
+    return path
+
+
+def task_kinds(incomplete: str) -> list[str]:
+    """Return the kinds of tasks that a shell may complete ``incomplete`` to."""
+    from evolm.tasks import KINDS
+
+    return [name for name in KINDS if name.startswith(incomplete)]
+
+
+def strategies(incomplete: str) -> list[str]:
+    """Return the lists of strategies that a shell may complete ``incomplete`` to."""
+    from evolm.strategies import STRATEGIES
+
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in STRATEGIES if name.startswith(last)]
+
+
+# -- options ---------------------------------------------------------------------------------------------------
+
+OutOption = Annotated[Path | None, typer.Option("--out", help="Directory of the run; default: runs/NAME-TIME.")]
+JobsOption = Annotated[
+    Any, typer.Option("--n-jobs", parser=jobs, metavar="N|auto", help="Worker processes; no result depends on it.")
+]
+AllowOption = Annotated[
+    list[str], typer.Option("--allow", metavar="PACKAGE", help="Package whose code the campaign may use.")
+]
+SetOption = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key, like budget.evaluations=50.")
+]
+DataRootOption = Annotated[
+    list[Path], typer.Option("--data-root", help="Folder that data may be read from, beside the campaign's own.")
+]
+PopulationArgument = Annotated[
+    str, typer.Argument(metavar="POPULATION", help="Folder with a campaign.toml, or the name of a shipped one.")
+]
+ModelArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Folder, hub id, .gguf file or package:DIST/FILE.")
+]
+RunArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a run.")]
+PromptArgument = Annotated[
+    Path, typer.Argument(metavar="PROMPT", help="Directory of a run, an exported folder or a prompt.json.")
+]
+TensorboardOption = Annotated[
+    Path | None, typer.Option("--tensorboard", help="Folder for TensorBoard logs; the run gets a subfolder.")
+]
+MlflowOption = Annotated[str | None, typer.Option("--mlflow", help="MLflow server, database or folder to log to.")]
+UseOption = Annotated[
+    str, typer.Option("--use", help="Which prompt of a run: best, or a baseline like founder or random_search.")
+]
