@@ -1,4 +1,4 @@
-"""Individuals: a genome with its fitness and where it came from, in the form that DEAP handles."""
+"""Individuals: a genome with its fitness and its lineage, in the form that DEAP handles."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from deap import base
 
 from evolm.genomes import Genome, from_record
 
-PROPOSED = "proposed"  # operator of an individual that somebody else's optimizer came up with
-NOT_FOUNDERS = (("random",), (PROPOSED,))  # operators of individuals without parents that are no founders
+PROPOSED = "proposed"  # operator of an individual that another optimizer proposed
+NOT_FOUNDERS = (("random",), (PROPOSED,))  # operators of parentless individuals that are not founders
 
 
 @lru_cache
@@ -26,17 +26,17 @@ def fitness_class(objectives: int) -> type[base.Fitness]:
 class Individual:
     """A genome, its fitness and its lineage.
 
-    DEAP's ``creator`` classes break in workers, so this is our own holder; nothing of it crosses a process.
+    DEAP's ``creator`` classes break in workers, so this is evolm's own class; individuals never cross a process.
     Individuals compare by identity; DEAP's archives compare them by digest (:func:`same_genome`).
 
     Attributes:
         id: number in the order of asking, unique within a search.
-        genome: what is inherited.
-        generation: when it was asked.
+        genome: the genome.
+        generation: the generation that it was asked in.
         parents: ids of its parents.
         operators: names of the operators that made it, in order.
         parent_fitness: best fitness among its parents.
-        fitness: DEAP's fitness, invalid until evaluated and for ever if evaluation failed.
+        fitness: DEAP's fitness; invalid until evaluated, and if the evaluation failed.
         status: ``"new"``, ``"evaluated"``, ``"failed"``, or ``"dropped"`` before all items were scored.
         reason: why it failed or was dropped.
         items: dev items that were scored for it.
@@ -68,7 +68,7 @@ class Individual:
 
     @property
     def is_founder(self) -> bool:
-        """Whether it is a founder: neither born nor drawn nor proposed."""
+        """Whether it is a founder: without parents, not drawn at random, not proposed by another optimizer."""
         return not self.parents and self.operators not in NOT_FOUNDERS
 
     def accept(
@@ -88,18 +88,18 @@ class Individual:
         self.cases, self.measures, self.item_terms = cases, dict(measures), item_terms
 
     def accept_from(self, other: Individual) -> None:
-        """Take what became of another individual with the same genome."""
+        """Take over the outcome of another individual with the same genome."""
         self.fitness, self.status, self.reason, self.items = other.fitness, other.status, other.reason, other.items
         self.score, self.cases, self.item_terms = other.score, other.cases, other.item_terms
         self.measures = dict(other.measures)
 
     def fail(self, reason: str) -> None:
-        """Record that no fitness can be given."""
+        """Record that the evaluation failed, and why."""
         self.status, self.reason, self.score = "failed", reason, None
         self.fitness = fitness_class(1)()
 
     def drop(self, reason: str) -> None:
-        """Record that a race ended early for it: it has no fitness, and loses to whoever has one."""
+        """Record that a race dropped it: it has no fitness, and loses to every individual with one."""
         self.fail(reason)
         self.status = "dropped"
 
@@ -109,7 +109,7 @@ class Individual:
         return self.fitness.valid and self.parent_fitness is not None and self.fitness.values > self.parent_fitness
 
     def to_record(self) -> dict[str, Any]:
-        """Return what the journal keeps: JSON values, no per-item scores and no arrays of the genome."""
+        """Return the journal's entry: JSON values, without per-item scores and arrays of the genome."""
         return {
             "id": self.id,
             "generation": self.generation,

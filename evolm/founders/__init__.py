@@ -1,1 +1,1 @@
-"""Founders: where the first individuals of a search come from."""
+"""Founders: the first individuals of a search, from files, runs, founding populations or the task alone."""

@@ -1,4 +1,4 @@
-"""First founders written from nothing but what the task says: its fields, its labels, the name of its target."""
+"""Founders written from the task alone: its fields, its labels, the name of its target."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def written_founders(
 ) -> list[dict[str, Any]]:
     """Return founders' records, as a line of ``founders.jsonl`` has them.
 
-    Every instruction stands alone first; where demonstrations can be shown, half as many follow that show some,
-    so that a third of all do.
+    Every instruction stands alone first. If demonstrations can be shown, half as many founders with demonstrations
+    follow: a third of all.
 
     Args:
         kind: a name in ``KINDS``, which gives the instructions.

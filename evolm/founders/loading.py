@@ -6,7 +6,7 @@ made on its own rows.
 
 A founder is a prompt, perhaps with other chromosomes. If the prompt does not evolve, all founders must have the same
 one. A kind of chromosome that a founder lacks is neutral. Founders with chromosomes that the campaign does not evolve
-are refused: without these, they are not what was scored.
+are refused: without these chromosomes, their scores do not hold.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""From a vector of genes to changes of a model's modules, and from their gradients back. An encoding is a row here.
+"""Encodings: from a vector of genes to changes of a model's modules, and from their gradients back.
 
-In every encoding genes of zero change nothing, and the changes are differentiable in the genes.
+An encoding is one class and one row here. In every encoding, genes of zero change nothing, and the changes are
+differentiable in the genes.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ FEEDFORWARD = ("down_proj", "fc2", "dense_4h_to_h", "mlp.c_proj")
 
 @dataclass(frozen=True)
 class Plan:
-    """What an encoding is made from.
+    """The input of an encoding.
 
     Attributes:
         sites: the modules to change.
         rank: of low-rank changes; of ``singular``, how many singular values.
-        dimension: number of genes, where the encoding leaves a choice.
+        dimension: number of genes, if the encoding leaves a choice.
         seed: of everything random and fixed.
         weights: reads the model's weights.
     """
@@ -50,7 +51,7 @@ class Plan:
         return rng.standard_normal(shape, dtype=np.float32)
 
     def require_linear(self, encoding: str) -> None:
-        """Raise ConfigError where a site cannot take a change of this rank."""
+        """Raise ConfigError if a site cannot take a change of this rank."""
         for site in self.sites:
             if site.kind != LINEAR:
                 raise ConfigError(
@@ -69,8 +70,8 @@ class Encoding(Protocol):
 
     Attributes:
         dimension: number of genes.
-        parameters: how many numbers of the model's own form a delta has.
-        sigma: step size that changes what the model says without breaking it, where nothing else is asked for.
+        parameters: numbers in a delta's changes (factors and gains).
+        sigma: default step size: it changes what the model says without breaking it.
     """
 
     sigma: ClassVar[float]
@@ -86,10 +87,10 @@ class Encoding(Protocol):
         """Return the ``(dimension,)`` gradient of the genes from the gradients of the changes' arrays."""
 
     def modules(self) -> list[slice]:
-        """Return the genes of each module, for crossover; empty where every gene changes all modules."""
+        """Return the genes of each module, for crossover; empty if every gene changes all modules."""
 
     def fixed(self) -> Sequence[np.ndarray]:
-        """Return everything that is random or computed and fixed, for a checksum."""
+        """Return every fixed array, random or computed, for a checksum."""
 
 
 def checksum(arrays: Sequence[np.ndarray]) -> str:
@@ -144,8 +145,8 @@ class SubspaceEncoding:
     """A few coordinates move all ``up`` factors along fixed random directions; ``down`` is random and fixed.
 
     Intrinsic dimension (Aghajanyan 2020, https://arxiv.org/abs/2012.13255) on LoRA's factors, as black-box tuning
-    searches prompts (Sun 2022, https://arxiv.org/abs/2201.03514). Were both factors moved from zero, the change
-    would be quadratic there, and its gradient zero. With genes ~ N(0, s^2) the entries of ``up`` are ~ N(0, s^2).
+    searches prompts (Sun 2022, https://arxiv.org/abs/2201.03514). If both factors started at zero, the change would
+    be quadratic there and its gradient zero. With genes ~ N(0, s^2) the entries of ``up`` are ~ N(0, s^2).
     """
 
     sigma: ClassVar[float] = 10.0
@@ -214,7 +215,7 @@ class SingularEncoding:
     """Gains on the largest singular values of each matrix, ``rank`` of them: ``W + U diag(s g) V^T``.
 
     ESSA (Korotyshova 2025, https://arxiv.org/abs/2507.04453) searches the singular values of LoRA's factors after
-    supervised fine-tuning; here it is those of the model's own matrices.
+    supervised fine-tuning; this encoding searches those of the model's own matrices.
     """
 
     sigma: ClassVar[float] = 0.1
@@ -249,7 +250,7 @@ class SingularEncoding:
 def _largest(weight: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
     """Return ``V^T (rank, in)`` and ``U diag(s) (out, rank)`` of the largest singular values of ``(out, in)``."""
     left, values, right = np.linalg.svd(weight.astype(np.float64), full_matrices=False)
-    signs = np.sign(right[np.arange(rank), np.abs(right[:rank]).argmax(1)])  # a pair's sign is anyone's choice
+    signs = np.sign(right[np.arange(rank), np.abs(right[:rank]).argmax(1)])  # a pair's sign is arbitrary
     down = signs[:, None] * right[:rank]
     return down.astype(np.float32), (left[:, :rank] * values[:rank] * signs).astype(np.float32)
 

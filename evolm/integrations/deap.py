@@ -9,7 +9,7 @@
         algorithms.eaMuPlusLambda(toolbox.population(12), toolbox, 12, 12, 0.4, 0.6, ngen=10, halloffame=best)
         result = objective.finish(best[0].genome)
 
-All that is drawn follows from the global ``random``, as DEAP's users expect (of ``deap.cma``, from ``numpy.random``).
+Every random number follows from the global ``random``, as DEAP's users expect (of ``deap.cma``: ``numpy.random``).
 Fitness is maximised. Operators change what they are given and return it, as DEAP's do (https://deap.readthedocs.io).
 """
 
@@ -39,7 +39,7 @@ TOURNAMENT = 3  # competitors
 def toolbox(task: Any, *arguments: Any, **named: Any) -> base.Toolbox:
     """Return a toolbox with ``individual, population, mate, mutate, select, evaluate, map``, and its ``objective``.
 
-    ``select`` is a tournament of three, or NSGA-II where there are several objectives; any of these may be registered
+    ``select`` is a tournament of three, or NSGA-II if there are several objectives; any of these may be registered
     anew. Close the toolbox by its objective, which is a context manager.
 
     Args:
@@ -47,7 +47,7 @@ def toolbox(task: Any, *arguments: Any, **named: Any) -> base.Toolbox:
         arguments, named: what else an Objective takes, such as model and space; nothing beside an Objective.
 
     Raises:
-        EvolmError: for anything that can be mended, in one sentence.
+        EvolmError: for anything that the caller can correct, in one sentence.
     """
     if isinstance(task, Objective) and (arguments or named):
         raise ConfigError("toolbox: expected an Objective alone, found other arguments beside it")
@@ -65,10 +65,10 @@ def toolbox(task: Any, *arguments: Any, **named: Any) -> base.Toolbox:
 
 
 class ToolboxFunctions:
-    """What a toolbox does, over one objective.
+    """The functions of a toolbox over one objective.
 
     Args:
-        objective: what individuals are worth.
+        objective: evaluates individuals.
     """
 
     def __init__(self, objective: Objective) -> None:
@@ -113,21 +113,21 @@ class ToolboxFunctions:
         return [self._holding(genome) for genome in islice(cycle(known), n)]
 
     def mate(self, first: DeapIndividual, second: DeapIndividual) -> tuple[DeapIndividual, DeapIndividual]:
-        """Cross two individuals by an operator of evolm's each; those that nothing new comes of stay as they are."""
+        """Cross two individuals by one of evolm's operators each; without a new child, it is not changed."""
         ours, theirs = self._parent(first), self._parent(second)
         self._vary((first, second), [(ours, theirs), (theirs, ours)], crossover_prob=1.0)
         return first, second
 
     def mutate(self, individual: DeapIndividual) -> tuple[DeapIndividual]:
-        """Mutate an individual by an operator of evolm's; one that nothing new comes of stays as it is."""
+        """Mutate an individual by one of evolm's operators; without a new child, it is not changed."""
         self._vary((individual,), [(self._parent(individual),)], mutation_prob=1.0)
         return (individual,)
 
     def evaluate(self, individual: DeapIndividual) -> tuple[float, ...]:
-        """Return an individual's fitness values, to be maximised; the objective's finite worst where it failed.
+        """Return an individual's fitness values, to be maximised; the objective's finite worst if it failed.
 
         Raises:
-            BudgetSpent: with the best so far, where the objective says so.
+            BudgetSpent: with the best so far, if the objective raises it.
         """
         return self._evaluated([individual])[0]
 
@@ -135,7 +135,7 @@ class ToolboxFunctions:
         """Apply a function to each individual; ``toolbox.evaluate`` to all of them in one batch.
 
         Raises:
-            BudgetSpent: where the budget does not allow the whole batch; what it does allow was evaluated.
+            BudgetSpent: if the budget does not allow the whole batch; as many as it allows were evaluated.
         """
         if isinstance(function, partial) and function.func == self.evaluate:
             return self._evaluated(list(sequences[0]))
@@ -150,7 +150,7 @@ class ToolboxFunctions:
     def _variation(self) -> Variation:
         """Return evolm's operators under a seed that is drawn from the global ``random``.
 
-        Nothing is remembered from one call to the next, or else ``random.seed`` would not repeat a loop.
+        No state survives from one call to the next; otherwise ``random.seed`` would not repeat a loop.
         """
         context = self.context
         return Variation(context.space, context.operators, Randomness(random.getrandbits(63)), context.model_access)

@@ -61,10 +61,10 @@ class DeapIndividual:
     def __eq__(self, other: object) -> bool:
         return self.genome.digest == other.genome.digest if isinstance(other, DeapIndividual) else NotImplemented
 
-    def __ne__(self, other: object) -> bool:  # a list brings its own
+    def __ne__(self, other: object) -> bool:  # list defines its own
         return not self == other
 
-    __hash__ = None  # type: ignore[assignment]  # as a list's: what may change is no key
+    __hash__ = None  # type: ignore[assignment]  # mutable, as a list
 
     def __deepcopy__(self, memo: dict[int, Any]) -> DeapIndividual:
         copied = type(self)(self.genome)
@@ -73,7 +73,7 @@ class DeapIndividual:
         return copied
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the fitness as numbers: its class is made while running, and no other process finds it by name."""
+        """Pickle the fitness as numbers: its class is made at run time, so no other process finds it by name."""
         known = type(self), self.genome, len(self.fitness.weights), self.fitness.wvalues
         others = {name: value for name, value in vars(self).items() if name not in ("_genome", "fitness")}
         return _restored, known, others
@@ -128,7 +128,7 @@ def with_genes(delta: DeltaGenes, genes: Sequence[float]) -> DeltaGenes:
 
 
 def _assigning(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a list's method that drops the genome and the fitness, too."""
+    """Return a method of ``list`` that also invalidates the genome and the fitness."""
 
     @wraps(method)
     def assigning(self: DeltaIndividual, *arguments: Any, **named: Any) -> Any:

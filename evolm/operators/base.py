@@ -101,7 +101,7 @@ class Operator(Protocol):
     def summary(self) -> str: ...
 
     def vary(self, families: Sequence[Family], context: VariationContext) -> list[Genome | None]:
-        """Return a child per family, in order, or None where the operator has nothing to offer."""
+        """Return a child per family, in order, or None if the operator has nothing to offer."""
 
 
 def vary_chromosome(
@@ -121,7 +121,7 @@ def vary_chromosome(
 
 
 def with_chromosomes(kind: str, families: Sequence[Family], made: Sequence[Any | None]) -> list[Genome | None]:
-    """Return the first parents' genomes with new chromosomes of a kind; None where there is none."""
+    """Return the first parents' genomes with new chromosomes of a kind; None for families without one."""
     return [
         None if chromosome is None else family[0].genome.with_chromosome(kind, chromosome)
         for family, chromosome in zip(families, made, strict=True)

@@ -60,7 +60,7 @@ def blend_crossover(rng: np.random.Generator, space: DeltaSpace, first: DeltaGen
 def module_crossover(
     rng: np.random.Generator, space: DeltaSpace, first: DeltaGenes, second: DeltaGenes
 ) -> DeltaGenes:
-    """Take each module's genes, with what was learnt about them, from either parent."""
+    """Take each module's genes, with Adam's moments of them, from either parent."""
     theirs = np.zeros(space.dimension, dtype=bool)
     for own in space.modules:
         theirs[own] = rng.random() < 0.5

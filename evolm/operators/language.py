@@ -5,9 +5,9 @@
 - Criticism: ProTeGi (Pryzant 2023, https://arxiv.org/abs/2305.03495), one criticism and one rewriting a child and no
   beam search.
 
-These papers hand a large model all steps of an operator as one order. A small one loses the thread, so here every
-step is a request of its own (see :mod:`evolm.operators.patterns`), all families' in one batch. An answer that is
-refused ends the conversation: the operator then has nothing to offer for that family.
+These papers give a large model all steps of an operator in one request. A small model loses the thread, so here every
+step is a request of its own (see :mod:`evolm.operators.patterns`); the requests of all families form one batch. A
+refused answer ends the dialogue: the operator then has nothing to offer for that family.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ def line(
 
     Args:
         context: draws the sample's number.
-        pattern: what is continued.
-        texts: for the places of its case, one line each.
+        pattern: the pattern that is continued.
+        texts: for the placeholders of its case, one line each.
         known: instructions that the line must not repeat.
-        room: most tokens of the line; 0 = a few more than its texts have.
+        room: most tokens of the line; 0 = ``MORE_TOKENS`` more than its texts have.
 
     Returns:
-        The line, or ``""`` where it was refused.
+        The line, or ``""`` if it was refused.
     """
     room = room or min(context.space[PROMPT].count_tokens(" ".join(texts)) + MORE_TOKENS, MOST_TOKENS)
     decoding = Decoding(room, ("\n",), TEMPERATURE, TOP_P, sample=int(context.rng.integers(2**31)))
@@ -88,8 +88,8 @@ def evoprompt_ga(context: VariationContext, first: Prompt, second: Prompt) -> Di
 def evoprompt_de(context: VariationContext, first: Prompt, second: Prompt) -> Dialogue[Prompt | None]:
     """Let the model reword what sets two instructions apart, join it to the best one, and that to the first.
 
-    As in the paper, but that one of the two donors is the second parent, and that how they differ is found without
-    the model.
+    Differences to the paper: one of the two donors is the second parent, and the difference is found without the
+    model.
     """
     ours, theirs = one_line(first.instruction), one_line(second.instruction)
     held, known = [text for text in _held(context) if text], _known(context, ours, theirs)
@@ -107,7 +107,7 @@ def evoprompt_de(context: VariationContext, first: Prompt, second: Prompt) -> Di
 
 
 def language_feedback(context: VariationContext, prompt: Prompt) -> Dialogue[Prompt | None]:
-    """Show the model train items that the prompt gets wrong; let it say why, then mend the instruction."""
+    """Show the model train items that the prompt gets wrong; let it say why, then improve the instruction."""
     assert context.model_access is not None
     ours, demonstrated = one_line(prompt.instruction), {demo.item for demo in prompt.demonstrations}
     items = [item for item in context.model_access.train if item.digest not in demonstrated]
@@ -132,7 +132,7 @@ def differing(first: str, second: str) -> str:
 
 
 def _failures(scoring: Scoring, prompt: Prompt, items: Sequence[Item]) -> Dialogue[list[str]]:
-    """Let the prompt answer items; return a sentence on each that it gets wrong, in their order."""
+    """Ask the model about items; return a sentence on each wrong answer, in their order."""
     if scoring.labels is None:
         answers = yield from generate_texts(scoring, prompt, items)
     else:
@@ -155,24 +155,24 @@ def _excerpt(item: Item) -> str:
 
 
 def _held(context: VariationContext) -> list[str]:
-    """Instructions that the strategy holds, the best first."""
+    """Return the instructions of the population, the best first."""
     return [one_line(individual.genome.prompt.instruction) for individual in context.population]
 
 
 def _known(context: VariationContext, *parents: str) -> list[str]:
-    """Instructions that a child must not repeat."""
+    """Return the instructions that a child must not repeat."""
     return [*parents, *_held(context)]
 
 
 def _child(context: VariationContext, parent: Prompt, text: str) -> Prompt | None:
-    """The parent with another instruction; None where that is empty or outside the space."""
+    """Return the parent with another instruction; None if that is empty or outside the space."""
     child = replace(parent, instruction=text)
     return None if not text or context.space[PROMPT].outside(child) else child
 
 
 @dataclass(frozen=True)
 class LanguageOperator:
-    """An operator that talks with the model: ``conversation(context, *prompts) -> prompt or None``."""
+    """An operator that holds a dialogue with the model: ``conversation(context, *prompts) -> prompt or None``."""
 
     name: str
     role: Role

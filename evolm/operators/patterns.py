@@ -1,9 +1,9 @@
-"""What the model is shown to make it write an instruction, and what is taken of its answer.
+"""Documents that make the model write an instruction, and the checks of its answer.
 
 A *pattern* is a document of solved examples that breaks off where the answer begins. It goes to the model as plain
 text, whether or not the campaign's prompts use the chat template: a small model continues a document better than it
-follows orders. (In a trial of all four language operators on seven instructions, three times each, what
-SmolLM2-135M-Instruct wrote could be taken for 60 of 84 children; asked through its chat template, for 47.)
+follows orders. (In a trial of all four language operators on seven instructions, three times each,
+SmolLM2-135M-Instruct wrote usable instructions for 60 of 84 children; asked through its chat template, for 47.)
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Pattern:
 
     Attributes:
         examples: each ends with an empty line; shared by all requests, so the model reads them once.
-        case: what follows them, with places for texts.
+        case: the text that follows them, with placeholders for texts.
     """
 
     examples: str
@@ -34,7 +34,7 @@ class Pattern:
 
     @property
     def names(self) -> list[str]:
-        """What the examples' lines begin with."""
+        """The beginnings of the examples' lines, such as ``Instruction:``."""
         return re.findall(r"^[A-Z][a-z ]+:", self.examples, re.MULTILINE)
 
 
@@ -94,7 +94,7 @@ Better instruction: Letters from parents are urgent. Advertisements can wait. In
 )
 
 
-# -- what is taken ------------------------------------------------------------------------------------------
+# -- checks of answers ------------------------------------------------------------------------------------------
 
 PREFACE = re.compile(
     r"(?:(?:sure|certainly|okay)\b[^:]{0,80}|(?:\w+ ){0,4}instruction"
@@ -103,7 +103,7 @@ PREFACE = re.compile(
 )
 BULLET = re.compile(r"(?:[-*•]|\d{1,2}[.)])\s+")
 QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "«": "»", "`": "`", "*": "*", "_": "_"}
-# Marks of chat templates, and places that somebody was to fill.
+# Marks of chat templates, and unfilled placeholders.
 LEAK = re.compile(
     r"<\|.*?\|>|</?s>|\[/?inst\]|<</?sys>>|\b(?:assistant|user|system)\s*:|\{+.*?\}+|\[.*?\]|<[a-z][^<>]*>", re.I
 )
@@ -129,18 +129,18 @@ def cleaned(answer: str) -> str:
 
 
 def words(text: str) -> str:
-    """Return a text's words in one case, without punctuation: what copies of it have in common."""
+    """Return a text's words in lower case, without punctuation; equal for copies of a text."""
     return " ".join(re.findall(r"\w+", text.casefold()))
 
 
 def refusal(text: str, finished: bool, pattern: Pattern, sources: Sequence[str], known: Sequence[str] = ()) -> str:
-    """Return why a cleaned answer is not taken, or ``""``.
+    """Return why a cleaned answer is refused, or ``""``.
 
     Args:
         text: the answer.
-        finished: whether it ended by itself, within the tokens that it was given.
-        pattern: what it continues.
-        sources: the texts of its case; what these say, it may say.
+        finished: whether it ended before the limit on its tokens.
+        pattern: the pattern that it continues.
+        sources: the texts of its case; their sentences and marks may be repeated.
         known: instructions that it must not repeat.
     """
     if not words(text):

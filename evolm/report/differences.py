@@ -1,4 +1,4 @@
-"""What evolution changed in a prompt: words, demonstrations and label words, marked one by one.
+"""The differences of two genomes' prompts: words, demonstrations and label words, marked one by one.
 
 Nothing here is HTML: pieces of text carry a mark, and the page's template escapes and dresses them.
 """
@@ -16,7 +16,7 @@ from evolm.wording import counted
 Summary = dict[str, Any]  # of a genome: kind of chromosome -> summary; or of one chromosome
 
 _WORDS = re.compile(r"\w+(?:['\u2019-]\w+)*|\s+|[^\w\s]")
-_UNRELATED = 0.25  # below this similarity, marking single words would only be noise
+_UNRELATED = 0.25  # below this similarity, whole texts are marked instead of words
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class Side:
     instruction: list[Piece]
     demonstrations: list[ShownDemonstration]
     verbalizers: list[tuple[str, Piece]]  # (label, the word that stands for it)
-    calibration: Piece  # says that labels are calibrated; empty where they are not
+    calibration: Piece  # says that labels are calibrated; empty if they are not
     template: Piece
     weights: str  # a sentence about the delta; "" if the genome has none
 
 
 def compare(old: Summary, new: Summary) -> tuple[Side, Side]:
-    """Both genomes with their differences marked: ``"del"`` in the old one, ``"ins"`` in the new one."""
+    """Return both genomes with their differences marked: ``"del"`` in the old one, ``"ins"`` in the new one."""
     before, after = old.get("prompt") or {}, new.get("prompt") or {}
     old_words, new_words = word_diff(before.get("instruction") or "", after.get("instruction") or "")
     return (
@@ -60,9 +60,9 @@ def compare(old: Summary, new: Summary) -> tuple[Side, Side]:
 
 
 def word_diff(old: str, new: str) -> tuple[list[Piece], list[Piece]]:
-    """The old text with its lost words marked, and the new text with its won words marked."""
+    """Return the old text with its deleted words marked, and the new text with its inserted words marked."""
     a, b = _WORDS.findall(old), _WORDS.findall(new)
-    matcher = SequenceMatcher(str.isspace, a, b, autojunk=False)  # blanks alone are no common ground
+    matcher = SequenceMatcher(str.isspace, a, b, autojunk=False)  # blanks alone do not count as common text
     if matcher.ratio() < _UNRELATED:
         return [Piece(old, "del")] if old else [], [Piece(new, "ins")] if new else []
     before: list[Piece] = []
@@ -99,12 +99,12 @@ def _side(genome: Summary, mine: Summary, other: Summary, words: list[Piece], ma
 
 
 def _key(demonstration: dict[str, Any]) -> str:
-    """What makes two demonstrations the same one: the item's digest, or the text where it has none."""
+    """Return the key of a demonstration: its item's digest, or its record if it has none."""
     return str(demonstration.get("item") or json.dumps(demonstration, sort_keys=True))
 
 
 def _verbalizers(mine: dict[str, str], other: dict[str, str], mark: str) -> list[tuple[str, Piece]]:
-    """Every label that either side renames; a label without an entry stands for itself."""
+    """Return a row for every label that either side renames; a label without an entry stands for itself."""
     rows = []
     for label in sorted(mine.keys() | other.keys()):
         word = mine.get(label, label)
