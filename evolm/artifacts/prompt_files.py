@@ -62,7 +62,7 @@ def best_files(
     prompt = seen.prompt
     template = task.template
     request = Generate(prompt.prefix(template), template.item_source, system=template.system)
-    exact = "".join(model.framed(request)[:2])
+    exact = "".join(model.render(request)[:2])
     record: dict[str, Any] = {
         "schema": SCHEMA,
         "genome": prompt.to_record(),
@@ -98,7 +98,7 @@ def best_files(
     files: dict[str, str | bytes] = {PROMPT: exact, FILE: pretty(record), **kept}
     system: Messages = [{"role": "system", "content": template.system}] if template.system else []
     messages = [*system, {"role": "user", "content": rendered_prompt(prompt, task)}]
-    if model.chat and model.rendered(messages) == exact:
+    if model.chat and model.render_messages(messages) == exact:
         files["messages.json"] = pretty(messages)
     return files
 

@@ -28,7 +28,7 @@ from evolm.models import (
     TokenizedRequest,
     charge,
 )
-from evolm.models.learning import read_learnt
+from evolm.models.learning import read_gradient
 from evolm.storage.answers import AnswerStore, answer_key
 
 TOKENIZED = 4096  # requests whose tokens are kept, in the lists that were asked
@@ -116,7 +116,7 @@ class Engine:
             self._stop_if_asked()
             self.usage.tokens_forwarded += result.tokens
             self.usage.tokens_padded += result.slab_tokens
-            learnt.append(read_learnt(lesson, result.answers[0]))
+            learnt.append(read_gradient(lesson, result.answers[0]))
         return learnt
 
     def _key(self, request: Tokenized) -> bytes:
@@ -129,7 +129,7 @@ class Engine:
     def _read(self, request: Tokenized, stored: bytes) -> Answer:
         if isinstance(request, TokenizedRequest):
             return split_answers([request], np.frombuffer(stored, dtype="<f4"))[0]
-        return self.model.written(np.frombuffer(stored, dtype="<i4").tolist(), request.decoding)
+        return self.model.decode(np.frombuffer(stored, dtype="<i4").tolist(), request.decoding)
 
     def _compute(self, missing: dict[bytes, Tokenized], known: dict[bytes, bytes], total: int) -> None:
         """Fill ``known`` with what is missing, batch by batch, storing each as it comes."""

@@ -115,13 +115,13 @@ def _planned(model: LanguageModel, requests: Sequence[TokenizedRequest]) -> Forw
 def _written(model: LanguageModel, requests: Sequence[TokenizedGeneration]) -> list[np.ndarray]:
     profile = model.profile
     forward_plan, ends = plan_generation(requests, profile.slab_tokens, profile.block_tokens)
-    writer = TextGenerator(model.forward, profile.decode_rows, lambda tokens, d: model.written(tokens, d).finished)
-    return writer.write(forward_plan, ends, requests)
+    generator = TextGenerator(model.forward, profile.decode_rows, lambda tokens, d: model.decode(tokens, d).finished)
+    return generator.generate(forward_plan, ends, requests)
 
 
 def _learnt(model: LanguageModel, lessons: Sequence[TokenizedGradient]) -> list[np.ndarray]:
-    teacher = GradientComputer(model.forward)
-    return [teacher.learn(lesson, _planned(model, lesson.examples)) for lesson in lessons]
+    computer = GradientComputer(model.forward)
+    return [computer.gradient(lesson, _planned(model, lesson.examples)) for lesson in lessons]
 
 
 def answer_in_worker(spec: ModelSpec, requests: Sequence[Asked]) -> BatchResult:

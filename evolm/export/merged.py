@@ -15,8 +15,9 @@ import torch
 from torch import nn
 
 from evolm.models import LanguageModel
+from evolm.models.conversion import quiet_transformers
 from evolm.models.deltas import Change, LowRank
-from evolm.models.loading import load_weights, quiet_transformers
+from evolm.models.loading import load_weights
 
 
 def save_merged(model: LanguageModel, changes: Mapping[str, Change], folder: Path) -> None:

@@ -1,7 +1,7 @@
-"""Language models: where they come from, how text becomes tokens, how many prompts pass in one forward.
+"""Language models: loading, tokenising, and packed forward passes of many requests.
 
-What needs torch and transformers, which take seconds to import, is imported on first use.
-A module that must not load them at import writes ``models.prepare(...)``.
+Names that need torch and transformers, which take seconds to import, are imported on first use. A module that must
+not load them at import writes ``models.prepare(...)``.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""Writing text with many prompts side by side, each answer independent of its company.
+"""Text generation for many prompts side by side, each answer independent of the others.
 
-Prompts pass the trunk in slabs like all others; then every text grows by a token a step, all texts of a step in
-one pass of ``decode_rows`` rows, a finished text's row going to the next in line (continuous batching: Orca, Yu
-2022, https://www.usenix.org/conference/osdi22/presentation/yu). The shapes are fixed by the numeric profile and a
-token is drawn with a generator of the request's own, so an answer follows from its request to the bit, drawn or
-greedy.
+Prompts pass the trunk in slabs, as scored ones do. Then each step adds one token to at most ``decode_rows`` texts in
+one pass; the row of a finished text goes to the next waiting text (continuous batching: Orca, Yu 2022,
+https://www.usenix.org/conference/osdi22/presentation/yu). The numeric profile fixes the shapes, and each request has
+its own random generator, so an answer depends on its request alone, to the bit, sampled or greedy.
 """
 
 from __future__ import annotations
@@ -18,8 +17,9 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import torch
 
-from evolm.models.forward_plan import ForwardPlan
-from evolm.models.packed_forward import KeyValues, PackedForward, PassRow
+from evolm.models.forward_plan import ForwardPlan, Segment
+from evolm.models.packed_forward import PackedForward, PassRow
+from evolm.models.prefix_cache import KeyValues
 from evolm.models.requests import Decoding, TokenizedGeneration
 
 
@@ -30,7 +30,7 @@ def choose_token(logits: np.ndarray, decoding: Decoding, rng: np.random.Generato
         logits: ``(vocabulary,)`` float32.
         decoding: greedy at temperature 0; otherwise top-k, then nucleus sampling (Holtzman 2019,
             https://arxiv.org/abs/1904.09751), the filters in transformers' order.
-        rng: draws one number, if any is drawn.
+        rng: draws one number unless decoding is greedy.
     """
     if decoding.temperature == 0:
         return int(logits.argmax())
@@ -38,7 +38,7 @@ def choose_token(logits: np.ndarray, decoding: Decoding, rng: np.random.Generato
     scaled = logits[order].astype(np.float64) / decoding.temperature
     probabilities = np.exp(scaled - scaled[0])
     probabilities /= probabilities.sum()
-    # Every token whose predecessors do not reach top_p yet, the likeliest one always.
+    # Keep every token whose more likely ones do not reach top_p together, and always the likeliest one.
     before = np.cumsum(probabilities) - probabilities
     kept = max(int(np.count_nonzero(before < decoding.top_p)), 1)
     cumulative = np.cumsum(probabilities[:kept])
@@ -47,14 +47,24 @@ def choose_token(logits: np.ndarray, decoding: Decoding, rng: np.random.Generato
 
 
 def request_seed(request: TokenizedGeneration) -> int:
-    """Return the sampling seed: 64 bits of the context and of everything that decides how tokens are drawn."""
+    """Return the sampling seed: 64 bits of a hash of the context and of all decoding settings."""
     content = json.dumps([request.context, asdict(request.decoding)])
     return int.from_bytes(hashlib.sha256(content.encode()).digest()[:8], "big")
 
 
 @dataclass
 class _Text:
-    """A text that is being written; ``state`` is the hidden state ``(d,)`` that the next token is read from."""
+    """A text that is being generated.
+
+    Attributes:
+        index: of its request.
+        request: the request.
+        past: keys and values of the context and of the tokens so far.
+        state: ``(d,)`` hidden state from which the next token is predicted.
+        rng: draws the tokens.
+        delta: index of the delta it carries; -1 = none.
+        tokens: tokens so far.
+    """
 
     index: int
     request: TokenizedGeneration
@@ -64,43 +74,47 @@ class _Text:
     delta: int
     tokens: list[int] = field(default_factory=list)
 
-    def next_row(self) -> PassRow:
-        """The last token, whose keys and values become part of the past."""
-        place = len(self.request.context) + len(self.tokens) - 1
-        return PassRow(self.tokens[-1:], place, self.past, self.past, self.delta)
+    def row(self, begin: int) -> PassRow:
+        """Return the last token as row ``begin`` of a pass; its keys and values become part of the past."""
+        position = len(self.request.context) + len(self.tokens) - 1
+        return PassRow(Segment((self.tokens[-1],), position, -1, self.delta), begin, self.past, self.past)
 
 
 class TextGenerator:
-    """Writes the answers to generation requests.
+    """Generates the answers to generation requests.
 
     Args:
         forward: the model.
-        rows: texts that grow at a time, and rows of their passes.
+        rows: most texts per step, and rows of its pass.
         ended: tokens so far, decoding -> whether the text has ended.
+
+    Attributes:
+        passed: tokens in decode passes so far.
+        passes: decode passes so far.
     """
 
     def __init__(self, forward: PackedForward, rows: int, ended: Callable[[Sequence[int], Decoding], bool]) -> None:
         self.forward = forward
         self.rows = rows
         self.ended = ended
-        self.passed = 0  # tokens that went through decode passes
+        self.passed = 0
         self.passes = 0
 
     @torch.inference_mode()
-    def write(
+    def generate(
         self, plan: ForwardPlan, ends: Sequence[int], requests: Sequence[TokenizedGeneration]
     ) -> list[np.ndarray]:
         """Return the ``(n_tokens,)`` int32 tokens of each answer.
 
         Args:
             plan: passes all contexts.
-            ends: per request, the segment that its context ends with.
+            ends: per request, the last segment of its context.
             requests: in the order of ``ends``.
         """
         with self.forward.carrying(plan.deltas):
-            return self._written(plan, ends, requests)
+            return self._generated(plan, ends, requests)
 
-    def _written(
+    def _generated(
         self, plan: ForwardPlan, ends: Sequence[int], requests: Sequence[TokenizedGeneration]
     ) -> list[np.ndarray]:
         answers: list[np.ndarray] = [np.zeros(0, np.int32)] * len(requests)
@@ -108,8 +122,8 @@ class TextGenerator:
         for index, end in enumerate(ends):
             by_end.setdefault(end, []).append(index)
         texts: deque[_Text] = deque()
-        for placed, states, cache in self.forward.passes(plan, ends):
-            for segment, begin in placed.items():
+        for begins, states, cache in self.forward.passes(plan, ends):
+            for segment, begin in begins.items():
                 for index in by_end.get(segment, ()):
                     state = states[begin + len(plan.segments[segment].tokens) - 1].clone()
                     rng = np.random.default_rng(request_seed(requests[index]))
@@ -123,7 +137,7 @@ class TextGenerator:
         return answers
 
     def _step(self, texts: deque[_Text], answers: list[np.ndarray]) -> None:
-        """Give the first texts in line a token each; those that end leave the line."""
+        """Add one token to each of the first ``rows`` texts; texts that end leave the queue."""
         growing = [texts.popleft() for _ in range(min(self.rows, len(texts)))]
         states = self.forward.empty_states(self.rows)
         for place, text in enumerate(growing):
@@ -138,7 +152,7 @@ class TextGenerator:
             else:
                 going.append(text)
         if going:
-            rows = [text.next_row() for text in going]
+            rows = [text.row(begin) for begin, text in enumerate(going)]
             new = self.forward.trunk_pass(rows, self.rows)
             self.passed += len(rows)
             self.passes += 1

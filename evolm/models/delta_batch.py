@@ -1,14 +1,14 @@
-"""Many deltas in one forward pass: base weights are multiplied once, each row adds what its own delta changes.
+"""Many deltas in one forward pass: base weights are multiplied once, and each row adds the terms of its own delta.
 
-The rows of a pass belong to segments, the segments to deltas. A linear layer sees all rows at once, whoever they
-belong to; then the low-rank terms of all deltas at hand are two more products: every row is multiplied by the
-``down`` factors of a *column block*, what belongs to other deltas is set to zero, and the ``up`` factors bring it
-back (punica's and S-LoRA's batches, Sheng 2023, https://arxiv.org/abs/2311.03285, gather per row instead; EGGROLL,
-Sarkar 2025, https://arxiv.org/abs/2511.16652, perturbs in this form). Gains are elementwise.
+The rows of a pass belong to segments, and each segment carries at most one delta. A linear layer multiplies all rows
+at once; then the low-rank terms of all deltas are two more products: every row is multiplied by the ``down`` factors
+of a *column block*, the columns of other deltas are set to zero, and the product with the ``up`` factors is added
+(the batches of punica and S-LoRA, Sheng 2023, https://arxiv.org/abs/2311.03285, gather factors per row instead;
+EGGROLL, Sarkar 2025, https://arxiv.org/abs/2511.16652, perturbs in this form). Gains are elementwise.
 
-A row's bits don't depend on its company: a block always has the same number of columns, a delta of rank ``r`` fills
-``r`` neighbouring ones, and everybody else's columns only add zeros. This holds where a delta is so large that it
-overflows: what it makes of others' rows is replaced by zeros, not multiplied by them.
+A row's bits do not depend on the other rows: a block always has the same number of columns, a delta of rank ``r``
+fills ``r`` neighbouring ones, and the columns of other deltas only add zeros. This holds even if a delta is so large
+that it overflows: its terms in other rows are replaced by zeros, not multiplied by zero.
 """
 
 from __future__ import annotations
@@ -23,16 +23,20 @@ from torch import nn
 
 from evolm.models.deltas import Delta, Gain, LowRank
 
-BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # bytes of a number -> its bits, to keep or to clear
+BITS = {
+    2: torch.int16,
+    4: torch.int32,
+    8: torch.int64,
+}  # bytes of a number -> integer type of that size, for masks
 
 
 @contextmanager
 def hooked(model: nn.Module, hooks: Sequence[tuple[str, str, Any]]) -> Iterator[None]:
-    """Let hooks act on modules inside of this block.
+    """Register hooks on modules for the duration of this block.
 
     Args:
-        model: has the modules.
-        hooks: name of a module, ``"input"`` or ``"output"``, and the hook on that side of it.
+        model: contains the modules.
+        hooks: name of a module, its side (``"input"`` or ``"output"``), and the hook.
     """
     modules = dict(model.named_modules())
     handles = []
@@ -48,18 +52,20 @@ def hooked(model: nn.Module, hooks: Sequence[tuple[str, str, Any]]) -> Iterator[
 
 
 class Placed(Protocol):
-    """Rows of a pass that carry the same delta: ``begin`` up to ``end``; ``delta`` is an index, -1 = none."""
+    """Neighbouring rows of a pass, ``begin`` up to ``end``, that carry the delta with index ``delta``; -1 = none."""
 
     begin: int
-    delta: int
 
     @property
     def end(self) -> int: ...
 
+    @property
+    def delta(self) -> int: ...
+
 
 @dataclass
 class _Terms:
-    """One module's low-rank factors: block -> ``(columns, in)`` and ``(columns, out)``."""
+    """One module's low-rank factors, stacked in column blocks."""
 
     down: torch.Tensor  # (blocks, columns, in)
     up: torch.Tensor  # (blocks, columns, out)
@@ -69,7 +75,7 @@ class DeltaBatch:
     """The deltas of a batch, attached to a model.
 
     Args:
-        model: whose modules the deltas name.
+        model: contains the modules that the deltas name.
         deltas: all deltas of the batch.
         columns: columns of a block.
     """
@@ -79,20 +85,20 @@ class DeltaBatch:
         self.deltas = deltas
         self.columns = columns
         self._weight = next(model.parameters())
-        self._places = self._assign()  # delta -> its (block, first column, rank) of each block it needs
+        self._places = self._assign()  # delta -> (block, first column, columns) for each block it needs
         self._blocks = 1 + max((block for spans in self._places for block, _, _ in spans), default=-1)
         self._low_rank = {name: self._stacked(name) for name in self._modules(LowRank)}
         self._gains = {name: self._stacked_gains(name) for name in self._modules(Gain)}
         self._bits = BITS[self._weight.element_size()]
-        self._masks: dict[int, torch.Tensor] = {}  # block -> own columns, (rows, columns), all bits or none
-        self._owners: torch.Tensor | None = None  # (rows,) index into the gains, the last = none
+        self._masks: dict[int, torch.Tensor] = {}  # block -> (rows, columns), all bits set in a row's own columns
+        self._owners: torch.Tensor | None = None  # (rows,) index into the gains; the last one = no delta
 
     def _modules(self, kind: type) -> list[str]:
         found = (name for delta in self.deltas for name, change in delta.changes.items() if isinstance(change, kind))
         return list(dict.fromkeys(found))
 
     def _assign(self) -> list[list[tuple[int, int, int]]]:
-        """Give every delta columns: its widest change decides; one that is wider than a block takes several."""
+        """Assign columns to every delta, as many as its largest rank; a large one takes several blocks."""
         places = []
         block, used = 0, 0
         for delta in self.deltas:
@@ -125,7 +131,7 @@ class DeltaBatch:
                 begin += width
         down, up = self._cast(down), self._cast(up)
         endless = ~up.isfinite().all(-1)  # (blocks, columns)
-        down[endless], up[endless] = torch.nan, 0  # zeros of other rows times infinity would be NaN: these stay alone
+        down[endless], up[endless] = torch.nan, 0  # 0 of other rows times infinity would be NaN
         return _Terms(down, up)
 
     def _stacked_gains(self, name: str) -> tuple[torch.Tensor, str]:
@@ -142,7 +148,7 @@ class DeltaBatch:
         return tensor.to(self._weight.device, self._weight.dtype)
 
     def place(self, rows: Sequence[Placed], size: int) -> None:
-        """Say whose each of the ``size`` rows of the coming pass is."""
+        """Set which delta each of the ``size`` rows of the next pass carries."""
         owners = torch.full((size,), -1, dtype=torch.long)
         masks: dict[int, torch.Tensor] = {}
         for row in rows:
@@ -156,7 +162,7 @@ class DeltaBatch:
 
     @contextmanager
     def attached(self) -> Iterator[None]:
-        """Let the deltas act on the model's modules, and take them off again."""
+        """Let the deltas act on the model's modules for the duration of this block."""
         hooks = [(name, "output", self._adding(terms)) for name, terms in self._low_rank.items()]
         for name, (gains, side) in self._gains.items():
             multiplying = self._multiplying_input if side == "input" else self._multiplying_output
@@ -169,8 +175,8 @@ class DeltaBatch:
             inputs, outputs = args[0].flatten(0, -2), output.view(-1, output.shape[-1])  # (N, in), (N, out)
             for block, mask in self._masks.items():
                 hidden = inputs @ terms.down[block].T  # (N, columns)
-                hidden.view(self._bits).bitwise_and_(mask)  # what overflowed is zero, too, where it is not one's own
-                outputs.addmm_(hidden, terms.up[block])  # in place: nobody else holds what the layer just returned
+                hidden.view(self._bits).bitwise_and_(mask)  # zero in other deltas' columns, even after overflow
+                outputs.addmm_(hidden, terms.up[block])  # in place: the layer's output has no other reference
             return output
 
         return add
@@ -189,12 +195,12 @@ class DeltaBatch:
         return multiply
 
     def _per_row(self, gains: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-        """Return the gains of the rows of a pass, to be multiplied with ``like``.
+        """Return the gains of the rows of a pass, in a shape that multiplies ``like``.
 
         Args:
             gains: ``(deltas + 1, channels)``.
-            like: ``(1, N, channels)``; of a norm of heads ``(1, N, H, channels)``, or ``(1, H, N, channels)`` as a
-                view of that. Where there are as many heads as rows, the longer stride is that of the rows.
+            like: ``(1, N, channels)``; for a norm of heads ``(1, N, H, channels)``, or ``(1, H, N, channels)`` as a
+                view of that. If there are as many heads as rows, the longer stride is that of the rows.
         """
         assert self._owners is not None
         factors = gains[self._owners]  # (N, channels)

@@ -1,7 +1,7 @@
-"""Changes of a model's weights, as values: a row of a forward pass carries one beside its tokens.
+"""Changes of a model's weights, as values: each row of a forward pass carries one beside its token.
 
-A *delta* maps names of modules, as transformers gives them, to what is changed there. The weights themselves are
-never written; :mod:`evolm.models.delta_batch` adds what the changes make of a row.
+A *delta* maps names of modules, as transformers gives them, to their changes. The weights themselves are never
+written; :mod:`evolm.models.delta_batch` adds the effect of the changes to each row.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ def too_large(changes: Mapping[str, Change], dtype: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Delta:
-    """What one individual changes in the model; two deltas with the same values are equal.
+    """One individual's change of the model; two deltas with the same values are equal.
 
     Attributes:
         changes: module -> change, in a fixed order.
-        depth: layers below the first one that is changed: what they make of a text is the same for all deltas.
+        depth: number of layers below the first changed one; their output is that of the unchanged model.
     """
 
     changes: Mapping[str, Change]

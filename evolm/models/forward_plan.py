@@ -1,4 +1,4 @@
-"""What one forward pass computes: segments of text, the slabs they lie in, the places where answers are read."""
+"""The plan of a forward pass: segments of text, their slabs, and the positions at which answers are read."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 from evolm.models.deltas import Delta
 
-LOOKAHEAD = 512  # segments considered when a slab is filled; bounds the keys and values alive
+LOOKAHEAD = 512  # segments considered for a slab; bounds the number of keys and values in memory
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A run of tokens that continues another one, or a tree of them: an item with several answers behind it.
+    """Tokens that continue another segment: a run, or a tree (an item's last tokens and several answers).
 
     One pass over a tree is cheaper than one over each of its branches (tree attention, Miao 2023,
     https://arxiv.org/abs/2305.09781).
@@ -23,11 +23,11 @@ class Segment:
     Attributes:
         tokens: the tokens of this segment only.
         start: position of its first token in the whole text.
-        parent: index of the segment it continues, -1 at the start of a text.
+        parent: index of the segment it continues; -1 at the start of a text.
         delta: index of the delta it carries, the same as its parent's; -1 = none.
-        lasting: whether later batches may continue it too: it is a block of a prompt.
-        follows: of a tree, per token the earlier one of this segment that it follows, -1 = the parent's last; empty
-            where each follows the one before it. A tree is nobody's parent.
+        lasting: whether it is a block of a prompt, which later batches may continue too.
+        follows: for a tree: per token the index of the token in this segment that it follows, -1 = the parent's last
+            token. Empty for a run, in which each token follows the one before it. No segment continues a tree.
     """
 
     tokens: tuple[int, ...]
@@ -40,7 +40,7 @@ class Segment:
 
 @lru_cache(maxsize=4096)
 def ancestry(follows: tuple[int, ...]) -> np.ndarray:
-    """Return ``(t, t)`` bool: which tokens of a tree stand before each one or are it."""
+    """Return ``(t, t)`` bool: for each token of a tree, itself and the tokens on its path from the root."""
     seen = np.eye(len(follows), dtype=bool)
     for token, before in enumerate(follows):
         if before >= 0:
@@ -50,15 +50,15 @@ def ancestry(follows: tuple[int, ...]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ForwardPlan:
-    """What one forward pass computes.
+    """The computations of one forward pass.
 
     Attributes:
-        segments: in an order in which parents come first.
-        slabs: indices of the segments in each slab; a parent lies in an earlier slab or earlier in its own.
-        positions: ``(segment, offset)`` of each place whose next-token distribution is needed.
-        targets: ``(position, token)`` of each wanted log-probability.
-        deltas: what segments may carry.
-        depth: layers whose states are the same for all deltas, and are shared between them; 0 = none.
+        segments: parents before their children.
+        slabs: indices of the segments in each slab; a parent lies in an earlier slab, or earlier in the same one.
+        positions: ``(segment, offset)`` of each token after which the next-token distribution is needed.
+        targets: ``(position, token)`` of each requested log-probability.
+        deltas: the deltas that segments may carry.
+        depth: number of lower layers whose output all deltas share; 0 = none.
     """
 
     segments: Sequence[Segment]
@@ -75,7 +75,13 @@ class ForwardPlan:
 
 
 def fill_slabs(segments: Sequence[Segment], slab_tokens: int, known: Collection[int] = ()) -> list[list[int]]:
-    """Fill slabs first-fit, parents before children (in one slab or an earlier one), all but those ``known``."""
+    """Return slabs of segment indices, filled first-fit, parents before children.
+
+    Args:
+        segments: parents before their children, none longer than a slab.
+        slab_tokens: most tokens of a slab.
+        known: segments that are left out.
+    """
     placed = [index in known for index in range(len(segments))]
     waiting = [index for index, done in enumerate(placed) if not done]
     slabs: list[list[int]] = []

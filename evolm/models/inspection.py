@@ -1,4 +1,4 @@
-"""Read a model's structure from its transformers configuration; no weights are read for this."""
+"""Reads a model's structure from its transformers configuration, without its weights."""
 
 from __future__ import annotations
 

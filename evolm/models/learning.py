@@ -1,10 +1,10 @@
-"""Gradients of answers' likelihoods with respect to a delta: one forward and one backward pass per lesson.
+"""Gradients of answers' likelihoods with respect to a delta: one forward and one backward pass per request.
 
-A lesson is passed alone, all of its segments side by side in a single pass whose size follows from the lesson, so
-that its gradient does not depend on what else is learnt at the same time. Only the layers from the first change on
-are passed with a graph; what enters them is shared between all deltas and lessons
+Each request has a pass of its own, with all of its segments side by side and a size that depends on the request
+alone, so that its gradient does not depend on other requests. Only the layers from the first change on are passed
+with an autograd graph; the states that enter them are shared between all deltas and requests
 (:mod:`evolm.models.shared_layers`). The prompt is part of the graph: its keys and values in those layers depend on
-the delta, and a cache of them without a graph would silently give another gradient.
+the delta, and cached ones without a graph would silently give another gradient.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from torch import nn
 from evolm.models.delta_batch import hooked
 from evolm.models.deltas import Delta, Gain, LowRank, factors
 from evolm.models.forward_plan import ForwardPlan
-from evolm.models.packed_forward import KeyValues, PackedForward, PassRow
+from evolm.models.packed_forward import PackedForward, PassRow, row_begins
+from evolm.models.prefix_cache import KeyValues
 from evolm.models.requests import GradientResult, TokenizedGradient
 
-ROUNDED = 64  # a pass has a multiple of so many rows
+PASS_MULTIPLE = 64  # the size of a pass is a multiple of this number of rows
 
 
 class GradientComputer:
-    """Computes the gradients of lessons.
+    """Computes gradients with respect to a delta's arrays.
 
     Args:
         forward: the model.
@@ -34,71 +35,71 @@ class GradientComputer:
     def __init__(self, forward: PackedForward) -> None:
         self.forward = forward
 
-    def learn(self, lesson: TokenizedGradient, plan: ForwardPlan) -> np.ndarray:
-        """Return ``(1 + numbers of the delta,)`` float32: the lesson's value and its gradient, array after array.
+    def gradient(self, request: TokenizedGradient, plan: ForwardPlan) -> np.ndarray:
+        """Return ``(1 + numbers of the delta,)`` float32: the request's value, then its gradient, array after array.
 
         Args:
-            lesson: what is learnt.
-            plan: passes its examples; the targets follow their order.
+            request: weighted examples and the delta.
+            plan: passes the request's examples; its targets follow their order.
         """
-        delta = lesson.delta
+        delta = request.delta
         below = self._below(plan)
         with torch.enable_grad():
             leaves = {name: _leaves(change, self.forward) for name, change in delta.changes.items()}
             with hooked(self.forward.model, _hooks(delta, leaves)):
                 states = self._pass(plan, below)
-            value = _value(lesson, self._logprobs(plan, states))
+            value = _value(request, self._logprobs(plan, states))
             value.backward()
-        self.forward.count(plan.tokens, plan.tokens, plan.depth, times=2)  # backward costs two passes forward
+        self.forward.count_backward(plan.tokens, plan.depth)
         gradients = [_gradient(leaf) for arrays in leaves.values() for leaf in arrays]
         return np.concatenate([np.array([value.item()], np.float32), *(gradient.ravel() for gradient in gradients)])
 
     @torch.no_grad()
     def _below(self, plan: ForwardPlan) -> dict[int, torch.Tensor]:
-        return self.forward.shared.states(plan, self.forward) if plan.depth else {}
+        return self.forward.shared.states(plan, self.forward.lower_passes) if plan.depth else {}
 
     def _pass(self, plan: ForwardPlan, below: dict[int, torch.Tensor]) -> torch.Tensor:
-        """Return the final states ``(rows, d)`` of all segments, one behind the other, with their graph."""
+        """Return the final states ``(rows, d)`` of all segments, in their order, with their graph."""
         known: list[KeyValues] = [{} for _ in plan.segments]
+        begins = row_begins(plan.segments)
         rows = [
             PassRow(
-                segment.tokens,
-                segment.start,
+                segment,
+                begins[index],
                 known[segment.parent] if segment.parent >= 0 else None,
                 known[index],
-                states=below.get(index),
-                follows=segment.follows,
+                below.get(index),
             )
             for index, segment in enumerate(plan.segments)
         ]
-        size = -(-plan.tokens // ROUNDED) * ROUNDED
+        size = -(-plan.tokens // PASS_MULTIPLE) * PASS_MULTIPLE
         return self.forward.trunk_pass(rows, size, plan.depth)
 
     def _logprobs(self, plan: ForwardPlan, states: torch.Tensor) -> torch.Tensor:
         """Return ``(targets,)`` float32 log-probabilities (nats)."""
-        begins = np.cumsum([0, *(len(segment.tokens) for segment in plan.segments)])
-        places = torch.tensor([int(begins[segment]) + offset for segment, offset in plan.positions])
-        logits = self.forward.logits(states[places])  # (positions, vocabulary)
+        begins = row_begins(plan.segments)
+        rows = torch.tensor([begins[segment] + offset for segment, offset in plan.positions])
+        logits = self.forward.logits(states[rows])  # (positions, vocabulary)
         wanted = torch.tensor([position for position, _ in plan.targets])
         tokens = torch.tensor([token for _, token in plan.targets])
         return logits[wanted, tokens] - torch.logsumexp(logits, -1)[wanted]
 
 
-def read_learnt(lesson: TokenizedGradient, answer: np.ndarray) -> GradientResult:
-    """Cut what :meth:`GradientComputer.learn` returned into the gradients of each change's arrays."""
+def read_gradient(request: TokenizedGradient, answer: np.ndarray) -> GradientResult:
+    """Cut the array that :meth:`GradientComputer.gradient` returned into one gradient per array of the delta."""
     gradients: dict[str, tuple[np.ndarray, ...]] = {}
     at = 1
-    for name, change in lesson.delta.changes.items():
-        own = []
+    for name, change in request.delta.changes.items():
+        arrays = []
         for array in factors(change):
-            own.append(answer[at : at + array.size].reshape(array.shape))
+            arrays.append(answer[at : at + array.size].reshape(array.shape))
             at += array.size
-        gradients[name] = tuple(own)
+        gradients[name] = tuple(arrays)
     return GradientResult(float(answer[0]), gradients)
 
 
 def _leaves(change: LowRank | Gain, forward: PackedForward) -> tuple[torch.Tensor, ...]:
-    """Return a change's arrays as float32 leaves of a graph."""
+    """Return a change's arrays as float32 leaves of an autograd graph."""
     device = forward.head.weight.device
     return tuple(
         torch.from_numpy(np.array(array, dtype=np.float32)).to(device).requires_grad_() for array in factors(change)
@@ -110,7 +111,7 @@ def _gradient(leaf: torch.Tensor) -> np.ndarray:
 
 
 def _hooks(delta: Delta, leaves: dict[str, tuple[torch.Tensor, ...]]) -> list[tuple[str, str, Any]]:
-    """Return what lets one delta, as leaves of a graph, act on the model's modules."""
+    """Return the hooks by which one delta, given as leaves of a graph, acts on the model's modules."""
     hooks = []
     for name, change in delta.changes.items():
         if isinstance(change, LowRank):
@@ -143,17 +144,17 @@ def _multiplying_input(gain: torch.Tensor) -> Any:
     return multiply
 
 
-def _value(lesson: TokenizedGradient, logprobs: torch.Tensor) -> torch.Tensor:
-    """Return the lesson's value, a scalar."""
+def _value(request: TokenizedGradient, logprobs: torch.Tensor) -> torch.Tensor:
+    """Return the request's value, a scalar, from ``(targets,)`` log-probabilities."""
     terms = []
     at = 0
-    for example, weights, scales in zip(lesson.examples, lesson.weights, lesson.scales, strict=True):
+    for example, weights, scales in zip(request.examples, request.weights, request.scales, strict=True):
         sums = []
         for continuation in example.continuations:
             sums.append(logprobs[at : at + len(continuation)].sum())
             at += len(continuation)
         scores = torch.stack(sums) * torch.tensor(scales, device=logprobs.device)  # (continuations,)
-        if lesson.contrast:
+        if request.contrast:
             scores = scores - torch.logsumexp(scores, 0)
         terms.append((scores * torch.tensor(weights, device=logprobs.device)).sum())
     return torch.stack(terms).sum()

@@ -18,9 +18,10 @@ The model is any transformers causal LM that accepts an attention backend; ours 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -35,16 +36,17 @@ from evolm.models.prefix_cache import KeyValues, PrefixCache, text_keys
 from evolm.models.shared_layers import SharedLayers
 
 ATTENTION = "evolm_segments"
-TRIED, TRIED_SLABS = 64, 2  # tokens of a segment, and most slabs, of the text on which sharing layers is tried
+# The text on which shared layers are tried: tokens of a segment, and most slabs.
+TRIAL_TOKENS, TRIAL_SLABS = 64, 2
 
 
 @dataclass(frozen=True)
 class Work:
-    """What passed the trunk, in tokens that passed all of its layers; half the layers make half a token.
+    """Tokens that passed the trunk; a token that passed half of the layers counts as half a token.
 
     Attributes:
-        tokens: without padding.
-        slab_tokens: with it.
+        tokens: padding excluded.
+        slab_tokens: padding included.
     """
 
     tokens: float = 0.0
@@ -59,71 +61,93 @@ class Work:
 
 @dataclass
 class PassRow:
-    """Some tokens' place in a pass.
+    """A segment's place in a pass: its tokens are neighbouring rows of the pass, from ``begin`` to ``end``.
 
     Attributes:
-        tokens: the tokens.
-        start: position of the first one in its text.
-        past: keys and values of everything before them; None at the start of a text.
-        kept: filled with keys and values up to their end, where something will continue them. May be ``past``.
-        delta: index of the delta they carry; -1 = none.
-        states: ``(tokens, d)`` what the lower layers made of them, where those are shared; else None.
-        follows: of a tree, what each token follows; see :class:`~evolm.models.forward_plan.Segment`.
-        begin: their first row in the pass.
+        segment: the tokens, their positions in the text, and the delta they carry.
+        begin: first row in the pass.
+        past: keys and values of all tokens before the segment; None at the start of a text.
+        kept: filled with keys and values up to the segment's end if other segments continue it. May be ``past``.
+        states: ``(tokens, d)`` output of the lower layers, if these are shared between deltas; else None.
+        masks: sliding window -> attention mask, built by the first layer that needs it.
     """
 
-    tokens: Sequence[int]
-    start: int
+    segment: Segment
+    begin: int
     past: KeyValues | None
     kept: KeyValues | None
-    delta: int = -1
     states: torch.Tensor | None = None
-    follows: tuple[int, ...] = ()
-    begin: int = 0
-    masks: dict[int | None, torch.Tensor] = field(default_factory=dict)  # sliding window -> mask
+    masks: dict[int | None, torch.Tensor] = field(default_factory=dict)
 
     @property
     def end(self) -> int:
-        """The row behind the last one."""
-        return self.begin + len(self.tokens)
+        """The row after the last one."""
+        return self.begin + len(self.segment.tokens)
 
     @property
-    def places(self) -> np.ndarray:
+    def delta(self) -> int:
+        """Index of the delta that the tokens carry; -1 = none."""
+        return self.segment.delta
+
+    @property
+    def positions(self) -> np.ndarray:
         """``(tokens,)`` positions in the text."""
-        if self.follows:
-            return self.start - 1 + ancestry(self.follows).sum(1)
-        return np.arange(self.start, self.start + len(self.tokens))
+        start, follows = self.segment.start, self.segment.follows
+        if follows:
+            return start - 1 + ancestry(follows).sum(1)
+        return np.arange(start, start + len(self.segment.tokens))
 
 
-class _Cache:
-    """Keys and values of segments, kept as long as something waits for them.
+def row_begins(segments: Iterable[Segment]) -> list[int]:
+    """Return the first row of each segment if they lie side by side in this order."""
+    return list(accumulate((len(segment.tokens) for segment in segments), initial=0))[:-1]
+
+
+class SegmentCache:
+    """Keys and values of a plan's segments, each kept until the last segment that continues it was passed.
 
     Args:
         plan: its segments wait for their parents.
-        ends: segments that something else waits for, one entry a wait; see :meth:`release`.
-        known: segments that are not passed, and their keys and values.
+        ends: segments that the caller waits for too, once per entry; it calls :meth:`release` for each.
+        known: segments that are not passed -> their keys and values.
 
     Attributes:
         ready: the segments that are not passed.
-        known: keys and values that something still waits for.
+        known: segment -> keys and values up to its end, for all segments that are waited for.
     """
 
     def __init__(self, plan: ForwardPlan, ends: Sequence[int], known: dict[int, KeyValues]) -> None:
+        self.plan = plan
         self.ready = frozenset(known)
         passed = (segment for index, segment in enumerate(plan.segments) if index not in self.ready)
         awaited = [segment.parent for segment in passed if segment.parent >= 0]
         self.waiting = np.bincount([*awaited, *ends], minlength=len(plan.segments))
         self.known: dict[int, KeyValues] = {index: kept for index, kept in known.items() if self.waiting[index]}
 
-    def room(self, index: int) -> KeyValues | None:
-        """Return an empty place for a segment's keys and values; None where nobody waits for them."""
-        if not self.waiting[index]:
-            return None
-        self.known[index] = {}
-        return self.known[index]
+    def rows(self, slab: Sequence[int], states: Mapping[int, torch.Tensor] = {}) -> list[PassRow]:
+        """Return the rows of a slab's segments, with an empty dict for keys and values that are waited for.
+
+        A parent may lie in the same slab: each layer has computed its keys and values when the child's turn comes.
+
+        Args:
+            slab: indices of segments.
+            states: segment -> ``(tokens, d)`` output of the lower layers.
+        """
+        segments = [self.plan.segments[index] for index in slab]
+        self.known.update((index, {}) for index in slab if self.waiting[index])
+        return [
+            PassRow(segment, begin, self.known.get(segment.parent), self.known.get(index), states.get(index))
+            for index, segment, begin in zip(slab, segments, row_begins(segments), strict=True)
+        ]
+
+    def release_parents(self, slab: Sequence[int]) -> None:
+        """End the wait of a slab's segments for their parents."""
+        for index in slab:
+            if self.plan.segments[index].parent >= 0:
+                self.release(self.plan.segments[index].parent)
 
     def release(self, index: int) -> None:
-        """One wait for a segment is over; with the last one, forget it."""
+        """End one wait for a segment; the last one frees its keys and values."""
         self.waiting[index] -= 1
         if not self.waiting[index]:
             self.known.pop(index, None)
@@ -142,15 +166,15 @@ def attend_segments(
     softcap: float | None = None,
     **_unused: object,
 ) -> tuple[torch.Tensor, None]:
-    """Attention of every row to its past and itself.
+    """Compute the attention of every segment to its past and itself.
 
     Args:
         query: ``(1, H, N, d)``.
         key, value: ``(1, Hkv, N, d)``.
-        rows: which rows of the pass belong together.
+        rows: the segments of the pass.
 
     Returns:
-        ``(1, N, H, d)``; rows without a segment are zero.
+        ``(1, N, H, d)``; padding is zero.
 
     Raises:
         ModelError: if the model caps its attention scores.
@@ -169,7 +193,7 @@ def attend_segments(
             past_keys, past_values = row.past[layer]
             keys, values = torch.cat((past_keys, keys), 1), torch.cat((past_values, values), 1)  # (Hkv, S, d)
         if row.kept is not None:
-            # Without a past these are views of the whole slab, which must not stay alive with them.
+            # Without a past these are views of the whole slab, whose memory would stay alive with them.
             row.kept[layer] = (keys, values) if row.past is not None else (keys.clone(), values.clone())
         # Queries that share keys become more rows of one product: (Hkv, G * t, d).
         folded = queries[:, :, row.begin : row.end].reshape(1, kv_heads, -1, width)
@@ -181,14 +205,14 @@ def attend_segments(
 
 
 def _mask(row: PassRow, group: int, window: int | None, like: torch.Tensor) -> torch.Tensor:
-    """Additive mask ``(G * t, S)``: a token sees the past and what it follows; built once, not per layer."""
+    """Return the additive mask ``(G * t, S)``: a token sees the past and the tokens it follows."""
     mask = row.masks.get(window)
     if mask is None:
-        places = row.places
-        ages = places[:, None] - np.concatenate((np.arange(row.start), places))[None]  # (t, S)
+        start, follows, positions = row.segment.start, row.segment.follows, row.positions
+        ages = positions[:, None] - np.concatenate((np.arange(start), positions))[None]  # (t, S)
         hidden = (ages < 0) if window is None else (ages < 0) | (ages >= window)
-        if row.follows:
-            hidden[:, row.start :] |= ~ancestry(row.follows)
+        if follows:
+            hidden[:, start:] |= ~ancestry(follows)
         mask = torch.zeros(hidden.shape, dtype=like.dtype).masked_fill_(torch.from_numpy(hidden), float("-inf"))
         mask = row.masks[window] = mask.repeat(group, 1).to(like.device)
     return mask
@@ -198,15 +222,15 @@ AttentionInterface.register(ATTENTION, attend_segments)
 
 
 class PackedForward:
-    """Log-probabilities by packed forward passes of one model.
+    """Packed forward passes of one model: its trunk, its output head, and the log-probabilities from both.
 
     Args:
         model: a causal LM whose attention implementation is :data:`ATTENTION`.
         slab_tokens: tokens in every pass of the linear layers.
         head_rows: positions in every pass of the output head.
         delta_columns: columns of a block of low-rank factors, see :mod:`evolm.models.delta_batch`.
-        trunk_bytes: most memory for states that deltas share, see :mod:`evolm.models.shared_layers`.
-        prefix_bytes: most memory for prompts' keys and values, see :mod:`evolm.models.prefix_cache`.
+        trunk_bytes: most bytes of states that deltas share, see :mod:`evolm.models.shared_layers`.
+        prefix_bytes: most bytes of prompts' keys and values, see :mod:`evolm.models.prefix_cache`.
     """
 
     def __init__(
@@ -225,69 +249,72 @@ class PackedForward:
         self.slab_tokens = slab_tokens
         self.head_rows = head_rows
         self.delta_columns = delta_columns
-        self.shared = SharedLayers(model, trunk_bytes)
+        self.shared = SharedLayers(model, trunk_bytes, slab_tokens)
         self.prefixes = PrefixCache(prefix_bytes)
         self.work = Work()
-        self._population: DeltaBatch | None = None
-        self._sharing: dict[int, bool] = {}  # depth -> whether a text in two parts has the bits of the whole
+        self._layers: int = model.config.get_text_config().num_hidden_layers
+        self._deltas: DeltaBatch | None = None  # that rows carry, inside of `carrying`
+        self._shares: dict[int, bool] = {}  # depth -> whether two passes give the bits of one
 
     def shares_layers_at(self, depth: int) -> bool:
-        """Whether deltas share the layers below ``depth``: there is room, and two parts give the bits of the whole.
+        """Return whether deltas share the layers below ``depth``.
 
-        Some architectures count the layers of the part that is passed, so each depth is tried once by itself.
+        They do if there is memory for shared states, and if passing the lower and the upper layers one after the
+        other gives the same bits as one pass. Some architectures depend on the number of layers in a part, so each
+        depth is tried once.
         """
         if not depth or not self.shared.limit:
             return False
-        if depth not in self._sharing:
-            self._sharing[depth] = self._same_in_two_parts(depth)
-        return self._sharing[depth]
+        if depth not in self._shares:
+            self._shares[depth] = self._same_in_two_parts(depth)
+        return self._shares[depth]
 
     def _same_in_two_parts(self, depth: int) -> bool:
-        segments = self._text_to_try()
+        segments = self._trial_text()
         plan = ForwardPlan(segments, fill_slabs(segments, self.slab_tokens))
         before = self.work
         with torch.inference_mode():
             whole = self._states(plan)
             try:
                 parts = self._states(replace(plan, depth=depth))
-            except Exception:  # half of a trunk is nobody's documented use: an architecture may fail in any way
+            except Exception:  # no architecture documents a part of its trunk, so any exception may come
                 return False
             finally:
                 self.work = before
                 self.shared.forget()
         return torch.equal(whole, parts)
 
-    def _text_to_try(self) -> list[Segment]:
-        """Return a text that fills a slab, or more where a sliding window is wider, as far as the context reaches."""
+    def _trial_text(self) -> list[Segment]:
+        """Return a text that fills a slab, and exceeds the model's sliding window if context and limits allow."""
         config = self.model.config.get_text_config()
         window = getattr(config, "sliding_window", None) or 0
-        tokens = max(self.slab_tokens, min(window + TRIED, TRIED_SLABS * self.slab_tokens))
+        tokens = max(self.slab_tokens, min(window + TRIAL_TOKENS, TRIAL_SLABS * self.slab_tokens))
         tokens = min(tokens, getattr(config, "max_position_embeddings", 0) or tokens)
         text = (np.arange(tokens) * 7919 % self.head.weight.shape[0]).tolist()  # a prime: neighbours differ widely
-        length = min(TRIED, self.slab_tokens)
+        length = min(TRIAL_TOKENS, self.slab_tokens)
         begins = range(0, tokens, length)
         return [Segment(tuple(text[at : at + length]), at, place - 1) for place, at in enumerate(begins)]
 
     def _states(self, plan: ForwardPlan) -> torch.Tensor:
-        """Return ``(tokens, d)``: the final states of all segments, one behind the other."""
+        """Return ``(tokens, d)``: the final states of all segments, in their order."""
         found = {}
-        for placed, states, _ in self.passes(plan):
-            for index, begin in placed.items():
+        for begins, states, _ in self.passes(plan):
+            for index, begin in begins.items():
                 found[index] = states[begin : begin + len(plan.segments[index].tokens)].clone()
         return torch.cat([found[index] for index in range(len(plan.segments))])
 
     @contextmanager
     def carrying(self, deltas: Sequence[Delta]) -> Iterator[None]:
-        """Let rows carry ``deltas`` in the passes inside of this block."""
+        """Let ``deltas`` act in the passes inside of this block, each on the rows that carry it."""
         if not deltas:
             yield
             return
-        self._population = DeltaBatch(self.model, deltas, self.delta_columns)
+        self._deltas = DeltaBatch(self.model, deltas, self.delta_columns)
         try:
-            with self._population.attached():
+            with self._deltas.attached():
                 yield
         finally:
-            self._population = None
+            self._deltas = None
 
     @torch.inference_mode()
     def logprobs(self, plan: ForwardPlan) -> np.ndarray:
@@ -318,105 +345,120 @@ class PackedForward:
         wanted: dict[int, list[tuple[int, int]]] = {}  # segment -> [(offset, position)]
         for position, (segment, offset) in enumerate(plan.positions):
             wanted.setdefault(segment, []).append((offset, position))
-        for placed, states, _ in self.passes(plan):
-            for index, begin in placed.items():
+        for begins, states, _ in self.passes(plan):
+            for index, begin in begins.items():
                 for offset, position in wanted.get(index, ()):
                     hidden[position] = states[begin + offset]
         return hidden
 
     def empty_states(self, rows: int) -> torch.Tensor:
-        """Return ``(rows, d)`` zeros of the trunk's type."""
+        """Return ``(rows, d)`` zeros of the trunk's dtype."""
         return torch.zeros(rows, self.head.weight.shape[1], dtype=self._like.dtype, device=self._like.device)
 
     def passes(
-        self, plan: ForwardPlan, ends: Sequence[int] = (), lower: bool = False
-    ) -> Iterator[tuple[dict[int, int], torch.Tensor, _Cache]]:
+        self, plan: ForwardPlan, ends: Sequence[int] = ()
+    ) -> Iterator[tuple[dict[int, int], torch.Tensor, SegmentCache]]:
         """Pass a plan's slabs through the trunk, one after the other.
 
+        If the plan has a depth, the output of the lower layers is computed once for all deltas, and only the layers
+        above are passed for each delta.
+
         Args:
-            plan: what to pass; its deltas act inside of :meth:`carrying`.
-            ends: segments whose keys and values are wanted; whoever wants them calls the cache's ``release``.
-            lower: pass the lowest ``plan.depth`` layers only. Otherwise, where a plan has a depth, what these make
-                of a segment is computed once for all deltas, and the other layers are passed for each.
+            plan: what is passed; its deltas act inside of :meth:`carrying`.
+            ends: segments whose keys and values the caller needs; it calls the cache's ``release`` for each.
 
         Yields:
-            Per slab: the first row of each of its segments; the states ``(slab_tokens, d)``; the cache.
+            Per slab: index of each segment -> its first row; the final states ``(slab_tokens, d)``; the cache.
         """
-        keys = [] if lower else text_keys(plan, [delta.digest.encode() for delta in plan.deltas])
+        keys = text_keys(plan, [delta.digest.encode() for delta in plan.deltas])
         needed = {*ends, *(segment for segment, _ in plan.positions)}
-        # Nobody but the cache holds on to what is known, so that it goes when the last who waits for it was passed.
-        cache = _Cache(plan, ends, {} if lower else self.prefixes.known(plan, keys, needed))
+        # The cache must hold the only reference, so that memory is freed after the last dependent segment.
+        cache = SegmentCache(plan, ends, self.prefixes.known(plan, keys, needed))
         slabs = fill_slabs(plan.segments, self.slab_tokens, cache.ready) if cache.ready else plan.slabs
-        below = {} if lower or not plan.depth else self.shared.states(plan, self, cache.ready)
+        below = self.shared.states(plan, self.lower_passes, cache.ready) if plan.depth else {}
         for slab in slabs:
-            segments = {index: plan.segments[index] for index in slab}
-            # A parent may lie in the same slab: in each layer its keys and values are there before the child's turn.
-            room = {index: cache.room(index) for index in slab}
-            rows = [
-                PassRow(
-                    segment.tokens,
-                    segment.start,
-                    cache.known.get(segment.parent),
-                    room[index],
-                    segment.delta,
-                    below.get(index),
-                    segment.follows,
-                )
-                for index, segment in segments.items()
-            ]
-            states = self.trunk_pass(rows, self.slab_tokens, plan.depth, lower)
-            for index, segment in segments.items():
-                if segment.lasting and self.prefixes.limit and room[index]:
-                    self.prefixes.keep(keys[index], len(segment.tokens), cache.known[index])
-            for segment in segments.values():
-                if segment.parent >= 0:
-                    cache.release(segment.parent)
+            rows = cache.rows(slab, below)
+            states = self.trunk_pass(rows, self.slab_tokens, plan.depth)
+            for index, row in zip(slab, rows, strict=True):
+                if row.segment.lasting and self.prefixes.limit and row.kept:
+                    self.prefixes.keep(keys[index], len(row.segment.tokens), row.kept)
+            cache.release_parents(slab)
             yield {index: row.begin for index, row in zip(slab, rows, strict=True)}, states, cache
 
-    def trunk_pass(self, rows: Sequence[PassRow], size: int, depth: int = 0, lower: bool = False) -> torch.Tensor:
-        """Pass rows side by side through the trunk: states ``(size, d)``, behind the last row meaningless.
+    def lower_passes(self, plan: ForwardPlan) -> Iterator[tuple[dict[int, int], torch.Tensor]]:
+        """Pass a plan's slabs through the lowest ``plan.depth`` layers, without deltas.
+
+        Yields:
+            Per slab: index of each segment -> its first row; the states ``(slab_tokens, d)`` that enter the next
+            layer.
+        """
+        cache = SegmentCache(plan, (), {})
+        for slab in plan.slabs:
+            rows = cache.rows(slab)
+            self.count(rows[-1].end, self.slab_tokens, plan.depth / self._layers)
+            tokens = self._tokens(rows, self.slab_tokens)
+            states = self._run(self.shared.lower(plan.depth), rows, self.slab_tokens, input_ids=tokens)
+            cache.release_parents(slab)
+            yield {index: row.begin for index, row in zip(slab, rows, strict=True)}, states
+
+    def trunk_pass(self, rows: Sequence[PassRow], size: int, depth: int = 0) -> torch.Tensor:
+        """Pass rows side by side through the trunk.
 
         Args:
-            rows: the rows.
-            size: of the pass.
-            depth: pass only the layers from this one on, from the rows' ``states``; with ``lower`` those before.
-            lower: see ``depth``.
+            rows: segments, in the order of their rows.
+            size: rows of the pass, padding included.
+            depth: 0 = pass all layers; else the layers from this one on, and ``states`` of the rows enter it.
+
+        Returns:
+            ``(size, d)`` final states; those after the last row are meaningless.
         """
-        tokens, places = np.zeros((2, size), dtype=np.int64)
-        begin = 0
+        self.count(rows[-1].end, size, (self._layers - depth) / self._layers)
+        if self._deltas is not None:
+            self._deltas.place(rows, size)
+        if depth:
+            return self._run(self.shared.upper(depth), rows, size, inputs_embeds=self._joined_states(rows, size))
+        return self._run(self.trunk, rows, size, input_ids=self._tokens(rows, size))
+
+    def _run(
+        self, layers: torch.nn.Module, rows: Sequence[PassRow], size: int, **inputs: torch.Tensor
+    ) -> torch.Tensor:
+        """Return ``(size, d)``, the output of some layers.
+
+        Args:
+            layers: the trunk or a part of it.
+            rows: segments, in the order of their rows.
+            size: rows of the pass.
+            inputs: ``input_ids`` ``(1, size)``, or ``inputs_embeds`` ``(1, size, d)``.
+        """
+        positions = np.zeros(size, dtype=np.int64)
         for row in rows:
-            row.begin = begin
-            begin = row.end
-            tokens[row.begin : row.end] = row.tokens
-            places[row.begin : row.end] = row.places
-        self.count(begin, size, depth, lower)
-        device = self.head.weight.device
-        inputs: dict[str, torch.Tensor] = {"input_ids": torch.from_numpy(tokens).to(device)[None]}
-        layers = self.trunk
-        if depth and lower:
-            layers = self.shared.lower(depth)
-        elif depth:
-            layers = self.shared.upper(depth)
-            inputs = {"inputs_embeds": self._side_by_side(rows, size)[None]}
-        if self._population is not None and not lower:
-            self._population.place(rows, size)
+            positions[row.begin : row.end] = row.positions
         return layers(
             **inputs,
-            position_ids=torch.from_numpy(places).to(device)[None],
+            position_ids=torch.from_numpy(positions).to(self.head.weight.device)[None],
             use_cache=False,
             rows=rows,
         ).last_hidden_state[0]
 
-    def count(self, tokens: int, size: int, depth: int = 0, lower: bool = False, times: int = 1) -> None:
-        """Add to the work done: ``times`` passes of ``tokens`` in ``size`` rows through some of the layers."""
-        layers = self.model.config.get_text_config().num_hidden_layers
-        share = times * (depth if lower else layers - depth) / layers
-        self.work += Work(tokens * share, size * share)
+    def _tokens(self, rows: Sequence[PassRow], size: int) -> torch.Tensor:
+        """Return ``(1, size)`` int64: the rows' tokens, padded with 0."""
+        tokens = np.zeros(size, dtype=np.int64)
+        for row in rows:
+            tokens[row.begin : row.end] = row.segment.tokens
+        return torch.from_numpy(tokens).to(self.head.weight.device)[None]
 
-    def _side_by_side(self, rows: Sequence[PassRow], size: int) -> torch.Tensor:
-        """Return ``(size, d)``: the rows' states from the lower layers."""
+    def _joined_states(self, rows: Sequence[PassRow], size: int) -> torch.Tensor:
+        """Return ``(1, size, d)``: the rows' states from the lower layers, padded with 0."""
         states = self.empty_states(size)
         for row in rows:
             if row.states is not None:
                 states[row.begin : row.end] = row.states
-        return states
+        return states[None]
+
+    def count(self, tokens: int, size: int, share: float) -> None:
+        """Add to the work done: ``tokens`` in a pass of ``size`` rows, through a ``share`` of the layers."""
+        self.work += Work(tokens * share, size * share)
+
+    def count_backward(self, tokens: int, depth: int) -> None:
+        """Add a backward pass from layer ``depth`` on to the work done; it costs two forward passes."""
+        self.count(tokens, tokens, 2 * (self._layers - depth) / self._layers)

@@ -1,10 +1,10 @@
 """Keys and values of prompts' blocks, kept from one batch to the next.
 
-A prompt meets more items in the next block of a race, in the finals and on the test split; two prompts begin alike.
-Blocks are found by the tokens up to their end and by the delta they were passed under, as vLLM finds them (Kwon 2023,
-https://arxiv.org/abs/2309.06180) and SGLang keeps them (Zheng 2023, https://arxiv.org/abs/2312.07104); the least
-recently used go first. A kept block has the bits it would have if it were passed again: what is shared decides no
-answer.
+The same prompt is followed by more items in the next block of a race, in the finals and on the test split, and
+several prompts have the same beginning. A block's key is made of all tokens up to its end and of the delta, as in
+vLLM (Kwon 2023, https://arxiv.org/abs/2309.06180); the least recently used blocks are dropped first, as in SGLang
+(Zheng 2023, https://arxiv.org/abs/2312.07104). A kept block has the bits that another pass would give, so the cache
+changes no answer.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ KeyValues = dict[int, tuple[torch.Tensor, torch.Tensor]]  # layer -> (Hkv, S, d)
 
 
 def text_keys(plan: ForwardPlan, scopes: Sequence[bytes] = ()) -> list[bytes]:
-    """Return what identifies each segment: its tokens and all before them, as they were cut.
+    """Return a key for each segment: a hash of its tokens and of all segments before it.
 
     Args:
-        plan: the segments; layers below ``plan.depth`` and above are told apart.
-        scopes: per delta of the plan, what else the text was passed under; none where deltas make no difference.
+        plan: the segments; plans with different depths have different keys.
+        scopes: per delta of the plan, bytes that identify it; empty if the delta makes no difference.
     """
     keys: list[bytes] = []
     for segment in plan.segments:
@@ -40,50 +40,56 @@ def text_keys(plan: ForwardPlan, scopes: Sequence[bytes] = ()) -> list[bytes]:
 
 
 class PrefixCache:
-    """Keys and values of blocks, within a limit.
+    """Keys and values of blocks, within a memory limit.
 
     Args:
-        limit: most bytes; 0 = keep nothing.
+        limit: most bytes; 0 = keep none.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._kept: LRUCache[bytes, KeyValues] = LRUCache(limit, getsizeof=_nbytes)  # a block's own part
+        self._kept: LRUCache[bytes, KeyValues] = LRUCache(limit, getsizeof=_nbytes)  # of the block's own tokens
 
     @property
     def nbytes(self) -> int:
-        """Bytes that are kept."""
+        """Bytes of all kept blocks."""
         return int(self._kept.currsize)
 
     def known(self, plan: ForwardPlan, keys: Sequence[bytes], needed: set[int]) -> dict[int, KeyValues]:
         """Return the blocks of a plan that need not be passed again.
 
         Args:
-            plan: its segments that are marked as ``lasting`` may be here.
+            plan: only its ``lasting`` segments can be kept.
             keys: from :func:`text_keys`.
-            needed: segments whose states are wanted, and which are passed whatever is known.
+            needed: segments whose states are needed, which are passed in any case.
 
         Returns:
-            Segment -> keys and values up to its end; empty where nothing that is passed continues it.
+            Segment -> keys and values up to its end; empty if no segment that is passed continues it.
         """
         own: dict[int, KeyValues] = {}
         for index, segment in enumerate(plan.segments):
             ready = segment.parent < 0 or segment.parent in own
             if segment.lasting and ready and index not in needed and keys[index] in self._kept:
                 own[index] = self._kept[keys[index]]
-        for index in reversed(own):  # what others continue is used last, so it is forgotten last
+        for index in reversed(own):  # parents are touched last, so they are dropped after their children
             self._kept.get(keys[index])
         awaited = {segment.parent for index, segment in enumerate(plan.segments) if index not in own}
         return {index: _joined(plan, own, index) if index in awaited else {} for index in own}
 
     def keep(self, key: bytes, tokens: int, upto: KeyValues) -> None:
-        """Keep a block of ``tokens`` whose keys and values, everything before it included, are ``upto``."""
+        """Keep a block.
+
+        Args:
+            key: from :func:`text_keys`.
+            tokens: number of the block's own tokens, the last ones of ``upto``.
+            upto: keys and values of the block and of all tokens before it.
+        """
         own = {layer: (k[:, -tokens:], v[:, -tokens:]) for layer, (k, v) in upto.items()}
         if key not in self._kept and _nbytes(own) <= self.limit:
             self._kept[key] = {layer: (k.clone(), v.clone()) for layer, (k, v) in own.items()}
 
     def forget(self) -> None:
-        """Drop everything."""
+        """Drop all kept blocks."""
         self._kept.clear()
 
 

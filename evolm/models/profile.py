@@ -1,7 +1,7 @@
-"""The numeric profile: everything that decides the last bit of an answer, besides the request.
+"""The numeric profile: everything besides model and request that decides the bits of an answer.
 
-In bfloat16 a logit moves by 0.25 to 0.8 when a matrix product's shape, the cut of a prefix or the number of
-threads changes. The profile fixes them once per run; it is stored in the run and part of every cache key.
+In bfloat16 a logit changes by 0.25 to 0.8 if the shape of a matrix product, the cut of a prefix or the number of
+threads changes. The profile fixes these once per run; it is stored in the run and is part of every cache key.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _versions() -> dict[str, str]:
     }
 
 
-# torch's own questions, whose answers decide which kernels multiply bfloat16; some versions lack some of them.
+# torch's functions that report instruction sets, which decide the bfloat16 kernels; some versions lack some of them.
 INSTRUCTIONS = {
     "avx512_bf16": "_is_avx512_bf16_supported",
     "avx512_vnni": "_is_vnni_supported",
@@ -39,25 +39,25 @@ INSTRUCTIONS = {
 
 @cache
 def _instructions() -> str:
-    """Return the sets of instructions that the processor has beyond its capability, as torch sees them."""
+    """Return the instruction sets that torch finds beyond the processor's capability level, separated by spaces."""
     return " ".join(name for name, asks in INSTRUCTIONS.items() if getattr(torch.cpu, asks, bool)())
 
 
 @cache
 def _processor() -> str:
-    """Return vendor and name of the processor, as the system gives them; ``""`` where it gives none."""
+    """Return vendor and name of the processor as the system reports them, or ``""``."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
-    said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))}
-    found = [said[key] for key in ("vendor_id", "model name") if said.get(key)]
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))}
+    found = [fields[key] for key in ("vendor_id", "model name") if fields.get(key)]
     return " ".join(found) or platform.processor()
 
 
 @cache
 def _chip(device: str) -> str:
-    """Return the name of what computes: the processor's, or the GPU's and its compute capability."""
+    """Return the name of the processor, or the GPU's name and compute capability."""
     if device != "cuda":
         return _processor()
     if not torch.cuda.is_available():
@@ -67,21 +67,21 @@ def _chip(device: str) -> str:
 
 @dataclass(frozen=True)
 class NumericProfile:
-    """Canonical shapes and surroundings of all arithmetic.
+    """Canonical shapes and environment of all arithmetic.
 
     Attributes:
         dtype: ``"float32"`` or ``"bfloat16"``.
         device: torch's name of the device type.
         slab_tokens: tokens in each pass of the linear layers.
-        block_tokens: longest segment; prefixes and items are cut every so many tokens from their start.
+        block_tokens: longest segment; prefixes and items are cut at its multiples from their start.
         head_rows: scored positions in each pass of the output head.
-        decode_rows: texts that grow by a token in each pass of a generation.
-        delta_columns: columns of a block of low-rank factors, of several deltas side by side.
-        threads: torch threads of every process that computes.
-        cpu: torch's name of the processor's capability; with and without AMX it is the same.
-        versions: of what computes.
-        instructions: sets of instructions beyond it that torch finds.
-        chip: vendor and name of the processor or GPU that computes; ``""`` where the system gives none.
+        decode_rows: texts in each decode pass, which adds one token to each.
+        delta_columns: columns of a block of low-rank factors, which several deltas share.
+        threads: torch threads of every computing process.
+        cpu: torch's name of the processor's capability level; it does not tell AMX.
+        versions: of the libraries, and of evolm's own arithmetic.
+        instructions: instruction sets beyond ``cpu`` that torch finds.
+        chip: vendor and name of the processor or GPU; ``""`` if the system reports none.
     """
 
     dtype: str
@@ -107,12 +107,12 @@ class NumericProfile:
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits that differ whenever bits may."""
+        """16 hexadecimal digits; answers of two profiles with the same digest have the same bits."""
         return hashlib.sha256(json.dumps(self.to_record(), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def best_dtype(device: str) -> str:
-    """Return ``"bfloat16"`` where the hardware multiplies it, else ``"float32"``."""
+    """Return ``"bfloat16"`` if the hardware multiplies it, else ``"float32"``."""
     if device.startswith("cuda"):
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
     multiplies = {"avx512_bf16", "amx_tile"} & set(_instructions().split())
@@ -120,5 +120,5 @@ def best_dtype(device: str) -> str:
 
 
 def best_device() -> str:
-    """Return ``"cuda"`` where there is one, else ``"cpu"``."""
+    """Return ``"cuda"`` if it is available, else ``"cpu"``."""
     return "cuda" if torch.cuda.is_available() else "cpu"

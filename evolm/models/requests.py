@@ -1,7 +1,7 @@
-"""What a language model can be asked, as text and as tokens, and what it answers.
+"""Requests to a language model, as text and as tokens, and its answers.
 
-Requests are plain values: they compare by content, cross process borders, and hold everything that their
-answer depends on besides the model itself.
+Requests are plain values: they compare by content, cross process borders, and hold everything that their answer
+depends on besides the model itself.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class LogLikelihood:
 
     Attributes:
         prefix: instruction and demonstrations, shared by many requests.
-        item: what follows the prefix.
-        continuations: texts that may follow, scored one by one.
-        system: system message where the model's chat template is used; empty = none.
-        chat: whether the chat template is used; None = as the campaign says.
-        delta: what is changed in the model for this request; None = nothing.
+        item: text after the prefix.
+        continuations: texts after the item, each scored by itself.
+        system: system message; empty = none.
+        chat: whether the chat template is used; None = as the campaign file says.
+        delta: change of the model's weights for this request; None = no change.
     """
 
     prefix: str
@@ -38,16 +38,16 @@ class LogLikelihood:
 
 @dataclass(frozen=True)
 class Decoding:
-    """How tokens are chosen and when to stop; names and meanings are those of transformers.
+    """How tokens are chosen and when an answer ends; names and meanings are those of transformers.
 
     Attributes:
         max_new_tokens: most tokens of an answer.
         stop_strings: an answer ends before the first of these.
-        temperature: of the distribution that tokens are drawn from; 0 = greedy.
-        top_p: draw from the smallest set of likeliest tokens that reaches this probability (Holtzman 2019).
-        top_k: draw from so many likeliest tokens; 0 = all.
-        sample: number of the draw. The seed derives from the context and from all of this, so draws differ by
-            their number alone.
+        temperature: of the softmax; 0 = greedy.
+        top_p: sample from the smallest set of most likely tokens that reaches this probability (Holtzman 2019).
+        top_k: sample from this many most likely tokens; 0 = all.
+        sample: number of the sample. The seed is derived from the context and from all fields of this class, so
+            equal requests with different numbers are independent samples.
     """
 
     max_new_tokens: int = 64
@@ -60,7 +60,7 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Generate:
-    """A request: text that the model writes after a context.
+    """A request: text that the model generates after a context.
 
     Attributes:
         prefix, item, system, chat, delta: as in :class:`LogLikelihood`.
@@ -77,11 +77,11 @@ class Generate:
 
 @dataclass(frozen=True)
 class TokenizedRequest:
-    """A :class:`LogLikelihood` as tokens; what workers receive and what the cache is keyed by.
+    """A :class:`LogLikelihood` as tokens; workers receive it, and it is part of the cache key.
 
     Attributes:
         context: tokens of prefix and item.
-        prefix_length: how many of them belong to the prefix.
+        prefix_length: number of tokens in the prefix.
         continuations: tokens of each continuation, at least one each.
         delta: as in the request.
     """
@@ -93,7 +93,7 @@ class TokenizedRequest:
 
     @property
     def own_tokens(self) -> int:
-        """Tokens that pass the model for this request alone, once its prefix has."""
+        """Tokens that pass the model for this request, its prefix excluded."""
         return len(self.context) - self.prefix_length + sum(len(c) - 1 for c in self.continuations)
 
     @property
@@ -102,7 +102,7 @@ class TokenizedRequest:
         return len(self.context) + sum(map(len, self.continuations))
 
     def under(self, delta: Delta | None) -> TokenizedRequest:
-        """Return the same request to a changed model."""
+        """Return the same request with another delta."""
         return TokenizedRequest(self.context, self.prefix_length, self.continuations, delta)
 
 
@@ -112,7 +112,7 @@ class TokenizedGeneration:
 
     Attributes:
         context: tokens of prefix and item.
-        prefix_length: how many of them belong to the prefix.
+        prefix_length: number of tokens in the prefix.
         decoding, delta: as in the request.
     """
 
@@ -123,33 +123,33 @@ class TokenizedGeneration:
 
     @property
     def own_tokens(self) -> int:
-        """Most tokens that pass the model for this request alone, once its prefix has."""
+        """Most tokens that pass the model for this request, its prefix excluded."""
         return len(self.context) - self.prefix_length + self.decoding.max_new_tokens
 
     @property
     def tokens(self) -> int:
-        """Tokens charged for the context; those of the answer are added when it is there, see :func:`charge`."""
+        """Tokens charged for the context; :func:`charge` adds those of the answer."""
         return len(self.context)
 
     def under(self, delta: Delta | None) -> TokenizedGeneration:
-        """Return the same request to a changed model."""
+        """Return the same request with another delta."""
         return TokenizedGeneration(self.context, self.prefix_length, self.decoding, delta)
 
 
 @dataclass(frozen=True)
 class GradientRequest:
-    """A request: how likely some answers are, and the gradient of that with respect to a delta's arrays.
+    """A request: a weighted log-likelihood of some answers, and its gradient with respect to a delta's arrays.
 
-    The *value* is the sum of ``weight * s`` over all continuations of all examples, where ``s`` is the log-likelihood
-    of a continuation (nats, its tokens' sum, normalised for its length), with ``contrast`` normalised over the
-    continuations of its example. Supervised learning gives a weight to gold answers, self-training to a model's
-    own best ones, a policy gradient weighs by advantage.
+    The *value* is the sum of ``weight * s`` over all continuations of all examples. ``s`` is the log-likelihood of a
+    continuation: the sum over its tokens (nats), normalised for its length and, with ``contrast``, over the
+    continuations of its example. Supervised learning gives weights to gold answers, self-training to the model's own
+    best answers, a policy gradient weights by advantage.
 
     Attributes:
-        examples: requests with the delta that learns.
+        examples: requests, all with the delta whose gradient is computed.
         weights: one per continuation of each example.
-        normalization: ``"sum"``, or divided by ``"tokens"`` or ``"characters"``.
-        contrast: whether likelihoods are normalised over each example's continuations.
+        normalization: ``"sum"`` = none, or division by the number of ``"tokens"`` or ``"characters"``.
+        contrast: whether log-likelihoods are normalised over each example's continuations.
     """
 
     examples: tuple[LogLikelihood, ...]
@@ -158,7 +158,7 @@ class GradientRequest:
     contrast: bool
 
     def scales(self, examples: tuple[TokenizedRequest, ...]) -> tuple[tuple[float, ...], ...]:
-        """Return the factor of each continuation's sum that normalises it for its length."""
+        """Return per continuation of each example the factor that normalises its log-likelihood for its length."""
         if self.normalization == "tokens":
             return tuple(tuple(1 / len(tokens) for tokens in example.continuations) for example in examples)
         per_text = self.normalization == "characters"
@@ -170,7 +170,7 @@ class GradientRequest:
 
 @dataclass(frozen=True)
 class TokenizedGradient:
-    """A :class:`GradientRequest` as tokens; ``scales`` are the factors that normalise for length."""
+    """A :class:`GradientRequest` as tokens; ``scales`` normalise for length, one for each weight."""
 
     examples: tuple[TokenizedRequest, ...]
     weights: tuple[tuple[float, ...], ...]
@@ -179,15 +179,15 @@ class TokenizedGradient:
 
     @property
     def delta(self) -> Delta:
-        """The delta that learns, the same for all examples."""
+        """The delta whose gradient is computed, the same for all examples."""
         (delta,) = {example.delta for example in self.examples}
         if delta is None:
-            raise ValueError("a lesson needs a delta that learns, found none")
+            raise ValueError("a gradient request needs a delta in its examples, found none")
         return delta
 
     @property
     def tokens(self) -> int:
-        """Tokens charged: a token that passes forward and backward counts three, before any sharing."""
+        """Tokens charged, before any sharing: a token that passes forward and backward counts three."""
         return 3 * sum(example.tokens for example in self.examples)
 
 
@@ -196,7 +196,7 @@ class GradientResult:
     """The answer to a :class:`GradientRequest`.
 
     Attributes:
-        value: see there.
+        value: the request's value.
         gradients: module -> gradients of the change's arrays, in the order of ``evolm.models.deltas.factors``.
     """
 
@@ -209,9 +209,9 @@ class Generated:
     """The answer to a :class:`Generate`.
 
     Attributes:
-        text: what was written before the first stop string, without surrounding white space or special tokens.
-        tokens: everything that was written, the end-of-text token or the stop string's tokens included.
-        finished: whether it ended by itself; False where ``max_new_tokens`` cut it off.
+        text: generated text up to the first stop string, without surrounding white space and special tokens.
+        tokens: all generated tokens, those of the end of the text or of the stop string included.
+        finished: whether the answer ended before ``max_new_tokens`` was reached.
     """
 
     text: str
@@ -231,5 +231,5 @@ Dialogue: TypeAlias = Generator[Sequence[Request], Any, Result]
 
 
 def charge(request: Tokenized, answer: Answer) -> int:
-    """Return the tokens that a request costs with its answer, before any caching or sharing."""
+    """Return the tokens charged for a request and its answer, before any caching or sharing."""
     return request.tokens + (len(answer.tokens) if isinstance(answer, Generated) else 0)

@@ -1,19 +1,19 @@
-"""States that all deltas share: what the layers below the first change make of a text.
+"""States that all deltas share: the output of the layers below the first changed layer.
 
-Deltas confined to the last ``k`` of ``L`` layers see the same states enter layer ``L - k``. These are computed once
-for each text, or rather each segment behind the segments before it, and kept as long as there is room (least
-recently used first out); what was forgotten is computed again. The other layers are passed for every delta, the
-prompt's tokens included, since their keys and values there depend on the delta.
+If deltas change only the last ``k`` of ``L`` layers, the same states enter layer ``L - k`` for all of them. They are
+computed once for each segment and the segments before it, and kept within a memory limit (the least recently used
+are dropped, and computed again when needed). The layers above are passed for every delta, the prompt's tokens
+included, since their keys and values there depend on the delta.
 
-Splitting a pass changes no bit: the same rows meet the same layers in the same shapes.
+Splitting a pass changes no bit: the same rows pass the same layers in the same shapes.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import torch
 from cachetools import LRUCache
@@ -24,49 +24,50 @@ from evolm.models.forward_plan import ForwardPlan, fill_slabs
 from evolm.models.inspection import layer_list
 from evolm.models.prefix_cache import text_keys
 
-
-class LowerPasses(Protocol):
-    """The part of :class:`evolm.models.packed_forward.PackedForward` that shared states need."""
-
-    slab_tokens: int
-
-    def passes(
-        self, plan: ForwardPlan, ends: Sequence[int] = (), lower: bool = False
-    ) -> Iterator[tuple[dict[int, int], torch.Tensor, Any]]: ...
+# Passes a plan's slabs through its lower layers: per slab, segment -> first row, and states (slab_tokens, d).
+LowerPasses: TypeAlias = Callable[[ForwardPlan], Iterator[tuple[dict[int, int], torch.Tensor]]]
 
 
 class SharedLayers:
-    """The lower layers of one model, and what they made of texts.
+    """The lower and upper layers of one model, and a cache of the lower layers' output.
 
     Args:
         model: a causal LM.
         limit: most bytes of kept states.
+        slab_tokens: tokens in each pass of the linear layers.
     """
 
-    def __init__(self, model: Any, limit: int) -> None:
+    def __init__(self, model: Any, limit: int, slab_tokens: int) -> None:
         self._model = model
         self.limit = limit
+        self.slab_tokens = slab_tokens
         self._kept: LRUCache[bytes, torch.Tensor] = LRUCache(limit, getsizeof=lambda states: states.nbytes)
         self._parts: dict[tuple[int, bool], nn.Module] = {}
-        self.passed = 0  # tokens that went through lower layers
+        self.passed = 0  # tokens that passed the lower layers
 
     @property
     def nbytes(self) -> int:
-        """Bytes that are kept."""
+        """Bytes of kept states."""
         return int(self._kept.currsize)
 
-    def states(self, plan: ForwardPlan, forward: LowerPasses, known: Collection[int] = ()) -> dict[int, torch.Tensor]:
-        """Return segment -> ``(tokens, d)``: what enters layer ``plan.depth``; nothing of those ``known``."""
+    def states(self, plan: ForwardPlan, passes: LowerPasses, known: Collection[int] = ()) -> dict[int, torch.Tensor]:
+        """Return segment -> ``(tokens, d)``, the states that enter layer ``plan.depth``.
+
+        Args:
+            plan: segments with any deltas.
+            passes: computes the states that are not kept.
+            known: segments that are not needed.
+        """
         keys = text_keys(plan)
-        mine = {index: key for index, key in enumerate(keys) if index not in known}
-        found = {key: states for key in dict.fromkeys(mine.values()) if (states := self._kept.get(key)) is not None}
-        wanted = self._with_ancestors(plan, (index for index, key in mine.items() if key not in found))
-        for key, states in self._computed(plan, keys, wanted, forward):
+        needed = {index: key for index, key in enumerate(keys) if index not in known}
+        found = {key: states for key in dict.fromkeys(needed.values()) if (states := self._kept.get(key)) is not None}
+        wanted = self._with_ancestors(plan, (index for index, key in needed.items() if key not in found))
+        for key, states in self._computed(plan, keys, wanted, passes):
             if key not in found:
                 found[key] = states
                 if states.nbytes <= self.limit:
                     self._kept[key] = states
-        return {index: found[key] for index, key in mine.items()}
+        return {index: found[key] for index, key in needed.items()}
 
     @staticmethod
     def _with_ancestors(plan: ForwardPlan, indices: Iterable[int]) -> list[int]:
@@ -78,9 +79,9 @@ class SharedLayers:
         return sorted(wanted)
 
     def _computed(
-        self, plan: ForwardPlan, keys: list[bytes], wanted: list[int], forward: LowerPasses
+        self, plan: ForwardPlan, keys: list[bytes], wanted: list[int], passes: LowerPasses
     ) -> Iterable[tuple[bytes, torch.Tensor]]:
-        """Pass segments through the lower layers, equal ones once, whatever delta they carry."""
+        """Yield key and states of each distinct segment; segments that differ only by their delta are equal."""
         places = {key: place for place, key in enumerate(dict.fromkeys(keys[index] for index in wanted))}
         firsts = {keys[index]: plan.segments[index] for index in reversed(wanted)}
         parents = {keys[index]: plan.segments[index].parent for index in wanted}
@@ -90,10 +91,10 @@ class SharedLayers:
             )
             for key in places
         ]
-        lower = ForwardPlan(segments, fill_slabs(segments, forward.slab_tokens), depth=plan.depth)
+        lower = ForwardPlan(segments, fill_slabs(segments, self.slab_tokens), depth=plan.depth)
         names = list(places)
-        for placed, states, _ in forward.passes(lower, lower=True):
-            for index, begin in placed.items():
+        for begins, states in passes(lower):
+            for index, begin in begins.items():
                 tokens = len(segments[index].tokens)
                 self.passed += tokens
                 yield names[index], states[begin : begin + tokens].clone()
@@ -109,7 +110,7 @@ class SharedLayers:
         return self._part(depth, lower=True)
 
     def upper(self, depth: int) -> nn.Module:
-        """Return the model's trunk from layer ``depth`` on; it takes states in the place of embeddings."""
+        """Return the model's trunk from layer ``depth`` on; its input is states in the place of embeddings."""
         return self._part(depth, lower=False)
 
     def _part(self, depth: int, lower: bool) -> nn.Module:
@@ -118,10 +119,10 @@ class SharedLayers:
         return self._parts[depth, lower]
 
     def _cut(self, depth: int, lower: bool) -> nn.Module:
-        """Return a shallow copy of the trunk that has some of its layers; all modules are the model's own."""
+        """Return a shallow copy of the trunk with some of its layers; all modules are the model's own."""
         part = copied = _shallow(self._model.base_model)
         *path, name = layer_list(part)[0].split(".")
-        for step in path:  # OPT keeps its layers in a decoder inside of the trunk
+        for step in path:  # OPT's layers are in a decoder inside of the trunk
             copied._modules[step] = copied = _shallow(copied.get_submodule(step))
         layers = list(copied.get_submodule(name).children())
         copied._modules[name] = nn.ModuleList(layers[:depth] if lower else layers[depth:])
@@ -131,16 +132,16 @@ class SharedLayers:
 
 
 def _shallow(module: nn.Module) -> nn.Module:
-    """Return a copy that holds the same modules in a table of its own."""
+    """Return a copy that holds the same submodules in its own dict."""
     copied = copy.copy(module)
     copied._modules = dict(module._modules)
     return copied
 
 
 def _final_norm(trunk: Any) -> str:
-    """Return the name of the norm behind a trunk's last layer."""
+    """Return the name of the norm after a trunk's last layer."""
     weights = {name: getattr(child, "weight", None) for name, child in trunk.named_children()}
     norms = [name for name, weight in weights.items() if weight is not None and weight.ndim == 1]
     if len(norms) != 1:
-        raise ModelError(f"{type(trunk).__name__}: expected one norm behind the last layer, found {len(norms)}")
+        raise ModelError(f"{type(trunk).__name__}: expected one norm after the last layer, found {len(norms)}")
     return norms[0]

@@ -1,4 +1,4 @@
-"""What is known about a model before it loads: plain values that cross process borders. Nothing here needs torch."""
+"""Descriptions of a model that is not loaded yet: plain values that cross process borders. None needs torch."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class PreparedModel:
-    """A model that is ready to load: what workers receive instead of weights.
+    """A model that is ready to load; workers receive this instead of weights.
 
     Attributes:
-        name: as the campaign file gives it.
-        folder: config, tokenizer and safetensors in ``dtype``.
+        name: name in the campaign file.
+        folder: holds config, tokenizer and safetensors in ``dtype``.
         fingerprint: SHA-256 of the source's weights, config and tokenizer.
         dtype: ``"float32"`` or ``"bfloat16"``.
         device: torch device.
@@ -26,12 +26,12 @@ class PreparedModel:
 
 @dataclass(frozen=True)
 class PassSettings:
-    """Sizes of forward passes that a campaign chooses for a machine; ``evolm tune`` measures what they are worth.
+    """Sizes of forward passes that a campaign chooses for a machine; ``evolm tune`` measures their speed.
 
     Attributes:
         slab_tokens: tokens in each pass of the linear layers; part of the numeric profile, since it decides bits.
-        trunk_bytes: most memory of each process for states that deltas share; 0 = share none.
-        prefix_bytes: most memory of each process for prompts' keys and values between batches; 0 = keep none.
+        trunk_bytes: most bytes in each process for states that deltas share; 0 = share none.
+        prefix_bytes: most bytes in each process for prompts' keys and values between batches; 0 = keep none.
     """
 
     slab_tokens: int = 512
@@ -41,12 +41,12 @@ class PassSettings:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What a worker needs to rebuild a model: names, no weights.
+    """The description from which a worker loads its own copy of a model.
 
     Attributes:
-        prepared: where the model lies.
+        prepared: name, folder, dtype and device.
         chat_template: ``"on"`` or ``"off"``.
-        profile: digest of the numeric profile that the worker must arrive at by itself.
+        profile: digest of the numeric profile, which must be that of the worker.
         passes: sizes of its forward passes.
     """
 
@@ -57,5 +57,5 @@ class ModelSpec:
 
 
 def is_hub_id(name: str) -> bool:
-    """Return whether a name that is no folder can only be one of the hub, ``OWNER/NAME``."""
+    """Return whether a name that is no folder has the form of a hub id, ``OWNER/NAME``."""
     return name.count("/") == 1 and not name.startswith((".", "/", "~", "package:")) and not name.endswith(".gguf")

@@ -24,8 +24,8 @@ class Site:
         name: as transformers gives it, such as ``"model.layers.3.self_attn.q_proj"``.
         layer: index of the layer it is in.
         kind: ``"linear"``, or ``"norm"`` for a module whose only weight is a vector of gains.
-        inputs: channels that go in.
-        outputs: channels that come out.
+        inputs: number of input channels.
+        outputs: number of output channels.
         transposed: whether the weight is stored as ``(in, out)`` (GPT-2's ``Conv1D``).
     """
 
@@ -38,7 +38,7 @@ class Site:
 
     @property
     def suffix(self) -> str:
-        """What PEFT calls a target module: the name's last part."""
+        """The name's last part, which PEFT calls a target module."""
         return self.name.rpartition(".")[2]
 
 
@@ -47,7 +47,7 @@ class Structure:
     """A model's layers and the sites in them.
 
     Attributes:
-        layers: how many there are.
+        layers: number of layers.
         sites: in the order of the model.
     """
 
@@ -56,18 +56,18 @@ class Structure:
 
     @cached_property
     def suffixes(self) -> dict[str, str]:
-        """Last part of a name -> kind, of all sites."""
+        """Last part of a site's name -> its kind."""
         return {site.suffix: site.kind for site in self.sites}
 
     def chosen(self, layers: str | Sequence[int], modules: Sequence[str]) -> tuple[Site, ...]:
-        """Return the sites of some modules in some layers, in the order of the model.
+        """Return the sites of the chosen modules in the chosen layers, in the order of the model.
 
         Args:
             layers: ``"all"``, ``"last:N"``, ``"first:N"`` or indices, negative ones from the end.
-            modules: last parts of names, or ``"all-linear"`` as PEFT has it.
+            modules: last parts of names, or ``"all-linear"`` as in PEFT.
 
         Raises:
-            ConfigError: if one of them matches nothing; it lists what there is.
+            ConfigError: if one of them matches nothing; the message lists the valid ones.
         """
         wanted = self._layers(layers)
         linear = [name for name, kind in self.suffixes.items() if kind == LINEAR]

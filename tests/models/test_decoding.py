@@ -80,7 +80,7 @@ def test_text_ends_before_a_stop_string_and_says_so(tiny_model: Callable[..., La
 def test_the_end_of_text_token_ends_the_text(tiny_model: Callable[..., LanguageModel]) -> None:
     model = tiny_model("float32", "off")
     (end,) = model.end_tokens
-    answer = model.written([72, 73, end], Decoding())
+    answer = model.decode([72, 73, end], Decoding())
     assert answer == Generated(model.tokenizer.decode([72, 73]).strip(), (72, 73, end), True)
 
 

@@ -17,7 +17,8 @@ import torch
 
 from evolm.errors import EvolmError, ModelError
 from evolm.models import LanguageModel, LogLikelihood, PreparedModel, prepare
-from evolm.models.loading import TOKENIZER_FILES, cache_folder
+from evolm.models.conversion import cache_folder
+from evolm.models.loading import TOKENIZER_FILES
 
 Prepared = Callable[..., PreparedModel]
 
@@ -135,7 +136,7 @@ def test_a_hub_id_asks_for_nothing_that_could_run(folder: Path, monkeypatch: pyt
 
 
 def test_a_hub_id_that_cannot_be_fetched_is_refused() -> None:
-    assert "the hub did not give it" in refusal("someone/no-such-model-of-evolm")
+    assert "the hub gave no such model" in refusal("someone/no-such-model-of-evolm")
 
 
 @pytest.mark.parametrize("name", ["gpt2", "../someone/model", "a/b/c", "./model", "~/model"])
@@ -194,7 +195,7 @@ def test_a_chat_template_corrected_in_the_tokenizers_settings_reaches_a_converte
     for word in ("Wrong", "Right"):
         path.write_text(json.dumps({**settings, "chat_template": word + "{{ messages[0]['content'] }}"}))
         model = LanguageModel(prepare(str(folder), dtype="bfloat16", device="cpu"), "on")
-        said.append(model.rendered([{"role": "user", "content": "x"}]))
+        said.append(model.render_messages([{"role": "user", "content": "x"}]))
     assert said == ["Wrongx", "Rightx"]
 
 

@@ -1,0 +1,171 @@
+"""Conversion of a model's weights, once, into a cache folder that loads in a second.
+
+GGUF files are dequantised; folders are converted if their weights are stored in another dtype than the wanted one.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import shutil
+import struct
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import torch
+import transformers
+from filelock import FileLock
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from evolm.errors import ModelError
+
+logger = logging.getLogger("evolm")
+
+# Raised by transformers, safetensors and gguf for files that are damaged or of another format.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    struct.error,
+    SafetensorError,
+    RuntimeError,
+)
+
+
+def cache_folder() -> Path:
+    """Return the folder of converted models: ``EVOLM_CACHE``, else evolm's folder in the user's cache directory."""
+    return Path(os.environ.get("EVOLM_CACHE") or platformdirs.user_cache_dir("evolm"))
+
+
+def converted(source: Path, fingerprint: str, dtype: str) -> Path:
+    """Return the cache folder that holds ``source`` in ``dtype``; convert first if there is none.
+
+    Args:
+        source: GGUF file, or folder with safetensors.
+        fingerprint: SHA-256 of the source.
+        dtype: ``"float32"`` or ``"bfloat16"``.
+
+    Raises:
+        ModelError: if the source cannot be read or the cache cannot be written.
+    """
+    target = cache_folder() / "models" / f"{fingerprint[:16]}-{dtype}"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{target}.lock"):
+            if not target.exists():
+                _convert(source, dtype, target)
+    except PermissionError as error:
+        raise ModelError(f"model cache {str(target.parent)!r}: expected a writable folder: {error}") from None
+    return target
+
+
+def _convert(source: Path, dtype: str, target: Path) -> None:
+    if source.is_file():
+        _check_gguf(source)
+        gguf: dict[str, Any] = {"gguf_file": source.name}
+        folder = source.parent
+    else:
+        gguf, folder = {}, source
+    logger.info("Converting %s to %s, once; cached in %s", source.name, dtype, target.parent)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        with quiet_transformers():
+            config = AutoConfig.from_pretrained(folder, **gguf, trust_remote_code=False)
+        size = _parameters(config) * (2 if dtype == "bfloat16" else 4)
+        logger.info("This writes about %.0f MB", size / 1e6)
+        # The GGUF reader draws a progress bar on stderr that no setting turns off.
+        with quiet_transformers(), redirect_stderr(io.StringIO()):
+            from_pretrained: Any = AutoModelForCausalLM.from_pretrained
+            model, loaded = from_pretrained(
+                folder,
+                **gguf,
+                dtype=getattr(torch, dtype),
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
+            require_all_weights(source.name, loaded)
+            tokenizer = AutoTokenizer.from_pretrained(folder, **gguf, trust_remote_code=False)
+            # A model that was read from GGUF is marked as quantised, and would not be saved as it is now.
+            model.hf_quantizer = None
+            if hasattr(model.config, "quantization_config"):
+                del model.config.quantization_config
+            model.save_pretrained(scratch)
+            tokenizer.save_pretrained(scratch)
+        (scratch / "evolm.json").write_text(json.dumps({"source": source.name, "dtype": dtype}) + "\n")
+        for path in scratch.iterdir():
+            path.chmod(0o644)
+        scratch.chmod(0o755)
+        scratch.rename(target)
+    except UNREADABLE as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"model {str(source)!r}: cannot be converted: {reason}") from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _parameters(config: Any) -> int:
+    """Return the number of parameters that a configuration describes, without allocating them."""
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _check_gguf(path: Path) -> None:
+    """Raise ModelError if a file is not GGUF, or ends before its last tensor."""
+    with path.open("rb") as stream:
+        if stream.read(4) != b"GGUF":
+            raise ModelError(f"model {str(path)!r}: expected a GGUF file, found another format")
+    from gguf import GGUFReader
+
+    try:
+        reader = GGUFReader(path)
+        architecture = str(reader.fields["general.architecture"].contents())
+        for key in ("embedding_length", "block_count"):
+            reader.fields[f"{architecture}.{key}"]
+        end = max((int(t.data_offset) + int(t.n_bytes) for t in reader.tensors), default=0)
+    except UNREADABLE as error:
+        raise ModelError(
+            f"model {str(path)!r}: truncated or damaged GGUF ({path.stat().st_size} bytes): {error}"
+        ) from None
+    if end == 0 or end > path.stat().st_size:
+        raise ModelError(
+            f"model {str(path)!r}: truncated GGUF: expected at least {end} bytes, found {path.stat().st_size}"
+        )
+
+
+def require_all_weights(name: str, loaded: dict[str, Any]) -> None:
+    """Raise ModelError if some weights were not in the model's files: transformers fills them at random.
+
+    Args:
+        name: of the model.
+        loaded: transformers' loading info.
+    """
+    for problem in ("missing_keys", "mismatched_keys"):
+        keys = sorted(str(key) for key in loaded.get(problem) or ())
+        if keys:
+            raise ModelError(f"model {name!r}: expected all its weights, found {len(keys)} {problem[:-5]}: {keys[0]}")
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Suppress transformers' progress bars and messages inside of this block."""
+    log = transformers.utils.logging
+    verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(verbosity)
+        if bars:
+            log.enable_progress_bar()
