@@ -1,4 +1,4 @@
-"""Tables of campaign.toml whose keys are names: ``[strategy]``, ``[scorers]``, ``[operators]``, ``[baselines]``.
+"""Tables of campaign.toml whose keys are names: of chromosomes, strategies, scorers, operators and baselines.
 
 Their pydantic models are built from the catalogues, so validation, defaults, the JSON Schema and the comments that
 ``evolm init`` writes have one source. :mod:`evolm.config` stands below the catalogues and takes these tables as they
@@ -14,7 +14,8 @@ from typing import Annotated, Any, Final, Literal, Union
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
 
 from evolm.baselines import BASELINES
-from evolm.config import DEFAULT_STRATEGY, CampaignConfig, Section
+from evolm.config import DEFAULT_STRATEGY, CampaignConfig, Section, SpaceSection
+from evolm.genomes import CHROMOSOMES
 from evolm.operators import OPERATORS, Operator
 from evolm.scorers import SCORERS
 from evolm.strategies import STRATEGIES, Strategy
@@ -62,6 +63,23 @@ StrategyTable: Any = Annotated[
 ]
 
 
+# -- [space] ---------------------------------------------------------------------------------------------------
+
+
+def _space_table() -> type[BaseModel]:
+    """Return the model of ``[space]``: a table per kind of chromosome; any table for outside code."""
+    keys: dict[str, Any] = {
+        name: (kind.Params | None, Field(None, description=headline(kind.__doc__)))
+        for name, kind in CHROMOSOMES.items()
+        if name not in SpaceSection.model_fields
+    }
+    schema: Any = {"patternProperties": {OUTSIDE: {"type": "object"}}, "additionalProperties": False}
+    made = create_model("Space", __base__=SpaceSection, __doc__=SpaceSection.__doc__, **keys)
+    made.model_config["json_schema_extra"] = schema
+    made.model_rebuild(force=True)
+    return made
+
+
 # -- [scorers], [operators] and [baselines] ---------------------------------------------------------------------
 
 
@@ -97,14 +115,16 @@ def _baselines_table() -> type[BaseModel]:
     return create_model("Baselines", __base__=Section, **keys)
 
 
+SpaceTables: Any = _space_table()
 Scorers: Any = _scorers_table()
 Operators: Any = operators_table(OPERATORS.values())
 Baselines: Any = _baselines_table()
 
 
 class CampaignFile(CampaignConfig):
-    """The campaign file with the keys of every strategy, scorer, operator and baseline."""
+    """The campaign file with the keys of every chromosome, strategy, scorer, operator and baseline."""
 
+    space: SpaceTables = CampaignConfig.model_fields["space"]
     strategy: StrategyTable = CampaignConfig.model_fields["strategy"]
     scorers: Scorers = CampaignConfig.model_fields["scorers"]
     operators: Operators = CampaignConfig.model_fields["operators"]

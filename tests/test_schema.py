@@ -66,7 +66,9 @@ GOOD: dict[str, dict[str, Any]] = {
     "own metric": with_keys(task__kind="generation", task__metric=""),
     "default strategy's keys": with_keys(strategy={"population_size": 5}),
     "outside code": with_keys(
-        strategy={"name": "my.module:Mine", "depth": 3}, scorers={"my_scorers:short": {"a": 1}}
+        strategy={"name": "my.module:Mine", "depth": 3},
+        scorers={"my_scorers:short": {"a": 1}},
+        space={"my.module:Mine": {"b": 2}},
     ),
     "table of a scorer": with_keys(scorers={"label_likelihood": {"weight": 2.0}, "margin": 1}),
 }
@@ -95,6 +97,7 @@ MISSPELT: dict[str, dict[str, Any]] = {
     "metric": with_keys(task__metric="acuracy"),
     "metric of another kind": with_keys(task__metric="chrf"),
     "metric of the default kind": with_keys(task__kind="generation", task__metric="balanced_accuracy"),
+    "kind of chromosome": with_keys(space={"promt": {}}),
     "no scorer's table": with_keys(scorers={"label_likelihood": "much"}),
     "missing model": {"task": MINIMAL["task"]},
     "missing data": {**MINIMAL, "task": {"columns": {"text": "t"}}},
