@@ -1,8 +1,8 @@
-"""The random numbers of a search: two generators whose state is plain data.
+"""The random numbers of a search: generators whose states are plain data.
 
-evolm's own operators draw from a NumPy ``Generator``. DEAP draws from the global ``random`` (and parts of
-it from NumPy's global state), so calls into DEAP run inside :meth:`Randomness.lend`, which hands both
-globals the search's own state and takes it back afterwards: the user's globals are left as they were.
+evolm's own operators draw from a NumPy ``Generator``. DEAP draws from the global ``random`` (and parts of it from
+NumPy's global generator), so calls of DEAP run inside :meth:`Randomness.lend`, which gives both global generators the
+search's states and restores the user's states afterwards.
 """
 
 from __future__ import annotations
@@ -17,16 +17,19 @@ import numpy as np
 
 
 def derive_seed(*parts: object) -> int:
-    """Return a 63-bit seed that depends on every part and on nothing else (SHA-256 of their ``repr``)."""
+    """Return a 63-bit seed that depends on all parts and on nothing else (SHA-256 of their ``repr``)."""
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 class Randomness:
-    """The generators of one search.
+    """The random generators of one search.
 
     Args:
-        seed: any integer; equal seeds give equal draws.
+        seed: any integer; equal seeds give equal numbers.
+
+    Attributes:
+        numpy: the generator of evolm's own code.
     """
 
     def __init__(self, seed: int) -> None:
@@ -36,7 +39,7 @@ class Randomness:
 
     @contextmanager
     def lend(self) -> Iterator[None]:
-        """Lend the search's state to ``random`` and ``numpy.random`` while DEAP runs."""
+        """Give the search's states to ``random`` and ``numpy.random`` inside of this block; DEAP draws from them."""
         ours = self._python.getstate(), self._legacy.get_state()
         theirs = random.getstate(), np.random.get_state()
         random.setstate(ours[0])
@@ -50,7 +53,7 @@ class Randomness:
             np.random.set_state(theirs[1])
 
     def state_dict(self) -> dict[str, Any]:
-        """Return both states as JSON values."""
+        """Return the states of all generators as JSON values."""
         version, words, gauss = self._python.getstate()
         legacy = self._legacy.get_state(legacy=False)
         return {
@@ -60,7 +63,7 @@ class Randomness:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what :meth:`state_dict` returned."""
+        """Continue from the states that :meth:`state_dict` returned."""
         version, words, gauss = state["python"]
         self._python.setstate((version, tuple(words), gauss))
         self.numpy.bit_generator.state = state["numpy"]

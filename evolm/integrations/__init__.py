@@ -1,1 +1,1 @@
-"""Integrations: a module per optimizer library adapts :class:`evolm.Objective` to its interface."""
+"""Integrations: one module per optimizer library adapts :class:`evolm.Objective` to that library's interface."""

@@ -1,4 +1,4 @@
-"""nevergrad over evolm's spaces: a parametrization, and losses in batches, since nevergrad minimises.
+"""nevergrad: a parametrization of evolm's spaces, and losses in batches (nevergrad minimises).
 
 ::
 
@@ -10,8 +10,8 @@
             optimizer.tell(candidate, loss)
     objective.finish(native.genome(optimizer.provide_recommendation().value))
 
-``optimizer.minimize(native.loss)`` scores one candidate at a time, ``optimizer.suggest(native.value(genome))`` has a
-genome tried next, and ``native.parametrization.random_state.seed(7)`` repeats a search.
+``optimizer.minimize(native.loss)`` scores one candidate at a time, ``optimizer.suggest(native.value(genome))`` makes
+a genome the next candidate, and ``native.parametrization.random_state.seed(7)`` makes a search repeatable.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ GENES = "genes"
 
 
 class NevergradSpace:
-    """An objective's space as nevergrad knows spaces.
+    """An objective's space as a nevergrad parametrization.
 
     Args:
-        objective: with one objective.
+        objective: a single-objective :class:`evolm.Objective`.
 
     Attributes:
-        parametrization: ``ng.p.Dict`` with a choice for each variable of a prompt, by its name, and one array of all
-            ``genes``, which starts at the first founder and mutates by the space's own step size.
+        parametrization: ``ng.p.Dict`` with one choice per variable of the prompt, by its name, and one array of all
+            ``genes``, which starts at the first founder and mutates by the space's step size.
 
     Raises:
         ConfigError: if there are several objectives.
@@ -71,11 +71,11 @@ class NevergradSpace:
         )
 
     def loss(self, value: Mapping[str, Any]) -> float:
-        """Return what nevergrad minimises, of a candidate's ``value``."""
+        """Return the loss of a candidate's ``value``; lower is better."""
         return self.objective.loss(self.genome(value))
 
     def losses(self, candidates: Sequence[ng.p.Parameter]) -> list[float]:
-        """Return the losses of candidates, in their order, scored as one batch."""
+        """Return the losses of candidates, in their order, scored in one batch; lower is better."""
         return self.objective.loss_many([self.genome(candidate.value) for candidate in candidates]).tolist()
 
     def _genes(self) -> dict[str, ng.p.Array]:

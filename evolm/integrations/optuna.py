@@ -1,13 +1,14 @@
-"""Optuna: its samplers over evolm's spaces, and evolm's strategies as a sampler.
+"""Optuna: Optuna's samplers over evolm's spaces, and evolm's strategies as an Optuna sampler.
 
-A study maximises, one direction per objective. Trials are asked for, scored and told in batches::
+A study maximises and has one direction per objective. Trials are asked for, scored and told in batches::
 
     study = optuna.create_study(direction="maximize")
     optimize(study, objective, n_trials=60, batch_size=6)
     objective.finish(suggest(study.best_trial, objective))
 
-An individual without fitness becomes a failed trial, as Optuna itself makes of one that returns NaN; its user
-attribute ``reason`` says why. A user's own ``objective(suggest(trial, objective))`` returns the finite worst for it.
+An individual without fitness becomes a failed trial, as in Optuna a trial that returns NaN; its user attribute
+``reason`` gives the reason. ``objective(suggest(trial, objective))``, called by a user's own function, returns the
+finite worst value for such an individual.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ with extra("optuna"):
     from optuna.study import Study, StudyDirection
     from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 
-TRIES = 100  # proposals that Optuna cannot express before a random genome takes their place
+TRIES = 100  # generations without a proposal that Optuna can express, before random genomes are sampled
 
 
 def distributions(codec: Codec) -> dict[str, BaseDistribution]:
-    """Return Optuna's distribution of each of a space's variables, by name and in their order."""
+    """Return the Optuna distribution of each variable of a space, by name, in their order."""
     return {
         variable.name: FloatDistribution(variable.low, variable.high)
         if isinstance(variable, Real)
@@ -44,10 +45,10 @@ def distributions(codec: Codec) -> dict[str, BaseDistribution]:
 
 
 def suggest(trial: BaseTrial, space: Any) -> Any:
-    """Return the genome that a trial stands for, its parameters suggested.
+    """Return a trial's genome; suggest the trial's parameters if it is running.
 
     Args:
-        trial: running, or finished: ``suggest(study.best_trial, objective)`` is the best genome.
+        trial: a running or a finished trial: ``suggest(study.best_trial, objective)`` is the best genome.
         space: a space of prompts, deltas or hybrids, or an objective over one.
     """
     codec = space.codec if isinstance(space, Objective) else Codec(space)
@@ -61,19 +62,19 @@ def suggest(trial: BaseTrial, space: Any) -> Any:
 
 
 def optimize(study: Study, objective: Objective, n_trials: int, batch_size: int = 8) -> None:
-    """Ask a study for trials, score them in batches, tell it.
+    """Add trials to a study, scored in batches.
 
     Args:
         study: maximises every objective.
-        objective: what is maximised.
-        n_trials: how many trials to add.
-        batch_size: trials that are asked for before the first of them is told. An ``EvolmSampler`` ends a batch
-            early where its strategy waits for what became of a generation.
+        objective: scores the trials.
+        n_trials: number of trials to add.
+        batch_size: trials that are asked for before the first of them is told. With an ``EvolmSampler`` a batch ends
+            early if its strategy waits for the results of a generation.
 
     Raises:
-        ConfigError: if the study minimises, or has another number of objectives.
-        BudgetSpent: if the budget ends before ``n_trials``; all that was scored is told, and trials that were asked
-            for in vain have failed.
+        ConfigError: if the study minimises or has another number of objectives.
+        BudgetSpent: if the budget ends before ``n_trials``. The study was told all scored trials; the other trials of
+            the last batch have failed.
     """
     if n_trials < 0 or batch_size < 1:
         raise ConfigError(
@@ -91,7 +92,7 @@ def optimize(study: Study, objective: Objective, n_trials: int, batch_size: int 
 
 
 def _score(study: Study, objective: Objective, trials: Sequence[Trial]) -> None:
-    """Score trials and tell the study what became of each, also where an error ends it."""
+    """Score trials and tell the study the result of each, even if an error interrupts the scoring."""
     individuals = [Individual(-1, suggest(trial, objective)) for trial in trials]
     try:
         objective.evaluate(individuals)
@@ -121,36 +122,36 @@ def refuse_other_directions(study: Study, objective: Objective) -> None:
 
 
 class EvolmSampler(BaseSampler):
-    """Lets one of evolm's strategies propose a study's trials.
+    """Proposes a study's trials by one of evolm's strategies.
 
-    The strategy learns from the values that the study is told; a failed or pruned trial is a failed individual. It
-    sees no tie-breaks and no scores of single items, which Optuna does not carry. Genes outside of their bounds are
-    clipped to them. A proposal that Optuna cannot express, like an instruction that is not among the choices, fails
-    without a trial. Where trials are asked for while a whole generation is pending, as studies with ``n_jobs > 1``
-    do, and where the strategy has nothing new left, they are random genomes that the strategy hears nothing of.
+    The strategy is told the values that the study is told; a failed or pruned trial is a failed individual. Optuna
+    carries no tie-breaks and no per-item scores, so the strategy has none. Genes outside of their bounds are clipped.
+    A proposal that Optuna cannot express, such as an instruction that is not among the choices, fails without a
+    trial. If a trial is asked for while the whole generation is pending (studies with ``n_jobs > 1``), or if the
+    strategy has no new genome left, the trial is a random genome, and the strategy is not told about it.
 
     Args:
-        objective: whose space is searched; it need not be what the study scores.
+        objective: its space is searched; the study may score trials by another objective.
         strategy: a strategy's name, or the ``[strategy]`` table.
-        seed: of the strategy and of random genomes; none = the objective's.
+        seed: seed of the strategy and of random genomes; None = the objective's.
     """
 
     def __init__(
         self, objective: Objective, strategy: str | Mapping[str, Any] = "genetic", seed: int | None = None
     ) -> None:
         self.objective = objective
-        self.lock = objective.lock  # the strategy may ask the model, too
+        self.lock = objective.lock  # the strategy's operators may ask the model
         self.codec = objective.codec
         self.distributions = distributions(self.codec)
         self.strategy = objective.strategy(strategy, seed)
         self._rng = np.random.default_rng(self.strategy.context.seed)
-        self._queue: list[Individual] = []  # the strategy's generation, as far as no trial has it
-        self._asked: dict[int, Individual] = {}  # number of a trial -> whom it evaluates
+        self._queue: list[Individual] = []  # individuals of the generation that have no trial yet
+        self._asked: dict[int, Individual] = {}  # number of a trial -> its individual
 
     @property
     @one_at_a_time
     def ready(self) -> int:
-        """Trials that can be asked for before the strategy must be told about others; 0 = it has nothing new left."""
+        """Number of trials that can be asked for before others must be told; 0 = no new genome is left."""
         for _ in range(TRIES):
             if self._queue or self._asked:
                 break
@@ -159,15 +160,15 @@ class EvolmSampler(BaseSampler):
 
     @one_at_a_time
     def reseed_rng(self) -> None:
-        """Draw other random genomes from now on; the strategy keeps its own numbers."""
+        """Reseed the random genomes; the strategy keeps its own random numbers."""
         self._rng = np.random.default_rng()
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Refuse a study that minimises."""
+        """Raise ConfigError if the study minimises or has another number of objectives."""
         refuse_other_directions(study, self.objective)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return all variables of the space: they are sampled together."""
+        """Return all variables of the space, which are sampled together."""
         return self.distributions
 
     @one_at_a_time
@@ -185,22 +186,22 @@ class EvolmSampler(BaseSampler):
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Refuse a parameter that is not one of the space's variables, or has another distribution."""
+        """Raise ConfigError: the parameter is no variable of the space, or has another distribution."""
         raise ConfigError(
-            f"EvolmSampler: expected the parameters of its space, as suggest names them, found {param_name!r} "
-            f"with {param_distribution}"
+            f"EvolmSampler: expected only parameters of the objective's space, as suggest names them, "
+            f"found {param_name!r} with {param_distribution}"
         )
 
     @one_at_a_time
     def after_trial(
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
-        """Tell the strategy what became of its individual."""
+        """Tell the strategy the result of its individual."""
         individual = self._asked.pop(trial.number, None)
         if individual is None:
             return
         proposed = dict(zip(self.distributions, self.codec.values(individual.genome), strict=True))
-        if trial.params != proposed:  # a trial that the user enqueued: the proposal waits for another one
+        if trial.params != proposed:  # a trial that the user enqueued: the proposal goes to a later trial
             self._queue.insert(0, individual)
             return
         if state is TrialState.COMPLETE and values is not None:
@@ -210,7 +211,7 @@ class EvolmSampler(BaseSampler):
         self.strategy.tell([individual])
 
     def _refill(self) -> None:
-        """Ask for a generation; whom Optuna cannot express has failed."""
+        """Ask the strategy for a generation; individuals that Optuna cannot express fail."""
         for individual in self.strategy.ask():
             try:
                 values = self.codec.values(individual.genome)
@@ -224,7 +225,7 @@ class EvolmSampler(BaseSampler):
             self._queue.append(individual)
 
     def _clipped(self, values: Sequence[Any]) -> list[Any]:
-        """Return values whose genes lie within their bounds, as those of Optuna's distributions must."""
+        """Return values with genes clipped to their bounds, which Optuna's distributions require."""
         return [
             min(max(value, variable.low), variable.high) if isinstance(variable, Real) else value
             for variable, value in zip(self.codec.variables, values, strict=True)

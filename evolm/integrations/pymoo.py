@@ -1,6 +1,6 @@
-"""pymoo over evolm's spaces: a problem with losses, since pymoo minimises, whole generations at once.
+"""pymoo: a problem over evolm's spaces that scores whole generations in one batch (pymoo minimises).
 
-An objective with several values makes a front; NSGA-II over score and length of prompts::
+With several objectives pymoo returns a front. NSGA-II over score and length of prompts::
 
     objective = Objective(
         task, model, scorers={"label_likelihood": 1.0, "prompt_length": 1.0},
@@ -13,8 +13,8 @@ An objective with several values makes a front; NSGA-II over score and length of
     )
     result = minimize(PymooProblem(objective), algorithm, ("n_eval", 60), seed=1)
 
-These are pymoo's operators for variables that are chosen, as those of prompts are. A space of deltas is a box, which
-pymoo's algorithms search as they come.
+These are pymoo's operators for categorical variables, which prompts have. A space of deltas is a box of real numbers,
+for which pymoo's default operators are right.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ with extra("pymoo"):
 
 
 class PymooProblem(Problem):
-    """What pymoo minimises: minus each of an objective's values.
+    """A pymoo problem: pymoo minimises minus each of an objective's values.
 
     Args:
-        objective: over a space of deltas, searched as a box of ``dimension`` numbers, or over one of prompts or
-            hybrids, searched as named variables (``vars``).
+        objective: over a space of deltas, searched as a box of ``dimension`` numbers, or over any other space,
+            searched as named variables (``vars``).
     """
 
     def __init__(self, objective: Objective) -> None:
@@ -50,7 +50,7 @@ class PymooProblem(Problem):
             super().__init__(vars={v.name: _native(v) for v in variables}, n_obj=objective.objectives)
 
     def genome(self, x: Any) -> Any:
-        """Return the genome of one of pymoo's points, like ``result.X[0]``."""
+        """Return the genome of one of pymoo's points, such as ``result.X[0]``."""
         if not isinstance(x, dict):
             return self.objective.decode(x)
         codec = self.objective.codec
@@ -61,7 +61,7 @@ class PymooProblem(Problem):
         out["F"] = losses.reshape(len(x), self.n_obj)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> PymooProblem:
-        """Return itself: histories copy algorithms with their problem, and there is one model and one budget."""
+        """Return itself: pymoo's history copies the problem, but there is only one model and one budget."""
         return self
 
 

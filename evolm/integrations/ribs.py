@@ -1,4 +1,4 @@
-"""Behaviour measures for pyribs: what its archives keep apart, beside the objective, which pyribs maximises.
+"""pyribs: objective values and behaviour measures of solutions, for its archives (pyribs maximises).
 
 ::
 
@@ -11,9 +11,9 @@
     for _ in range(10):
         scheduler.tell(*behaviour(scheduler.ask()))
 
-Every measure of :class:`~evolm.individual.Individual` will do: ``prefix_tokens`` is the prompt's length,
-``label_entropy`` (nats) how evenly a prompt spreads its predictions, ``largest_share`` the most frequent label's
-part, and every scorer has one of its own name.
+All measures of :class:`~evolm.individual.Individual` can be used: ``prefix_tokens`` is the prompt's length,
+``label_entropy`` (nats) the entropy of the predicted labels, ``largest_share`` the share of the most frequent predicted
+label, and every scorer adds a measure of its own name.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from evolm.wording import listed
 
 
 class RibsMeasures:
-    """Scores solutions as ``Scheduler.tell`` wants it.
+    """Scores solutions in the form that ``Scheduler.tell`` takes.
 
-    An individual without fitness has the finite worst objective and the lowest measures. An archive with
+    An individual without fitness has the finite worst objective value and the lowest measures. An archive with
     ``threshold_min=behaviour.threshold`` never keeps it.
 
     Args:
-        objective: with one objective.
-        measures: name -> lowest and highest value that an archive tells apart.
+        objective: a single-objective :class:`evolm.Objective`.
+        measures: name -> lowest and highest value of the archive's range.
 
     Attributes:
         ranges: ``(lowest, highest)`` of each measure, in order, for an archive.
@@ -55,7 +55,7 @@ class RibsMeasures:
 
     @property
     def threshold(self) -> float:
-        """What an objective must exceed to be kept: the finite worst that failures get."""
+        """The value that an objective must exceed to be kept: the finite worst, which failures have."""
         return float(self.objective.worst)
 
     def __call__(self, solutions: np.ndarray | Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,8 @@
-"""A loss in SciPy's orientation.
+"""SciPy: a loss function in SciPy's orientation (SciPy minimises).
 
 ``scipy.optimize.differential_evolution(vectorized=True)`` passes a generation as ``(dimension, n)``, one column per
-point, while everybody else passes rows. A function that expects rows and is given a square generation scores points
-that nobody proposed: SciPy then returns wrong minima without any error. Hence a function of its own::
+point, while all other libraries pass rows. A function that expects rows and receives a square generation scores points
+that were never proposed: SciPy then returns wrong minima without any error. Hence a function for SciPy alone::
 
     loss = scipy_loss(objective)
     differential_evolution(
@@ -10,9 +10,8 @@ that nobody proposed: SciPy then returns wrong minima without any error. Hence a
     )
     minimize(loss, objective.x0, method="Nelder-Mead", bounds=objective.bounds)
 
-``vectorized=True`` brings a generation to the model as one batch, and needs ``updating="deferred"``.
-``polish=False``, since the polish goes along a gradient that it measures by tiny steps: scores like accuracy do not
-change by these.
+``vectorized=True`` scores a generation in one batch, and needs ``updating="deferred"``. ``polish=False``, because the
+polish follows a gradient that is estimated from tiny steps, by which scores such as accuracy do not change.
 """
 
 from __future__ import annotations
@@ -28,17 +27,15 @@ from evolm.objective.objective import Objective
 def scipy_loss(objective: Objective) -> Callable[[np.ndarray], float | np.ndarray]:
     """Return the function that SciPy minimises.
 
-    It takes ``(dimension,)`` and returns a float, or ``(dimension, n)`` and returns ``(n,)``. Rows instead of columns
-    are noticed unless there are as many as dimensions.
+    It takes ``(dimension,)`` and returns a float, or takes ``(dimension, n)`` and returns ``(n,)``. Rows instead of
+    columns are refused, unless there are as many rows as dimensions, which cannot be detected.
 
     Raises:
-        ConfigError: if this is no objective, or one with several objectives. What is passed to ``minimize`` itself
-            cannot be checked: ``minimize(objective, ...)`` would look for the worst.
+        ConfigError: if ``objective`` is no :class:`evolm.Objective` or has several objectives. (An objective that is
+            passed to ``minimize`` directly cannot be detected; SciPy would search for the worst value.)
     """
     if not isinstance(objective, Objective):
-        raise ConfigError(
-            f"scipy_loss: expected an evolm.Objective, which is maximised and turned round here, found {objective!r}"
-        )
+        raise ConfigError(f"scipy_loss: expected an evolm.Objective, found {objective!r}")
     if objective.objectives != 1:
         raise ConfigError(f"scipy_loss: SciPy minimises one objective, found {objective.objectives}")
 
@@ -46,7 +43,7 @@ def scipy_loss(objective: Objective) -> Callable[[np.ndarray], float | np.ndarra
         points = np.asarray(x)
         if points.ndim not in (1, 2) or points.shape[0] != objective.dimension:
             rows = points.ndim == 2 and points.shape[1] == objective.dimension
-            hint = ", which are rows: these are for objective.loss_many" if rows else ""
+            hint = "; for one row per point use objective.loss_many" if rows else ""
             raise GenomeError(
                 f"scipy_loss: expected ({objective.dimension},) or ({objective.dimension}, n), one column per point, "
                 f"found {points.shape}{hint}"
