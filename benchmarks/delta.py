@@ -1,4 +1,4 @@
-"""Who changes the weights best? Strategies on deltas at equal tokens, and again at equal seconds, on two tasks.
+"""Which strategy changes the weights best? Strategies on deltas at equal tokens and at equal seconds, on two tasks.
 
     python -m benchmarks.delta                 equal tokens (a token forward and backward counts three), seeds 0 to 4
     python -m benchmarks.delta --seconds       equal seconds
