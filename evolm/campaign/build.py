@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import joblib
 import pandas as pd
@@ -121,8 +121,7 @@ def build(
     choices = choose_scorers(config, task, permissions, functions or {})
     model = load_model(config, {} if models is None else models)
     parts = {name: kind.build(params, task, model) for name, (kind, params) in tables.items()}
-    prompts = parts[PROMPT]
-    assert isinstance(prompts, PromptSpace)
+    prompts = cast(PromptSpace, parts[PROMPT])
     scoring = make_scoring(config, task, model, allowed_words(config.space.prompts, task), prompts.tokens)
     scorers = make_scorers(choices, scoring, Rules.of(config.evaluation))
     space, founders = load_founders(config, task, parts, tuple(evolving), instructions, warm_starts)

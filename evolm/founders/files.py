@@ -22,7 +22,7 @@ from evolm.errors import GenomeError
 from evolm.genomes import PROMPT
 from evolm.storage.layout import DELTAS, FOUNDERS
 
-SEEN = "seen"  # the only key of a line that holds the content keys of what the founders of a file have seen
+SEEN = "seen"  # the only key of the line with the content keys of items that the founders' lineage has seen
 FROM = "from"  # key of a founder's record: its source, if not its file
 TENSORS = "tensors"  # key of a chromosome's record on a line: name of array -> name of tensor
 
@@ -49,7 +49,7 @@ def founder_record(
     Args:
         summaries: kind of chromosome -> summary, the prompt's among them.
         arrays: kind -> name -> array.
-        identities: kind -> what a chromosome must bring along to be read back.
+        identities: kind -> identity of the space of its chromosomes.
 
     Returns:
         The prompt's own record if nothing else is left; else kind -> record, with arrays and ``space``, the identity.

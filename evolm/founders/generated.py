@@ -29,7 +29,7 @@ def written_founders(
         kind: a name in ``KINDS``, which gives the instructions.
         fields: names of the template's fields.
         labels: words of a classification task.
-        target: what a generated text is called, such as ``"summary"``.
+        target: name of a generated text, such as ``"summary"``.
         demonstrations: fewest and most that a founder may show.
     """
     thing = _enumerated([field.replace("_", " ") for field in fields], "and")
@@ -46,7 +46,7 @@ def written_founders(
 
 
 def target_name(column: str) -> str:
-    """Return what a generated text is called, from its column's name: ``"target_summary"`` is a summary."""
+    """Return the name of a generated text, from that of its column: ``"target_summary"`` -> ``"summary"``."""
     words = [word for word in re.findall(r"[^\W\d_]+", column.lower()) if word not in GENERIC]
     return " ".join(words) or "answer"
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -88,8 +88,7 @@ def load_founders(
             campaign does not evolve, or has seen the test split.
     """
     rng = Randomness(derive_seed("founders", config.seed)).numpy
-    prompts = parts[PROMPT]
-    assert isinstance(prompts, PromptSpace)
+    prompts = cast(PromptSpace, parts[PROMPT])
     sources = [Source([({"instruction": text}, f"--founder {i + 1}") for i, text in enumerate(instructions)])]
     sources += [read_source(path, path.name) for path in warm_starts]
     sources += [read_source(Path(place), Path(place).name) for place in config.founders]

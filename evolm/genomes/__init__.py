@@ -1,4 +1,4 @@
-"""Genomes: what is inherited, and the spaces they live in. A kind of chromosome is one file and one row here."""
+"""Genomes, their chromosomes and the spaces of these. A kind of chromosome is one file and one row here."""
 
 from __future__ import annotations
 

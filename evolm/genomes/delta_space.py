@@ -60,7 +60,7 @@ class DeltaSpace(ChromosomeSpace):
     """Changes of some modules of one model.
 
     Attributes:
-        settings: what it is made from.
+        settings: everything besides the model that it is made from.
         sites: the modules that change.
         fingerprint: of the model.
         encoded: genes to changes and back.

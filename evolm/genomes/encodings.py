@@ -71,7 +71,7 @@ class Encoding(Protocol):
     Attributes:
         dimension: number of genes.
         parameters: numbers in a delta's changes (factors and gains).
-        sigma: default step size: it changes what the model says without breaking it.
+        sigma: default step size: large enough to change answers, too small to break the model.
     """
 
     sigma: ClassVar[float]

@@ -66,7 +66,7 @@ class ChromosomeSpace(Protocol):
         return ""
 
     def express(self, chromosome: Any, phenotype: Phenotype) -> Phenotype:
-        """Return what the model sees, given the phenotype of the chromosomes before this one."""
+        """Return the phenotype that includes this chromosome, given that of the chromosomes before it."""
 
     def coding(self, founders: Sequence[Any]) -> Coding:
         """Return the variables of other optimizers; the founders' chromosomes must be among what can be chosen."""
@@ -76,7 +76,7 @@ class ChromosomeSpace(Protocol):
 
         Args:
             record: JSON values and arrays.
-            rng: for what the record leaves to chance.
+            rng: draws values that the record leaves open.
             where: what messages call the founder.
 
         Raises:
@@ -84,11 +84,11 @@ class ChromosomeSpace(Protocol):
         """
 
     def identity(self) -> dict[str, Any]:
-        """Return what a chromosome must bring along to be read back in another campaign: JSON values."""
+        """Return the JSON values that are stored beside a chromosome, to read it back in another campaign."""
         return {}
 
     def describe(self) -> dict[str, Any]:
-        """Return what the space is, for the journal and the report: JSON values."""
+        """Return a description for the journal and the report: JSON values."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Space:
         return Genome({kind: known[kind] if kind in known else part.neutral() for kind, part in self.parts.items()})
 
     def brought(self, genome: Genome) -> dict[str, Chromosome]:
-        """Return the chromosomes of a genome that are not neutral, and always its prompt: what a founder brings."""
+        """Return the chromosomes of a founder that are stored: its prompt, and those that are not neutral."""
         return {
             kind: chromosome
             for kind, chromosome in genome.chromosomes.items()
@@ -150,7 +150,7 @@ class Space:
         return next((reason for kind in self.evolving if (reason := self.parts[kind].foreign(genome[kind]))), "")
 
     def express(self, genome: Genome) -> Phenotype:
-        """Return what the model sees: each chromosome may change what those before it are expressed as."""
+        """Return the phenotype of a genome: chromosomes are expressed in order, each may change the result so far."""
         phenotype = Phenotype()
         for kind, part in self.parts.items():
             if kind in genome:
@@ -173,7 +173,7 @@ class Space:
         return sum(self.distance(a, b) for a, b in pairs) / len(pairs) if pairs else 0.0
 
     def identities(self) -> dict[str, dict[str, Any]]:
-        """Return kind -> what a chromosome must bring along to be read back; kinds that need nothing are left out."""
+        """Return kind -> identity of its space; kinds without one are left out."""
         found = {kind: part.identity() for kind, part in self.parts.items()}
         return {kind: identity for kind, identity in found.items() if identity}
 

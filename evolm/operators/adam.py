@@ -1,4 +1,4 @@
-"""Adam's moments and the direction they point to, for gradients that are computed and for those that are estimated.
+"""Adam's moments and the direction of its steps, for computed and for estimated gradients.
 
 Kingma & Ba 2014, algorithm 1, https://arxiv.org/abs/1412.6980.
 """
@@ -16,7 +16,7 @@ def adam_direction(
     """Return ``(n,)`` the direction of a step uphill, and both moments with this gradient in them.
 
     Args:
-        gradient: ``(n,)`` of what is maximised.
+        gradient: ``(n,)``, of the objective that is maximised.
         first, second: ``(n,)`` moments so far.
         count: steps, this one included.
     """

@@ -76,7 +76,7 @@ class Operator(Protocol):
         asks_model: whether it asks the model. If such an operator returns None, a model-free operator of the same
             role makes the child and is credited with it.
         needs_gold: whether it reads train items' gold labels.
-        summary: what it does, for people.
+        summary: one sentence for users.
     """
 
     @property
@@ -107,7 +107,7 @@ class Operator(Protocol):
 def vary_chromosome(
     kind: str, role: Role, families: Sequence[Family], function: Callable[..., Any | None]
 ) -> list[Genome | None]:
-    """Return the first parents' genomes with what a function makes of the parents' chromosomes of one kind.
+    """Return the first parents' genomes with new chromosomes of one kind, made by a function.
 
     Args:
         kind: of the chromosomes.

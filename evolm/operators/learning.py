@@ -35,7 +35,7 @@ def adam_step(genes: np.ndarray, gradient: np.ndarray, learning: Learning) -> tu
 
     Args:
         genes: ``(n,)``.
-        gradient: ``(n,)`` of what is maximised.
+        gradient: ``(n,)``, of the objective that is maximised.
         learning: settings and moments.
     """
     count, rate = learning.count + 1, learning.rate

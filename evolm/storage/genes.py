@@ -18,7 +18,7 @@ from safetensors.numpy import load, save
 from evolm.errors import RunError
 from evolm.storage.layout import write_atomically
 
-Arrays: TypeAlias = dict[str, dict[str, np.ndarray]]  # kind of chromosome -> name -> array
+GenomeArrays: TypeAlias = dict[str, dict[str, np.ndarray]]  # kind of chromosome -> name -> array
 
 
 class GeneStore:
@@ -46,7 +46,7 @@ class GeneStore:
             kept = _tensors(self.read(search, generation))
             write_atomically(self._path(search, generation), save({**kept, **arrays}), self.durable)
 
-    def read(self, search: str, generation: int) -> dict[int, Arrays]:
+    def read(self, search: str, generation: int) -> dict[int, GenomeArrays]:
         """Return id -> kind of chromosome -> name -> array of a generation; empty if none were kept.
 
         Raises:
@@ -56,7 +56,7 @@ class GeneStore:
         if not path.exists():
             return {}
         try:
-            found: dict[int, Arrays] = {}
+            found: dict[int, GenomeArrays] = {}
             for tensor, array in load(path.read_bytes()).items():
                 id, kind, name = tensor.split("/", 2)
                 found.setdefault(int(id), {}).setdefault(kind, {})[name] = array
