@@ -139,9 +139,9 @@ class PromptSpaceSection(Section):
 
 class DeltaSpaceSection(Section):
     encoding: str = Field("subspace", description="lowrank | subspace | scales | singular")
-    layers: str | list[int] = Field("last:3", description="all | last:N | first:N | indices")
-    target_modules: list[str] = Field(
-        ["q_proj", "v_proj"], description="last parts of modules' names, as PEFT has them; or all-linear"
+    layers: str | tuple[int, ...] = Field("last:3", description="all | last:N | first:N | indices")
+    target_modules: tuple[str, ...] = Field(
+        ("q_proj", "v_proj"), description="last parts of modules' names, as PEFT has them; or all-linear"
     )
     rank: int = Field(1, ge=1, description="of low-rank changes; of singular, how many singular values")
     dimension: int = Field(48, ge=1, description="genes of subspace; the other encodings have their own number")

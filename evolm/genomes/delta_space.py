@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 REACH = 8.0  # step sizes from zero to either bound
 
 
+_DEFAULTS = DeltaSpaceSection()
+
+
 @dataclass(frozen=True)
 class DeltaSettings:
     """Everything besides the model that decides what genes stand for.
@@ -41,13 +44,13 @@ class DeltaSettings:
         seed: of everything random and fixed.
     """
 
-    layers: str | tuple[int, ...] = "last:3"
-    target_modules: tuple[str, ...] = ("q_proj", "v_proj")
-    rank: int = 1
-    encoding: str = "subspace"
-    dimension: int = 48
-    sigma: float = 0.0
-    seed: int = 0
+    layers: str | tuple[int, ...] = _DEFAULTS.layers
+    target_modules: tuple[str, ...] = _DEFAULTS.target_modules
+    rank: int = _DEFAULTS.rank
+    encoding: str = _DEFAULTS.encoding
+    dimension: int = _DEFAULTS.dimension
+    sigma: float = _DEFAULTS.sigma
+    seed: int = _DEFAULTS.seed
 
     def to_record(self) -> dict[str, Any]:
         """Return JSON values."""
@@ -243,11 +246,5 @@ def refuse_other_space(space: DeltaSpace, identity: Mapping[str, Any], where: st
 def settings_of(record: Mapping[str, Any]) -> DeltaSettings:
     """Read back :meth:`DeltaSettings.to_record`; keys that are not settings are left out."""
     known = {key: record[key] for key in DeltaSettings.__dataclass_fields__ if key in record}
-    layers, modules = known.get("layers", "last:3"), known.get("target_modules", ())
-    return DeltaSettings(
-        **{
-            **known,
-            "layers": layers if isinstance(layers, str) else tuple(layers),
-            "target_modules": tuple(modules),
-        }
-    )
+    lists = {key: tuple(value) for key, value in known.items() if isinstance(value, (list, tuple))}
+    return DeltaSettings(**{**known, **lists})
