@@ -1,10 +1,10 @@
 """Cells of the benchmark of optimizers: one optimizer, one seed, one founding population; a run each.
 
-A cell is a run of one process that can be gone on with. What is finished is kept; a cell that was begun with other
-settings, or with other code of the optimizers, is refused. Beside the run's own files, ``cell.json`` says where the
-time went: to the *engine*, which computes answers, to *evolm* around it, and to the *host*, all of the optimizer's
-loop outside evolm's calls. Of a cell that was interrupted no times are kept. Cells share answers and loaded models,
-as a sweep's do: only the engine's time depends on that.
+A cell is a run of one process, which can be resumed. Finished cells are kept; a cell that was begun with other
+settings, or with other code of the optimizers, is refused. Beside the run's own files, ``cell.json`` records the time
+spent in the *engine*, which computes answers, in *evolm* around it, and in the *host*, which is the optimizer's loop
+outside evolm's calls. An interrupted cell has no times. Cells share answers and loaded models, as a sweep's do; only
+the engine's time depends on that.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ NO_BASELINES = {"baselines": {"few_shot": False, "random_search": False, "prior_
 
 @dataclass(frozen=True)
 class Arena:
-    """A space of a founding population, with everybody's budget.
+    """A space of a founding population, with the budget of all optimizers.
 
     Attributes:
         population: gives the task, the model and the founders.
-        space: what is searched.
+        space: the space that is searched.
         split: rows of each split.
         evaluations: the budget; each costs as many items as there are dev rows.
     """
@@ -57,7 +57,7 @@ class Arena:
     evaluations: int
 
     def arguments(self) -> dict[str, Any]:
-        """Return what an Objective is made from, but for seed and place."""
+        """Return the arguments of an Objective, seed and directory excluded."""
         folder = find_population(self.population)
         tables = read_tables(folder / FILE_NAME)
         lines = (folder / "founders.jsonl").read_text(encoding="utf-8").splitlines()
@@ -89,21 +89,21 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What ``--cells`` calls it and its other seeds."""
+        """The name of this cell and its other seeds for ``--cells``."""
         return f"{self.space}/{self.host}"
 
     def record(self) -> dict[str, Any]:
-        """Return what is known of it; nothing before it was begun."""
+        """Return the cell's record; empty before the cell was begun."""
         path = self.directory / CELL
         return json.loads(path.read_text()) if path.exists() else {}
 
     def write(self, **record: Any) -> None:
-        """Say what is known of it."""
+        """Write the cell's record."""
         (self.directory / CELL).write_text(json.dumps(record, indent=2) + "\n")
 
 
 def cells_of(arenas: Mapping[str, Arena], seeds: Sequence[int], out: Path) -> list[Cell]:
-    """Return all cells, seed by seed, so that what is finished can be compared at any time."""
+    """Return all cells, seed by seed, so that finished cells can be compared at any time."""
     return [
         Cell(space, host, seed, out / space / host.replace(" ", "-") / f"seed-{seed}")
         for seed in seeds
@@ -113,7 +113,7 @@ def cells_of(arenas: Mapping[str, Arena], seeds: Sequence[int], out: Path) -> li
 
 
 def run(cell: Cell, arena: Arena) -> None:
-    """Run a cell, go on with it, or keep it where it is finished.
+    """Run a cell, resume it, or keep it if it is finished.
 
     Raises:
         RunError: if it was begun with other settings.
@@ -155,8 +155,8 @@ def _digest(path: Path) -> str:
 def costs(cells: Sequence[Cell]) -> dict[str, Any]:
     """Return evaluations and calls of an optimizer's runs, and milliseconds of each part for one of either.
 
-    Counts are means of all cells; milliseconds are medians of those that ran through, since what a package does once
-    in a process, such as compiling, is no cost of a call.
+    Counts are means of all cells. Milliseconds are medians of the uninterrupted ones, since the work that a package
+    does once per process, such as compiling, is not a cost of a call.
     """
     records = [cell.record() for cell in cells]
     timed = [record for record in records if record["seconds"]]

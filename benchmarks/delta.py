@@ -4,8 +4,8 @@
     python -m benchmarks.delta --seconds       equal seconds
     python -m benchmarks.delta --tune 2        dev only: seeds 100 and up, nothing of the test split is shown
 
-Every cell is an ordinary run of one worker below ``runs/``; what is finished is kept. ``--cells NAME`` runs one
-task's cells, so that the two tasks can run side by side, a core each. ``results/delta.json`` and
+Every cell is an ordinary run of one worker below ``runs/``; finished cells are kept. ``--cells NAME`` runs one
+task's cells, so that the two tasks can run side by side, one core each. ``results/delta.json`` and
 ``results/delta_seconds.json`` have the numbers, the pictures beside them the figures.
 """
 
@@ -27,10 +27,10 @@ COMMON: dict[str, Any] = {
     "evaluation": {"n_jobs": 1},
     "task": {"split": {"dev": 96, "validation": 96, "test": 400}},
 }
-# Who has no gradient searches a few dozen coordinates; who has one learns all factors of the same modules.
+# Strategies without a gradient search a few dozen coordinates; the others learn all factors of the same modules.
 SPACES: dict[str, dict[str, Any]] = {"adam": LOWRANK, "memetic": LOWRANK}
 SUBSPACE = {**LOWRANK, "encoding": "subspace", "dimension": 48}
-# Tuned on dev with seed 100: two individuals that always move on, as Adam does, and learn for longer.
+# Tuned on dev with seed 100: two individuals, always replaced as with Adam, with more steps each.
 SETTINGS: dict[str, dict[str, Any]] = {
     "adam": {"batch_size": 16},
     "memetic": {
@@ -47,7 +47,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def field(seconds: bool) -> Field:
-    """Return who meets whom, at equal tokens or at equal seconds."""
+    """Return the compared strategies, at equal tokens or at equal seconds."""
     variants = {
         name: {
             "strategy": {**tables["strategy"], **SETTINGS.get(name, {})},

@@ -1,4 +1,4 @@
-"""What it costs that every row of a batch may carry a change of the weights of its own, and what sharing saves.
+"""The cost of batches in which every row may carry its own change of the weights, and the savings of sharing.
 
     python -m benchmarks.delta_speed [--quick] [--dtype float32] [--part mixed|individuals|trunk|memory]
 
@@ -10,7 +10,7 @@ alternating order, medians. evolm's engine runs without its cache of answers.
 - *individuals*: individuals scored a second by one batch of 4 deltas, against three ways of doing it one by one:
   merge the delta into the weights, pass, restore; PEFT's ``set_adapter``; perturb and restore *all* weights by a seed
   (the way of ES-at-Scale, Qiu 2025, https://arxiv.org/abs/2509.24372). These pass plain batches of 16 rows;
-- *trunk*: one delta after another on the same items with the lower layers' states at hand, over the same without;
+- *trunk*: one delta after another on the same items with cached states of the lower layers, over the same without;
 - *memory*: peak of a process that scores 64 deltas, over one that scores the same rows without.
 """
 
@@ -80,7 +80,7 @@ def carried(requests: list[TokenizedRequest], delta: Delta) -> list[TokenizedReq
 
 
 def answered(model: LanguageModel, requests: list[TokenizedRequest]) -> None:
-    model.forward.prefixes.forget()  # a campaign's individuals are new ones, these are the same in every round
+    model.forward.prefixes.forget()  # in a campaign prompts are new, here they are the same in every round
     answer_batch(ModelSpec(model.prepared, "off", model.profile.digest), requests, model)
 
 
@@ -88,7 +88,7 @@ def answered(model: LanguageModel, requests: list[TokenizedRequest]) -> None:
 
 
 def mixed(model: LanguageModel, rounds: int) -> dict[str, Any]:
-    """Return, per set of modules, the time of a batch without deltas over one with; 0.93 and 0.85 are wanted."""
+    """Return, per set of modules, the time of a batch without deltas over one with; targets are 0.93 and 0.85."""
     prompts = rows(model, 4, POPULATION)
     plain = [request for own in prompts for request in own]
     record = {}
@@ -107,10 +107,10 @@ def mixed(model: LanguageModel, rounds: int) -> dict[str, Any]:
 
 
 class OneByOne:
-    """The ways to score a population with one model whose weights hold one individual at a time.
+    """Ways to score a population by a model whose weights hold one individual at a time.
 
     Args:
-        model: where the weights lie.
+        model: the model.
         deltas: the population.
     """
 
@@ -259,7 +259,7 @@ def _high_water() -> float:
 
 
 def memory(dtype: str) -> dict[str, float]:
-    """Return peaks in MB with 64 deltas in one batch and without, and their ratio; at most 1.3 wanted."""
+    """Return peaks in MB with 64 deltas in one batch and without, and their ratio; the target is at most 1.3."""
     context = multiprocessing.get_context("spawn")
     peaks = {}
     for name, count in (("plain", 0), ("64 deltas", 64)):
@@ -280,7 +280,7 @@ PARTS: dict[str, Callable[[LanguageModel, int], dict[str, Any]]] = {
 
 
 def costs_table(measured: dict[str, Any]) -> str:
-    """Return the README's table, beside what is wanted."""
+    """Return the README's table of measured values and targets."""
     rows: list[tuple[str, str, str]] = []
     for modules, ways in measured.get("mixed", {}).items():
         what = f"a batch of {POPULATION} deltas of rank 1 ({modules}): plain time over mixed time"

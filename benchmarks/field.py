@@ -1,7 +1,7 @@
 """A field of strategies: the same founding populations, budgets and seeds for all; each cell a resumable run.
 
-What a benchmark of strategies has in common: the cells below ``runs/``, the table, the figure, and a way to tune that
-shows nothing of the test split. Intervals are over seeds and test items, both at once
+Shared by all benchmarks of strategies: the cells below ``runs/``, the table, the figure, and tuning that shows nothing
+of the test split. Intervals are over seeds and test items, both at once
 (:func:`evolm.statistics.crossed_bootstrap`).
 """
 
@@ -34,16 +34,16 @@ COLORS = {"random_search": RANDOM, "genetic": EVOLUTION, "memetic": EVOLUTION}
 
 @dataclass(frozen=True)
 class Field:
-    """What is compared with what.
+    """A comparison of variants on some founding populations.
 
     Attributes:
         name: of the files of results and of the folder of runs.
-        command: module and options that measure it, where they are not its name.
-        variants: name -> tables; the first one is what the others are compared with.
-        populations: founding population -> tables that replace what its campaign file says, for all variants.
-        warm_up: variant that runs first, uncounted, where seconds are the budget: what a model's layers remember
-            of the rows would be paid by whoever runs first otherwise. Empty = none.
-        pairs: further pairs of variants whose difference is wanted, first minus second.
+        command: module and options that measure it, if they differ from its name.
+        variants: name -> tables; the others are compared with the first one.
+        populations: founding population -> tables that replace those of its campaign file, for all variants.
+        warm_up: variant that runs first, uncounted, if seconds are the budget: otherwise the first variant alone
+            would spend the time that fills the model's caches. Empty = none.
+        pairs: further pairs of variants whose difference is reported, first minus second.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Field:
         return run_sweep(sweep, models=models)
 
     def measure(self, out: Path) -> None:
-        """Run what is missing, then write the table and the figure."""
+        """Run the missing cells, then write the table and the figure."""
         populations = {
             name: {**self.cells(name, out).to_record(), "pairs": self.met(name, out)} for name in self.populations
         }

@@ -1,4 +1,4 @@
-"""What a real campaign's generation spends beside its model: padding in slabs, and time that is not the model's.
+"""The cost of a real campaign's generation outside the model: padding in slabs, and time outside forward passes.
 
 - *padding*: the requests of a campaign's founders on its dev items, planned as the engine plans them. The share is of
   tokens in linear layers: slabs filled to their ends over all of them;
@@ -32,7 +32,7 @@ from evolm.storage import AnswerStore
 PADDED = ("sms-spam", "trec-questions", "commonsense-choice")
 DEMO = "sms-spam"
 MODEL = "forward passes"
-PLACES: dict[str, list[tuple[Any, str]]] = {  # none of them runs inside of another
+PLACES: dict[str, list[tuple[Any, str]]] = {  # none of them calls another
     MODEL: [(PackedForward, "logprobs")],
     "tokenising": [(LanguageModel, "tokenize")],
     "planning": [(worker, "plan"), (engine, "batch_target")],
@@ -46,7 +46,7 @@ PLACES: dict[str, list[tuple[Any, str]]] = {  # none of them runs inside of anot
 
 
 def founders_requests(population: str) -> tuple[LanguageModel, list[TokenizedRequest]]:
-    """Return what a campaign asks first, as tokens, equal requests once; and its model, which is not loaded."""
+    """Return a campaign's first requests as tokens, equal ones once, and its model, which is not loaded."""
     folder = find_population(population)
     parts = build(load(folder / FILE_NAME), folder)
     asked: dict[TokenizedRequest, None] = {}
@@ -85,11 +85,11 @@ def padding(populations: Sequence[str] = PADDED) -> dict[str, Any]:
 
 
 class Enough(Exception):
-    """As many generations as wanted have been seen."""
+    """Raised after the wanted number of generations."""
 
 
 class Generations(Observer):
-    """Notes where the time of each generation of the main search went; ends the campaign after ``wanted``."""
+    """Records how the time of each generation of the main search was spent; ends the campaign after ``wanted``."""
 
     def __init__(self, clocks: Mapping[str, Clock], wanted: int) -> None:
         self.clocks, self.wanted = clocks, wanted
@@ -131,7 +131,7 @@ class Generations(Observer):
 
 
 def campaign(generations: int, **tables: Any) -> dict[str, Any]:
-    """Run the demo for some generations; return where their time went and the shares of all but the first."""
+    """Run the demo for some generations; return how their time was spent, and the shares of all but the first."""
     folder = find_population(DEMO)
     settings = load(folder / FILE_NAME, {"evaluation": {"n_jobs": 1}, **tables})
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:

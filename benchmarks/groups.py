@@ -1,4 +1,4 @@
-"""Groups of finished runs as tables and figures show them: a row a group, its mean with the interval, its seeds."""
+"""Groups of finished runs in tables and figures: one row per group, with its mean, its interval and its seeds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def score_cells(group: Mapping[str, Any], over: Mapping[str, Any] | None) -> tup
 
     Args:
         group: a record of :class:`evolm.experiments.comparison.GroupScore`.
-        over: a record of :class:`evolm.experiments.comparison.Difference`; None for the group that is compared with.
+        over: a record of :class:`evolm.experiments.comparison.Difference`; None for the reference group.
     """
     interval = f"{group['low']:.3f} to {group['high']:.3f}"
     gain = f"{signed(over['difference'])} [{signed(over['low'])}, {signed(over['high'])}]" if over else ""

@@ -1,8 +1,8 @@
-"""How the engine's time grows with what is asked: population, items, prefix length and labels, each doubled thrice.
+"""How the engine's time grows with population, items, prefix length and labels, each doubled three times.
 
 All sizes of all four are timed in every round, in alternating order. An exponent is the slope of log time over log
-size by least squares: 1 is proportional, above 1 is what must not be for population and items. Prefixes are shared by
-items, and items by labels, so with these time grows slower. Times are of the whole engine with an empty cache, from
+size by least squares: 1 is proportional; for population and items it must not exceed 1. Prefixes are shared by items,
+and items by labels, so time grows more slowly with these. Times are of the whole engine with an empty cache, from
 tokens to answers: planning and storing included.
 """
 
@@ -38,18 +38,18 @@ COLORS = {"population": RANDOM, "items": EVOLUTION, "prefix": INK, "labels": QUI
 
 
 def grown(what: str, first: Shape, factor: int) -> Shape:
-    """Return a shape with ``factor`` times as much of one thing."""
+    """Return a shape with one size multiplied by ``factor``."""
     value = first.labels * factor if what == "labels" else getattr(first, what) * factor
     return replace(first, **{what: value})
 
 
 def size_of(what: str, shape: Shape) -> int:
-    """Return how much of one thing a shape has."""
+    """Return one size of a shape."""
     return len(shape.labels) if what == "labels" else int(getattr(shape, what))
 
 
 def answered(model: LanguageModel, requests: list[TokenizedRequest]) -> None:
-    """Answer with an empty cache."""
+    """Answer requests with an empty cache."""
     store = AnswerStore(":memory:")
     Engine(model, store).answer_tokenized(requests)
     store.close()

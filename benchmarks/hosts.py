@@ -1,12 +1,12 @@
 """Optimizers that call evolm, each as its own users would write it: ``host(objective, seed, evaluations)``.
 
-Each asks until it is through or ``BudgetSpent`` is raised. Settings are its package's defaults, but for these:
+Each asks until it ends or ``BudgetSpent`` is raised. Settings are the package's defaults, with these exceptions:
 
-- *population*: a fifth of the evaluations, where a default would leave fewer than three generations (DEAP's examples
+- *population*: a fifth of the evaluations, if the default would leave fewer than three generations (DEAP's examples
   300, SciPy 15 a dimension, pymoo 100 and 50, evolm 24); CMA-ES keeps its 4 + 3 ln(dimension), evolm's hill climber
   its 6 neighbours;
-- *batches* of eight at a time for those that have no generations (Optuna, nevergrad);
-- *beginning*: everybody starts from the first founder, in its package's own way: as a member, or as the mean of
+- *batches* of eight for optimizers without generations (Optuna, nevergrad);
+- *start*: every optimizer starts from the first founder, in its package's own way: as a member, or as the mean of
   CMA-ES's first samples; evolm's other strategies start from all founders, DEAP from as many as its population holds;
 - *step size*, for which CMA-ES has no default: the space's own for genes, a quarter of the range for choices (pycma's
   advice);
@@ -14,8 +14,8 @@ Each asks until it is through or ``BudgetSpent`` is raised. Settings are its pac
 - DEAP: probabilities 0.5 and 0.2, those of its own examples; operators and tournament are the toolbox's;
 - pyribs: CMA-ME over the entropy of predicted labels and, where prompts differ, their length, 8 cells each.
 
-SciPy, pycma and pyribs search prompts as numbers of which each is cut down to a choice; Optuna, nevergrad and pymoo
-have choices of their own. All of these choose among the founders' instructions; evolm's operators, which are DEAP's
+SciPy, pycma and pyribs search prompts as numbers, each of which is rounded to a choice; Optuna, nevergrad and pymoo
+have categorical variables. All of these choose among the founders' instructions; evolm's operators, which are DEAP's
 here, edit them too. Deltas are searched in the box of ``objective.bounds`` by SciPy, Optuna, nevergrad and pymoo.
 """
 
@@ -223,7 +223,7 @@ EVERYWHERE: dict[str, Host] = {
     "nevergrad NGOpt": ng_opt,
     "pyribs CMA-ME": cma_me,
 }
-HOSTS: Mapping[str, Mapping[str, Host]] = {  # space -> whom to ask; the others are compared with the first
+HOSTS: Mapping[str, Mapping[str, Host]] = {  # space -> its hosts; the others are compared with the first
     "delta": {
         "evolm random_search": own("random_search"),
         "evolm cmaes": own("cmaes"),

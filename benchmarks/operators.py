@@ -5,7 +5,7 @@
 Campaigns of the sms-spam population, for every seed one of mutations and one of crossovers, each of one generation of
 founders' children (so that many texts grow side by side). A child is made by a single operator: with equal chances
 one of the two language operators or any of the model-free ones, these in proportion to their default weights. Where
-a language operator has nothing to offer, because an instruction is empty or what it wrote was refused, a model-free
+a language operator has nothing to offer, because an instruction is empty or its text was refused, a model-free
 one stands in and has the credit.
 
 Fitness is measured on dev rows of the demo's own split; its validation and test rows are left out of the data, so
@@ -48,7 +48,7 @@ MODEL_FREE = "all model-free"
 
 
 def folder_of_this_code() -> Path:
-    """Return a folder for runs, named by all source: what other code measured is not taken for this code's."""
+    """Return a folder for runs, named by a hash of all source, so that measurements of other code are not reused."""
     digest = hashlib.sha256()
     for path in (Path(__file__), *sorted(Path(evolm.__file__).parent.rglob("*.py"))):
         digest.update(path.read_bytes())
@@ -84,7 +84,7 @@ def campaign(role: str, seed: int, children: int) -> CampaignConfig:
 
 
 def measure(folder: Path, role: str, seed: int, children: int) -> dict[str, Rates]:
-    """Run a campaign, or what is left of it, and return its operators' rates."""
+    """Run or resume a campaign, and return its operators' rates."""
     out = RunLayout(folder / f"{role}-{seed}-{children}")
     answers = folder / "answers.sqlite"
     if not out.journal.exists():

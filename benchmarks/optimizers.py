@@ -1,14 +1,14 @@
 """Which optimizer should call evolm? Its own strategies and seven libraries, on weights and on prompts.
 
-    python -m benchmarks.optimizers                     runs what is missing, then writes table and figure
+    python -m benchmarks.optimizers                     runs the missing cells, then writes table and figure
     python -m benchmarks.optimizers --cells 'delta/*'   runs these only, SPACE/OPTIMIZER, and writes nothing
     python -m benchmarks.optimizers --seeds 3           the same with fewer seeds; more of them may follow
-    python -m benchmarks.optimizers --part overhead     what a call costs beside the engine, its answers being cached
+    python -m benchmarks.optimizers --part overhead     cost of a call outside the engine, with cached answers
     python -m benchmarks.optimizers --quick             a few rows, one seed; writes results/optimizers-quick.json
 
-The same rows, evaluations and founders for everybody, seeds 0 to 4; winners are chosen as a campaign chooses them,
-among the best five on validation rows, and judged on test rows. ``benchmarks.hosts`` has the optimizers and their
-settings, ``benchmarks.cells`` what a cell is: several processes with other ``--cells`` may run side by side.
+All optimizers have the same rows, evaluations and founders, seeds 0 to 4. As in a campaign the winner is
+chosen among the best five on validation rows, and evaluated on test rows. ``benchmarks.hosts`` has the optimizers and their
+settings, ``benchmarks.cells`` the cells: several processes with different ``--cells`` may run side by side.
 Intervals are over seeds and test items, both at once (:func:`evolm.statistics.crossed_bootstrap`).
 """
 
@@ -94,7 +94,7 @@ def _shown(milliseconds: Mapping[str, float | None]) -> str:
 
 
 def measure(arenas: Mapping[str, Arena], cells: Sequence[Cell], name: str, seeds: Sequence[int]) -> None:
-    """Run what is missing; write the numbers and the figure, print the table."""
+    """Run the missing cells; write the numbers and the figure, print the table."""
     for cell in cells:
         run(cell, arenas[cell.space])
     comparisons = {space: compared(cells, space) for space in arenas}
@@ -118,9 +118,9 @@ def measure(arenas: Mapping[str, Arena], cells: Sequence[Cell], name: str, seeds
 
 
 def overhead(arena: Arena) -> dict[str, float]:
-    """Return the milliseconds of single calls whose answers are cached, by what they go to.
+    """Return the milliseconds of single calls with cached answers, by part.
 
-    - *call*: from a vector to an individual, and what is charged and journalled; under 2 are wanted;
+    - *call*: from a vector to an individual, budget and journal; the target is less than 2;
     - *scoring*: from dev rows to requests, from answers to scores (:class:`evolm.evaluation.evaluator.Evaluator`);
     - *engine*: tokens, keys of the cache and reading it; here it computes nothing.
     """

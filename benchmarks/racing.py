@@ -1,11 +1,11 @@
-"""What does racing save, and what does it cost? Random search that races, halves or does neither.
+"""The savings and the cost of racing: random search with races, with successive halving, and with neither.
 
-    python -m benchmarks.racing                       what is missing, then the table: seeds 0 to 4
+    python -m benchmarks.racing                       the missing cells, then the table: seeds 0 to 4
     python -m benchmarks.racing --cells random_search one strategy's cells only; nothing is written
     python -m benchmarks.racing --tune 1              dev only: seeds 100 and up, nothing of the test split is shown
 
 All spend the same number of evaluations on the same founders, rows and seeds. Every cell is an ordinary run of one
-worker below ``runs/``; what is finished is kept, and a cell with other settings is refused. The cells of a strategy
+worker below ``runs/``; finished cells are kept, and a cell with other settings is refused. The cells of a strategy
 and a task share their answers, so seconds say nothing here. ``results/racing.json`` has the numbers.
 """
 
@@ -30,7 +30,7 @@ from evolm.wording import markdown_table, signed
 OFF = "off"
 MODES = (OFF, "race", "halving")
 TASKS = ("trec-questions",)
-# Racing pays where there are many rows: most that leave the test split enough to see a hundredth.
+# Racing saves most with many rows: as many as leave the test split enough to show a difference of 0.01.
 COMMON: dict[str, Any] = {
     "founders": [],  # a few written from the labels: founders never race
     "budget": {"evaluations": 40},
@@ -92,7 +92,7 @@ def row(what: Mapping[str, str], scores: SeedScores, shares: Sequence[float], ov
 
 
 def collect(out: Path) -> list[dict[str, Any]]:
-    """Run what is missing; return a row per strategy, task and mode."""
+    """Run the missing cells; return a row per strategy, task and mode."""
     rows: list[dict[str, Any]] = []
     for strategy in STRATEGIES:
         one = field(strategy)
@@ -126,7 +126,7 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def measure(out: Path) -> None:
-    """Run what is missing, then print the table, say which mode meets the target, and write the numbers."""
+    """Run the missing cells, print the table and the modes that meet the target, and write the numbers."""
     rows = collect(out)
     record = {
         "setting": setting("python -m benchmarks.racing"),
@@ -144,7 +144,7 @@ def measure(out: Path) -> None:
 
 
 def tune(strategies: Sequence[str], count: int, out: Path) -> None:
-    """Show what is saved, and how the best fares on dev and validation; nothing of the test split."""
+    """Show the saved items, and the best one's scores on dev and validation; nothing of the test split."""
     seeds = range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + count)
     rows = []
     for strategy in strategies:

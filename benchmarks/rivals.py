@@ -1,4 +1,4 @@
-"""What people score labels with today: lm-evaluation-harness, and plain passes of transformers.
+"""Other ways to score labels: lm-evaluation-harness, and plain passes of transformers.
 
 Both pass whole rows, prefix and item, again for every item, and all but the first way for every label too. All ways
 get the same tokens in the same dtype on one thread, in batches of the size that suits the harness best. Rows of a
@@ -100,7 +100,7 @@ class Harness:
         )
 
     def check(self, requests: list[LogLikelihood], tokenized: list[TokenizedRequest]) -> None:
-        """Refuse to compare what is not the same.
+        """Check that all ways receive the same tokens.
 
         Raises:
             ValueError: if the harness cuts a request into other tokens.

@@ -1,4 +1,4 @@
-"""What a measurement was taken on: machine, versions, commit."""
+"""The conditions of a measurement: machine, versions, commit."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _processor() -> str:
 
 
 def read_result(name: str) -> dict[str, Any]:
-    """Return what ``results/NAME.json`` holds, or nothing."""
+    """Return the content of ``results/NAME.json``, or nothing."""
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else {}
 

@@ -1,4 +1,4 @@
-"""How fast the engine is: beside what people use, beside what the processor can do, and as work grows.
+"""The engine's speed, compared with other tools and with the processor's limits, and its growth with the work.
 
     python -m benchmarks.speed [--quick] [--dtype float32] [--part NAME] [--items N]
 
@@ -15,8 +15,8 @@ machines' speed drifts. Every part keeps its own command, commit, machine and ve
 - *growth*: see :mod:`benchmarks.growth`; the plot is ``results/speed_growth.png``;
 - *padding*, *campaign*: see :mod:`benchmarks.generations`.
 
-``--quick`` measures everything in fewer rounds with fewer items, which proves only that it works: what is wanted of
-the engine is wanted of the full measurement.
+``--quick`` measures everything in fewer rounds with fewer items, which proves only that it works: targets hold
+for the full measurement.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Effort:
 
     @property
     def rounds(self) -> int:
-        """Rounds of what is timed."""
+        """Timed rounds."""
         return 1 if self.quick else 5
 
 
@@ -73,7 +73,7 @@ def _campaign(model: LanguageModel, effort: Effort) -> dict[str, Any]:
 
 
 PARTS: dict[str, Callable[[LanguageModel, Effort], dict[str, Any]]] = {
-    # The first, since nobody but workers may map the weights that it counts.
+    # The first part, since it counts mapped weights, which only workers may have mapped.
     "memory": lambda model, effort: memory(model, *((4, 1) if effort.quick else (64, 6))),
     **{kind: partial(_contest, kind) for kind in ITEMS},
     "flops": lambda model, effort: flops(model, effort.rounds, 1 if effort.quick else 4),
@@ -88,7 +88,7 @@ PARTS: dict[str, Callable[[LanguageModel, Effort], dict[str, Any]]] = {
 
 
 def rivals_table(record: dict[str, Any]) -> str:
-    """Return the README's table of what evolm was measured against."""
+    """Return the README's table of the tools that evolm is compared with."""
     header = ("labels", "against", "evolm is faster by", "lowest", "largest difference, float32", "as timed")
     rows = []
     for kind in ITEMS:
@@ -102,7 +102,7 @@ def rivals_table(record: dict[str, Any]) -> str:
 
 
 def shares_table(record: dict[str, Any]) -> str:
-    """Return the README's table of everything else, beside what is wanted."""
+    """Return the README's table of all other parts, with their targets."""
     measured = {part: record[part]["measured"] for part in PARTS if part in record}
     rows: list[tuple[str, str, str]] = []
     if "flops" in measured:
@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--part", choices=list(PARTS), help="measure one part, keep the others' figures")
     parser.add_argument("--items", type=int, default=0, help="items of the parts against others")
     arguments = parser.parse_args()
-    logging.disable(logging.WARNING)  # the harness tells at length what it was given
+    logging.disable(logging.WARNING)  # the harness logs its arguments at length
     disable_progress_bar()
     torch.set_num_threads(1)
     model = LanguageModel(prepare(MODEL, dtype=arguments.dtype), "off", COLD)

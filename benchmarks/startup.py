@@ -1,4 +1,4 @@
-"""What it costs until a command begins its work: processor seconds of whole processes.
+"""Processor seconds that commands take to start: measured on whole processes.
 
 Commands that need no model, and refusals, must import neither torch nor transformers; the result says if they did.
 Processor seconds (user and system) are counted and not wall time, and their median is taken, so that other processes

@@ -3,7 +3,7 @@
     python -m benchmarks.strategies            the table: seeds 0 to 4, run once on frozen code
     python -m benchmarks.strategies --tune 3   dev only: seeds 100 to 102, nothing of the test split is shown
 
-Every cell is an ordinary run below ``runs/``; what is finished is kept, so the same command goes on after a stop.
+Every cell is an ordinary run below ``runs/``; finished cells are kept, so the same command resumes after a stop.
 ``results/strategies.json`` has the numbers, ``results/strategies.png`` the figure.
 """
 

@@ -1,4 +1,4 @@
-"""What one pass makes of the processor, and what a second worker adds.
+"""How much of the processor's speed one pass uses, and how much a second worker adds.
 
 - *flops*: useful floating-point operations a second (tokens of segments, visible keys, scored positions; no padding
   anywhere) over the best of several matrix products in the same dtype, measured in the same rounds;
@@ -35,7 +35,7 @@ AT_LEAST = 0.3  # seconds that a product is repeated for; the processor's bursts
 
 
 def spec_of(model: LanguageModel) -> ModelSpec:
-    """Return what the engine would give its workers."""
+    """Return the model specification that the engine gives its workers."""
     return ModelSpec(model.prepared, "off", model.profile.digest, model.passes)
 
 
@@ -53,7 +53,7 @@ def useful_operations(model: LanguageModel, forward_plan: ForwardPlan) -> int:
     config = model.config.get_text_config()
     weights = sum(site.inputs * site.outputs for site in model.structure.sites if site.kind == "linear")
     width = config.num_attention_heads * (getattr(config, "head_dim", None) or _head_width(config))
-    # A token sees everything before its segment, and of the segment itself and what it follows.
+    # A token sees all tokens before its segment, itself, and the tokens of its segment that it follows.
     seen = sum(len(s.tokens) * s.start + _seen_inside(s) for s in forward_plan.segments)
     attention = 2 * seen * width * config.num_hidden_layers  # products with keys, and with values
     head = len(forward_plan.positions) * config.hidden_size * config.vocab_size

@@ -12,8 +12,8 @@
         scheduler.tell(*behaviour(scheduler.ask()))
 
 All measures of :class:`~evolm.individual.Individual` can be used: ``prefix_tokens`` is the prompt's length,
-``label_entropy`` (nats) the entropy of the predicted labels, ``largest_share`` the share of the most frequent predicted
-label, and every scorer adds a measure of its own name.
+``label_entropy`` (nats) the entropy of the predicted labels, ``largest_share`` the share of the most frequent
+predicted label, and every scorer adds a measure of its own name.
 """
 
 from __future__ import annotations

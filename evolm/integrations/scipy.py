@@ -1,8 +1,8 @@
 """SciPy: a loss function in SciPy's orientation (SciPy minimises).
 
 ``scipy.optimize.differential_evolution(vectorized=True)`` passes a generation as ``(dimension, n)``, one column per
-point, while all other libraries pass rows. A function that expects rows and receives a square generation scores points
-that were never proposed: SciPy then returns wrong minima without any error. Hence a function for SciPy alone::
+point, while all other libraries pass rows. A function that expects rows and receives a square generation scores
+points that were never proposed: SciPy then returns wrong minima without any error. Hence a function for SciPy alone::
 
     loss = scipy_loss(objective)
     differential_evolution(
