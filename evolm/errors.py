@@ -1,24 +1,24 @@
-"""Every error that a user can cause, as one family.
+"""Every error that a user can cause, as one family of exceptions.
 
 ::
 
     EvolmError                      one clear sentence; the command line exits with code 2
     ├── ConfigError                 campaign.toml, ``--set`` or an argument is wrong
-    │   └── PermissionNeeded        code or data outside what was allowed
+    │   └── PermissionNeeded        a campaign file names code or data that the user has not allowed
     ├── DataError                   rows, columns, labels or splits are wrong
-    ├── ModelError                  a model is missing, damaged or cannot do what is asked
+    ├── ModelError                  a model is missing, damaged or lacks a capability
     │   └── ContextExceeded         a prompt is longer than the model's context
     ├── GenomeError                 a genome does not fit its space, or its record is damaged
     ├── RunError                    a run directory is taken, locked, changed or unwritable
     ├── ScorerError                 a scorer failed for every item
     ├── TrackerError                a tracker, such as MLflow, cannot be written to
     ├── WorkerError                 a batch lost its worker too many times
-    ├── BudgetSpent                 an objective was asked for more than its budget allows; a RuntimeError too
+    ├── BudgetSpent                 an objective was called beyond its budget; a RuntimeError too
     └── MissingPackage              an optional package is not installed; an ImportError too
 
-``Interrupted`` is not an error: it says that the user asked to stop and that everything is saved.
+``Interrupted`` is not an error: the user asked to stop, and everything is saved.
 
-A message names the thing, says what was expected and what was found.
+A message names the setting, file or row, and says what was expected, what was found and, if it helps, what to type.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Any
 
 
 class EvolmError(Exception):
-    """Base of all errors that evolm raises for what its users do."""
+    """Base of all errors that users of evolm can cause."""
 
 
 class ConfigError(EvolmError):
@@ -37,7 +37,7 @@ class ConfigError(EvolmError):
 
 
 class PermissionNeeded(ConfigError):
-    """A campaign file names code or data that only the user may admit."""
+    """A campaign file names code or data that only the user may allow."""
 
 
 class DataError(EvolmError):
@@ -65,17 +65,17 @@ class ScorerError(EvolmError):
 
 
 class TrackerError(EvolmError):
-    """A tracker of experiments refuses what a callback writes; the run itself is saved."""
+    """A tracker of experiments, such as MLflow, cannot be written to; the run itself is saved."""
 
 
 class WorkerError(EvolmError):
-    """The same batch lost its worker more often than it may."""
+    """A batch lost its worker more often than it may."""
 
 
 class BudgetSpent(EvolmError, RuntimeError):
-    """An objective was asked for more than its budget allows.
+    """An objective was called beyond its budget.
 
-    A RuntimeError, so that it passes through optimizers that turn ValueErrors into something else.
+    A RuntimeError, since some optimizers catch ValueErrors and continue.
 
     Attributes:
         best: the best individual so far, or None.
@@ -87,7 +87,7 @@ class BudgetSpent(EvolmError, RuntimeError):
 
 
 class MissingPackage(EvolmError, ImportError):
-    """What was asked for needs an optional package, which is not installed."""
+    """A feature needs an optional package that is not installed."""
 
 
 class Interrupted(Exception):

@@ -11,10 +11,10 @@ from evolm.individual import Individual, same_genome
 
 
 class BestFound:
-    """The best ``size`` individuals, best first; failed ones never enter.
+    """The best ``size`` individuals; failed ones never enter.
 
-    DEAP's ``HallOfFame`` copies what it keeps and puts the newer of two equals first; ``best`` is the older one,
-    so that a best, once found, stays until it is beaten.
+    DEAP's ``HallOfFame`` copies its members and puts the newer of two equals first. Here ``best`` is the older one, so
+    that the best is replaced only by a better one.
     """
 
     def __init__(self, size: int) -> None:
@@ -33,7 +33,7 @@ class BestFound:
 
     @property
     def finalists(self) -> list[Individual]:
-        """All of them, best first, the older of equals first."""
+        """All members, best first, the older of equals first."""
         return sorted(self._hall, key=lambda found: (found.fitness.values, -found.id), reverse=True)
 
     @staticmethod
@@ -54,5 +54,5 @@ class BestFound:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Read back :meth:`state_dict`."""
         self._hall.clear()
-        for record in reversed(state["best_first"]):  # inserted oldest first, equals fall in the same order
+        for record in reversed(state["best_first"]):  # worst first, so that equals keep their order
             self._hall.insert(Individual.from_state(record))

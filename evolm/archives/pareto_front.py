@@ -1,4 +1,4 @@
-"""All individuals that nothing else seen so far dominates: DEAP's ``ParetoFront``, and a rule that picks one."""
+"""The individuals that no other individual so far dominates: DEAP's ``ParetoFront``, and a rule that picks one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Front:
     """The Pareto front; failed individuals never enter.
 
     Args:
-        finalists: how many of the front are looked at again before one is taken.
+        finalists: highest number of members that are scored again before one is chosen.
         rule: ``"first"`` takes the highest in the first objective; ``"knee"`` the largest sum of objectives, each
             scaled to [0, 1] over the front (the point farthest from the line between the extremes, for two
             objectives: Das 1999, https://doi.org/10.1007/BF01195985).
@@ -35,12 +35,12 @@ class Front:
 
     @property
     def best(self) -> Individual | None:
-        """What the rule picks, or None while the front is empty."""
+        """The member that the rule picks; None if the front is empty."""
         return next(iter(self.finalists), None)
 
     @property
     def finalists(self) -> list[Individual]:
-        """Members in the order of the rule, the best first, at most as many as looked at again."""
+        """At most ``finalists`` members in the order in which the rule picks them."""
         members = sorted(self._front, key=lambda individual: individual.id)
         left = list(range(len(members)))
         order: list[Individual] = []
@@ -52,7 +52,7 @@ class Front:
         return order
 
     def pick(self, fitness: Sequence[Sequence[float]]) -> int:
-        """Return the index that the rule takes; the first of equals."""
+        """Return the index that the rule picks; the first of equals."""
         if self.rule == "first":
             return BestFound.pick(fitness)
         return int(np.argmax(knee_heights(np.array(fitness, dtype=float))))
@@ -75,7 +75,7 @@ class Front:
 
 
 def knee_heights(fitness: np.ndarray) -> np.ndarray:
-    """Return ``(n,)`` sums of the ``(n, objectives)`` scaled to [0, 1]; -inf for what could not be scored."""
+    """Return ``(n,)`` sums of the ``(n, objectives)`` values scaled to [0, 1]; -inf for rows that are not finite."""
     scored = np.isfinite(fitness).all(axis=1)
     heights = np.full(len(fitness), -np.inf)
     if scored.any():

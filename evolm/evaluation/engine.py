@@ -1,4 +1,4 @@
-"""Requests in, answers out, in the order asked: tokenised, deduplicated, cached, planned, executed."""
+"""From requests to answers, in the order asked: tokenised, deduplicated, cached, planned, executed."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from evolm.models import (
 from evolm.models.learning import read_gradient
 from evolm.storage.answers import AnswerStore, answer_key
 
-TOKENIZED = 4096  # requests whose tokens are kept, in the lists that were asked
+TOKENIZED = 4096  # requests whose tokens are kept, in the lists in which they were asked
 
 
 class Engine:
     """Answers requests with one model.
 
     Args:
-        model: tokenises; computes too when ``n_jobs`` is 1.
+        model: tokenises requests, and computes answers if ``n_jobs`` is 1.
         answers: the cache.
         n_jobs: worker processes; 1 computes in this process.
         progress: called with the number of requests answered so far and in all, after each batch.
@@ -64,7 +64,7 @@ class Engine:
     def tokenize(self, requests: Sequence[Request]) -> list[Tokenized]:
         """Return the tokens of every request; see :meth:`LanguageModel.tokenize` for errors.
 
-        Deltas under one prompt, and a prompt that meets its items again, ask list by list what was asked before.
+        Lists of requests recur, with other deltas or in later evaluations of a prompt, so their tokens are kept.
         """
         texts = tuple(replace(request, delta=None) if request.delta else request for request in requests)
         tokens = self._tokens.get(texts)
@@ -87,7 +87,7 @@ class Engine:
         return self.answer_tokenized(self.tokenize(requests))
 
     def answer_tokenized(self, requests: Sequence[Tokenized]) -> list[Answer]:
-        """Answer requests that are tokens already."""
+        """Answer tokenised requests, in order; see :meth:`answer`."""
         keys = [self._key(request) for request in requests]
         known = self.answers.get(list(dict.fromkeys(keys)))
         missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in known}
@@ -98,26 +98,26 @@ class Engine:
         self.usage.tokens_charged += sum(charge(r, a) for r, a in zip(requests, answers, strict=True))
         return answers
 
-    def learn(self, lessons: Sequence[GradientRequest]) -> list[GradientResult]:
-        """Return the value and the gradient of every lesson, in order; they are computed anew each time.
+    def learn(self, requests: Sequence[GradientRequest]) -> list[GradientResult]:
+        """Return the value and the gradient of every request, in order; they are never cached.
 
         Raises:
             ModelError: if an example cannot be tokenised.
             Interrupted: if a stop was requested.
         """
         tokenized = []
-        for one in lessons:
-            examples = tuple(r for r in self.tokenize(one.examples) if isinstance(r, TokenizedRequest))
-            tokenized.append(TokenizedGradient(examples, one.weights, one.scales(examples), one.contrast))
+        for request in requests:
+            examples = tuple(r for r in self.tokenize(request.examples) if isinstance(r, TokenizedRequest))
+            tokenized.append(TokenizedGradient(examples, request.weights, request.scales(examples), request.contrast))
         self.usage.requests += len(tokenized)
-        self.usage.tokens_charged += sum(lesson.tokens for lesson in tokenized)
-        learnt = []
-        for lesson, result in zip(tokenized, self.executor.run([[lesson] for lesson in tokenized]), strict=True):
-            self._stop_if_asked()
+        self.usage.tokens_charged += sum(each.tokens for each in tokenized)
+        gradients = []
+        for each, result in zip(tokenized, self.executor.run([[each] for each in tokenized]), strict=True):
+            self._raise_if_stopped()
             self.usage.tokens_forwarded += result.tokens
             self.usage.tokens_padded += result.slab_tokens
-            learnt.append(read_gradient(lesson, result.answers[0]))
-        return learnt
+            gradients.append(read_gradient(each, result.answers[0]))
+        return gradients
 
     def _key(self, request: Tokenized) -> bytes:
         scope = self._scope + (request.delta.digest.encode() if request.delta else b"")
@@ -132,14 +132,14 @@ class Engine:
         return self.model.decode(np.frombuffer(stored, dtype="<i4").tolist(), request.decoding)
 
     def _compute(self, missing: dict[bytes, Tokenized], known: dict[bytes, bytes], total: int) -> None:
-        """Fill ``known`` with what is missing, batch by batch, storing each as it comes."""
+        """Compute the missing answers batch by batch; store each batch and add it to ``known``."""
         keys = list(missing)
         jobs = list(self._jobs(list(missing.values())))
         done = total - len(missing)
         self.progress(done, total)
         results = self.executor.run([[missing[keys[i]] for i in job] for job in jobs])
         for job in jobs:
-            self._stop_if_asked()
+            self._raise_if_stopped()
             result = next(results)
             fresh = {keys[i]: answer.tobytes() for i, answer in zip(job, result.answers, strict=True)}
             self.answers.put(fresh)
@@ -148,17 +148,17 @@ class Engine:
             self.usage.tokens_padded += result.slab_tokens
             done += len(fresh)
             self.progress(done, total)
-        self._stop_if_asked()
+        self._raise_if_stopped()
 
     def _jobs(self, requests: Sequence[Tokenized]) -> Iterator[list[int]]:
         """Yield the indices of each batch; a batch holds one kind of request."""
         for kind in (TokenizedRequest, TokenizedGeneration):
-            mine = [index for index, request in enumerate(requests) if isinstance(request, kind)]
-            asked = [requests[i] for i in mine]
+            places = [index for index, request in enumerate(requests) if isinstance(request, kind)]
+            asked = [requests[i] for i in places]
             for batch in batches(asked, batch_target(asked, self.executor.n_jobs)):
-                yield [mine[i] for i in batch.indices]
+                yield [places[i] for i in batch.indices]
 
-    def _stop_if_asked(self) -> None:
+    def _raise_if_stopped(self) -> None:
         if self.stop_requested:
             raise Interrupted
 

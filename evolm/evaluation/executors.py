@@ -1,7 +1,7 @@
-"""Where batches are answered: in this process, or by joblib's workers (local processes, dask, ray).
+"""Executors answer batches: in this process, or by joblib's workers (local processes, Dask, Ray).
 
-An executor yields results in the order of its batches. A worker that dies takes no answer with it: its
-batches are given to a new one, each at most three times.
+An executor yields results in the order of its batches. If a worker dies, its unanswered batches are computed again by
+a new worker, each batch at most three times.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ATTEMPTS = 3
 class Executor(Protocol):
     """Answers batches of tokenised requests.
 
-    ``run`` yields one result per batch, in their order; it may be closed early, and then finishes what runs.
+    ``run`` yields one result per batch, in their order. It may be closed early; batches that run are then finished.
     """
 
     n_jobs: int
@@ -52,7 +52,7 @@ class SerialExecutor:
         self._model = model
 
     def run(self, batches: Sequence[Sequence[Asked]]) -> Iterator[BatchResult]:
-        """Yield each batch's result as soon as it is there."""
+        """Yield the result of each batch when it is computed."""
         for batch in batches:
             yield answer_batch(self._spec, batch, self._model)
 
@@ -68,7 +68,7 @@ class JoblibExecutor:
         self.n_jobs = n_jobs
 
     def run(self, batches: Sequence[Sequence[Asked]]) -> Iterator[BatchResult]:
-        """Yield results in order, redoing what a dead worker left.
+        """Yield results in order; batches of a dead worker are computed again.
 
         Raises:
             WorkerError: if the first unanswered batch lost its worker three times.
@@ -108,7 +108,7 @@ class JoblibExecutor:
         yield from results
 
     def close(self) -> None:
-        """End the local workers, if there are any."""
+        """End the local workers, if any."""
         from joblib.externals.loky import get_reusable_executor
 
         if self.n_jobs > 1:

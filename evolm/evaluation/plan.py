@@ -1,9 +1,9 @@
-"""From tokenised requests to forward passes: what is cut, what is shared, what lies in which slab.
+"""From tokenised requests to forward passes: cuts into segments, sharing of segments, slabs.
 
-Cuts follow from each request alone: its prefix in blocks from the first token, then its item in blocks from
-the item's first token. The continuations, each but its last token (whose successor nobody asks for), make a tree
-behind the item's last block, in one segment with it; only where they are longer than a block together, or there is
-no item, each has blocks of its own. Equal blocks behind equal blocks are one segment, so a genome's prefix is
+Cuts follow from each request alone: its prefix in blocks from the first token, then its item in blocks from the
+item's first token. The continuations, each without its last token (whose successor is not needed), form a tree behind
+the item's last block, in one segment with it. If they are longer than a block together, or the request has no item,
+each continuation has blocks of its own. Equal blocks behind equal blocks are one segment, so a genome's prefix is
 computed once for all its items, a block that two genomes begin with is computed once for both, and an item's keys and
 values serve all its answers.
 """
@@ -19,7 +19,7 @@ from evolm.models import LogProbs, Tokenized, TokenizedGeneration, TokenizedRequ
 from evolm.models.deltas import Delta
 from evolm.models.forward_plan import ForwardPlan, Segment, fill_slabs
 
-BATCH_TOKENS = 8192  # about what a worker computes between two reports; decides no bit of any answer
+BATCH_TOKENS = 8192  # about what a worker computes between two reports; has no influence on the bits of answers
 
 
 class _Builder:
@@ -42,7 +42,7 @@ class _Builder:
         return parent
 
     def segment(self, segment: Segment) -> int:
-        """Add a segment, or find the one that is equal to it; return its index."""
+        """Add a segment unless an equal one exists; return its index."""
         key = (segment.parent, segment.delta, segment.tokens, segment.follows)
         if key not in self._known:
             self._known[key] = len(self.segments)
@@ -51,7 +51,7 @@ class _Builder:
 
     @property
     def carried(self) -> list[Delta]:
-        """The deltas, in the order of their indices."""
+        """The deltas, in the order of their indices, without the unchanged model."""
         return [delta for delta in self.deltas if delta is not None]
 
     def position(self, segment: int, offset: int) -> int:
@@ -62,7 +62,7 @@ class _Builder:
         return self._places[place]
 
     def context(self, request: Tokenized, end: int | None = None) -> int:
-        """Add prefix and item, up to a token ``end`` of both; return the last segment, -1 where there is none."""
+        """Add prefix and item, up to token ``end`` of both; return the last segment, -1 if both are empty."""
         cut = request.prefix_length
         delta = self.deltas.setdefault(request.delta, len(self.deltas) - 1)
         prompt = self.extend(request.context[:cut], 0, -1, delta, lasting=True)
@@ -105,7 +105,7 @@ class _Builder:
 
 
 def _tree(continuations: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], int]:
-    """Return the beginnings of continuations whose next token is asked for -> their numbers, shorter ones first."""
+    """Return the proper prefixes of the continuations -> their numbers; each after its own prefixes."""
     paths = (path[:end] for path in continuations for end in range(1, len(path)))
     return {path: number for number, path in enumerate(dict.fromkeys(paths))}
 
@@ -113,7 +113,7 @@ def _tree(continuations: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], int
 def plan(requests: Sequence[TokenizedRequest], slab_tokens: int, block_tokens: int) -> ForwardPlan:
     """Return the forward pass that answers ``requests``; its targets follow their order.
 
-    Its depth is that of the lowest change of any delta: the layers below can be passed once for all of them.
+    Its depth is the lowest layer that any delta changes: the layers below can be computed once for all deltas.
 
     Args:
         requests: with any deltas.
@@ -182,8 +182,8 @@ def batch_target(requests: Sequence[Tokenized], workers: int) -> int:
 def batches(requests: Sequence[Tokenized], target: int = BATCH_TOKENS) -> Iterator[Batch]:
     """Cut requests into batches of about ``target`` tokens that pass the model, in the order asked.
 
-    Cuts lie near the multiples of ``target``, where a new prefix begins if one does nearby: two batches share
-    nothing. Batches decide no bit of any answer.
+    Cuts lie near the multiples of ``target``, at the beginning of a new prefix if one is near, since two batches
+    share no computation. Batches have no influence on the bits of answers.
     """
     costs = _costs(requests)
     count = max(round(sum(cost for cost, _ in costs) / target), 1)

@@ -1,4 +1,4 @@
-"""Ways of doing the same thing, timed beside each other on a machine whose speed drifts."""
+"""Alternating timing of several implementations, for a machine whose speed drifts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 def timed(
     ways: Mapping[str, Callable[[], Any]], rounds: int, warm_up: bool = True
 ) -> tuple[dict[str, list[float]], dict[str, Any]]:
-    """Time every way ``rounds`` times in alternating order: seconds a round, and what each returned at first.
+    """Time every way ``rounds`` times in alternating order; return the seconds per round and each first result.
 
     Args:
-        ways: name -> what is timed.
+        ways: name -> function to time.
         rounds: at least one.
-        warm_up: call each once before; where that has been done, or takes too long, rounds begin at once.
+        warm_up: call each once before the first round.
     """
     answers = {name: way() for name, way in ways.items()} if warm_up else {}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -35,8 +35,8 @@ def compare(
     """Time every way ``rounds`` times in alternating order.
 
     Returns:
-        Per way: median seconds, median and lowest ratio to the first way, taken round by round; and what each
-        returned when it was called first.
+        Per way: median seconds, median and lowest ratio to the first way, computed per round; and the result of its
+        first call.
     """
     seconds, answers = timed(ways, rounds, warm_up)
     first = seconds[next(iter(ways))]

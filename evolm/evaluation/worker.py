@@ -1,7 +1,7 @@
-"""What runs inside a worker process: a model that loads once, and batches that it answers.
+"""The code of a worker process: it loads the model once and answers batches.
 
-Workers never write to the run, ignore Ctrl-C (the parent decides what it means) and end when their parent is
-gone: plain loky workers live on for more than a minute after their parent was killed.
+Workers never write to the run, ignore Ctrl-C (the parent handles it) and end when their parent is gone: plain loky
+workers live on for more than a minute after their parent was killed.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ from evolm.models.forward_plan import ForwardPlan
 from evolm.models.learning import GradientComputer
 
 PARENT_POLL_SECONDS = 0.5
-LEAK = 300_000_000  # bytes that a worker may grow by beside what it keeps on purpose; loky's own number
+LEAK = 300_000_000  # bytes of growth that loky takes for a memory leak; its default
 Asked: TypeAlias = Tokenized | TokenizedGradient
 
 
 @dataclass(frozen=True)
 class BatchResult:
-    """A batch's answers and what they took.
+    """A batch's answers and the tokens computed for them.
 
     Attributes:
         answers: one array per request: float32 log-probabilities of its continuations' tokens, one after another,
-            the int32 tokens that were written, or a lesson's float32 value and gradient.
-        tokens: tokens that passed all layers, or as many that passed some of them; padding excluded. A token
-            forward and backward counts three.
+            the int32 tokens that were generated, or the float32 value and gradient.
+        tokens: tokens that passed all layers, in units of all layers if they passed only some; padding excluded. A
+            token forward and backward counts three.
         slab_tokens: the same, padding included.
     """
 
@@ -72,7 +72,7 @@ def _model(spec: ModelSpec) -> LanguageModel:
 
 @contextmanager
 def canonical_threads(threads: int) -> Iterator[None]:
-    """Compute with the profile's number of threads, and give the process back its own afterwards."""
+    """Compute with the profile's number of threads, and restore the process's own afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -93,9 +93,9 @@ def answer_batch(spec: ModelSpec, requests: Sequence[Asked], model: LanguageMode
 
 def _answers(model: LanguageModel, requests: Sequence[Asked]) -> list[np.ndarray]:
     if isinstance(requests[0], TokenizedGradient):
-        return _learnt(model, [request for request in requests if isinstance(request, TokenizedGradient)])
+        return _gradients(model, [request for request in requests if isinstance(request, TokenizedGradient)])
     if isinstance(requests[0], TokenizedGeneration):
-        return _written(model, [request for request in requests if isinstance(request, TokenizedGeneration)])
+        return _generated(model, [request for request in requests if isinstance(request, TokenizedGeneration)])
     return _scored(model, [request for request in requests if isinstance(request, TokenizedRequest)])
 
 
@@ -106,22 +106,22 @@ def _scored(model: LanguageModel, requests: Sequence[TokenizedRequest]) -> list[
 
 def _planned(model: LanguageModel, requests: Sequence[TokenizedRequest]) -> ForwardPlan:
     forward_plan = plan(requests, model.profile.slab_tokens, model.profile.block_tokens)
-    # Asked only where deltas could share, since it takes passes.
+    # Only asked if deltas could share layers, since the answer takes forward passes.
     if forward_plan.depth and not model.forward.shares_layers_at(forward_plan.depth):
         return replace(forward_plan, depth=0)
     return forward_plan
 
 
-def _written(model: LanguageModel, requests: Sequence[TokenizedGeneration]) -> list[np.ndarray]:
+def _generated(model: LanguageModel, requests: Sequence[TokenizedGeneration]) -> list[np.ndarray]:
     profile = model.profile
     forward_plan, ends = plan_generation(requests, profile.slab_tokens, profile.block_tokens)
     generator = TextGenerator(model.forward, profile.decode_rows, lambda tokens, d: model.decode(tokens, d).finished)
     return generator.generate(forward_plan, ends, requests)
 
 
-def _learnt(model: LanguageModel, lessons: Sequence[TokenizedGradient]) -> list[np.ndarray]:
+def _gradients(model: LanguageModel, requests: Sequence[TokenizedGradient]) -> list[np.ndarray]:
     computer = GradientComputer(model.forward)
-    return [computer.gradient(lesson, _planned(model, lesson.examples)) for lesson in lessons]
+    return [computer.gradient(request, _planned(model, request.examples)) for request in requests]
 
 
 def answer_in_worker(spec: ModelSpec, requests: Sequence[Asked]) -> BatchResult:
@@ -133,7 +133,7 @@ def answer_in_worker(spec: ModelSpec, requests: Sequence[Asked]) -> BatchResult:
 
 
 def _give_memory_back() -> None:
-    """Return freed heap to the system (glibc keeps it otherwise): what batches leave behind adds up per worker."""
+    """Return freed heap to the system: glibc keeps it otherwise, and it adds up over workers."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
 
@@ -141,8 +141,12 @@ def _give_memory_back() -> None:
 def start_local_worker(parent: int, kept: int) -> None:
     """Initialise a worker process on this machine: ignore Ctrl-C, end as soon as ``parent`` is gone.
 
-    The parent may be gone already: a worker takes seconds to import what it needs. Loky takes a worker that has grown
-    by 300 MB for one that leaks, and replaces it, with all that its model remembers; ``kept`` bytes more are none.
+    The parent may be gone already, since the worker's imports take seconds. Loky replaces a worker that has grown by
+    300 MB, because it takes the growth for a memory leak; the limit is raised, so that the model's caches survive.
+
+    Args:
+        parent: process id.
+        kept: bytes that the model's caches may take.
     """
     process_executor._MAX_MEMORY_LEAK_SIZE = LEAK + kept
     signal.signal(signal.SIGINT, signal.SIG_IGN)

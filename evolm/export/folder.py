@@ -1,4 +1,4 @@
-"""A folder to take home, written whole or not at all."""
+"""Writing a new folder completely or not at all."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def write_folder(target: Path, files: Files, fill: Callable[[Path], Files] | Non
     """Write a new folder under a temporary name beside its place, then rename it.
 
     Args:
-        target: the folder; its parents are made where they are missing.
-        files: what to write.
-        fill: writes more, too large to be held, into the folder that it is given, and returns what else to write.
+        target: the folder; missing parents are made.
+        files: name -> content, or a file to copy.
+        fill: writes files that are too large for memory into the temporary folder, its argument; returns more files.
 
     Raises:
-        RunError: if something lies there already, or the disk refuses; nothing is then left behind.
+        RunError: if ``target`` exists, or cannot be written; nothing is left behind then.
     """
     require_nothing(target)
     with disk_errors(target):
@@ -43,9 +43,9 @@ def write_folder(target: Path, files: Files, fill: Callable[[Path], Files] | Non
 
 
 def require_nothing(target: Path) -> None:
-    """Raise RunError where something lies already."""
+    """Raise RunError if ``target`` exists."""
     if target.exists() or target.is_symlink():
-        raise RunError(f"{target}: expected a new folder, found something there")
+        raise RunError(f"{target}: expected a new folder, found an existing file or folder; choose another")
 
 
 def _write(path: Path, content: str | bytes | Path) -> None:

@@ -1,7 +1,7 @@
-"""A delta that became part of the weights: a model like any other, in a folder of its own.
+"""Merging a delta into the weights: a model like any other, in a folder of its own.
 
-The sum is taken in float32 and stored in the model's dtype. In bfloat16, which keeps 8 bits, what is stored is the
-nearest such number, so answers differ from those of the unmerged delta. The base's own files are only read.
+The sum is computed in float32 and stored in the model's dtype. bfloat16 keeps 8 bits, so sums are rounded and answers
+differ from those of the separate delta. The base's own files are only read.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def save_merged(model: LanguageModel, changes: Mapping[str, Change], folder: Pat
 
 
 def merge(module: Any, change: Change) -> None:
-    """Give a module new weights that do what the old ones and the change do; the old ones are not written to."""
+    """Replace a module's weights by new ones that include the change; the old arrays are not written to."""
     bias = getattr(module, "bias", None)
     if isinstance(change, LowRank):
         added = torch.tensor(change.up) @ torch.tensor(change.down)  # (out, in)
@@ -71,7 +71,7 @@ def _merged_norm(module: Any, factors: torch.Tensor) -> torch.Tensor:
 
 
 def _offset(module: Any) -> float:
-    """Return 1 where a norm multiplies by 1 + its weight, as Gemma's do, and 0 where by the weight itself."""
+    """Return 1 if a norm multiplies by 1 + its weight, as Gemma's do, 0 if by the weight itself."""
     probe = copy.deepcopy(module)
     for parameter in probe.parameters():
         parameter.data = torch.zeros_like(parameter)

@@ -1,4 +1,4 @@
-"""The README of an adapter and of a merged model: what it is, of what, under which prompt, with which scores."""
+"""The README of an adapter and of a merged model: origin, prompt, scores, how to load it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ README = "README.md"
 WIDTH = 118
 
 PROMPT = """
-**It answers under one prompt.** `prompt.txt` has what stood before every answer, with the item's template where an
-item goes, and `prompt.json` the words that answers begin with. Under other prompts it was never scored.
+**Use it with its prompt.** `prompt.txt` is the text before every answer, with the item's template in the place of the
+item; `prompt.json` has the answers' words. It was never scored with another prompt.
 """
 EVOLM = """
 With evolm: `evolm predict {folder} rows.csv --out answers.csv`, `evolm score {folder} rows.csv`{needs}.
@@ -37,15 +37,15 @@ model, tokenizer = (kind.from_pretrained({folder!r}) for kind in (AutoModelForCa
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an exported delta comes from.
+    """The origin of an exported delta.
 
     Attributes:
         name: of the folder that is written.
-        model, fingerprint, dtype: what it was evolved on.
-        encoding: of the space it was found in.
+        model, fingerprint, dtype: of the model that it was evolved on.
+        encoding: of its space.
         modules: how many modules it changes.
         layers: how many layers it changes.
-        scores: sentences about what it scores.
+        scores: sentences about its scores.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Origin:
 
     @property
     def sentence(self) -> str:
-        """Say it."""
+        """The origin in one sentence."""
         return (
             f"It was evolved by evolm on `{self.model}` in {self.dtype}, fingerprint `{self.fingerprint[:16]}`, and "
             f"changes {counted(self.modules, 'module')} in {counted(self.layers, 'layer')} (encoding "
@@ -71,26 +71,26 @@ def adapter_card(origin: Origin, kind: str, base: str, loadable: bool) -> str:
     """Return the page about an adapter.
 
     Args:
-        origin: where it comes from.
+        origin: of the delta.
         kind: ``"LoRA"`` or ``"IA3"``.
-        base: what ``adapter_config.json`` names.
-        loadable: whether transformers can load what it names.
+        base: the base model that ``adapter_config.json`` names.
+        loadable: whether transformers can load a model by that name.
     """
-    unknown = "" if loadable else "transformers loads nothing by that name: load the same model in another way.\n\n"
+    unknown = "" if loadable else "transformers finds no model of that name: load the same model in another way.\n\n"
     return _page(
         f"# {origin.name}: a {kind} adapter for {base}",
         origin.sentence,
         *origin.scores,
         PROMPT,
         unknown + ADAPTER.format(base=base, folder=origin.name).strip(),
-        EVOLM.format(folder=origin.name, needs=f", where `{origin.model}` is at hand, which these two apply it to"),
+        EVOLM.format(folder=origin.name, needs=f" (both need `{origin.model}`)"),
     )
 
 
 def merged_card(origin: Origin) -> str:
     """Return the page about a merged model."""
     rounded = "" if origin.dtype == "float32" else ", so its answers differ a little from those of the separate delta"
-    bits = f"The sum was taken in float32 and is stored in {origin.dtype}{rounded}."
+    bits = f"The sum was computed in float32 and is stored in {origin.dtype}{rounded}."
     return _page(
         f"# {origin.name}: {origin.model} with an evolved delta in its weights",
         f"{origin.sentence} {bits} Whatever licence that model has applies to this one.",

@@ -1,8 +1,8 @@
 """A delta as an adapter of PEFT (https://github.com/huggingface/peft), written without it.
 
 A low-rank change is LoRA: its ``down`` is ``lora_A``, its ``up`` is ``lora_B``, and ``lora_alpha = r`` makes the
-scaling 1. Gains of linear modules are IA3: ``ia3_l`` multiplies a module's output, or its input where the module is
-one of ``feedforward_modules``. PEFT has nothing for gains of norms.
+scaling 1. Gains of linear modules are IA3: ``ia3_l`` multiplies a module's output, or its input if the module is one
+of ``feedforward_modules``. PEFT has no adapter for gains of norms.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def adapter_files(
         changes: module -> change, all of one kind and rank, as an encoding makes them.
         sites: the modules that change.
         layers: how many layers the base has.
-        base: what ``base_model_name_or_path`` says.
+        base: value of ``base_model_name_or_path``.
         revision: of a base from the hub.
 
     Raises:
@@ -56,12 +56,12 @@ def adapter_files(
 
 
 def adapter_kind(changes: Mapping[str, Change]) -> str:
-    """Return what people call the adapter: ``"LoRA"`` or ``"IA3"``."""
+    """Return the name of the kind of adapter: ``"LoRA"`` or ``"IA3"``."""
     return "LoRA" if _low_rank(changes) else "IA3"
 
 
 def refuse_norms(sites: Sequence[Site]) -> None:
-    """Raise ConfigError where a site is none of those that PEFT's adapters change."""
+    """Raise ConfigError if a site is a norm, for which PEFT has no adapter."""
     norms = [site.suffix for site in sites if site.kind != LINEAR]
     if norms:
         raise ConfigError(
@@ -100,7 +100,7 @@ def _lora(
 
 
 def _layer_list(site: Site) -> str:
-    """Return what the list of layers is called: ``"layers"`` of ``"model.layers.3.self_attn.q_proj"``."""
+    """Return the name of the list of layers: ``"layers"`` of ``"model.layers.3.self_attn.q_proj"``."""
     return site.name.partition(f".{site.layer}.")[0].rpartition(".")[2]
 
 

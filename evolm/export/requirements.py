@@ -1,4 +1,4 @@
-"""What an exported campaign needs around it: its rows, its model, code of the user's."""
+"""The requirements of an exported campaign: its rows, its model, the user's code."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from evolm.scorers import SCORERS
 from evolm.storage import RunLayout
 from evolm.tasks.hub import DATASETS
 
-ANYWHERE = (PACKAGE, DATASETS)  # sources that mean the same in any folder
+ANYWHERE = (PACKAGE, DATASETS)  # prefixes of sources that do not depend on the folder
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Where an exported campaign finds its rows.
+    """The rows of an exported campaign.
 
     Attributes:
-        data: what ``task.data`` says.
+        data: value of ``task.data``.
         about: a sentence about it.
         copies: name below the exported folder -> file to copy.
-        options: what ``evolm run`` needs besides the folder.
+        options: options that ``evolm run`` needs besides the folder.
     """
 
     data: str | dict[str, str]
@@ -35,15 +35,15 @@ class Rows:
 
     @property
     def comment(self) -> str:
-        """What the campaign file says about rows outside of its folder."""
-        return f"# The rows lie outside of this folder: evolm run .{self.options}\n" if self.options else ""
+        """The campaign file's comment on rows outside of its folder."""
+        return f"# The rows are outside of this folder: evolm run .{self.options}\n" if self.options else ""
 
 
 def rows_of(layout: RunLayout, config: CampaignConfig, copy: bool) -> Rows:
-    """Return where the exported campaign finds the run's rows.
+    """Return the rows of the exported campaign.
 
     Raises:
-        DataError: if a file that is to be copied is not there.
+        DataError: if a file to copy is missing.
     """
     given = config.task.data
     sources = {"": given} if isinstance(given, str) else given.model_dump()
@@ -68,8 +68,8 @@ def _left(sources: Mapping[str, str], outside: Mapping[str, Path]) -> Rows:
     folders = dict.fromkeys(path.parent for path in outside.values())
     options = "".join(f" --data-root {shlex.quote(str(folder))}" for folder in folders)
     about = (
-        f"The rows lie in {_shown(outside.values())}, outside of this folder, so start with `evolm run .{options}`; "
-        "where they lie elsewhere, change `task.data`."
+        f"The rows are in {_shown(outside.values())}, outside of this folder: start with `evolm run .{options}`. If "
+        "they are elsewhere, change `task.data`."
     )
     return Rows(_joined(sources), about, options=options)
 
@@ -83,19 +83,19 @@ def _joined(sources: Mapping[str, str]) -> str | dict[str, str]:
 
 
 def needs(config: CampaignConfig) -> Iterator[str]:
-    """Yield a sentence for everything else that the campaign needs and that may be missing elsewhere."""
+    """Yield a sentence on every other requirement that may be missing on another machine."""
     if Path(config.model.name).is_absolute():
         yield f"The model is the folder or file `{config.model.name}` of this machine."
     functions = [name for name in config.scorers if name not in SCORERS and ":" not in name]
     if functions:
         yield (
-            f"Its scorers {_shown(functions)} were functions of a Python program: give them to `evolm.evolve`, or "
-            "take them out of `[scorers]`."
+            f"Its scorers {_shown(functions)} were functions of a Python program: pass them to `evolm.evolve`, or "
+            "remove them from `[scorers]`."
         )
 
 
 def allowances(config: CampaignConfig) -> str:
-    """Return the options that admit the code outside evolm which the campaign names."""
+    """Return the ``--allow`` options for the code outside evolm that the campaign names."""
     names = [*config.scorers, str(config.strategy.get("name", ""))]
     packages = dict.fromkeys(name.partition(":")[0].split(".")[0] for name in names if ":" in name)
     return "".join(f" --allow {package}" for package in packages)

@@ -1,4 +1,4 @@
-"""How a prompt fared on labelled rows, with what must be known about the number."""
+"""The score of a prompt on labelled rows, with interval, coverage and per-class figures."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from evolm.wording import counted
 
 @dataclass(frozen=True)
 class ScoreReport:
-    """How a prompt fared on labelled rows.
+    """The score of a prompt on labelled rows.
 
     Attributes:
-        metric: its name.
-        value: what it is.
+        metric: name of the metric.
+        value: of the metric.
         interval: 95 % bootstrap interval over rows.
-        scored: rows that were.
-        left_out: why -> how many were not.
-        unanswered: scored rows that the model gave no finite probabilities for; they count as wrong.
-        seen: scored rows that the prompt's run selected on or learned from; None where no run is around to tell.
-        per_class: of a classification, precision, recall, F1 and support of each label.
-        confusion: of a classification, rows by gold label and by predicted label, and a last column without one.
+        scored: number of scored rows.
+        left_out: reason -> number of rows that were not scored.
+        unanswered: scored rows for which the model gave no finite probabilities; they count as wrong.
+        seen: scored rows that the prompt's run selected on or learned from; None if the run is not known.
+        per_class: precision, recall, F1 and support of each label; empty if the task has no labels.
+        confusion: rows by gold label and by predicted label, the last column = no prediction; empty without labels.
     """
 
     metric: str
@@ -48,13 +48,13 @@ class ScoreReport:
         """Return the score of a task's test split.
 
         Args:
-            task: its test split are the rows that were scored.
-            evaluation: what its own scorer said about them.
-            left_out: why -> how many other rows there were.
-            seen: content keys of what the prompt's run has seen.
+            task: its test split has the scored rows.
+            evaluation: the task scorer's evaluation of them.
+            left_out: reason -> number of other rows.
+            seen: content keys of the items that the prompt's run has seen.
 
         Raises:
-            DataError: if the rows are fewer than two, so that no interval can be given, or none got an answer.
+            DataError: if there are fewer than two rows, so that the score has no interval, or none was answered.
         """
         outcomes, gold = evaluation.outcomes, task.gold_indices(task.test)
         assert outcomes is not None
@@ -77,7 +77,7 @@ class ScoreReport:
 
     @property
     def rows(self) -> int:
-        """Rows that were read."""
+        """Number of rows that were read."""
         return self.scored + sum(self.left_out.values())
 
     def to_record(self) -> dict[str, Any]:
@@ -92,10 +92,10 @@ class ScoreReport:
             "unanswered": self.unanswered,
             "seen": self.seen,
         }
-        about_classes = {"per_class": list(self.per_class), "confusion": [list(counts) for counts in self.confusion]}
-        return record | (about_classes if self.per_class else {})
+        classes = {"per_class": list(self.per_class), "confusion": [list(counts) for counts in self.confusion]}
+        return record | (classes if self.per_class else {})
 
 
 def reasons(left_out: Mapping[str, int]) -> str:
-    """Return ``"; 2 rows left out: ..."`` for every reason."""
+    """Return ``"; 2 rows left out: REASON"`` for every reason."""
     return "".join(f"; {counted(number, 'row')} left out: {why}" for why, number in left_out.items())

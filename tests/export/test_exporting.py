@@ -111,7 +111,7 @@ def test_a_population_is_run_where_its_rows_are_admitted(
     option = f" --data-root {founding.folder}"
     assert said[-1] == f"Next: evolm run {target}{option}"
     text = (target / "campaign.toml").read_text()
-    assert f"# The rows lie outside of this folder: evolm run .{option}\n" in text
+    assert f"# The rows are outside of this folder: evolm run .{option}\n" in text
     assert f"`{founding.folder / 'toy.csv'}`" in " ".join((target / "README.md").read_text().split())
     settings = {"evaluation": {"n_jobs": 1}, "strategy": {"name": "genetic", "population_size": 2}}
     config = load(target / "campaign.toml", {**SMALL, **settings})
@@ -305,7 +305,7 @@ def test_what_lies_there_is_left_alone(finished: Path, tmp_path: Path, to: str) 
     (tmp_path / "file").write_text("years of work")
     os.symlink("nowhere", tmp_path / "link")
     for name in ("empty", "file", "link"):
-        with pytest.raises(RunError, match=rf"{name}: expected a new folder, found something there"):
+        with pytest.raises(RunError, match=rf"{name}: expected a new folder, found an existing file or folder"):
             export(finished, tmp_path / name, to)
     with pytest.raises(RunError, match="cannot be written"):
         export(finished, tmp_path / "file" / "below", to)

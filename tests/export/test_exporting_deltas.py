@@ -592,7 +592,7 @@ def test_what_changes_nothing_has_no_delta_to_export(run_of: Runs, finished: Pat
 @pytest.mark.parametrize("to", ["peft", "merged"])
 def test_what_lies_there_is_left_alone(run_of: Runs, tmp_path: Path, to: str) -> None:
     (tmp_path / "out").mkdir()
-    with pytest.raises(RunError, match="out: expected a new folder, found something there"):
+    with pytest.raises(RunError, match="out: expected a new folder, found an existing file or folder"):
         export(run_of("lowrank"), tmp_path / "out", to)
     assert not list((tmp_path / "out").iterdir())
 
