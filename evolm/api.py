@@ -26,7 +26,7 @@ from evolm.baselines import BASELINES
 from evolm.campaign import Observer, Permissions, start_run
 from evolm.choices import ExportForm
 from evolm.errors import ConfigError, RunError
-from evolm.export import exporting
+from evolm.export.export import export as write_export
 from evolm.export.predictor import saved_prompt
 from evolm.export.score_report import ScoreReport
 from evolm.founders.sources import find_source
@@ -141,9 +141,7 @@ class Result:
             ConfigError: if these contradict each other.
             RunError: if something lies there already.
         """
-        exporting.export(
-            self.directory, Path(path), to, use=use, without_examples=without_examples, copy=copy, base=base
-        )
+        write_export(self.directory, Path(path), to, use=use, without_examples=without_examples, copy=copy, base=base)
         return Path(path)
 
     def __repr__(self) -> str:

@@ -406,10 +406,10 @@ def export(
     copy: Annotated[bool, typer.Option("--copy", help="Copy the run's rows into the population.")] = False,
 ) -> None:
     """Export a prompt, adapter, merged model or founding population. Writes a new folder."""
-    from evolm.export import exporting
+    from evolm.export.export import export as write_export
 
     with one_sentence():
-        said = exporting.export(place, out, to, use=use, without_examples=without_examples, copy=copy, base=base)
+        said = write_export(place, out, to, use=use, without_examples=without_examples, copy=copy, base=base)
     for sentence in said:
         Console().print(Text(sentence), soft_wrap=True)
 

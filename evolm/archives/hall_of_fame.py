@@ -13,8 +13,8 @@ from evolm.individual import Individual, same_genome
 class BestFound:
     """The best ``size`` individuals; failed ones never enter.
 
-    DEAP's ``HallOfFame`` copies its members and puts the newer of two equals first. Here ``best`` is the older one, so
-    that the best is replaced only by a better one.
+    DEAP's ``HallOfFame`` copies its members and puts the newer of two equals first. Here ``best`` is the older one,
+    so that the best is replaced only by a better one.
     """
 
     def __init__(self, size: int) -> None:

@@ -1,5 +1,21 @@
 """Artifacts: the formats that outlive a run (``prompt.json``, ``delta.safetensors``), written and read here."""
 
-from evolm.artifacts.prompt_files import Messages, best_files, rendered_prompt
+from evolm.artifacts.delta import DELTA_FILE, read_delta
+from evolm.artifacts.locations import find_prompt, run_around, seen_by_run
+from evolm.artifacts.prompt_files import FILES, PROMPT_FILE, Messages, prompt_folder, rendered_prompt
+from evolm.artifacts.prompt_record import PromptRecord, to_json
 
-__all__ = ["Messages", "best_files", "rendered_prompt"]
+__all__ = [
+    "DELTA_FILE",
+    "FILES",
+    "PROMPT_FILE",
+    "Messages",
+    "PromptRecord",
+    "find_prompt",
+    "prompt_folder",
+    "read_delta",
+    "rendered_prompt",
+    "run_around",
+    "seen_by_run",
+    "to_json",
+]

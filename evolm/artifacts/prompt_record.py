@@ -1,22 +1,30 @@
-"""A saved prompt on the disk: where it lies, what its ``prompt.json`` says, and what its run has seen."""
+"""``prompt.json``: the one model of its content, which both writes and reads it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, field_serializer
 
-from evolm.artifacts.prompt_files import ADAPTER_CONFIG, FILE, SCHEMA
 from evolm.config import CampaignConfig, GenerationSection, Section, TemplateSection, validate
-from evolm.errors import RunError, nearest
+from evolm.errors import RunError
+from evolm.genomes import Prompt
 from evolm.models import PassSettings
-from evolm.storage import RunLayout
-from evolm.wording import listed
+from evolm.scorers import LabelProbabilities
+from evolm.tasks import Task
+
+if TYPE_CHECKING:
+    from evolm.models import LanguageModel
+
+SCHEMA: Final = 2
+# Keys of [task] that say how rows are read; the other keys say which rows there were.
+READING = ("name", "kind", "columns", "labels", "answer_key", "metric", "pattern")
 
 
-class SavedModel(Section):
+class ModelRecord(Section):
     """The model that a prompt was evolved for, its files' fingerprint, and the size of its forward passes."""
 
     name: str
@@ -25,18 +33,33 @@ class SavedModel(Section):
     revision: str = ""
     slab_tokens: int = PassSettings().slab_tokens
 
+    @classmethod
+    def of(cls, model: LanguageModel, revision: str) -> ModelRecord:
+        """Return the record of a model that was loaded by name and revision."""
+        prepared = model.prepared
+        return cls(
+            name=prepared.name,
+            fingerprint=prepared.fingerprint,
+            dtype=prepared.dtype,
+            revision=revision,
+            slab_tokens=model.passes.slab_tokens,
+        )
+
 
 class PromptRecord(Section):
-    """The content of ``prompt.json``, as :func:`evolm.export.best_files` writes it.
+    """The content of ``prompt.json``: a prompt, and everything that is needed to apply it to other rows.
 
     Attributes:
+        genome: the prompt's record.
         item: source of the item's template, the task's own if ``template.item`` is empty.
-        normalization: of answers' log-probabilities; None of a generation task.
-        task: what ``[task]`` says about reading rows.
+        normalization: of answers' log-probabilities; None for a generation task.
+        chat_template: whether the model's chat template is used.
+        task: the keys ``READING`` of ``[task]``.
+        generation: None unless it is a generation task.
         answers: label -> the text that answers with it.
-        prior: label -> nats to take from its log-probability, of a calibrated prompt.
-        delta: which space the delta beside this file is of; None where the model is not changed.
-        left_out: demonstrations that the prompt showed when it was scored, and that were left out on export.
+        prior: label -> nats to subtract from its log-probability; None unless the prompt is calibrated.
+        delta: identity of the space of the delta beside this file; None if the model is not changed.
+        left_out: demonstrations that the prompt had when it was scored, and that were left out on export.
     """
 
     schema_version: Literal[2] = Field(alias="schema")
@@ -44,14 +67,70 @@ class PromptRecord(Section):
     item: str
     normalization: str | None
     chat_template: bool
-    model: SavedModel
+    model: ModelRecord
     task: dict[str, Any]
     template: TemplateSection
     generation: GenerationSection | None
-    answers: dict[str, str] = Field(default_factory=dict)
-    prior: dict[str, float] | None = None
+    answers: dict[str, str]
+    prior: dict[str, float] | None
     delta: dict[str, Any] | None = None
     left_out: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        prompt: Prompt,
+        task: Task,
+        model: LanguageModel,
+        config: CampaignConfig,
+        labels: LabelProbabilities | None,
+        *,
+        prior: Mapping[str, float] | None = None,
+        delta: Mapping[str, Any] | None = None,
+        left_out: int = 0,
+    ) -> PromptRecord:
+        """Return the record of a prompt.
+
+        Args:
+            prompt: the prompt.
+            task, model: of its campaign.
+            config: its ``[task]``, ``[template]`` and ``[generation]`` are kept.
+            labels: how labels are compared; None for a generation task.
+            prior, delta, left_out: see the class.
+        """
+        answers = [task.template.answer(prompt.word(label)) for label in task.labels]
+        return cls(
+            schema_version=SCHEMA,
+            genome=prompt.to_record(),
+            item=task.template.item_source,
+            normalization=labels.normalization if labels else None,
+            chat_template=model.chat,
+            model=ModelRecord.of(model, config.model.revision),
+            task={
+                **config.task.model_dump(mode="json", include=set(READING)),
+                "metric": task.metric,
+                "answer_key": task.answer_key,
+                "labels": config.task.labels or {label: label for label in task.labels},
+            },
+            template=config.template,
+            generation=None if labels else config.generation,
+            answers={
+                label: answer.lstrip() if model.chat else answer
+                for label, answer in zip(task.labels, answers, strict=True)
+            },
+            prior=None if prior is None else dict(prior),
+            delta=None if delta is None else dict(delta),
+            left_out=left_out,
+        )
+
+    @field_serializer("template", "generation")
+    def _all_keys(self, section: Section | None) -> dict[str, Any] | None:
+        """Keep defaults, which may change between versions."""
+        return None if section is None else section.model_dump(mode="json")
+
+    def to_json(self) -> str:
+        """Return the text of the file; optional keys without a value are left out."""
+        return to_json(self.model_dump(mode="json", by_alias=True, exclude_defaults=True))
 
     @classmethod
     def read(cls, path: Path) -> PromptRecord:
@@ -70,8 +149,19 @@ class PromptRecord(Section):
             raise RunError(f"{path}: expected a prompt saved by evolm with schema {SCHEMA}, found schema {schema!r}")
         return validate(cls, found, str(path))
 
+    def with_model_name(self, name: str) -> PromptRecord:
+        """Return the record with another name for the same model."""
+        return self.model_copy(update={"model": self.model.model_copy(update={"name": name})})
+
     def campaign(self, where: str) -> CampaignConfig:
-        """Return the campaign that the prompt remembers; it has no rows of its own."""
+        """Return the campaign that the record describes, without rows.
+
+        Args:
+            where: name of the file, for messages.
+
+        Raises:
+            ConfigError: if a value of ``task`` is wrong.
+        """
         model = self.model.model_dump(exclude={"fingerprint", "slab_tokens"})
         tables = {
             "model": {**model, "chat_template": "on" if self.chat_template else "off"},
@@ -83,46 +173,6 @@ class PromptRecord(Section):
         return validate(CampaignConfig, tables, where)
 
 
-def find_prompt(place: Path, use: str = "best") -> Path:
-    """Return the ``prompt.json`` that ``place`` stands for.
-
-    Args:
-        place: a run's directory, an exported folder, or the file itself.
-        use: of a run: ``"best"``, or a folder's name in ``baselines/``.
-
-    Raises:
-        RunError: if there is none.
-    """
-    layout = RunLayout(place)
-    if layout.journal.exists():
-        layout.require_run()
-        return _prompt_of_run(layout, use)
-    path = place if place.is_file() else place / FILE
-    if not path.exists() and (place / ADAPTER_CONFIG).exists():
-        raise RunError(f"{place}: expected an adapter with {FILE}, which tells its prompt, found one without")
-    if not path.exists():
-        raise RunError(f"{place}: expected a run, a folder with {FILE} or that file, found none of them")
-    if use != "best":
-        raise RunError(f"{place}: expected a run to take {use!r} from, found a single prompt")
-    return path
-
-
-def _prompt_of_run(layout: RunLayout, use: str) -> Path:
-    path = (layout.best if use == "best" else layout.baselines / use) / FILE
-    if not path.exists():
-        folders = layout.baselines.iterdir() if layout.baselines.exists() else ()
-        known = ["best"] * layout.best.exists() + sorted(folder.name for folder in folders)
-        raise RunError(f"{layout.directory}: expected a prompt {use!r}, found {listed(known)}{nearest(use, known)}")
-    return path
-
-
-def run_around(path: Path) -> RunLayout | None:
-    """Return the run that a ``prompt.json`` lies in, if it does."""
-    above = (RunLayout(folder) for folder in path.resolve().parents[1:3])
-    return next((layout for layout in above if layout.journal.exists() and layout.items.exists()), None)
-
-
-def seen_by_run(path: Path) -> frozenset[str] | None:
-    """Return the content keys of what a prompt's run selected on or learned from; None where no run is around."""
-    layout = run_around(path)
-    return None if layout is None else frozenset(layout.read_seen())
+def to_json(record: Any) -> str:
+    """Return indented JSON, as files for people have it."""
+    return json.dumps(record, ensure_ascii=False, indent=2) + "\n"

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from evolm.artifacts import best_files
+from evolm.artifacts import prompt_folder
 from evolm.campaign.build import Components
 from evolm.campaign.records import require_same_run
 from evolm.campaign.search import Search
@@ -140,7 +140,7 @@ class RunRecorder:
     def _write_prompt(self, genome: Genome, folder: Path) -> None:
         parts = self.parts
         labels, ask = parts.scoring.labels, parts.engine.answer
-        files = best_files(genome, parts.space, parts.task, parts.model, parts.config, labels, ask)
+        files = prompt_folder(genome, parts.space, parts.task, parts.model, parts.config, labels, ask)
         for name, content in files.items():
             write_atomically(folder / name, content)
 

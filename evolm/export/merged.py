@@ -8,16 +8,64 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from evolm.models import LanguageModel
+from evolm.artifacts import to_json
+from evolm.export.folder import write_folder
+from evolm.export.model_cards import README, Origin, merged_card
+from evolm.export.predictor import saved_prompt
+from evolm.export.prompt import HERE, left_out_sentence
+from evolm.export.transfer import SCORE_FILE, rescored, score_sentence
+from evolm.models import LanguageModel, prepare
 from evolm.models.conversion import quiet_transformers
 from evolm.models.deltas import Change, LowRank
 from evolm.models.loading import load_weights
+from evolm.wording import counted
+
+
+def export_merged(path: Path, target: Path, without_examples: bool) -> list[str]:
+    """Write a model with the delta in its weights, and the prompt, into a new folder; return sentences about it.
+
+    Args:
+        path: a ``prompt.json`` with a delta beside it.
+        target: the folder.
+        without_examples: leave the prompt's demonstrations out.
+
+    Raises:
+        ConfigError: if the prompt has no delta.
+    """
+    with saved_prompt(path) as saved:
+        changes = saved.require_changes()
+        opened = saved.without_examples() if without_examples else saved
+        said: list[str] = []
+
+        def fill(folder: Path) -> dict[str, str | bytes]:
+            save_merged(opened.model, changes, folder)
+            model = opened.model.prepared
+            merged = replace(prepare(str(folder), dtype=model.dtype, device=model.device), name=HERE)
+            with closing(opened.over(merged, changed=False)) as there:
+                files = there.files()
+            scores = rescored(opened, merged, "merged", changed=False)
+            if isinstance(scores, str):
+                said.append(f"The merged model was not scored: {scores}.")
+            else:
+                said.append(score_sentence(scores, "merged"))
+                files[SCORE_FILE] = to_json(scores)
+            return files | {README: merged_card(Origin.of(opened, target.name, said))}
+
+        write_folder(target, {}, fill)
+    return [
+        f"Written: {target}, a model with {counted(len(changes), 'changed module')}.",
+        *said,
+        *([left_out_sentence(opened.left_out)] if opened.left_out else []),
+        f"Next: evolm score {target} ROWS, or evolm predict {target} ROWS --out FILE.csv",
+    ]
 
 
 def save_merged(model: LanguageModel, changes: Mapping[str, Change], folder: Path) -> None:

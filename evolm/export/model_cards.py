@@ -5,8 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from evolm.wording import counted
+
+if TYPE_CHECKING:
+    from evolm.export.predictor import Predictor
 
 README = "README.md"
 WIDTH = 118
@@ -56,6 +60,21 @@ class Origin:
     modules: int
     layers: int
     scores: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, prompt: Predictor, name: str, scores: Sequence[str]) -> Origin:
+        """Return the origin of a saved prompt's delta; ``name`` and ``scores`` as above."""
+        prepared, space = prompt.model.prepared, prompt.space
+        return cls(
+            name=name,
+            model=prepared.name,
+            fingerprint=prepared.fingerprint,
+            dtype=prepared.dtype,
+            encoding=space.settings.encoding,
+            modules=len(space.sites),
+            layers=len({site.layer for site in space.sites}),
+            scores=scores,
+        )
 
     @property
     def sentence(self) -> str:

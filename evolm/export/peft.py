@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from evolm.artifacts.prompt_files import ADAPTER_CONFIG
+from evolm.artifacts.locations import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from evolm.errors import ConfigError
 from evolm.models.deltas import Change, LowRank
 from evolm.models.structure import LINEAR, Site
 
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."  # PEFT's own wrappers around the model
 
 

@@ -1,7 +1,7 @@
-"""A saved prompt and its delta on another model: whether they fit there, and what they score on the run's dev rows.
+"""A saved prompt and its delta on another model: whether they fit, and their score on the run's dev rows.
 
-An adapter is often meant for another copy of the base than the one it was evolved on, such as the model before it
-was quantised. What it is worth there must be measured there; both scores are, in the same way, on the same rows.
+An adapter is often meant for another copy of the base than the one it was evolved on, such as the model before it was
+quantised. Its effect there must be measured there; the scores on both models are computed on the same rows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pandas as pd
 
 from evolm import config as configuration
 from evolm import models
-from evolm.artifacts.prompt_record import run_around
+from evolm.artifacts import run_around
 from evolm.errors import DataError, ModelError
 from evolm.export.predictor import Predictor
 from evolm.models import PreparedModel
@@ -27,20 +27,20 @@ from evolm.tasks.hub import DATASETS
 from evolm.wording import signed
 
 SCORE_FILE = "score.json"
-KEPT = ("score", "interval", "scored", "left_out", "unanswered")  # of a score's record
+KEPT = ("score", "interval", "scored", "left_out", "unanswered")  # keys of a score's record
 
 Record = dict[str, Any]
 
 
 def base_at_hand(name: str, dtype: str) -> PreparedModel | None:
-    """Return a base, ready to load; None for a hub id that is not on this machine, which is not fetched.
+    """Return a base, ready to load; None for a hub id that is not on this machine. Nothing is downloaded.
 
     Args:
         name: folder, hub id, ``.gguf`` file or ``package:DIST/FILE``.
         dtype: the run's.
 
     Raises:
-        ModelError: if a name that is none of the hub's leads to nothing, or to something damaged.
+        ModelError: if the name is no hub id and the model is missing or damaged.
     """
     try:
         return models.prepare(name, dtype=dtype, download=False)
@@ -51,7 +51,7 @@ def base_at_hand(name: str, dtype: str) -> PreparedModel | None:
 
 
 def refuse_other_structure(sites: Sequence[Site], base: Structure, name: str) -> None:
-    """Raise ModelError where a base lacks a module that a delta changes, or has it in another shape."""
+    """Raise ModelError if a base lacks a module that a delta changes, or has it in another shape."""
     known = {site.name: site for site in base.sites}
     for site in sites:
         found = known.get(site.name)
@@ -65,21 +65,21 @@ def _shape(site: Site) -> str:
 
 
 def dev_items(path: Path) -> Sequence[Item]:
-    """Return the dev items of the run that a ``prompt.json`` lies in; nothing is fetched from the hub for it.
+    """Return the dev items of the run that a ``prompt.json`` belongs to. Nothing is downloaded.
 
     Raises:
-        DataError: if no run is around, or it knows no gold labels, or its rows are no longer what they were.
+        DataError: if the file is in no run, the run has no gold labels, or its rows have changed.
     """
     layout = run_around(path)
     if layout is None:
-        raise DataError("no run is around that has dev rows")
+        raise DataError("the prompt is in no run's directory, so its dev rows are not known")
     config = configuration.load(layout.campaign)
     if str(config.task.data).startswith(DATASETS):
-        raise DataError(f"the run's rows lie on the hub, {config.task.data}")
+        raise DataError(f"the run's rows are on the hub, {config.task.data}")
     frame = pd.read_parquet(layout.data) if layout.data.exists() else None
     task = load_task(config.task, config.template, root=layout.directory, trusted=True, frame=frame)
     if not task.knows_gold:
-        raise DataError("the run knows no gold labels")
+        raise DataError("the run has no gold labels")
     head = next(read_entries(layout.journal), {})
     if head.get("task", {}).get("fingerprint") != task.fingerprint:
         raise DataError("the run's rows changed since it began")
@@ -91,9 +91,9 @@ def rescored(opened: Predictor, other: PreparedModel, name: str, changed: bool =
 
     Args:
         opened: the prompt over its own model.
-        other: the model that it is scored on, too.
+        other: the other model.
         name: ``"base"`` or ``"merged"``, the key of that model's score.
-        changed: whether that model is changed, too.
+        changed: whether the prompt's delta changes that model.
     """
     try:
         items = dev_items(opened.path)
@@ -119,7 +119,7 @@ def _score(prompt: Predictor, items: Sequence[Item]) -> Record:
 
 
 def score_sentence(record: Mapping[str, Any], name: str) -> str:
-    """Return what ``score.json`` says."""
+    """Return the content of ``score.json`` as a sentence."""
     run, other = record["run"], record[name]
     where = f"on {other['model']['name']}" if name == "base" else name
     metric = str(record["metric"]).replace("_", " ")

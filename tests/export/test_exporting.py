@@ -15,7 +15,7 @@ import pytest
 from evolm.campaign import Permissions, build, start_run
 from evolm.config import load, read_tables
 from evolm.errors import ConfigError, DataError, EvolmError, GenomeError, RunError
-from evolm.export.exporting import export
+from evolm.export.export import export
 from evolm.export.folder import write_folder
 from evolm.export.predictor import saved_prompt
 from evolm.founders.sources import FROM_A_RUN

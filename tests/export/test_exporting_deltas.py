@@ -25,7 +25,7 @@ from evolm.campaign import Permissions, build, continue_run, start_run
 from evolm.campaign.build import Components
 from evolm.cli import app
 from evolm.errors import ConfigError, EvolmError, GenomeError, Interrupted, ModelError, RunError
-from evolm.export.exporting import export
+from evolm.export.export import export
 from evolm.export.merged import merge
 from evolm.export.peft import adapter_files
 from evolm.export.predictor import saved_prompt

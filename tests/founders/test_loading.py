@@ -13,7 +13,7 @@ import pytest
 from evolm.campaign import Observer, Permissions, build, continue_run
 from evolm.campaign.build import Components
 from evolm.errors import EvolmError, GenomeError, PermissionNeeded
-from evolm.export.exporting import export
+from evolm.export.export import export
 from evolm.founders.files import founders_file
 from evolm.founders.sources import FROM_A_RUN, find_source, read_source
 from evolm.storage import RunLayout

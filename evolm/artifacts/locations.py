@@ -1,0 +1,60 @@
+"""From a place on the disk to the ``prompt.json`` that it has, and from there to the run around it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evolm.artifacts.prompt_files import PROMPT_FILE
+from evolm.errors import RunError, nearest
+from evolm.storage import RunLayout
+from evolm.wording import listed
+
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"  # PEFT's names
+
+
+def find_prompt(place: Path, use: str = "best") -> Path:
+    """Return the ``prompt.json`` of a place.
+
+    Args:
+        place: a run's directory, an exported folder, or the file itself.
+        use: of a run: ``"best"``, or a folder's name in ``baselines/``.
+
+    Raises:
+        RunError: if there is none.
+    """
+    layout = RunLayout(place)
+    if layout.journal.exists():
+        layout.require_run()
+        return _prompt_of_run(layout, use)
+    path = place if place.is_file() else place / PROMPT_FILE
+    if not path.exists() and (place / ADAPTER_CONFIG).exists():
+        raise RunError(f"{place}: expected an adapter with its {PROMPT_FILE}, found an adapter without")
+    if not path.exists():
+        raise RunError(f"{place}: expected a run, a folder with {PROMPT_FILE} or that file, found none of them")
+    if use != "best":
+        raise RunError(f"{place}: expected a run to take {use!r} from, found a single prompt")
+    return path
+
+
+def _prompt_of_run(layout: RunLayout, use: str) -> Path:
+    path = (layout.best if use == "best" else layout.baselines / use) / PROMPT_FILE
+    if path.exists():
+        return path
+    baselines = sorted(folder.name for folder in layout.baselines.iterdir()) if layout.baselines.exists() else []
+    known = ["best", *baselines] if layout.best.exists() else baselines
+    raise RunError(f"{layout.directory}: expected a prompt {use!r}, found {listed(known)}{nearest(use, known)}")
+
+
+def run_around(path: Path) -> RunLayout | None:
+    """Return the run that a ``prompt.json`` belongs to; None if it is in no run's directory."""
+    above = (RunLayout(folder) for folder in path.resolve().parents[1:3])
+    return next((layout for layout in above if layout.journal.exists() and layout.items.exists()), None)
+
+
+def seen_by_run(path: Path) -> frozenset[str] | None:
+    """Return the content keys of the items that the run of a ``prompt.json`` selected on or learned from.
+
+    None if the file is in no run's directory.
+    """
+    layout = run_around(path)
+    return None if layout is None else frozenset(layout.read_seen())

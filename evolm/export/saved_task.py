@@ -1,0 +1,81 @@
+"""The task of a saved prompt, for rows that it never saw: how they are read, and answers as columns of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from evolm.config import CampaignConfig, TaskSection
+from evolm.errors import ConfigError
+from evolm.scorers import Evaluation
+from evolm.tasks import Item, Task, Template
+from evolm.tasks.items import LABEL
+
+
+def task_with_test(config: CampaignConfig, items: Sequence[Item], gold: bool) -> Task:
+    """Return the task of a saved prompt with ``items`` as its test split, and no others.
+
+    Args:
+        config: the prompt's campaign.
+        items: with gold, if ``gold``.
+        gold: whether gold labels are known.
+    """
+    section = config.task
+    words = section.labels if isinstance(section.labels, list) else section.labels.values()
+    return Task(
+        name=section.name,
+        kind=section.kind,
+        metric=section.metric,
+        labels=tuple(dict.fromkeys(words)),
+        template=Template.from_section(config.template, list(section.columns), section.kind),
+        train=(),
+        dev=(),
+        validation=(),
+        test=tuple(items),
+        notes=(),
+        has_gold=gold,
+        answer_key=section.answer_key,
+    )
+
+
+def with_gold(section: TaskSection, label: str | None) -> TaskSection:
+    """Return the section that reads labelled rows; labels may be raw values, as the campaign's, or words.
+
+    Args:
+        section: the campaign's.
+        label: the column of gold labels; None = the campaign's.
+
+    Raises:
+        ConfigError: if neither names a column.
+    """
+    columns = section.columns | ({LABEL: label} if label else {})
+    if LABEL not in columns:
+        raise ConfigError("the prompt was evolved without gold labels: expected the name of their column (--label)")
+    words = section.labels if isinstance(section.labels, list) else list(section.labels.values())
+    raw = {} if isinstance(section.labels, list) else section.labels
+    return section.model_copy(update={"columns": columns, "labels": {word: word for word in words} | raw})
+
+
+def answer_columns(task: Task, evaluation: Evaluation) -> dict[str, Sequence[Any]]:
+    """Return column -> value for each item of the test split.
+
+    Args:
+        task: its test split was evaluated.
+        evaluation: of these items.
+    """
+    logprobs, outcomes = evaluation.label_logprobs, evaluation.outcomes
+    if logprobs is None or outcomes is None:
+        return {"output": list(evaluation.texts)}
+    options = [task.options_of(item) for item in task.test]
+    chosen = [None if best < 0 else known[best] for known, best in zip(options, outcomes, strict=True)]
+    probabilities = np.exp(logprobs)
+    columns = {f"p_{label}": probabilities[:, index] for index, label in enumerate(task.labels)}
+    return {"label": chosen, **(columns or {"p": probabilities.max(axis=1)})}
+
+
+def full_column(length: int, rows: Sequence[int], cells: Sequence[Any]) -> np.ndarray:
+    """Return ``(length,)`` cells: the given ones at ``rows``, missing elsewhere."""
+    return pd.Series(cells, index=rows).reindex(range(length)).to_numpy()
