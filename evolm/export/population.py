@@ -41,9 +41,11 @@ def export_population(layout: RunLayout, target: Path, without_examples: bool, c
         copy: copy the run's rows.
 
     Raises:
+        RunError: if there is no run, or ``target`` exists.
         GenomeError: if the run has no evaluated individual.
         DataError: if a file of rows to copy is missing.
     """
+    layout.require_run()
     config, run = configuration.load(layout.campaign), RunRecord.read(layout.directory)
     founders, seen = _founders(layout, config, without_examples), layout.read_seen()
     shown = sum(bool(record.get("prompt", record).get("demonstrations")) for record in founders)

@@ -229,7 +229,7 @@ def test_without_examples_a_population_holds_no_row(finished: Path, tmp_path: Pa
     assert digests and not [digest for digest in digests if digest in text]
     page = " ".join(text.split())
     assert "these are not the prompts that were scored" in page
-    assert "No row can be read from it, but who has a row, or guesses it, can tell that it was there" in page
+    assert "No row can be read from it, but a reader who has a row, or guesses it, can tell that it was seen" in page
 
 
 def test_founders_that_must_show_something_draw_it_anew(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ def test_a_run_that_was_stopped_is_exported_as_far_as_it_came(finished: Path, tm
             ConfigError,
             r"expected one of 'prompt', 'peft', 'merged', 'population', found 'promt'; did you mean 'prompt'",
         ),
-        ({"copy": True}, ConfigError, "into a population, not beside a prompt"),
+        ({"copy": True}, ConfigError, "can only be copied into a population, found --copy with .prompt."),
         ({"to": "population", "use": "founder"}, ConfigError, "'founder' cannot be chosen"),
         ({"to": "population", "copy": True, "without_examples": True}, ConfigError, "found both"),
         ({"use": "foundr"}, RunError, "did you mean 'founder'"),

@@ -244,7 +244,7 @@ def test_a_base_that_is_not_at_hand_is_named_and_nothing_is_recorded(run_of: Run
 def test_where_no_run_is_around_nothing_is_scored_anew(run_of: Runs, other_base: Path, tmp_path: Path) -> None:
     shutil.copytree(run_of("lowrank") / "best", tmp_path / "best")
     said = export(tmp_path / "best", tmp_path / "adapter", "peft", base=str(other_base))
-    assert f"Not scored on {other_base}: no run is around that has dev rows." in said
+    assert f"Not scored on {other_base}: the prompt is in no run's directory, so its dev rows are not known." in said
     assert not (tmp_path / "adapter" / "score.json").exists()
 
 
