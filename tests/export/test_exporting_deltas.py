@@ -582,7 +582,7 @@ def test_gains_of_norms_have_no_adapter(run_of: Runs, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("to", ["peft", "merged"])
 def test_what_changes_nothing_has_no_delta_to_export(run_of: Runs, finished: Path, tmp_path: Path, to: str) -> None:
-    message = "expected a prompt under which the model's weights are changed, found one that leaves them"
+    message = "expected a prompt with a delta, found one that leaves the model's weights as they are"
     for place, use in ((finished, "best"), (run_of("lowrank"), "founder")):
         with pytest.raises(ConfigError, match=message):
             export(place, tmp_path / "out", to, use=use)
