@@ -156,7 +156,7 @@ def test_report_is_written_anew(finished: Path, tmp_path: Path) -> None:
         (["score", "OUT", "NEW", "--use", "majority"], r"expected a prompt 'majority', found 'best'"),
         (["score", "OUT/best", "NEW", "--use", "founder"], r"expected a run to take 'founder' from"),
         (["export", "OUT", "p", "--to", "lora"], r"'lora' is not one of 'prompt', 'peft', 'merged', 'population'"),
-        (["export", "OUT", "p", "--to", "peft"], r"out/best: expected a prompt under which the model's weights are"),
+        (["export", "OUT", "p", "--to", "peft"], r"out/best: expected a prompt with a delta"),
         (["export", "OUT", "OUT"], r"out: expected a new folder, found an existing file or folder"),
         (["export", "OUT/best", "p", "--to", "population"], r"out/best: expected a run's directory"),
     ],

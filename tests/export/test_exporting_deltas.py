@@ -604,7 +604,7 @@ def test_a_base_belongs_to_an_adapter_and_must_be_one(run_of: Runs, tmp_path: Pa
         assert "a base is what an adapter is for (--to peft), found --base someone/model" in said
     said = refused("export", run, tmp_path / "out", "--to", "peft", "--base", "./nowhere")
     assert "'./nowhere': expected a folder, a .gguf file or a hub id, found none of them" in said
-    assert "rows can be copied" in refused("export", run, tmp_path / "out", "--to", "peft", "--copy")
+    assert "rows can only be copied" in refused("export", run, tmp_path / "out", "--to", "peft", "--copy")
     assert not (tmp_path / "out").exists()
 
 
@@ -616,7 +616,7 @@ def test_an_adapter_without_evolm_s_own_files_is_refused(run_of: Runs, tmp_path:
     assert "delta.safetensors: expected a delta saved by evolm" in refused("score", tmp_path / "adapter", rows)
     (tmp_path / "adapter" / "prompt.json").unlink()
     said = refused("predict", tmp_path / "adapter", rows, "--out", tmp_path / "out.csv")
-    assert "expected an adapter with prompt.json, which tells its prompt, found one without" in said
+    assert "expected an adapter with its prompt.json, found an adapter without" in said
 
 
 def test_a_merged_folder_that_cannot_be_written_leaves_nothing(
