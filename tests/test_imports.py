@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 # Rooms and modules from the ground up; a module imports only from its own line and from those before.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("evolm", "errors", "lazy", "randomness", "wording", "extras", "searches"),
+    ("evolm", "choices", "errors", "lazy", "randomness", "wording", "extras", "searches"),
     ("config", "statistics", "data_access", "storage"),
     ("tasks", "models"),
     ("genomes", "individual", "readouts"),
@@ -28,7 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("api",),
     ("objective",),
     ("integrations", "testing"),
-    ("cli",),
+    ("cli", "cli_options"),
     ("docs_tables", "__main__"),
 )
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
