@@ -1,12 +1,12 @@
 """evolm from Python: :func:`evolve`, and the result it returns.
 
-A result is taken from there in four ways::
+A result can be used in four ways::
 
     result = evolve(frame, "models/tiny", out="runs/mail")
     result.predict(new_rows)                       # a frame with labels, options or written texts
-    result.score(labelled_rows).interval           # how the prompt fares on rows that no campaign has seen
+    result.score(labelled_rows).interval           # its score on rows that no campaign has seen
     result.export("best-prompt")                   # a folder for evolm predict and evolm score
-    evolve(frame, "models/tiny", warm_start=[result])  # another campaign that begins with the best of this one
+    evolve(frame, "models/tiny", warm_start=[result])  # another campaign that starts from this one's best
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from evolm.storage import RunLayout
 
 @dataclass
 class Result:
-    """What a campaign leaves behind.
+    """A finished run.
 
     Attributes:
-        directory: the run; removed with this object where no ``out`` was given.
+        directory: the run's directory; removed with this object if no ``out`` was given.
         record: the content of ``result.json``.
     """
 
@@ -79,13 +79,13 @@ class Result:
     def front(self) -> list[dict[str, Any]] | None:
         """The Pareto front's members, each with ``id``, ``digest``, ``objectives`` and ``genome``.
 
-        None where one objective was searched (``fitness.combine = "sum"``).
+        None if one objective was searched (``fitness.combine = "sum"``).
         """
         front = self.record.get("front")
         return front and front["members"]
 
     def predict(self, rows: pd.DataFrame | str | Path, n_jobs: int | str = 1) -> pd.DataFrame:
-        """Return ``rows``, from a frame or a file, with the best prompt's answer to each.
+        """Return ``rows``, from a frame or a file, with the best prompt's answer to each row.
 
         A classification adds ``label`` and one ``p_LABEL`` column per label; a choice task ``label``, the option,
         and its probability ``p``; a generation task ``output``, the written text. Rows with empty cells, and those
@@ -102,7 +102,7 @@ class Result:
 
         Args:
             rows: with the task's columns, its label among them.
-            label: the column of right answers; needed where the prompt was evolved without one.
+            label: the column of right answers; needed if the prompt was evolved without one.
             n_jobs: worker processes.
 
         Raises:
@@ -122,24 +122,24 @@ class Result:
         copy: bool = False,
         base: str | None = None,
     ) -> Path:
-        """Write a new folder to take home and return it.
+        """Write the best prompt, delta or population to a new folder and return the folder.
 
         Args:
-            path: the folder; its parents are made where they are missing.
+            path: the folder; missing parents are created.
             to: ``"prompt"`` = the best prompt, for ``evolm predict`` and ``evolm score``; ``"peft"`` = its delta as
                 an adapter for PEFT; ``"merged"`` = a model with the delta in its weights; ``"population"`` = the best
                 as a founding population, for ``evolm run`` and ``warm_start``.
             use: which prompt: ``"best"``, or a baseline such as ``"founder"``.
-            without_examples: leave out demonstrations, which are rows of the data. A prompt is then another one than
-                was scored. A population keeps hashes of rows, so that it is not tested on what it knows; its README
-                says what they reveal.
+            without_examples: leave out demonstrations, which are rows of the data. The prompt is then not the
+                one that was scored. A population keeps hashes of rows, so that it is never tested on rows
+                it has seen; its README says what they reveal.
             copy: copy the campaign's rows into the population, as one of a temporary run needs.
-            base: with ``"peft"``: another copy of the model, a folder or a hub id, that the adapter is for; where it
-                is on this machine, the adapter is scored on it.
+            base: with ``"peft"``: another copy of the model, a folder or a hub id, that the adapter is for. If it is
+                on this machine, the adapter is scored on it.
 
         Raises:
-            ConfigError: if these contradict each other.
-            RunError: if something lies there already.
+            ConfigError: if the arguments contradict each other.
+            RunError: if ``path`` exists already.
         """
         write_export(self.directory, Path(path), to, use=use, without_examples=without_examples, copy=copy, base=base)
         return Path(path)
@@ -186,7 +186,7 @@ def evolve(
             ``text`` and ``label``.
         model: a model's name, or the ``[model]`` table.
         space: the ``[space]`` table, like ``{"prompt": {"demonstrations": [0, 4]}}``.
-        founders: instructions to start from; none = written from the task.
+        founders: instructions to start from; none = generated from the task.
         scorers: name -> weight, or name -> ``function(item, predicted_label, {label: probability})`` returning a
             number, higher is better. Functions run in this process only.
         strategy: a strategy's name, or the ``[strategy]`` table.
@@ -200,8 +200,8 @@ def evolve(
             that has seen an item of the test split is refused.
 
     Raises:
-        EvolmError: for anything that can be mended, in one sentence.
-        Interrupted: after Ctrl-C; the run can be resumed where ``out`` was given.
+        EvolmError: for every error that the caller can correct, in one sentence.
+        Interrupted: after Ctrl-C; the run can be resumed if ``out`` was given.
     """
     given = arguments(
         "evolve", task, model, space, founders, scorers, strategy, budget, seed, n_jobs, options, warm_start
@@ -213,7 +213,7 @@ def evolve(
 
 @dataclass(frozen=True)
 class Arguments:
-    """What Python callers say, as a campaign and what a campaign file cannot hold.
+    """A Python caller's arguments: a configuration, and the objects that a campaign file cannot hold.
 
     Attributes:
         config: the validated tables.
@@ -239,7 +239,7 @@ def arguments(
     options: Mapping[str, Any] | None,
     warm_start: Sequence[str | Path | Result],
 ) -> Arguments:
-    """Return the arguments of :func:`evolve` as a campaign; ``where`` is what messages call the caller.
+    """Return the arguments of :func:`evolve` as a campaign; ``where`` names the caller in error messages.
 
     Raises:
         ConfigError: if a key or value is wrong.
@@ -272,7 +272,7 @@ def arguments(
 
 
 def run_directory(out: str | Path | None) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
-    """Return where a run lies, and what keeps it there: a temporary directory, where no place was named."""
+    """Return a run's directory, and the temporary directory that holds it if ``out`` is None."""
     if out is not None:
         return Path(out), None
     temporary = tempfile.TemporaryDirectory(prefix="evolm-")
@@ -303,7 +303,7 @@ def _place(start: str | Path | Result) -> Path:
 
 
 def _task_table(task: Mapping[str, Any] | pd.DataFrame) -> tuple[pd.DataFrame | None, dict[str, Any]]:
-    """Return the rows, where they come from Python, and the ``[task]`` table."""
+    """Return the rows, if they come from Python, and the ``[task]`` table."""
     if isinstance(task, pd.DataFrame):
         return task, {"data": "frame", "name": "frame", "columns": {"text": "text", "label": "label"}}
     if not isinstance(task, Mapping):

@@ -1,8 +1,8 @@
 """``campaign.toml`` to validated sections and back.
 
-Every table of the file is one pydantic model here; a key that no model knows is an error that names the
-nearest known one. Sections whose keys depend on a chosen name (``[strategy]``, ``[scorers]``) are checked
-against that name's own ``Params`` in :mod:`evolm.campaign.build`.
+Every table of the file is one pydantic model here; an unknown key is an error that names the nearest known one.
+Tables whose keys depend on names (``[strategy]``, ``[scorers]``, ...) are plain dictionaries here; their models are
+built from the catalogues in :mod:`evolm.named_tables` and applied when the campaign is built.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Section(BaseModel):
 class ModelSection(Section):
     name: str = Field(description="folder, hub id, .gguf file or package:DIST/FILE")
     revision: str = Field("", description="revision of a hub id; empty = the default branch")
-    dtype: Dtype = Field("auto", description="auto = bfloat16 where the hardware multiplies it, else float32")
+    dtype: Dtype = Field("auto", description="auto = bfloat16 if the hardware multiplies it, else float32")
     device: str = Field("auto", description="auto | cpu | cuda | cuda:1 ...")
     chat_template: Literal["auto", "on", "off"] = Field(
-        "auto", description="wrap prompts in the model's chat template; auto = on where it has one"
+        "auto", description="wrap prompts in the model's chat template; auto = on if it has one"
     )
 
 
@@ -47,7 +47,8 @@ class SplitSection(Section):
         "auto", description="rows that choose among the finalists; auto = as many as dev, from rows left over"
     )
     balanced: bool = Field(
-        False, description="train, dev and validation show every label alike; test keeps the data's proportions"
+        False,
+        description="train, dev and validation have as many rows of every label; test keeps the data's proportions",
     )
     seed: int = Field(0, description="of the split, never of the search")
 
@@ -74,10 +75,12 @@ class TaskSection(Section):
         description="raw value -> word; a list = the words of a task without gold; empty = the values themselves",
     )
     gold: Literal["use", "audit"] = Field(
-        "use", description="audit = gold labels are hidden from the search and only judge what it found"
+        "use",
+        description="audit = gold labels are hidden from the search and used only in reports and on the test split",
     )
     answer_key: Literal["auto", "text", "letter", "index", "number"] = Field(
-        "auto", description="what `label` names an option by; index counts from 0, number from 1; auto = what fits"
+        "auto",
+        description="how `label` names an option: index counts from 0, number from 1; auto = detected from the rows",
     )
     metric: str = Field(
         "",
@@ -86,7 +89,7 @@ class TaskSection(Section):
     )
     normalization: Literal["auto", "sum", "tokens", "characters"] = Field(
         "auto",
-        description="of answers' log-probabilities; auto = sum where all have as many tokens, else tokens, or "
+        description="of answers' log-probabilities; auto = sum if all have as many tokens, else tokens, or "
         "characters for options",
     )
     pattern: str = Field("", description="regular expression with named groups that cuts text lines into columns")
@@ -126,7 +129,7 @@ class TemplateSection(Section):
 
 class PromptSpaceSection(Section):
     instruction: bool = Field(True, description="evolve the instruction")
-    demonstrations: tuple[int, int] = Field((0, 8), description="fewest and most demonstrations")
+    demonstrations: tuple[int, int] = Field((0, 8), description="smallest and largest number of demonstrations")
     verbalizers: dict[str, list[str]] = Field(
         default_factory=dict, description="label -> words that may stand for it"
     )
@@ -144,13 +147,15 @@ class DeltaSpaceSection(Section):
         ("q_proj", "v_proj"), description="last parts of modules' names, as PEFT has them; or all-linear"
     )
     rank: int = Field(1, ge=1, description="of low-rank changes; of singular, how many singular values")
-    dimension: int = Field(48, ge=1, description="genes of subspace; the other encodings have their own number")
+    dimension: int = Field(
+        48, ge=1, description="number of genes of subspace; the other encodings determine their own"
+    )
     sigma: float = Field(
         0.0,
         ge=0,
         description="step size of random genes and mutations; 0 = 10 for subspace, else 0.1",
     )
-    seed: int = Field(0, description="of everything random and fixed; never of the search")
+    seed: int = Field(0, description="of the fixed random projections, never of the search")
 
 
 class SpaceSection(Section):
@@ -159,15 +164,16 @@ class SpaceSection(Section):
     model_config = ConfigDict(extra="allow")  # other kinds are checked when the campaign is built
 
     prompt: PromptSpaceSection | None = Field(
-        default=None, description="what prompts may be; together with [space.delta], prompt and delta evolve as one"
+        default=None, description="the prompts that are allowed; with [space.delta], prompt and delta evolve together"
     )
     delta: DeltaSpaceSection | None = Field(
-        default=None, description="changes of the weights; without [space.prompt] all run under the one founder"
+        default=None,
+        description="changes of the weights; without [space.prompt] they evolve under the founder's prompt",
     )
 
     @model_validator(mode="after")
-    def _prompts_where_nothing_is_said(self) -> SpaceSection:
-        """Evolve prompts unless the campaign says what else."""
+    def _prompts_by_default(self) -> SpaceSection:
+        """Evolve prompts if no other chromosome has a table."""
         if not self.evolving:
             object.__setattr__(self, "prompt", PromptSpaceSection())
         return self
@@ -195,13 +201,15 @@ class GenerationSection(Section):
     temperature: float = Field(
         0.0, ge=0, description="0 = greedy; else tokens are drawn, with the request's own seed"
     )
-    top_p: float = Field(1.0, gt=0, le=1, description="draw from the likeliest tokens that reach this probability")
-    top_k: int = Field(0, ge=0, description="draw from so many likeliest tokens; 0 = all")
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="draw from the smallest set of likeliest tokens that reaches this probability"
+    )
+    top_k: int = Field(0, ge=0, description="draw from this many likeliest tokens; 0 = all")
 
     @field_validator("stop_strings")
     @classmethod
     def _no_empty_stop(cls, stops: tuple[str, ...]) -> tuple[str, ...]:
-        """An empty text stands in every answer, before its first character."""
+        """Refuse an empty text: it occurs before the first character of every answer."""
         if "" in stops:
             raise ValueError("expected texts, found an empty one")
         return stops
@@ -229,10 +237,12 @@ class BudgetSection(Section):
 class EvaluationSection(Section):
     n_jobs: int | Literal["auto"] = Field("auto", description="worker processes; auto = cores, 1 on a GPU")
     trunk_mb: int = Field(
-        256, ge=0, description="memory of each worker for states that deltas share, in MB; 0 = share none"
+        256, ge=0, description="memory of each worker for hidden states that deltas share, in MB; 0 = no sharing"
     )
     prefix_mb: int = Field(
-        128, ge=0, description="memory of each worker for prompts' keys and values between batches, in MB; 0 = none"
+        128,
+        ge=0,
+        description="memory of each worker for prompts' keys and values between batches, in MB; 0 = no reuse",
     )
     slab_tokens: int = Field(
         512,
@@ -243,13 +253,16 @@ class EvaluationSection(Section):
     racing: Literal["off", "race", "halving"] = Field(
         "off",
         description="race = candidates are scored on growing blocks of dev items and dropped when they are "
-        "significantly worse than whom they must beat; halving = the better half stays at every look",
+        "significantly worse than the individual that they must beat; halving = the better half stays at every look",
     )
     race_level: float = Field(
-        0.1, gt=0, lt=1, description="chance, at most, that a race drops a candidate as good as its rival"
+        0.1,
+        gt=0,
+        lt=1,
+        description="highest probability that a race drops a candidate as good as the one it must beat",
     )
     race_block: int = Field(
-        16, ge=1, description="dev items of the first look of race or halving; each further one has twice as many"
+        16, ge=1, description="dev items of the first look of race or halving; each further look has twice as many"
     )
 
 
@@ -284,7 +297,7 @@ class CampaignConfig(Section):
     )
 
     def to_toml(self) -> str:
-        """Return the file that reads back as this campaign."""
+        """Return the text of a file that reads back as this campaign."""
         return toml_text(self.model_dump(by_alias=True, mode="json", exclude_none=True))
 
 
@@ -297,10 +310,10 @@ def validate(model: type[AnySection], values: Mapping[str, Any], where: str) -> 
     Args:
         model: the section's pydantic model.
         values: plain TOML values.
-        where: what the sentence calls the place, e.g. ``"campaign.toml"`` or ``"[strategy]"``.
+        where: the place that the error message names, e.g. ``"campaign.toml"`` or ``"[strategy]"``.
 
     Raises:
-        ConfigError: for the first thing that is wrong.
+        ConfigError: for the first wrong or unknown key.
     """
     try:
         return model.model_validate(values)
@@ -309,7 +322,7 @@ def validate(model: type[AnySection], values: Mapping[str, Any], where: str) -> 
 
 
 def _sentence(model: type[BaseModel], error: ValidationError, where: str) -> str:
-    # A union reports every branch that failed; the unknown key is the one a person can act on.
+    # A union reports every branch that failed; an unknown key is the most useful of the errors.
     problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     problem = problems[0]
     path = ".".join(str(part) for part in problem["loc"])
@@ -322,13 +335,13 @@ def _sentence(model: type[BaseModel], error: ValidationError, where: str) -> str
 
 
 def _known_keys(model: type[BaseModel], path: Sequence[Any]) -> list[str]:
-    """Names that the model reached by ``path`` knows."""
+    """Return the keys of the model that ``path`` leads to."""
     current: Any = model
     for part in path:
         fields = getattr(current, "model_fields", {})
         field = next((f for name, f in fields.items() if part in (name, f.alias)), None)
         if field is None:
-            continue  # pydantic names the branch of a union in the path; it is not a key
+            continue  # pydantic puts the branch of a union into the path; it is not a key
         candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
         current = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
     return [field.alias or name for name, field in getattr(current, "model_fields", {}).items()]
@@ -344,7 +357,7 @@ def toml_text(tables: Mapping[str, Any]) -> str:
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
     """Turn ``["budget.evaluations=50", "model.dtype=float32"]`` into nested tables.
 
-    A value is read as TOML where it is TOML, else as text.
+    A value is read as TOML if it parses, else as text.
 
     Raises:
         ConfigError: if an assignment has no ``=`` or an empty key.
@@ -398,7 +411,7 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> CampaignConf
 
     Args:
         path: the file.
-        overrides: nested tables that replace what the file says (from ``--set``).
+        overrides: nested tables (from ``--set``) that replace values of the file.
 
     Raises:
         ConfigError: if the file cannot be read or a key or value is wrong.
@@ -406,5 +419,5 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> CampaignConf
     tables = read_tables(path)
     chosen, given = (overrides or {}).get("strategy", {}), tables.get("strategy", {})
     if "name" in chosen and chosen["name"] != given.get("name"):
-        tables["strategy"] = {}  # the file's keys belong to the strategy that was replaced
+        tables["strategy"] = {}  # the file's keys belong to the strategy that is replaced
     return validate(CampaignConfig, overlay(tables, overrides or {}), str(path.name))

@@ -1,7 +1,7 @@
-"""Where a campaign's files are, and whether the campaign may read them.
+"""Locating the files that a campaign names, and checking that the campaign may read them.
 
-A campaign file comes from anybody. It names files below its own folder and files of installed
-distributions; everything else is admitted by the user alone.
+A campaign file is untrusted input. It may name files below its own folder and files of installed distributions; any
+other place needs the user's permission.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ PACKAGE = "package:"
 
 
 def locate(source: str, root: Path, admitted: Sequence[Path] = (), trusted: bool = False) -> Path:
-    """Return the path that ``source`` names; a path in a folder need not exist.
+    """Return the path that ``source`` names; a path below a folder need not exist.
 
     Args:
         source: ``package:DIST/FILE``, or a path relative to ``root``.
         root: the folder of campaign.toml.
         admitted: further folders that the user allows.
-        trusted: whether the user, not a campaign file, named the source.
+        trusted: whether the user, not the campaign file, named the source.
 
     Raises:
         ConfigError: for an empty or malformed source.
-        PermissionNeeded: for a path that leads outside, symbolic links followed.
-        DataError: for a distribution or a file in it that is not there, or a path that cannot be followed.
+        PermissionNeeded: for a path outside these folders, symbolic links followed.
+        DataError: for a missing distribution, a missing file in it, or a path that cannot be resolved.
     """
     if not source.strip():
         raise ConfigError("expected a file or package:DIST/FILE, found an empty name")
@@ -39,7 +39,7 @@ def locate(source: str, root: Path, admitted: Sequence[Path] = (), trusted: bool
         path = (root / source).resolve()
         folders = [folder.resolve() for folder in (root, *admitted)]
     except (OSError, RuntimeError, ValueError) as error:
-        raise DataError(f"{source!r}: expected a path that can be followed: {error}") from None
+        raise DataError(f"{source!r}: expected a path that can be resolved: {error}") from None
     if trusted or any(path.is_relative_to(folder) for folder in folders):
         return path
     raise PermissionNeeded(
@@ -61,7 +61,7 @@ def _in_distribution(source: str) -> Path:
         ) from None
     inside = [path for path in distribution.files or [] if ".." not in path.parts]
     places = {path.as_posix(): Path(str(path.locate())) for path in inside}
-    # Python 3.12 leaves out what is listed but gone, older ones do not.
+    # Python 3.12 omits files that are listed but missing; older versions do not.
     files = {path: place for path, place in places.items() if place.is_file()}
     found = _matching(source, f"{name}/{file}", file, list(files))
     if found is None:
@@ -70,7 +70,7 @@ def _in_distribution(source: str) -> Path:
 
 
 def _matching(source: str, whole: str, file: str, files: Sequence[str]) -> str | None:
-    """Return the listed path that is ``whole``, else ``file``, else the only one that ends with ``file``."""
+    """Return the listed path that equals ``whole``, else ``file``, else the only one that ends with ``file``."""
     for exact in (whole, file):
         if exact in files:
             return exact
@@ -87,7 +87,7 @@ def _why_not_found(distribution: metadata.Distribution, name: str, file: str, fi
         return f"the distribution {name!r} is installed as editable and lists no data files; name a path instead"
     if not files:
         return f"the distribution {name!r} has no list of its files; try: pip install --no-deps {name}"
-    # A slip is more often in the folder than in the name, and the other way round.
+    # The mistake may be in the folder or in the file's name.
     near = nearest(file, files) or nearest(PurePosixPath(file).name, [PurePosixPath(path).name for path in files])
     return f"the distribution {name!r} has no file {file!r}{near}"
 

@@ -1,6 +1,6 @@
 """The README's tables, generated from the code: ``python -m evolm.docs_tables README.md`` rewrites them in place.
 
-A test compares, so the README cannot say what the program does not do.
+A test compares the tables with the code, so they are never out of date.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from evolm.errors import MissingPackage
 
 @contextmanager
 def extra(name: str) -> Iterator[None]:
-    """Import optional packages in its block, at the top of a module that needs them.
+    """Context for imports of optional packages, at the top of a module that needs them.
 
     Args:
-        name: of the extra that installs them, as in ``pip install 'evolm[optuna]'``.
+        name: the extra that installs them, as in ``pip install 'evolm[optuna]'``.
 
     Raises:
         MissingPackage: if one of them is not installed.

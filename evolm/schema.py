@@ -30,9 +30,8 @@ class _Untitled(GenerateJsonSchema):
 def campaign_schema() -> Schema:
     """Return the schema of a whole campaign file as JSON values.
 
-    It refuses unknown keys and values of a wrong type, also where the program is lenient (a number written as
-    text). A scorer that was given from Python under a name of its own has no place in a file, so the resolved
-    file of such a run does not fit.
+    It refuses unknown keys and values of a wrong type, even if the program is lenient (a number written as text).
+    The campaign.toml of a run with a scorer function from Python does not fit: its name is unknown to the schema.
     """
     schema = CampaignFile.model_json_schema(schema_generator=_Untitled)
     task = schema["$defs"]["TaskSection"]
@@ -46,7 +45,7 @@ def campaign_schema() -> Schema:
 
 
 def _metrics(default: str) -> Schema:
-    """Conditions that give each kind of task its own metrics; ``default`` is the kind where none is named."""
+    """Return conditions that give each kind of task its own metrics; ``default`` is the kind if none is named."""
     conditions = []
     for name, kind in KINDS.items():
         named: Schema = {"properties": {"kind": {"const": name}}}

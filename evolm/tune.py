@@ -1,4 +1,4 @@
-"""``evolm tune``: what each size of forward passes is worth here, as a table and as lines for campaign.toml."""
+"""``evolm tune``: the speed of each size of forward passes on this machine, and the lines for campaign.toml."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from evolm.errors import ContextExceeded
 from evolm.evaluation.tuning import Measured, Workload, measure
 from evolm.models import LanguageModel, PassSettings, prepare
 
-CLEARLY = 1.03  # smaller differences are noise, and the usual size stays
+CLEARLY = 1.03  # ratio of speeds; smaller differences are noise, and the default stays
 
 
 def tuned(name: str, dtype: Dtype, workload: Workload, rounds: int) -> list[RenderableType]:
-    """Measure, and return what a person is told.
+    """Measure, and return a table, a sentence about the measurement, and the advice.
 
     Raises:
         ModelError: if there is no such model, or its architecture cannot be packed.
-        ContextExceeded: if what is scored does not fit the model.
+        ContextExceeded: if prompt and item do not fit the model's context.
     """
     model = LanguageModel(prepare(name, dtype=dtype, root=Path.cwd()), "off")
     if workload.longest > model.context_length:
@@ -45,7 +45,7 @@ def tuned(name: str, dtype: Dtype, workload: Workload, rounds: int) -> list[Rend
 
 
 def advice(found: list[Measured], usual: Measured) -> str:
-    """Return the lines for campaign.toml, or that the default is as good."""
+    """Return the lines for campaign.toml, or a sentence that the default is as fast."""
     best = max(found, key=lambda one: one.speed)
     if best.speed < CLEARLY * usual.speed:
         return f"The default, {usual.slab_tokens}, is as fast as any: nothing to change."

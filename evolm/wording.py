@@ -1,4 +1,4 @@
-"""Small pieces of sentences for notes and errors."""
+"""Formatting of numbers, lists and tables for messages and reports."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def signed(value: float) -> str:
-    """A difference with its sign, ``+0.040``; a loss has a typographer's minus, nothing is ``0.000``."""
+    """Return a difference with its sign, like ``+0.040``; the minus is U+2212, and zero is ``0.000``."""
     text = f"{abs(value):.3f}"
     if float(text) == 0:
         return text

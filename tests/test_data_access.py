@@ -153,5 +153,5 @@ def test_paths_inside_the_campaign_are_free(outside: tuple[Path, Path]) -> None:
 
 
 def test_a_path_that_cannot_be_followed_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="can be followed"):
+    with pytest.raises(DataError, match="can be resolved"):
         locate("a\0b.csv", tmp_path)

@@ -100,16 +100,16 @@ def build(
     Args:
         config: the validated campaign file.
         root: folder that its relative paths start from.
-        permissions: what it may reach beyond that folder.
-        frame: rows that stand for ``task.data``.
+        permissions: packages and folders that the user allows.
+        frame: rows from Python, instead of ``task.data``.
         functions: scorers given from Python, by the name they have in ``[scorers]``.
         answers: the answer cache's file.
         instructions: founders given on the command line.
         warm_starts: runs or founding populations given on the command line.
-        models: what runs before this one have loaded; see :func:`load_model`.
+        models: models that earlier runs of this process have loaded; see :func:`load_model`.
 
     Raises:
-        EvolmError: if anything named does not exist, does not fit or is not admitted.
+        EvolmError: if a named object does not exist, does not fit the campaign or is not allowed.
     """
     check_budget(config.budget)
     chosen_baselines(config.baselines)  # raises for an unknown name
@@ -162,7 +162,7 @@ def load_model(config: CampaignConfig, models: Models) -> LanguageModel:
 
 
 def pass_settings(config: CampaignConfig) -> PassSettings:
-    """Return the sizes of forward passes that a campaign asks for."""
+    """Return the sizes of forward passes in ``[evaluation]``."""
     section = config.evaluation
     return PassSettings(section.slab_tokens, section.trunk_mb * 2**20, section.prefix_mb * 2**20)
 

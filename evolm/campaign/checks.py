@@ -9,10 +9,10 @@ from evolm.genomes import DELTA, Space
 
 
 def check_trunk(evaluator: Evaluator, founders: Founders, space: Space) -> None:
-    """Refuse a memory limit for shared states that is too small for a single item.
+    """Raise if the memory limit for shared states is too small for a single item.
 
     Raises:
-        ConfigError: with the megabytes that the longest item needs.
+        ConfigError: naming the megabytes that the longest item needs.
     """
     model = evaluator.engine.model
     deltas = space.get(DELTA)
@@ -31,10 +31,10 @@ def check_trunk(evaluator: Evaluator, founders: Founders, space: Space) -> None:
 
 
 def check_context(evaluator: Evaluator, founders: Founders) -> None:
-    """Refuse a founder that does not fit the model's context with the longest item it will meet.
+    """Raise if a founder and the longest item do not fit the model's context.
 
     Raises:
-        ContextExceeded: naming the founder, and by how many tokens it is too long.
+        ContextExceeded: naming the founder and the number of tokens that are too many.
     """
     task = evaluator.task
     items = (*task.dev, *task.validation, *task.test)

@@ -1,4 +1,4 @@
-"""Starting, continuing and applying runs: a directory in, a result out."""
+"""Starting and continuing runs: a directory in, a result out."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Run:
     """A finished or interrupted run.
 
     Attributes:
-        directory: where everything lies.
-        result: what ``result.json`` holds.
+        directory: the run's directory.
+        result: the content of ``result.json``.
     """
 
     directory: Path
@@ -56,21 +56,21 @@ def start_run(
 ) -> Run:
     """Run a campaign in a new directory.
 
-    Nothing is written before everything named in ``config`` was found and fits.
+    Nothing is written before everything named in ``config`` is found, allowed and checked.
 
     Args:
         config: the campaign.
         root: folder that its relative paths start from.
         out: the new directory.
         permissions, instructions, warm_starts, frame, functions: see :func:`evolm.campaign.build.build`.
-        observers: told about every event.
+        observers: notified of every event.
         answers: an answer cache shared with other runs; none = the run's own.
         models: models shared with other runs of this process; see :func:`evolm.campaign.build.loaded`.
         report: whether ``report.html`` is written.
 
     Raises:
-        EvolmError: for anything a user can mend.
-        Interrupted: after Ctrl-C; ``continue_run(out)`` goes on.
+        EvolmError: for every error that the user can correct.
+        Interrupted: after Ctrl-C; ``continue_run(out)`` continues the run.
     """
     if config.strategy.get("name") == EXTERNAL:
         raise ConfigError(
@@ -108,7 +108,7 @@ def built(
         sources: see :func:`evolm.campaign.build.build`.
 
     Raises:
-        EvolmError: for anything a user can mend.
+        EvolmError: for every error that the user can correct.
     """
     parts = build(config, root, **sources)
     try:
@@ -119,7 +119,7 @@ def built(
 
 
 def first_files(parts: Components, frame: pd.DataFrame | None) -> dict[str, str | bytes]:
-    """Return name -> content of what a run's directory holds before anything is evaluated, ``campaign.toml`` last.
+    """Return the files of a run's directory before anything is evaluated: name -> content, ``campaign.toml`` last.
 
     Args:
         parts: the run's objects.
@@ -145,7 +145,7 @@ def write_first(layout: RunLayout, files: Mapping[str, str | bytes]) -> None:
 
 
 def _as_text(frame: pd.DataFrame, config: configuration.CampaignConfig) -> pd.DataFrame:
-    """Return the mapped columns as the text that tasks are made of, which any file can hold."""
+    """Return the mapped columns with every cell as text, or a list of texts, so that a file can hold them."""
     mapped = frame[list(config.task.column_names)].reset_index(drop=True)
     return mapped.map(lambda cell: cell if isinstance(cell, list | tuple) else cell_text(cell))
 
@@ -172,17 +172,17 @@ def continue_run(
     models: Models | None = None,
     report: bool = True,
 ) -> Run:
-    """Go on with a run from its last checkpoint, to the end that an undisturbed run would have reached.
+    """Continue a run from its last checkpoint; it ends exactly as an uninterrupted run would.
 
     Args:
         directory: of the run.
-        add: limits to raise, by the names of ``[budget]``; the searches go on and the test split is opened again.
-        n_jobs: workers, if other than before; no result depends on it.
-        permissions: packages are admitted anew; data is accepted where it is, since its content is checked.
+        add: key of ``[budget]`` -> how much to add; the searches continue and the test split is opened again.
+        n_jobs: workers, if different from before; no result depends on it.
+        permissions: packages must be allowed again; data may lie anywhere, since its content is checked.
         answers, models, report: as for :func:`start_run`; no result depends on them.
 
     Raises:
-        RunError: if it is no run, another process works on it, or its data or model changed.
+        RunError: if ``directory`` is no run, another process works on it, or its data or model changed.
     """
     layout = RunLayout(directory)
     layout.require_run()
@@ -191,8 +191,8 @@ def continue_run(
         config = configuration.load(layout.campaign)
         if config.strategy.get("name") == EXTERNAL:
             raise RunError(
-                f"{directory}: another program drives this run through evolm.Objective; start it again with the same "
-                "out, and it goes on"
+                f"{directory}: this run belongs to evolm.Objective; run the program that made it again with the "
+                "same out to continue it"
             )
         config = _with_budget(config, add or {})
         if n_jobs is not None:
@@ -211,7 +211,7 @@ def build_from_run(
     answers: Path | None = None,
     models: Models | None = None,
 ) -> Components:
-    """Build a run's parts from its directory."""
+    """Build a run's objects from its directory."""
     trusted = Permissions(permissions.packages, permissions.data_roots, trusted_data=True)
     frame = pd.read_parquet(layout.data) if layout.data.exists() else None
     return build(
@@ -226,7 +226,7 @@ def build_from_run(
 
 
 def changed(config: configuration.CampaignConfig, tables: dict[str, Any]) -> configuration.CampaignConfig:
-    """Return a campaign with some keys changed."""
+    """Return a configuration with some keys changed and validated."""
     merged = configuration.overlay(config.model_dump(by_alias=True, mode="json"), tables)
     return configuration.validate(configuration.CampaignConfig, merged, "campaign")
 

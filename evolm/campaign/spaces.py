@@ -14,11 +14,11 @@ def chromosome_tables(
 ) -> dict[str, tuple[type[ChromosomeSpace], Any]]:
     """Return kind of chromosome -> class of its space and its checked table, in the order of the catalogue.
 
-    A campaign without ``[space.prompt]`` has a prompt, too: that of its founder.
+    Without ``[space.prompt]`` the genome has a prompt, too: the founder's, which does not evolve.
 
     Raises:
-        ConfigError: for an unknown kind or key, or outside code that is no space of chromosomes.
-        PermissionNeeded: for code that was not admitted.
+        ConfigError: for an unknown kind or key, or outside code that is not a ``ChromosomeSpace``.
+        PermissionNeeded: for code of a package that is not allowed.
     """
     tables = config.space.tables
     kinds = {name: lookup(name, CHROMOSOMES, permissions, "space") for name in tables}

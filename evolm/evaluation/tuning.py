@@ -1,8 +1,8 @@
-"""Which size of forward passes is fastest on this machine? ``evolm tune`` measures it.
+"""Measuring the speed of each size of forward passes on this machine, for ``evolm tune``.
 
-A larger slab has faster matrix products and more padding behind the last segment of a batch; where the optimum lies
-depends on the processor, its caches and the model. The choice is part of the numeric profile: it is made once,
-written into the campaign file, and never by the clock of a run.
+A larger slab has faster matrix products and more padding behind the last segment of a batch; the best size depends on
+the processor, its caches and the model. The size is part of the numeric profile: the user writes it into the campaign
+file once, and no run chooses it by its own clock.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ SIZES = (256, 512, 1024, 2048)
 
 @dataclass(frozen=True)
 class Workload:
-    """What is scored: random tokens of these lengths, two answers of one token.
+    """Requests to time: random tokens of these lengths, two continuations of one token.
 
     Attributes:
         prompts: prompts in a batch.
         prompt_tokens: length of each.
-        item_tokens: of each item; lengths vary by half of it around it.
+        item_tokens: mean length of an item; lengths vary by half of it.
     """
 
     prompts: int = 8
@@ -40,7 +40,7 @@ class Workload:
 
     @property
     def longest(self) -> int:
-        """Most tokens of a prompt and an item."""
+        """Largest number of tokens of a prompt and an item together."""
         return self.prompt_tokens + self._longest_item
 
     def requests(self, vocabulary: int) -> list[TokenizedRequest]:
@@ -55,12 +55,12 @@ class Workload:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one size of slabs is worth.
+    """The speed of one size of slabs.
 
     Attributes:
-        slab_tokens: the size.
+        slab_tokens: tokens in a pass.
         tokens_per_second: tokens without padding, median over the rounds.
-        speed: over that of the first size, median of the rounds' ratios.
+        speed: relative to the first size, median of the rounds' ratios.
         padding: share of the slabs that is padding.
     """
 
@@ -76,10 +76,10 @@ def measure(
     """Time one process with every size of slabs, in alternating order.
 
     Args:
-        model: its profile's threads compute.
-        workload: what is scored.
-        sizes: sizes of slabs.
-        rounds: timed passes of each size, after one that warms up.
+        model: the model; it computes with the threads of its profile.
+        workload: the requests.
+        sizes: sizes of slabs, in tokens.
+        rounds: timed passes of each size, after one warm-up pass.
     """
     forward, block = model.forward, model.profile.block_tokens
     requests = workload.requests(forward.head.weight.shape[0])

@@ -1,6 +1,7 @@
-"""Which column plays which part: the label, the options, the texts, and so the kind of task.
+"""Guessing the role of each column (label, options, texts), and from the roles the kind of task.
 
-A guess rests on the names and on the looks of columns, and says which; where two are as good, it asks.
+A guess uses the names and the contents of columns and gives its reason; if two columns fit equally, an error asks for
+an option that decides.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from evolm.scaffold.hints import Hints, check_hints
 from evolm.tasks import KINDS, Form, kinds_with
 from evolm.wording import counted, listed
 
-# Words of a name that promise a label: the first set beats the second.
+# Words in the name of a label column: the first set is preferred to the second.
 _LABEL_NAMES = (
     {"label", "labels", "gold", "target", "class", "correct", "truth"},
     {
@@ -49,14 +50,14 @@ LONG_TEXT = 50  # characters that make a column a text, whatever its name
 
 @dataclass(frozen=True)
 class Roles:
-    """What the columns are for.
+    """The role of each column.
 
     Attributes:
         kind: kind of task.
         label: the gold column; None for a task without gold.
-        options: the column or columns of options; empty unless the kind has some.
+        options: the column or columns of options; empty unless the kind of task has options.
         texts: columns that the model reads.
-        said: a sentence for each guess.
+        said: one sentence for each guess.
     """
 
     kind: str
@@ -66,19 +67,19 @@ class Roles:
     said: tuple[str, ...]
 
 
-def guess_roles(columns: Sequence[Column], wishes: Hints) -> Roles:
-    """Give every column its part.
+def guess_roles(columns: Sequence[Column], hints: Hints) -> Roles:
+    """Return the role of every column.
 
     Raises:
-        ConfigError: if a wish names no kind or column, or wishes contradict each other.
-        DataError: if a part cannot be guessed; the sentence names the option that says it.
+        ConfigError: if a hint names an unknown kind or column, or hints contradict each other.
+        DataError: if a role cannot be guessed; the message names the option that sets it.
     """
-    check_hints(columns, wishes)
-    options, about_options = _options(columns, wishes)
-    rest = [column for column in columns if column.name not in (*options, *wishes.text)]
-    label, about_label = _label(rest, wishes)
-    kind = wishes.kind or _kind(label, options)
-    texts, about_texts = _texts([c for c in rest if c is not label], label, named_columns(columns, wishes.text))
+    check_hints(columns, hints)
+    options, about_options = _options(columns, hints)
+    rest = [column for column in columns if column.name not in (*options, *hints.text)]
+    label, about_label = _label(rest, hints)
+    kind = hints.kind or _kind(label, options)
+    texts, about_texts = _texts([c for c in rest if c is not label], label, named_columns(columns, hints.text))
     said = [about_label, f"kind: {kind}: {KINDS[kind].summary}", about_options, *about_texts]
     return Roles(kind, label, options, texts, tuple(sentence for sentence in said if sentence))
 
@@ -86,13 +87,13 @@ def guess_roles(columns: Sequence[Column], wishes: Hints) -> Roles:
 # -- options -------------------------------------------------------------------------------------------------
 
 
-def _options(columns: Sequence[Column], wishes: Hints) -> tuple[tuple[str, ...], str]:
-    """Columns of options, and what to say about them; none unless the task is, or may be, a choice."""
-    if wishes.options:
-        return wishes.options, ""
-    if wishes.labels or (wishes.kind and not KINDS[wishes.kind].options):
+def _options(columns: Sequence[Column], hints: Hints) -> tuple[tuple[str, ...], str]:
+    """Return the columns of options and a sentence about them; none unless the task may be a choice."""
+    if hints.options:
+        return hints.options, ""
+    if hints.labels or (hints.kind and not KINDS[hints.kind].options):
         return (), ""
-    free = [column for column in columns if column.name not in (wishes.label, *wishes.text)]
+    free = [column for column in columns if column.name not in (hints.label, *hints.text)]
     found: list[tuple[tuple[str, ...], bool]] = [
         ((column.name,), _promises(column, _OPTION_NAMES)) for column in free if column.has_options
     ]
@@ -101,7 +102,7 @@ def _options(columns: Sequence[Column], wishes: Hints) -> tuple[tuple[str, ...],
         for prefix, names in series(free).items()
     ]
     named = [names for names, promising in found if promising]
-    candidates = named if named or not wishes.kind else [names for names, _ in found]
+    candidates = named if named or not hints.kind else [names for names, _ in found]
     if len(candidates) > 1:
         raise DataError(
             f"options: expected one place, found {' and '.join(listed(names) for names in candidates)}; "
@@ -111,7 +112,7 @@ def _options(columns: Sequence[Column], wishes: Hints) -> tuple[tuple[str, ...],
         names = candidates[0]
         how = "lists or lettered lines" if len(names) == 1 else f"{len(names)} columns"
         return names, f"options: {listed(names)} ({how})"
-    if wishes.kind and KINDS[wishes.kind].options:
+    if hints.kind and KINDS[hints.kind].options:
         raise DataError(
             "options: expected a column of lists or lettered lines, or columns like A, B, C, found none; "
             "name them with --options COLUMN, or --options COLUMN,COLUMN"
@@ -126,18 +127,18 @@ def _promises(column: Column, names: set[str]) -> bool:
 # -- label ---------------------------------------------------------------------------------------------------
 
 
-def _label(columns: Sequence[Column], wishes: Hints) -> tuple[Column | None, str]:
-    """The gold column, or None for a task without gold, and what to say about it."""
-    if wishes.labels or wishes.unlabelled:
+def _label(columns: Sequence[Column], hints: Hints) -> tuple[Column | None, str]:
+    """Return the gold column, or None for a task without gold, and a sentence about it."""
+    if hints.labels or hints.unlabelled:
         return None, "label: no row has one"
-    if wishes.label:
-        return named_columns(columns, [wishes.label])[0], ""
+    if hints.label:
+        return named_columns(columns, [hints.label])[0], ""
     possible = [column for column in columns if column.may_be_label]
     for names in _LABEL_NAMES:
-        if named := _fitting(_bestnamed_columns(possible, names), wishes.kind):
+        if named := _fitting(_best_named(possible, names), hints.kind):
             return _about_label(_the_one(named, columns), "by its name")
     repeating = [column for column in possible if column.has_classes]
-    if repeating and not (wishes.kind and KINDS[wishes.kind].open):
+    if repeating and not (hints.kind and KINDS[hints.kind].open):
         return _about_label(_the_one(repeating, columns), "few values, often repeated")
     raise DataError(
         f"label: expected a column of labels or answers, found none among {listed(c.name for c in columns)}; "
@@ -145,21 +146,21 @@ def _label(columns: Sequence[Column], wishes: Hints) -> tuple[Column | None, str
     )
 
 
-def _bestnamed_columns(columns: Sequence[Column], names: set[str]) -> list[Column]:
-    """Columns with a promising word in their name; those with no other word where there are some."""
+def _best_named(columns: Sequence[Column], names: set[str]) -> list[Column]:
+    """Return columns with one of ``names`` in their name; only those without any other word, if there are some."""
     promising = [column for column in columns if _promises(column, names)]
     return [column for column in promising if names.issuperset(column.words)] or promising
 
 
 def _fitting(columns: Sequence[Column], kind: str) -> list[Column]:
-    """Columns that look like the gold of a kind of task; all where none does, or no kind was wished."""
+    """Return the columns that look like the gold of a kind of task; all if none does or no kind is given."""
     if not kind or KINDS[kind].options:
         return list(columns)
     return [column for column in columns if column.has_classes != KINDS[kind].open] or list(columns)
 
 
 def _the_one(candidates: Sequence[Column], columns: Sequence[Column]) -> Column:
-    """The only candidate; of renamings of each other the one in words."""
+    """Return the only candidate; of columns that rename each other, the one in words."""
     first, *others = sorted(candidates, key=_in_numbers)
     if all(say_the_same(first, other) for other in others):
         return next((c for c in columns if _in_numbers(first) and _names(c, first)), first)
@@ -168,7 +169,7 @@ def _the_one(candidates: Sequence[Column], columns: Sequence[Column]) -> Column:
 
 
 def _names(words: Column, numbers: Column) -> bool:
-    """Return whether a column that is called a label, too, says in words what the other says in numbers."""
+    """Return whether a column with a label's name holds as words the classes that ``numbers`` holds as numbers."""
     promising = any(_promises(words, names) for names in _LABEL_NAMES)
     return promising and not _in_numbers(words) and say_the_same(words, numbers)
 
@@ -185,7 +186,7 @@ def _about_label(label: Column, why: str) -> tuple[Column, str]:
 
 
 def _kind(label: Column | None, options: Sequence[str]) -> str:
-    """The first kind in the catalogue whose form of answers fits the columns."""
+    """Return the first kind in the catalogue whose form of answers fits the columns."""
     form = Form.OPTIONS if options else Form.LABELS if label is None or label.has_classes else Form.TEXT
     return kinds_with(form)[0]
 
@@ -193,7 +194,7 @@ def _kind(label: Column | None, options: Sequence[str]) -> str:
 def _texts(
     columns: Sequence[Column], label: Column | None, wanted: Sequence[Column]
 ) -> tuple[tuple[Column, ...], list[str]]:
-    """Columns that the model reads, and what to say about them and those left out."""
+    """Return the columns that the model reads, and sentences about them and the columns that are left out."""
     if wanted:
         return tuple(wanted), []
     reasons = {column.name: _why_left_out(column, label) for column in columns}
@@ -215,7 +216,7 @@ def _texts(
 
 def _why_left_out(column: Column, label: Column | None) -> str:
     if label is not None and say_the_same(column, label) and label.has_classes:
-        return "says what the label says"
+        return "same as the label"
     named_well = _promises(column, _TEXT_NAMES) and column.why_no_text == FEW_VALUES
     return "" if named_well else column.why_no_text
 

@@ -50,7 +50,7 @@ class Column:
 
     @cached_property
     def stripped(self) -> tuple[str, ...]:
-        """Text of each cell, empty where it is missing; nothing at all where a cell is no scalar."""
+        """Text of each cell, empty if it is missing; no texts at all if a cell is not a scalar."""
         try:
             return tuple((cell_text(cell) or "").strip() for cell in self.cells)
         except TypeError:
@@ -58,17 +58,17 @@ class Column:
 
     @cached_property
     def texts(self) -> tuple[str, ...]:
-        """Texts that are not empty."""
+        """The texts that are not empty."""
         return tuple(filter(None, self.stripped))
 
     @cached_property
     def distinct(self) -> frozenset[str]:
-        """Different texts."""
+        """The distinct texts."""
         return frozenset(self.texts)
 
     @property
     def typical_length(self) -> float:
-        """Median number of characters of a text; 0 where there is none."""
+        """Median number of characters of a text; 0 without texts."""
         return median(map(len, self.texts)) if self.texts else 0.0
 
     @property
@@ -79,12 +79,12 @@ class Column:
 
     @cached_property
     def has_options(self) -> bool:
-        """Whether nearly every cell brings two options or more, as a list or as lettered lines."""
+        """Whether nearly every cell holds two options or more, as a list or as lettered lines."""
         return bool(self.cells) and sum(map(_brings_options, self.cells)) >= NEARLY_ALL * len(self.cells)
 
     @cached_property
     def shape(self) -> str:
-        """What nearly all texts are that are neither words nor names, or ``""``."""
+        """``"an identifier"``, ``"numbers"``, ``"dates"`` or ``"links"`` if nearly all texts are, else ``""``."""
         if self._is_numbering():
             return "an identifier"
         shapes = ((_NUMBER, "numbers"), (_DATE, "dates"), (_LINK, "links"))
@@ -92,12 +92,12 @@ class Column:
 
     @property
     def may_be_label(self) -> bool:
-        """Whether it tells rows apart without numbering, dating or linking them."""
+        """Whether it may hold labels: several values, and no identifiers, dates or links."""
         return len(self.distinct) > 1 and self.shape in ("", "numbers")
 
     @property
     def why_no_text(self) -> str:
-        """Why a model would not be asked about this column, or ``""`` for one that it can read."""
+        """Why the column is no input of a model, or ``""`` if it may be one."""
         if not self.texts:
             return "lists or tables" if any(isinstance(cell, (list, dict)) for cell in self.cells) else "empty"
         if len(self.texts) < NEARLY_ALL * len(self.cells):
@@ -134,7 +134,7 @@ def named_columns(columns: Sequence[Column], names: Sequence[str]) -> list[Colum
 
 
 def say_the_same(one: Column, other: Column) -> bool:
-    """Return whether two columns are renamings of each other: every value of one goes with one value of the other."""
+    """Return whether two columns rename each other: each value of one occurs with one value of the other."""
     if len(one.texts) != len(other.texts) or len(one.distinct) != len(other.distinct):
         return False
     return len(set(zip(one.texts, other.texts, strict=True))) == len(one.distinct)

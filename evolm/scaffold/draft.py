@@ -1,4 +1,4 @@
-"""From a file and wishes to the tables of a campaign that runs as they are, and its first founders."""
+"""Drafting a campaign from a data file and hints: tables of campaign.toml that run as they are, and founders."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ MOST_LABELS_SHOWN = 8
 
 @dataclass(frozen=True)
 class Draft:
-    """What ``evolm init`` writes.
+    """A drafted campaign.
 
     Attributes:
-        tables: keys of campaign.toml that were guessed or wished; they make a valid campaign.
-        guesses: those that were guessed and kept.
-        examples: dotted key -> a value to show where the key keeps its default.
+        tables: keys of campaign.toml that were guessed or given; together a valid campaign.
+        guesses: the guesses that the user's changes left as they were.
+        examples: dotted key -> a value to show in a comment if the key keeps its default.
         founders: records for founders.jsonl.
-        said: sentences about the columns, and about rows that are left out.
+        said: sentences about columns, and about rows that are left out.
     """
 
     tables: dict[str, Any]
@@ -49,23 +49,23 @@ class Draft:
     said: tuple[str, ...]
 
 
-def draft(source: str, data: str, wishes: Hints, model: str, changes: Mapping[str, Any]) -> Draft:
-    """Look at a file and draft a campaign.
+def draft(source: str, data: str, hints: Hints, model: str, changes: Mapping[str, Any]) -> Draft:
+    """Draft a campaign from a data file.
 
     Args:
-        source: where the data lies now: a path, or ``package:DIST/FILE``.
-        data: what campaign.toml calls it.
-        wishes: what the user said about its columns.
+        source: the data: a path, or ``package:DIST/FILE``.
+        data: its name in campaign.toml.
+        hints: the user's options about its columns.
         model: name of the model.
-        changes: keys of campaign.toml that the user set, over any guess.
+        changes: keys of campaign.toml that the user set; they override guesses.
 
     Raises:
         EvolmError: if the data cannot be read or used, or a guess fails.
     """
     pattern = changes.get("task", {}).get("pattern", "")
     frame, _ = read_table(source, pattern=pattern, root=Path(), trusted=True)
-    roles = guess_roles(columns_of(frame), wishes)
-    guesses = [*about_model(model), *about_columns(roles, data), *about_labels(roles, wishes), *about_texts(roles)]
+    roles = guess_roles(columns_of(frame), hints)
+    guesses = [*about_model(model), *about_columns(roles, data), *about_labels(roles, hints), *about_texts(roles)]
     rows = _task(tables_of(guesses, changes), source, whole=True)
     guesses += [*about_split(rows), *about_template(roles, rows), *about_search(rows)]
     tables = tables_of(guesses, changes)
@@ -83,7 +83,7 @@ def draft(source: str, data: str, wishes: Hints, model: str, changes: Mapping[st
 
 
 def tables_of(guesses: Iterable[Guess], changes: Mapping[str, Any] = {}) -> dict[str, Any]:
-    """Return the tables that guesses and the user's changes make; a table of named things is changed as a whole."""
+    """Return the tables of guesses and the user's changes; ``scorers`` and ``strategy`` are replaced as a whole."""
     tables: dict[str, Any] = {}
     for guess in guesses:
         if guess.key in ("scorers", "strategy") and guess.key in changes:
@@ -103,7 +103,7 @@ def _stands(guessed: Any, actual: Any) -> bool:
 
 
 def _task(tables: Mapping[str, Any], source: str, whole: bool = False) -> Task:
-    """Load the task from where the data lies now; ``whole`` = all usable rows as dev."""
+    """Load the task from ``source``; ``whole`` = all usable rows as dev."""
     config = validate(CampaignConfig, tables, FILE_NAME)
     changes: dict[str, Any] = {"data": source}
     if whole:
@@ -118,7 +118,7 @@ def _task(tables: Mapping[str, Any], source: str, whole: bool = False) -> Task:
 
 
 def _examples(task: Task) -> dict[str, Any]:
-    """Values that say more than defaults do."""
+    """Return values that explain more than the defaults: the template, and labels if they are few."""
     labels = {label: label for label in task.labels}
     shown = {"task.labels": labels} if 0 < len(labels) <= MOST_LABELS_SHOWN else {}
     return {"template.item": task.template.item_source, **shown}

@@ -1,4 +1,4 @@
-"""Where ``evolm init`` writes, and what: a campaign.toml and its founders beside the data."""
+"""Writing a drafted campaign: a folder with campaign.toml and founders, beside the data or with a copy of it."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from evolm.tasks import READERS
 from evolm.tasks.hub import DATASETS, DatasetName
 from evolm.wording import counted, listed
 
-UNSAID = ("founders", "task.kind", "task.data")  # what other sentences say
+UNSAID = ("founders", "task.kind", "task.data")  # keys that other sentences report
 
 
 def write_campaign(
-    source: str, out: Path | None, wishes: Hints, model: str, changes: Mapping[str, Any], copy: bool = False
+    source: str, out: Path | None, hints: Hints, model: str, changes: Mapping[str, Any], copy: bool = False
 ) -> tuple[Path, Draft]:
-    """Look at the data, write a folder that ``evolm run`` takes, and return both.
+    """Write a folder that ``evolm run`` takes, and return it with the draft.
 
-    A campaign reads from its own folder and from what is installed. So the folder is that of the data unless the
-    user names another one, and then the data lies below it or is copied there.
+    A campaign may read its own folder and installed packages only. So the folder is that of the data; if the user
+    names another one, the data must lie below it or is copied there.
 
     Args:
         source: a path, ``package:DIST/FILE`` or ``datasets:...``.
-        out: the folder; None = that of the data, or a new one for data that is no file of the user's.
-        wishes: what the user said about the columns.
-        model: name of the model; a path from here.
+        out: the folder; None = the data's folder, or a new one for data of a package or the hub.
+        hints: the user's options about the columns.
+        model: name of the model; a path is relative to the working directory.
         changes: keys of campaign.toml that the user set.
         copy: copy the data into the folder.
 
     Raises:
-        ConfigError: if the data lies outside the folder, or a file is there that would be overwritten.
-        EvolmError: whatever :func:`evolm.scaffold.draft.draft` raises, or the disk refuses.
+        ConfigError: if the data lies outside the folder, or a file would be overwritten.
+        EvolmError: see :func:`evolm.scaffold.draft.draft`; also for errors of the disk.
     """
     if copy and out is None:
         raise ConfigError("--copy: expected a folder to copy the data to, --out DIR, found none")
@@ -53,7 +53,7 @@ def write_campaign(
         data = path.name if copy else _below(path, folder)
         source, copies = str(path), {data: path} if copy else {}
     _refuse_overwriting(folder, [FILE_NAME, FOUNDERS, *copies])
-    drafted = draft(source, data, wishes, _model_name(model, folder), changes)
+    drafted = draft(source, data, hints, _model_name(model, folder), changes)
     why = {guess.key: guess.why for guess in drafted.guesses}
     for name, original in copies.items():
         write_atomically(folder / name, original.read_bytes())
@@ -76,13 +76,13 @@ def _check_ending(path: Path, changes: Mapping[str, Any]) -> None:
 
 
 def _below(path: Path, folder: Path) -> str:
-    """Return how a campaign in ``folder`` names a file of its own."""
+    """Return a file's path relative to the campaign's folder."""
     try:
         return path.resolve().relative_to(folder.resolve()).as_posix()
     except ValueError:
         raise ConfigError(
             f"{path}: expected data in the campaign's folder {folder}, found it elsewhere; "
-            "add --copy, or leave --out away to write beside the data"
+            "add --copy, or omit --out to write beside the data"
         ) from None
 
 
@@ -96,7 +96,7 @@ def _refuse_overwriting(folder: Path, names: Sequence[str]) -> None:
 
 
 def _model_name(name: str, folder: Path) -> str:
-    """Return how a campaign in ``folder`` names a model that the user named from here."""
+    """Return a model's name for a campaign in ``folder``, from its name relative to the working directory."""
     path = Path(name).expanduser()
     if not path.exists():
         return name
@@ -112,7 +112,7 @@ def _head(data: str) -> str:
 
 
 def sentences(drafted: Draft, folder: Path) -> list[str]:
-    """Return what to say about every guess, one sentence each, and how to go on."""
+    """Return a sentence for every guess, and the next command."""
     guesses = [guess for guess in drafted.guesses if guess.key not in UNSAID]
     shown = sum("demonstrations" in record for record in drafted.founders)
     return [

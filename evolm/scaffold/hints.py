@@ -1,4 +1,4 @@
-"""What a user may say about the columns of a file."""
+"""Hints: the user's options about the columns of a data file."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from evolm.wording import listed
 
 @dataclass(frozen=True)
 class Hints:
-    """What the user said about the data; what is empty is guessed.
+    """The user's options about the data; empty ones are guessed.
 
     Attributes:
-        kind: a name in ``KINDS``.
+        kind: kind of task, a name in ``KINDS``.
         label: the gold column.
         labels: words of a classification without gold.
         unlabelled: whether there is no gold column.
@@ -32,19 +32,19 @@ class Hints:
     unlabelled: bool = False
 
 
-def check_hints(columns: Sequence[Column], wishes: Hints) -> None:
-    """Check wishes against the columns and each other.
+def check_hints(columns: Sequence[Column], hints: Hints) -> None:
+    """Check hints against the columns and against each other.
 
     Raises:
-        ConfigError: for an unknown kind or column, or wishes that contradict each other.
-        DataError: for a column of texts or labels without any.
+        ConfigError: for an unknown kind or column, or hints that contradict each other.
+        DataError: for a column of texts or labels that holds none.
     """
-    if wishes.kind and wishes.kind not in KINDS:
-        raise ConfigError(f"--kind: expected {listed(KINDS)}, found {wishes.kind!r}{nearest(wishes.kind, KINDS)}")
-    label = (wishes.label,) if wishes.label else ()
-    for option, names in (("--label", label), ("--text", wishes.text), ("--options", wishes.options)):
+    if hints.kind and hints.kind not in KINDS:
+        raise ConfigError(f"--kind: expected {listed(KINDS)}, found {hints.kind!r}{nearest(hints.kind, KINDS)}")
+    label = (hints.label,) if hints.label else ()
+    for option, names in (("--label", label), ("--text", hints.text), ("--options", hints.options)):
         _check_columns(columns, option, names)
-    _check_agreement(wishes)
+    _check_agreement(hints)
 
 
 def _check_columns(columns: Sequence[Column], option: str, names: Sequence[str]) -> None:
@@ -59,18 +59,18 @@ def _check_columns(columns: Sequence[Column], option: str, names: Sequence[str])
             raise DataError(f"{option}: expected a column of texts, found {column.name!r} ({column.why_no_text})")
 
 
-def _check_agreement(wishes: Hints) -> None:
-    if wishes.label and (wishes.labels or wishes.unlabelled):
+def _check_agreement(hints: Hints) -> None:
+    if hints.label and (hints.labels or hints.unlabelled):
         raise ConfigError(
-            "--label: expected neither --labels nor --no-label beside it: they say that there is no gold"
+            "--label: expected neither --labels nor --no-label with it: they mean that no column holds labels"
         )
-    if wishes.label in (*wishes.text, *wishes.options):
-        raise ConfigError(f"--label: expected a column of its own, found {wishes.label!r} named twice")
+    if hints.label in (*hints.text, *hints.options):
+        raise ConfigError(f"--label: expected a column of its own, found {hints.label!r} named twice")
     with_labels, with_options = kinds_with(Form.LABELS), kinds_with(Form.OPTIONS)
-    if wishes.options and wishes.kind not in ("", *with_options):
-        raise ConfigError(f"--options: expected a {with_options[0]} task, found --kind {wishes.kind}")
-    if wishes.labels and (wishes.options or wishes.kind not in ("", *with_labels)):
+    if hints.options and hints.kind not in ("", *with_options):
+        raise ConfigError(f"--options: expected a {with_options[0]} task, found --kind {hints.kind}")
+    if hints.labels and (hints.options or hints.kind not in ("", *with_labels)):
         raise ConfigError(f"--labels: expected a {with_labels[0]}, found another kind")
-    if wishes.unlabelled and not wishes.labels and wishes.kind in ("", *with_labels) and not wishes.options:
+    if hints.unlabelled and not hints.labels and hints.kind in ("", *with_labels) and not hints.options:
         others = " or ".join(kinds_with(Form.OPTIONS, Form.TEXT))
         raise ConfigError(f"--no-label: expected --kind {others}, or --labels a,b for a {with_labels[0]}")

@@ -1,4 +1,4 @@
-"""Guesses that are numbers: how rows are split, which are too long, how many demonstrations fit."""
+"""Guessing numbers: sizes of splits, the longest row, the number of demonstrations."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ MOST_PROMPT_TOKENS = 1200
 
 
 def split_counts(n: int, n_labels: int = 0) -> dict[str, int]:
-    """Return the rows of train, dev and test for ``n`` usable ones; empty where the default fractions serve best.
+    """Return the rows of train, dev and test for ``n`` usable ones; empty if the default fractions fit better.
 
-    What is left over is for validation. Every split has room for two rows of each label where there are rows.
+    The remaining rows are for validation. If there are enough rows, every split has room for two of each label.
     """
     if n < FEWEST_TO_COUNT:
         return {}
@@ -40,7 +40,7 @@ def too_rare(counts: Mapping[str, int]) -> list[str]:
 
 
 def length_limit(lengths: Sequence[int]) -> int:
-    """Return characters above which rows are outliers, rounded up; 0 where there are none.
+    """Return characters above which rows are outliers, rounded up; 0 if there are none.
 
     An outlier is half as long again as 99 of 100 rows are at most: a few of them would need a longer context and
     more time than all the others.
@@ -58,7 +58,7 @@ def demonstrations_that_fit(longest: int, wanted: int, max_tokens: int) -> tuple
     Args:
         longest: characters of the longest demonstration.
         wanted: most to show.
-        max_tokens: the default, raised where not even two demonstrations fit.
+        max_tokens: the default, raised if fewer than two demonstrations fit.
     """
     each = int(longest / CHARS_PER_TOKEN) + 1
     fitting = min(wanted, (max_tokens - INSTRUCTION_TOKENS) // each)

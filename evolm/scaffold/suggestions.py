@@ -44,10 +44,10 @@ class Guess:
 
 
 def about_model(name: str) -> list[Guess]:
-    """The model; the default one is asked in plain text."""
+    """Return the model's keys; the default model gets no chat template."""
     guesses = [Guess("founders", [FOUNDERS]), Guess("model.name", name)]
     if name == MODEL:
-        why = "a model this small learns from demonstrations best where they look like a document"
+        why = "a model this small learns from demonstrations best if the prompt looks like a document"
         guesses.append(Guess("model.chat_template", "off", why))
     return guesses
 
@@ -63,7 +63,7 @@ def about_columns(roles: Roles, data: str) -> list[Guess]:
 
 
 def field_names(columns: Iterable[Column]) -> dict[str, str]:
-    """Return template field -> column: the column's name where a template can use it and it says something."""
+    """Return template field -> column; the field has the column's name if it is usable and meaningful."""
     fields: dict[str, str] = {}
     for column in columns:
         name = re.sub(r"\W+", "_", column.name).strip("_").lower()
@@ -78,10 +78,10 @@ def _is_reserved(name: str) -> bool:
     return name in (LABEL, OPTIONS) or keyword.iskeyword(name) or keyword.iskeyword(name.capitalize())
 
 
-def about_labels(roles: Roles, wishes: Hints) -> list[Guess]:
+def about_labels(roles: Roles, hints: Hints) -> list[Guess]:
     """Words for raw labels that say nothing, and labels or targets to leave out."""
-    if wishes.labels:
-        return [Guess("task.labels", list(wishes.labels))]
+    if hints.labels:
+        return [Guess("task.labels", list(hints.labels))]
     if roles.label is None or KINDS[roles.kind].options:
         return []
     if KINDS[roles.kind].open:
@@ -104,7 +104,7 @@ def label_words(column: str, labels: list[str]) -> list[Guess]:
             Guess("task.labels", {no: f"not {name}", yes: name}, f"words for the values of the column {column!r}")
         ]
     if all(re.fullmatch(r"[-+]?[\d.]+", label) for label in labels):
-        why = "numbers say little to a model: put the words that they stand for"
+        why = "numbers mean little to a model: replace them with words"
         return [Guess("task.labels", {label: label for label in labels}, why)]
     return []
 
@@ -122,7 +122,7 @@ def _without(rare: list[str], label: Column) -> Guess:
 
 
 def about_texts(roles: Roles) -> list[Guess]:
-    """A limit on the length of texts where a few are far longer than the others."""
+    """Return a limit on the length of texts if a few are far longer than the others."""
     longest = [max(map(len, row)) for row in zip(*(column.stripped for column in roles.texts), strict=True)]
     limit = sizes.length_limit(longest)
     if not limit:
@@ -155,12 +155,12 @@ def about_split(rows: Task) -> list[Guess]:
 
 
 def about_template(roles: Roles, rows: Task) -> list[Guess]:
-    """What stands before a generated text: its own name, where it has one."""
+    """Return the template that asks for a generated text by its column's name, if the name is meaningful."""
     kind, target = KINDS[rows.kind], target_name(roles.label.name) if roles.label else ""
     if not kind.open or f"{target.capitalize()}:" in (":", kind.ending):
         return []
     item = f"{rows.template.item_source.removesuffix(kind.ending)}{target.capitalize()}:"
-    return [Guess("template.item", item, "the target's column is what the model is asked for")]
+    return [Guess("template.item", item, "the prompt asks for the target by its column's name")]
 
 
 def about_search(rows: Task) -> list[Guess]:
@@ -193,7 +193,7 @@ def _text_metric(targets: Sequence[str]) -> tuple[str, str]:
 
 
 def _decoding(targets: Sequence[str]) -> list[Guess]:
-    """How long an answer may be, and where it ends."""
+    """Return the longest answer and the texts that end it."""
     guesses = [Guess("generation.max_new_tokens", sizes.tokens_of([len(target) for target in targets]))]
     several = sum("\n" in target for target in targets)
     if several > len(targets) / 20:
@@ -203,7 +203,7 @@ def _decoding(targets: Sequence[str]) -> list[Guess]:
 
 
 def about_demonstrations(config: CampaignConfig, task: Task) -> tuple[tuple[int, int], list[Guess]]:
-    """Return the fewest and most demonstrations of a written founder, and what a prompt needs to hold them."""
+    """Return the smallest and largest number of demonstrations of a generated founder, and guesses that make room."""
     fewest, most = config.space.prompts.demonstrations
     wanted = min(SHOWN, most, len(task.demonstrable))
     if not wanted:

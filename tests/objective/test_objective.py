@@ -365,7 +365,7 @@ def test_the_commands_know_such_a_run(finished: Path, undisturbed: Path, tmp_pat
         told = CliRunner().invoke(app, list(map(str, command)))
         assert told.exit_code == 0, (command, told.output)
     assert "[strategy]" not in (tmp_path / "population" / "campaign.toml").read_text()
-    with pytest.raises(RunError, match="another program drives this run through evolm.Objective"):
+    with pytest.raises(RunError, match="this run belongs to evolm.Objective"):
         continue_run(finished)
 
 

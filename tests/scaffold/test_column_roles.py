@@ -27,8 +27,8 @@ def table(**columns: Any) -> pd.DataFrame:
     )
 
 
-def roles(frame: pd.DataFrame, **wishes: Any) -> Roles:
-    return guess_roles(columns_of(frame), Hints(**wishes))
+def roles(frame: pd.DataFrame, **hints: Any) -> Roles:
+    return guess_roles(columns_of(frame), Hints(**hints))
 
 
 def parts(found: Roles) -> tuple[Any, ...]:
@@ -148,7 +148,7 @@ def test_wishes_win() -> None:
 def test_what_the_label_says_too_is_kept_from_the_model() -> None:
     found = roles(table(text=sentence, label=["yes", "no"], title=["positive", "negative"]), label="label")
     assert [column.name for column in found.texts] == ["text"]
-    assert "'title' (says what the label says)" in found.said[-1]
+    assert "'title' (same as the label)" in found.said[-1]
 
 
 AMBIGUOUS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
@@ -187,17 +187,17 @@ AMBIGUOUS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(("columns", "wishes", "message"), AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
+@pytest.mark.parametrize(("columns", "hints", "message"), AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
 def test_a_guess_that_fails_names_the_option_that_says_it(
-    columns: dict[str, Any], wishes: dict[str, Any], message: str
+    columns: dict[str, Any], hints: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(DataError, match=message) as caught:
-        roles(table(**columns), **wishes)
+        roles(table(**columns), **hints)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("wishes", "message"),
+    ("hints", "message"),
     [
         ({"kind": "classify"}, r"--kind: expected .*'classification'.*; did you mean 'classification'"),
         ({"label": "lable"}, r"--label: .* found 'lable'; did you mean 'label'"),
@@ -212,8 +212,8 @@ def test_a_guess_that_fails_names_the_option_that_says_it(
         ({"unlabelled": True}, r"--no-label: expected --kind choice or generation, or --labels a,b"),
     ],
 )
-def test_wishes_that_cannot_be_are_refused(wishes: dict[str, Any], message: str) -> None:
+def test_wishes_that_cannot_be_are_refused(hints: dict[str, Any], message: str) -> None:
     frame = table(text=sentence, label=["a", "b"], tags=[["x", "y"]])
     with pytest.raises((ConfigError, DataError), match=message) as caught:
-        roles(frame, **wishes)
+        roles(frame, **hints)
     assert isinstance(caught.value, EvolmError)
