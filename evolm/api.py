@@ -49,7 +49,7 @@ class Result:
 
     @property
     def best(self) -> dict[str, Any]:
-        """The best genome's record."""
+        """The summary of the best genome: kind of chromosome -> its summary, such as ``{"prompt": {...}}``."""
         return self.record["best"]["genome"]
 
     @property

@@ -332,7 +332,7 @@ BAD: dict[str, tuple[dict[str, Any], Change | None, list[str], str]] = {
         {"model__name": "m.gguf"},
         file("m.gguf", b"PK not this"),
         [],
-        r"expected a GGUF file, found some",
+        r"expected a GGUF file, found another format",
     ),
     "outside strategy": ({"strategy__name": "os:system"}, None, [], r"'os:system' is code outside evolm"),
     "outside scorer": (
