@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from evolm import statistics
 from evolm.statistics import (
@@ -189,3 +190,12 @@ def test_holm_s_correction_agrees_with_a_calculation_by_hand() -> None:
     assert holm([0.4, 0.9]) == pytest.approx([0.8, 0.9])
     assert holm([0.02]) == [0.02]
     assert holm([]) == []
+
+
+def test_holm_s_correction_is_that_of_statsmodels() -> None:
+    rng = np.random.default_rng(0)
+    for m in (1, 2, 5, 20):
+        for p_values in (rng.random(m), rng.random(m).round(1), rng.random(m) / 10):  # rounded ones have ties
+            assert holm(p_values.tolist()) == pytest.approx(
+                multipletests(p_values, method="holm")[1].tolist(), abs=1e-15
+            )
