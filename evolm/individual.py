@@ -16,6 +16,16 @@ PROPOSED = "proposed"  # operator of an individual that another optimizer propos
 NOT_FOUNDERS = (("random",), (PROPOSED,))  # operators of parentless individuals that are not founders
 
 
+def is_founder(parents: Sequence[int], operators: Sequence[str]) -> bool:
+    """Return whether an individual is a founder: it has no parents and was neither drawn at random nor proposed.
+
+    Args:
+        parents: ids of its parents.
+        operators: names of the operators that made it.
+    """
+    return not parents and tuple(operators) not in NOT_FOUNDERS
+
+
 @lru_cache
 def fitness_class(objectives: int) -> type[base.Fitness]:
     """Return DEAP's fitness for so many objectives, all maximised."""
@@ -68,8 +78,8 @@ class Individual:
 
     @property
     def is_founder(self) -> bool:
-        """Whether it is a founder: without parents, not drawn at random, not proposed by another optimizer."""
-        return not self.parents and self.operators not in NOT_FOUNDERS
+        """See :func:`is_founder`."""
+        return is_founder(self.parents, self.operators)
 
     def accept(
         self,

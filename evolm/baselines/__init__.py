@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from evolm.baselines.base import Baseline, Contest, Contestant, is_outcomes
+from evolm.baselines.base import BEST, Baseline, Contest, Contestant, is_outcomes
 from evolm.baselines.few_shot import FEW_SHOT
 from evolm.baselines.founder import BEST_FOUNDER
 from evolm.baselines.majority import MAJORITY
@@ -51,6 +51,7 @@ def searching_baselines(settings: Mapping[str, bool], strategy: str) -> list[Bas
 
 __all__ = [
     "BASELINES",
+    "BEST",
     "Baseline",
     "Contest",
     "Contestant",

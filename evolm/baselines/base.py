@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from evolm.scorers import Scoring
     from evolm.tasks import Task
 
+BEST = "best"  # key of the campaign's best beside the baselines' names
+
 # A genome, whose answers to the test items the task's scorer scores, or ``(n_test,)`` outcomes of another origin.
 Contestant: TypeAlias = Any
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from evolm.baselines import BASELINES, Contest, Contestant, chosen_baselines, is_outcomes
+from evolm.baselines import BASELINES, BEST, Contest, Contestant, chosen_baselines, is_outcomes
 from evolm.baselines.founder import BEST_FOUNDER
 from evolm.campaign.build import Components
 from evolm.campaign.finals import Final
@@ -24,7 +24,6 @@ from evolm.tasks import METRICS, Task
 from evolm.tasks.metrics import confusion_matrix, per_class
 from evolm.wording import signed
 
-BEST = "best"  # the name of the winner among outcomes and scores
 SHOWN = 12  # test items of a generation task whose text is kept
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from evolm.baselines import BASELINES
+from evolm.baselines import BASELINES, BEST
 from evolm.errors import RunError
-from evolm.experiments.finished_runs import BEST, TestedRun, find_runs, grouped, read_run
+from evolm.experiments.finished_runs import TestedRun, find_runs, grouped, read_run
 from evolm.statistics import SeedScores, crossed_bootstrap, draw_items, holm, seed_scores
 from evolm.wording import numbered
 

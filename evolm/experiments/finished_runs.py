@@ -17,13 +17,12 @@ from typing import Any
 import numpy as np
 
 from evolm import config as configuration
-from evolm.baselines import BASELINES
+from evolm.baselines import BASELINES, BEST
 from evolm.errors import RunError
 from evolm.report import RunRecord
 from evolm.storage import RunLayout
 from evolm.tasks import METRICS
 
-BEST = "best"
 # What a run's best does not depend on, or what is known better than from its campaign file.
 APART = ("schema", "name", "seed", "task.name", "task.data", "evaluation.n_jobs", "baselines", "founders")
 FROM_HEAD = ("model", "scorers", "strategy", "operators")
@@ -88,30 +87,27 @@ def find_runs(directories: Sequence[Path]) -> list[Path]:
 
 
 def is_finished(directory: Path) -> bool:
-    """Return whether a run has its verdict, and nothing was done after it."""
-    if not RunLayout(directory).result.exists():
-        return False
-    entries = RunRecord.read(directory).entries
-    return bool(entries) and entries[-1].get("type") == "verdict"
+    """Return whether a run is finished (:attr:`~evolm.report.RunRecord.finished`) and its result is written."""
+    return RunLayout(directory).result.exists() and RunRecord.read(directory).finished
 
 
 def read_run(directory: Path) -> TestedRun:
-    """Read what a finished run answered on the test split.
+    """Read the answers of a finished run to the test split.
 
     Raises:
-        RunError: if it is no run, not finished, or was not judged on a labelled test split.
+        RunError: if it is no run, is not finished, or has no labelled test split.
     """
     layout, record = RunLayout(directory), RunRecord.read(directory)
-    if not is_finished(directory):
+    if not (layout.result.exists() and record.finished):
         raise RunError(
             f"{directory}: expected a finished run, found one without a verdict; "
             f"go on with 'evolm resume {directory}'"
         )
     if record.test is None:
         raise RunError(f"{directory}: expected a run with a labelled test split, found one without")
-    if not layout.test.exists():
+    if record.outcomes is None:
         raise RunError(f"{directory}: expected {layout.test.name} with the answers to all test items, found none")
-    test, task = json.loads(layout.test.read_text(encoding="utf-8")), record.run["task"]
+    test, task = record.outcomes, record.run["task"]
     order = np.argsort(test["items"], kind="stable")
     return TestedRun(
         directory=directory,

@@ -1,4 +1,4 @@
-"""Scores that read no gold labels, held against gold: a model can learn to please itself."""
+"""Scorers without gold labels compared with gold: a model can learn to please itself."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from evolm.report.reading import RunRecord
 from evolm.report.tables import percent
 from evolm.wording import counted, signed, words
 
-FEW = 8  # with fewer individuals even a perfect rank correlation is left open
-ONE_CLASS = 0.95  # share of the most predicted label from which a prompt is flagged
+FEW = 8  # with fewer individuals no rank correlation is called significant
+ONE_CLASS = 0.95  # a prompt is flagged if its most predicted label has at least this share
 
 
 @dataclass(frozen=True)
 class Audit:
-    """One scorer against gold, over the main search's individuals.
+    """One scorer compared with gold, over the individuals of the main search.
 
     Attributes:
         scorer: its name in the journal.
-        name: what people read; begins with a minus where less of it was rewarded.
-        metric: what gold is measured by.
-        pairs: a row an individual: ``id``, ``score`` (the scorer's, higher is what the search wants), ``gold`` (the
-            task's metric on dev).
-        correlation: Spearman's rank correlation of the two; None where there are fewer than three individuals or
-            one of the two never changes.
-        p: two-sided, of no correlation, as if individuals were independent (they are relatives, so it is too small).
+        name: its name for readers; begins with "minus" if the search rewarded a lower score.
+        metric: the task's metric, in words.
+        pairs: one row per individual: ``id``, ``score`` (the scorer's, signed so that the search maximised it) and
+            ``gold`` (the task's metric on dev).
+        correlation: Spearman's rank correlation of score and gold; None with fewer than three individuals, or if
+            score or gold is constant.
+        p: two-sided p-value of no correlation. It assumes independent individuals and is too small, since they are
+            related.
     """
 
     scorer: str
@@ -41,12 +42,12 @@ class Audit:
 
     @property
     def favourite(self) -> pd.Series:
-        """The individual that the scorer likes best; the first of equals."""
+        """The individual with the highest score; the first of equals."""
         return self.pairs.loc[self.pairs["score"].idxmax()]
 
     @property
     def best(self) -> pd.Series:
-        """The individual that is best by gold; the first of equals."""
+        """The individual with the highest metric by gold; the first of equals."""
         return self.pairs.loc[self.pairs["gold"].idxmax()]
 
     @property
@@ -57,7 +58,7 @@ class Audit:
 
     @property
     def reading(self) -> str:
-        """What the correlation means, in a sentence."""
+        """The meaning of the correlation, in a sentence."""
         if self.correlation is None:
             return "Too few prompts, or too much alike, to say whether it follows the right answers."
         if self.p > 0.05 or len(self.pairs) < FEW:
@@ -72,20 +73,20 @@ class Audit:
 
 
 def audits(record: RunRecord) -> list[Audit]:
-    """Every scorer that reads no gold labels, where somebody knows them; the length of a prompt judges no answers."""
-    found = [_audit(record, name) for name in unaided(record)] if record.gold else []
+    """Return an audit for every scorer that reads no gold labels, if the task has gold labels; else none."""
+    found = [_audit(record, name) for name in scorers_without_gold(record)] if record.gold else []
     return [audit for audit in found if len(audit.pairs)]
 
 
-def unaided(record: RunRecord) -> list[str]:
-    """Names of the scorers that judge answers without gold labels."""
+def scorers_without_gold(record: RunRecord) -> list[str]:
+    """Return the names of scorers that score answers without gold labels; prompt length does not score answers."""
     return [name for name, s in record.scorers.items() if s.get("needs_gold") is False and name != LENGTH]
 
 
 def _audit(record: RunRecord, scorer: str) -> Audit:
     weight = record.scorers[scorer].get("weight", 1.0)
     rows = [
-        (entry["id"], (entry.get("measures") or {}).get(scorer), record.judged(entry))
+        (entry["id"], (entry.get("measures") or {}).get(scorer), record.metric_on_dev(entry))
         for entry in record.entries_of("individual")
     ]
     pairs = pd.DataFrame(rows, columns=["id", "score", "gold"]).dropna().reset_index(drop=True)
@@ -100,7 +101,7 @@ def _audit(record: RunRecord, scorer: str) -> Audit:
 
 
 def one_class(record: RunRecord) -> str:
-    """A warning where the best prompt gives nearly every item the same label; ``""`` where it doesn't."""
+    """Return a warning if the best prompt gives nearly every item the same label, else ``""``."""
     share = ((record.best() or {}).get("measures") or {}).get("largest_share")
     if share is None or share < ONE_CLASS or not record.task.get("labels"):
         return ""
@@ -108,7 +109,7 @@ def one_class(record: RunRecord) -> str:
 
 
 def _on_test(record: RunRecord) -> str:
-    """The same on test, with the label's name and how often it is right to give it."""
+    """Return the same about test: the label, its share of the answers and its share of gold."""
     outcomes = record.outcomes or {}
     predicted, gold = (outcomes.get("outcomes") or {}).get("best") or [], outcomes.get("gold") or []
     if not predicted or not gold:
@@ -116,4 +117,4 @@ def _on_test(record: RunRecord) -> str:
     [(label, count)] = Counter(predicted[0]).most_common(1)
     name = record.task["labels"][label] if label >= 0 else "nothing"
     shares = percent(count / len(gold)), percent(gold.count(label) / len(gold))
-    return f"; on test it answers “{name}” to {shares[0]}, where {shares[1]} are"
+    return f"; on test it answers “{name}” to {shares[0]}, and {shares[1]} are"

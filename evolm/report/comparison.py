@@ -1,4 +1,4 @@
-"""Groups of runs side by side: tables for the terminal, Markdown and CSV, and a figure.
+"""Comparisons of groups of runs: tables for the terminal, Markdown and CSV, and a figure.
 
 Everything is made from a comparison's record alone, as ``sweep.json`` holds it.
 """
@@ -25,7 +25,7 @@ Record = dict[str, Any]
 
 
 def group_frame(record: Record) -> pd.DataFrame:
-    """Return one row a group: its score, its baselines', and what it has over the first group."""
+    """Return one row per group: its score, its baselines' scores, and its difference from the first group."""
     rows = []
     for group in record["groups"]:
         row = {"name": group["name"], "seeds": len(record["seeds"]), "items": record["items"]}
@@ -44,7 +44,7 @@ def _from_first(record: Record, name: str) -> dict[str, float]:
 
 
 def difference_frame(record: Record) -> pd.DataFrame:
-    """Return one row a pair: both scores, their difference and what is known of it."""
+    """Return one row per pair: both scores, their difference, its interval and p-values."""
     scores = {group["name"]: group["score"] for group in record["groups"]}
     rows = [
         {
@@ -65,7 +65,7 @@ def difference_frame(record: Record) -> pd.DataFrame:
 
 
 def render_comparison(record: Record) -> RenderableType:
-    """Return a comparison for the terminal: its groups, their differences, and what must be known of both."""
+    """Return a comparison for the terminal: its groups, their differences, and notes on both."""
     parts: list[RenderableType] = [_rich(*_group_cells(record))]
     if record["differences"]:
         parts += ["", _rich(*_difference_cells(record))]
@@ -81,7 +81,7 @@ def markdown(record: Record) -> str:
 
 
 def notes(record: Record) -> list[str]:
-    """Return sentences on what the numbers cover and what they leave out."""
+    """Return sentences on what the intervals cover, and on the seeds that are left out."""
     items, seeds = counted(record["items"], "test item"), record["seeds"]
     if len(seeds) > 1:
         said = [f"Means over {len(seeds)} seeds and {items}, with 95 % intervals for other seeds and other items."]
@@ -136,7 +136,7 @@ def _rich(header: list[str], rows: list[list[str]]) -> Table:
 
 
 def scores(record: Record) -> Figure:
-    """Every group as a line: its seeds as hollow dots, their mean as a full one on its interval."""
+    """Draw every group as a row: its seeds as hollow dots, their mean as a full dot on its interval."""
     groups = record["groups"][::-1]  # the first on top
     figure, axes = wide_figure(1.0 + 0.52 * len(groups), left=0.26, top_inches=0.3)
     axes.grid(axis="y", visible=False)

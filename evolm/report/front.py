@@ -1,4 +1,4 @@
-"""The front of a run with several objectives, as rows: who is on it, and by which rule one of them was picked."""
+"""The front of a run with several objectives: its members as rows, and the rule by which one was picked."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from typing import Any
 from evolm.report.reading import Entry, RunRecord
 from evolm.wording import words
 
-LENGTH = "prompt_length"  # counts tokens downwards; people count them upwards
+LENGTH = "prompt_length"  # its score is minus the number of tokens; the report shows the number
 
 
 @dataclass(frozen=True)
 class ObjectiveAxis:
-    """An axis of the front as people read it; ``fewer`` says that less of it is better."""
+    """An axis of the front for readers.
+
+    Attributes:
+        key: the scorer's name.
+        name: the axis's title.
+        fewer: whether lower values are better.
+    """
 
     key: str
     name: str
@@ -21,17 +27,17 @@ class ObjectiveAxis:
 
     @classmethod
     def of(cls, key: str, weight: float, metric: str) -> ObjectiveAxis:
-        """The objective of a scorer, called by what it measures."""
+        """Return the axis of a scorer, named after the quantity that it measures."""
         names = {LENGTH: "prompt tokens", "label_likelihood": metric}
         return cls(key, names.get(key, words(key)), (weight < 0) != (key == LENGTH))
 
     def value(self, entry: Entry) -> float | None:
-        """The individual's value; None where it failed."""
+        """Return an individual's value; None if it failed."""
         value = (entry.get("measures") or {}).get(self.key)
         return value if value is None or self.key != LENGTH else -value
 
     def text(self, value: float | None) -> str:
-        """A value as it is shown: a count of tokens, or three decimals; nothing where there is none."""
+        """Return a value as text: a count of tokens, or three decimals; ``""`` for None."""
         if value is None:
             return ""
         return f"{value:,.0f}" if self.key == LENGTH else f"{value:.3f}"
@@ -39,7 +45,15 @@ class ObjectiveAxis:
 
 @dataclass(frozen=True)
 class Member:
-    """An individual on the front; ``values`` follow the order of the objectives, None where not recorded."""
+    """An individual on the front.
+
+    Attributes:
+        id: as in the journal.
+        values: one per objective, in order; None if it is not recorded.
+        tokens: length of its prompt in tokens, if recorded.
+        genome: the genome's record.
+        picked: whether it is the run's best.
+    """
 
     id: int
     values: tuple[float | None, ...]
@@ -49,14 +63,14 @@ class Member:
 
 
 def objectives(record: RunRecord) -> list[ObjectiveAxis]:
-    """What the front is about, in the order of the campaign; none where all scorers are one sum."""
+    """Return the front's axes, in the order of the campaign file; none if fitness is one sum."""
     if not record.pareto:
         return []
     return [ObjectiveAxis.of(key, s.get("weight", 1.0), record.metric) for key, s in record.scorers.items()]
 
 
 def members(record: RunRecord) -> list[Member]:
-    """The front's members, the best in the first objective first."""
+    """Return the front's members, the best in the first objective first."""
     axes, best = objectives(record), record.best()
     if not axes:
         return []
@@ -75,7 +89,7 @@ def members(record: RunRecord) -> list[Member]:
 
 
 def rule(record: RunRecord) -> str:
-    """How one of the front's members was picked, as the end of a sentence."""
+    """Return the rule by which a member of the front was picked, as the end of a sentence."""
     axes = objectives(record)
     where = "on dev and validation together" if record.last("validation") else "on dev"
     if (record.run.get("fitness") or {}).get("pick") == "knee":

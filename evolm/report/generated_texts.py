@@ -1,4 +1,4 @@
-"""What a generation task's prompts wrote on test: text beside its target, words that differ marked."""
+"""Generated texts of an open task on test items, beside their targets, with differing words marked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from evolm.report.reading import RunRecord
 
 @dataclass(frozen=True)
 class Written:
-    """A text; words that its target has not are marked ``"ins"``; ``value`` is what the metric makes of it."""
+    """A generated text.
+
+    Attributes:
+        pieces: its words; those that are not in the target are marked ``"ins"``.
+        value: the item's outcome by the task's metric.
+    """
 
     pieces: list[Piece]
     value: float
@@ -18,7 +23,7 @@ class Written:
 
 @dataclass(frozen=True)
 class WrittenItem:
-    """A test item: its fields, its target, and what was written; ``founder`` is None where it is the best."""
+    """A test item: its fields, its target and the generated texts; ``founder`` is None if the best is a founder."""
 
     fields: dict[str, str]
     target: str
@@ -27,7 +32,7 @@ class WrittenItem:
 
 
 def written_items(record: RunRecord) -> list[WrittenItem]:
-    """The test items whose texts ``test.json`` holds, in its order; none for tasks that write nothing."""
+    """Return the test items whose texts ``test.json`` holds, in its order; none for a task with closed answers."""
     outcomes = record.outcomes or {}
     predictions, values = outcomes.get("predictions") or {}, outcomes.get("outcomes") or {}
     inputs, targets = outcomes.get("inputs") or [], outcomes.get("targets") or []

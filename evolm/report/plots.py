@@ -1,4 +1,4 @@
-"""The report's figures: the search, the way from dev to test, the errors, the ancestors.
+"""The report's figures: the search, scores on dev and test, the errors, the ancestors.
 
 Each takes the record of a run and returns a figure, or None when there is nothing to show yet.
 """
@@ -34,7 +34,7 @@ from evolm.wording import signed, words
 
 
 def curves(record: RunRecord) -> Figure | None:
-    """Every individual, the mean of each generation and the best so far, over the evaluations spent."""
+    """Draw every individual, the mean of each generation and the best so far, over the evaluations spent."""
     people = record.individuals(MAIN)
     if not people["score"].notna().any():
         return None
@@ -58,7 +58,7 @@ def curves(record: RunRecord) -> Figure | None:
 
 
 def gaps(record: RunRecord) -> Figure | None:
-    """Dev, validation and test of the best and of each baseline, with the interval of the gain."""
+    """Draw dev, validation and test scores of the best and of each baseline, with the interval of the gain."""
     hidden = {name for name, baseline in BASELINES.items() if not baseline.plotted}
     rows = [row for row in score_rows(record) if row.key not in hidden][::-1]  # the best on top
     if not rows:
@@ -73,7 +73,7 @@ def gaps(record: RunRecord) -> Figure | None:
         color = EVOLUTION if row.key == "best" else RANDOM if row.key in searched else QUIET
         draws = [draw for draw in all_draws.get(row.key, []) if draw is not None]
         axes.scatter(draws, [y] * len(draws), s=22, color=QUIET, alpha=0.45, linewidths=0)
-        known = {"validation": validation.get(row.key), "dev": record.judged(chosen.get(row.key))}
+        known = {"validation": validation.get(row.key), "dev": record.metric_on_dev(chosen.get(row.key))}
         _one_gap(axes, y, row.score, known, color)
     axes.set_yticks(range(len(rows)), [textwrap.fill(row.name.split(" (")[0], 26) for row in rows])
     axes.tick_params(axis="y", labelcolor=INK, length=0)
@@ -86,7 +86,7 @@ def gaps(record: RunRecord) -> Figure | None:
 
 
 def confusion(record: RunRecord) -> Figure | None:
-    """The best individual's confusion matrix on test: counts, coloured by the share of their row."""
+    """Draw the confusion matrix of the best on test: counts, coloured by their share of the row."""
     counts = np.asarray((record.test or {}).get("confusion") or [], dtype=float)
     if counts.ndim != 2 or not counts.size:
         return None
@@ -95,7 +95,7 @@ def confusion(record: RunRecord) -> Figure | None:
     figure = Figure(figsize=(side + 0.6, side), layout="constrained")
     axes = figure.add_subplot()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    for i, j in np.argwhere(shares):  # vectors, where imshow has pixels
+    for i, j in np.argwhere(shares):  # as vectors: imshow would make pixels
         share = shares[i, j]
         axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, facecolor=BAND, alpha=share, linewidth=0))
     axes.set(xlim=(-0.5, len(counts) - 0.5), ylim=(len(counts) - 0.5, -0.5), aspect="equal")
@@ -114,7 +114,7 @@ def confusion(record: RunRecord) -> Figure | None:
 
 
 def descent(record: RunRecord) -> Figure | None:
-    """The best individual's ancestors by generation and score, its main line drawn strong."""
+    """Draw the best individual's ancestors by generation and score, its main line emphasised."""
     best = record.best()
     family = {a.id: a for a in record.lineage(MAIN, best["id"]) if a.score is not None} if best else {}
     if best is None or len(family) < 2:
@@ -144,7 +144,7 @@ def descent(record: RunRecord) -> Figure | None:
 
 
 def _searched() -> list[str]:
-    """Names of the baselines that a search of their own found."""
+    """Return the names of the baselines that have a search of their own."""
     return [name for name, baseline in BASELINES.items() if baseline.strategy]
 
 
@@ -157,7 +157,7 @@ def _mean_line(axes: Axes, generations: pd.DataFrame) -> list[tuple[float, str, 
 
 
 def _best_line(axes: Axes, people: pd.DataFrame, color: str, name: str, width: float) -> list[tuple[float, str, str]]:
-    """The best score so far as steps; a failed individual leaves the line where it was."""
+    """Draw the best score so far as steps; a failed individual does not change it."""
     best = people["score"].cummax().ffill()
     if not best.notna().any():
         return []
@@ -166,7 +166,7 @@ def _best_line(axes: Axes, people: pd.DataFrame, color: str, name: str, width: f
 
 
 def _one_gap(axes: Axes, y: float, test: float, known: dict[str, float | None], color: str) -> None:
-    """One row: test as a filled dot with its number, dev and validation as hollow marks on a thin line."""
+    """Draw one row: test as a filled dot with its number, dev and validation as hollow marks on a thin line."""
     for name, marker in (("dev", "o"), ("validation", "D")):
         score = known[name]
         if score is not None:
@@ -187,7 +187,7 @@ def _one_gap(axes: Axes, y: float, test: float, known: dict[str, float | None], 
 
 
 def _gain_band(axes: Axes, record: RunRecord, y: float) -> None:
-    """Where the gain's interval, laid on the strongest baseline, says that the best may lie."""
+    """Draw the gain's interval as a band from the strongest baseline's score, and name the gain in the title."""
     strongest = next((row for row in score_rows(record) if row.strongest), None)
     if strongest is None or strongest.interval is None or strongest.gain is None:
         return
@@ -205,7 +205,7 @@ def _gain_band(axes: Axes, record: RunRecord, y: float) -> None:
 
 
 def _key_of_marks(axes: Axes) -> None:
-    """Names of the three marks, below the right end of the axes."""
+    """Draw a legend of the three marks, below the right end of the axes."""
     handles = [
         axes.plot([], [], marker, color=QUIET, markerfacecolor=fill, markersize=6, label=name)[0]
         for name, marker, fill in (

@@ -1,31 +1,30 @@
-"""A run directory as data: the journal, the clock's file and the result, read but never written.
+"""A run directory as data: the journal, ``timing.jsonl`` and the result.
 
-A report is made from these files alone, so it can be rebuilt years later, without the model, and
-while the run is still writing: a torn last line is what a killed or busy writer leaves, and is
-ignored. Entries of a type that this version does not know are ignored too.
+A report is made from these files alone, so it can be rebuilt years later, without the model, and while the run is
+still writing: a torn last line, which a killed or busy writer leaves, is ignored. Entries of an unknown type are
+ignored too.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
+from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from evolm.errors import RunError
-from evolm.individual import NOT_FOUNDERS
+from evolm.individual import is_founder
+from evolm.report.run_files import Entry, read_lines, read_object, read_text
 from evolm.searches import MAIN
 from evolm.storage import RunLayout
 from evolm.wording import words
 
-Entry = dict[str, Any]
-
-USE, AUDIT = "use", "audit"  # who sees the gold labels of dev: the search, or nobody before it is over
+USE, AUDIT = "use", "audit"  # task.gold: the search sees the gold labels of dev, or only the report does
+FINISHED, INTERRUPTED, RUNNING = "finished", "interrupted", "running"  # states of a run
 
 INDIVIDUAL_COLUMNS = [
     "id",
@@ -58,7 +57,12 @@ GENERATION_COLUMNS = [
 
 @dataclass(frozen=True)
 class Ancestor:
-    """One individual in a lineage; ``score`` is the task's metric on dev, or None where it has none."""
+    """One individual in a lineage.
+
+    Attributes:
+        id, generation, parents, operators: as in the journal.
+        score: the task's metric on dev; None if the individual failed or was dropped.
+    """
 
     id: int
     generation: int
@@ -69,11 +73,17 @@ class Ancestor:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """Everything a run directory says about its run.
+    """The content of a run directory, read once.
 
-    ``entries`` and ``timing`` keep the order of their files; ``result`` is None until the run has its
-    verdict; ``outcomes`` is ``test.json``, every contestant's answer to each test item, or None;
-    ``campaign`` and ``prompt`` are the text of ``campaign.toml`` and ``best/prompt.txt``, or "".
+    Attributes:
+        directory: the run's directory.
+        entries: the journal's entries, in order.
+        timing: the entries of ``timing.jsonl``, in order.
+        result: the content of ``result.json``, or of the journal's verdict if the run was killed between the two;
+            None before the verdict.
+        outcomes: the content of ``test.json``, every contestant's answer to each test item; None if there is none.
+        campaign: the text of ``campaign.toml``, or ``""``.
+        prompt: the text of ``best/prompt.txt``, or ``""``.
     """
 
     directory: Path
@@ -89,49 +99,45 @@ class RunRecord:
         """Read the run in ``directory``.
 
         Raises:
-            RunError: there is no journal, or a line before its last one, or the result, is damaged.
+            RunError: if there is no journal, or a line before its last one, or the result, is damaged.
         """
-        directory = Path(directory)
-        layout = RunLayout(directory)
+        layout = RunLayout(Path(directory))
         layout.require_journal()
-        entries = _read_lines(layout.journal)
-        result = _read_object(layout.result)
-        if result is None:  # killed between the journal's last line and result.json
-            result = _last(entries, "verdict", None)
+        entries = read_lines(layout.journal)
         return cls(
-            directory=directory,
+            directory=layout.directory,
             entries=entries,
-            timing=_read_lines(layout.timing, strict=False),
-            result=result,
-            outcomes=_read_object(layout.test),
-            campaign=_read_text(layout.campaign),
-            prompt=_read_text(layout.prompt),
+            timing=read_lines(layout.timing, strict=False),
+            result=read_object(layout.result) or _last(entries, "verdict"),
+            outcomes=read_object(layout.test),
+            campaign=read_text(layout.campaign),
+            prompt=read_text(layout.prompt),
         )
 
     @property
     def run(self) -> Entry:
-        """The journal's first entry: task, model, seed, strategy, budget; empty when not yet written."""
-        return _last(self.entries, "run", None) or {}
+        """The journal's first entry: task, model, seed, strategy, budget; empty if it is not written yet."""
+        return _last(self.entries, "run") or {}
 
     @property
     def test(self) -> Entry | None:
-        """What the test split said, or None: not yet opened, or the task has none."""
+        """The result's record of the test split; None if the split is not opened yet or the task has none."""
         return (self.result or {}).get("test")
 
     @property
     def model(self) -> str:
-        """The model's name without the folders before it; "" when not yet written."""
+        """The model's name without the folders before it; ``""`` if it is not written yet."""
         name = str((self.run.get("model") or {}).get("name") or "")
         return re.split(r"[/\\]", name.rstrip("/\\"))[-1]
 
     @property
     def task(self) -> Entry:
-        """Kind, metric, labels and splits of the task; empty when not yet written."""
+        """Kind, metric, labels and splits of the task; empty if it is not written yet."""
         return self.run.get("task") or (self.result or {}).get("task") or {}
 
     @property
     def gold(self) -> str | None:
-        """``"use"`` or ``"audit"``, or None where nobody knows the gold labels."""
+        """``"use"`` or ``"audit"``; None if the task has no gold labels."""
         return self.task.get("gold", USE)
 
     @property
@@ -141,56 +147,71 @@ class RunRecord:
 
     @property
     def scorers(self) -> dict[str, Entry]:
-        """The scorers' settings by name, the first one first; empty when not yet written."""
+        """The scorers' settings by name, in the order of the campaign file; empty if they are not written yet."""
         known = self.run.get("scorers") or {}
         return {name: settings for name, settings in known.items() if isinstance(settings, dict)}
 
     @property
     def pareto(self) -> bool:
-        """Whether every scorer is an objective of its own."""
+        """Whether every scorer is a separate objective."""
         return (self.run.get("fitness") or {}).get("combine") == "pareto"
 
     @property
     def scale(self) -> str:
-        """What an individual's ``score`` is, in words: the metric, or what the search maximised without gold."""
+        """The name of an individual's ``score``: the metric or, without gold labels, the maximised sum of scorers."""
         if self.gold == USE or not self.scorers:
             return self.metric
         weights = {words(name): settings.get("weight", 1.0) for name, settings in self.scorers.items()}
         terms = [name if weight == 1 else f"{weight:g} × {name}" for name, weight in weights.items()]
         return terms[0] if self.pareto else " + ".join(terms)
 
-    def judged(self, entry: Entry | None) -> float | None:
-        """The task's metric of an individual on dev; None where it failed or nobody knows the gold labels."""
+    def metric_on_dev(self, entry: Entry | None) -> float | None:
+        """Return the task's metric of an individual on dev; None if it failed or the task has no gold labels."""
         if entry is None or self.gold is None:
             return None
         value = entry.get("score") if self.gold == USE else (entry.get("measures") or {}).get("gold")
         return None if _rank(value) == -math.inf else value
 
     @property
-    def status(self) -> str:
-        """``"finished"``, ``"interrupted"`` or ``"running"`` (also when killed: nobody wrote that down)."""
-        if self.result is not None:
-            return "finished"
-        stopped = bool(self.timing) and self.timing[-1].get("event") == "interrupt"
-        return "interrupted" if stopped else "running"
+    def finished(self) -> bool:
+        """Whether the run has a result and was not continued since: its journal holds nothing after the verdict."""
+        verdicts = [entry.get("type") == "verdict" for entry in self.entries]
+        return self.result is not None and (verdicts[-1] or not any(verdicts))
 
-    def last(self, kind: str, search: str | None = MAIN) -> Entry | None:
-        """The journal's last entry of that type, of that search (None: of any)."""
-        return _last(self.entries, kind, search)
+    @property
+    def status(self) -> str:
+        """``"finished"``, ``"interrupted"``, or ``"running"``, which a killed run also seems to be."""
+        if self.finished:
+            return FINISHED
+        stopped = bool(self.timing) and self.timing[-1].get("event") == "interrupt"
+        return INTERRUPTED if stopped else RUNNING
+
+    def last(self, kind: str, search: str = MAIN) -> Entry | None:
+        """Return the journal's last entry of that type and search."""
+        found = self.entries_of(kind, search)
+        return found[-1] if found else None
 
     def entries_of(self, kind: str, search: str = MAIN) -> list[Entry]:
-        """All entries of that type and search, in journal order."""
-        return [e for e in self.entries if e.get("type") == kind and e.get("search", MAIN) == search]
+        """Return all entries of that type and search, in order; entries without a search belong to the main one."""
+        return self._index.get((kind, search), [])
+
+    @cached_property
+    def _index(self) -> dict[tuple[str, str], list[Entry]]:
+        """The journal's entries by type and search."""
+        index: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+        for entry in self.entries:
+            index[entry.get("type", ""), entry.get("search", MAIN)].append(entry)
+        return dict(index)
 
     def generations(self, search: str = MAIN) -> pd.DataFrame:
-        """One row a finished generation; evaluations, items and tokens are cumulative."""
+        """Return one row per finished generation; evaluations, items and tokens are cumulative."""
         return pd.DataFrame(self.entries_of("generation", search), columns=GENERATION_COLUMNS)
 
     def individuals(self, search: str = MAIN) -> pd.DataFrame:
-        """One row an individual, in the order asked.
+        """Return one row per individual, in the order asked.
 
-        ``score`` is NaN where it failed or was dropped; ``evaluation`` is its place on the axis of evaluations
-        spent (evenly spread between the totals that the generations around it recorded).
+        ``score`` is NaN if the individual failed or was dropped. ``evaluation`` is its place on the axis of spent
+        evaluations: a generation's members are spread evenly between the total of the one before and its own.
         """
         frame = pd.DataFrame(self.entries_of("individual", search), columns=INDIVIDUAL_COLUMNS)
         frame["score"] = pd.to_numeric(frame["score"], errors="coerce").astype(float)
@@ -209,7 +230,7 @@ class RunRecord:
         return places
 
     def best(self, search: str = MAIN) -> Entry | None:
-        """The verdict's best, else the validation's winner, else the archive's best, else the fittest."""
+        """Return the verdict's best, else the winner on validation, else the archive's best, else the fittest."""
         individuals = self._by_id(search)
         named = [
             ((self.result or {}).get("best") or {}).get("id") if search == MAIN else None,
@@ -220,23 +241,22 @@ class RunRecord:
         return next(known, None) or _fittest(list(individuals.values()))
 
     def founder(self) -> Entry | None:
-        """The verdict's founder, else the fittest individual that was given, neither born nor drawn nor proposed."""
+        """Return the verdict's founder, else the fittest of the founders."""
         individuals = self._by_id(MAIN)
         named = ((self.result or {}).get("founder") or {}).get("id")
         if named in individuals:
             return individuals[named]
-        unborn = (entry for entry in individuals.values() if not entry.get("parents"))
-        given = [entry for entry in unborn if tuple(entry.get("operators") or ()) not in NOT_FOUNDERS]
-        return _fittest(given)
+        founders = [e for e in individuals.values() if is_founder(e.get("parents") or (), e.get("operators") or ())]
+        return _fittest(founders)
 
     def front(self) -> list[Entry]:
-        """The individuals on the main search's front, by id; none where there is one objective."""
+        """Return the individuals on the main search's front, by id; none if there is one objective."""
         individuals = self._by_id(MAIN)
         ids = (self.last("generation") or {}).get("front") or []
         return [individuals[id] for id in sorted(ids) if id in individuals]
 
     def lineage(self, search: str, id: int) -> list[Ancestor]:
-        """The individual and all its ancestors, each once, oldest first, itself last."""
+        """Return the individual and all its ancestors, each once, the oldest first, the individual itself last."""
         known = self._by_id(search)
         found: dict[int, Ancestor] = {}
         waiting = [id]
@@ -249,7 +269,7 @@ class RunRecord:
         return sorted(found.values(), key=lambda a: (a.id == id, a.generation, a.id))
 
     def descent(self, search: str, id: int) -> list[Ancestor]:
-        """The main line of the lineage, founder first: at each birth, the parent with the better score."""
+        """Return the main line of the lineage, founder first: of several parents the one with the best score."""
         family = {a.id: a for a in self.lineage(search, id)}
         line: list[Ancestor] = []
         current = family.get(id)
@@ -274,54 +294,16 @@ def _ancestor(entry: Entry) -> Ancestor:
 
 
 def _rank(score: float | None) -> float:
-    """A score as a sort key: None and NaN lose to everything."""
+    """Return a score as a sort key; None and NaN rank below all numbers."""
     return -math.inf if score is None or math.isnan(score) else score
 
 
 def _fittest(entries: list[Entry]) -> Entry | None:
-    """The greatest fitness, compared component by component as the search does; the first of equals."""
+    """Return the entry with the greatest fitness, compared as tuples as in the search; of equals the first."""
     scored = [e for e in entries if _rank(e.get("score")) > -math.inf]
     return max(scored, key=lambda e: tuple(e.get("fitness") or [e["score"]]), default=None)
 
 
-def _last(entries: list[Entry], kind: str, search: str | None) -> Entry | None:
-    for entry in reversed(entries):
-        if entry.get("type") == kind and (search is None or entry.get("search", MAIN) == search):
-            return entry
-    return None
-
-
-def _read_lines(path: Path, strict: bool = True) -> list[Entry]:
-    """The objects of a JSON-lines file, without a torn last line; none when there is no file.
-
-    The journal is truncated before a resume appends to it, so damage inside it is real (``strict``).
-    The clock's file is not, so a kill may leave a torn line in its middle.
-    """
-    lines = path.read_bytes().splitlines() if path.is_file() else []
-    entries: list[Entry] = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            entry = json.loads(line) if line.strip() else None
-        except ValueError:  # of JSON or of UTF-8, cut inside a character
-            if number == len(lines) or not strict:
-                continue
-            raise RunError(f"{path}, line {number}: expected a JSON object, found {line[:40]!r}") from None
-        if isinstance(entry, dict):
-            entries.append(entry)
-    return entries
-
-
-def _read_object(path: Path) -> Entry | None:
-    if not path.is_file():
-        return None
-    try:
-        found = json.loads(path.read_bytes())
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise RunError(f"{path} is damaged: expected a JSON object")
-    return found
-
-
-def _read_text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+def _last(entries: list[Entry], kind: str) -> Entry | None:
+    """Return the last entry of a type, of any search."""
+    return next((entry for entry in reversed(entries) if entry.get("type") == kind), None)

@@ -1,4 +1,4 @@
-"""A saved prompt's score on labelled rows, in the terminal."""
+"""The score of a saved prompt on labelled rows, for the terminal."""
 
 from __future__ import annotations
 

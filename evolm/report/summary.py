@@ -16,10 +16,10 @@ from evolm.wording import counted, signed
 
 
 def render_summary(directory: Path) -> RenderableType:
-    """The run in ``directory`` as a rich renderable: test scores, or the progress where there are none.
+    """Return the run in ``directory`` as a rich renderable: test scores or, before them, the progress.
 
     Raises:
-        RunError: ``directory`` holds no journal, or a damaged one.
+        RunError: if ``directory`` holds no journal, or a damaged one.
     """
     record = RunRecord.read(directory)
     rows = score_rows(record)
@@ -33,7 +33,7 @@ def _title(record: RunRecord) -> Text:
 
 
 def _notes(record: RunRecord) -> list[Text]:
-    """What stands between the table and the claim: the front, an early end, what racing saved, audits, a warning."""
+    """Return the notes between table and claim: the front, an early end, racing's savings, audits, a warning."""
     found, warning = members(record), one_class(record)
     notes = [Text(f"Front: {counted(len(found), 'prompt')}; picked: {rule(record)}.")] if found else []
     notes += [Text(sentence) for sentence in (stopped(record), racing(record)) if sentence]

@@ -1,10 +1,9 @@
-"""How the report's figures look, and how one becomes inline SVG.
+"""The style of the report's figures, and their conversion to inline SVG.
 
-Figures are made with matplotlib's object-oriented interface only: pyplot's global state would leak
-between reports. The same run gives the same bytes: ids come from a fixed salt and no date is written.
-Text stays text (searchable, in the page's font). Colours are from Okabe and Ito's colour-blind-safe
-set, and lines are named where they end, so that no legend has to be decoded. Inside a page a colour
-becomes the page's own of that name, so that figures follow its dark scheme.
+Figures use matplotlib's object-oriented interface only: pyplot's global state would leak between reports. The same
+run gives the same bytes: ids come from a fixed salt and no date is written. Text stays text (searchable, in the
+page's font). Colours are from Okabe and Ito's colour-blind-safe set, and lines are labelled at their end instead of
+in a legend. Inside a page a colour becomes the page's CSS variable of that colour, so figures follow its dark scheme.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from matplotlib.figure import Figure
 
 PAPER, INK, QUIET, HAIR = "#ffffff", "#1b1f24", "#5f6872", "#e3e6ea"
 EVOLUTION, RANDOM, FOUNDER = "#0072b2", "#c4560a", QUIET  # random: Okabe-Ito vermilion, darkened
-BAND = "#83b8dc"  # a field of colour that text can stand on
+BAND = "#83b8dc"  # background of text
 VARIABLES = {
     PAPER: "--page",
     INK: "--ink",
@@ -38,7 +37,7 @@ VARIABLES = {
 
 STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
-    "text.parse_math": False,  # a label such as "$9 & $20" is no formula
+    "text.parse_math": False,  # a label such as "$9 & $20" is not a formula
     "font.size": 10.5,
     "text.color": INK,
     "axes.edgecolor": HAIR,
@@ -59,12 +58,12 @@ STYLE: dict[str, Any] = {
 
 
 def render(draw: Callable[[Any], Figure | None], subject: Any, alt: str, name: str = "") -> str:
-    """Draw one figure and return it as an ``<svg>`` element; ``""`` when there is nothing to show yet.
+    """Draw one figure and return it as an ``<svg>`` element; ``""`` if there is nothing to show yet.
 
     Args:
-        draw: from the record of a run, or a part of it, to a figure.
+        draw: function of the record of a run, or of a part of it, that returns a figure.
         subject: that record or part.
-        alt: what the figure shows, for those who don't see it.
+        alt: the figure's description for screen readers.
         name: unique in its page; empty = the function's name.
     """
     name = name or draw.__name__
@@ -74,14 +73,14 @@ def render(draw: Callable[[Any], Figure | None], subject: Any, alt: str, name: s
 
 
 def render_file(draw: Callable[[Any], Figure], record: Any) -> str:
-    """Draw one figure and return it as an SVG file that stands on its own."""
+    """Draw one figure and return it as the text of an SVG file."""
     with _style(draw.__name__):
         return _file(draw(record))
 
 
 def to_svg(figure: Figure, name: str, alt: str) -> str:
-    """The figure as an ``<svg>`` element that scales with its column; ``name`` makes its ids unique."""
-    figure.patch.set_visible(False)  # the page shines through
+    """Return the figure as an ``<svg>`` element that scales with its column; ``name`` makes its ids unique."""
+    figure.patch.set_visible(False)  # the page's background is visible
     with _style(name):
         svg = _file(figure)
     svg = svg[svg.index("<svg") :]
@@ -97,7 +96,7 @@ def to_svg(figure: Figure, name: str, alt: str) -> str:
 
 
 def _themed(style: str) -> str:
-    """A style whose colours are the page's; outside a page each stays what it is."""
+    """Return a style with the page's CSS variables as colours, each with the original as fallback."""
     return re.sub("|".join(VARIABLES), lambda found: f"var({VARIABLES[found.group()]}, {found.group()})", style)
 
 
@@ -110,14 +109,14 @@ def _file(figure: Figure) -> str:
 def wide_figure(
     height: float, left: float = 0.09, right: float = 0.97, top_inches: float = 0.16
 ) -> tuple[Figure, Axes]:
-    """A wide figure with one axes; margins below and above are in inches, whatever the height."""
+    """Return a wide figure with one axes; the margins below and above are in inches and do not scale with it."""
     figure = Figure(figsize=(9.0, height))
     figure.subplots_adjust(left=left, right=right, bottom=0.52 / height, top=1 - top_inches / height)
     return figure, figure.add_subplot()
 
 
 def label_right(axes: Axes, labels: list[tuple[float, str, str]]) -> None:
-    """Name each line at its right end, moved apart where they would touch."""
+    """Label each line at its right end; labels that would overlap are moved apart."""
     low, high = axes.get_ylim()
     labels = sorted(labels)
     heights = spread([value for value, _, _ in labels], 0.062 * (high - low))
@@ -135,7 +134,7 @@ def label_right(axes: Axes, labels: list[tuple[float, str, str]]) -> None:
 
 
 def spread(values: Sequence[float], distance: float) -> list[float]:
-    """Sorted ``values`` moved as little as a few passes need, so that neighbours are ``distance`` apart."""
+    """Return sorted ``values`` moved apart in at most 50 passes, so that neighbours are ``distance`` apart."""
     places = np.asarray(values, dtype=float)
     for _ in range(50):
         overlap = distance - np.diff(places)
@@ -151,5 +150,5 @@ def spread(values: Sequence[float], distance: float) -> list[float]:
 def _style(salt: str) -> Iterator[None]:
     settings: Any = {**STYLE, "svg.hashsalt": salt}
     with matplotlib.rc_context(settings), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # the browser's fonts hold it, if ours do not
+        warnings.filterwarnings("ignore", message="Glyph")  # missing in matplotlib's font; the browser has others
         yield

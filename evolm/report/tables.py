@@ -1,4 +1,4 @@
-"""The numbers that the page and the terminal show, as rows: one place decides what is said.
+"""The rows and sentences that the page and the terminal show.
 
 Intervals on scores come from the verdict (a paired bootstrap); the interval on an operator's rate is
 Wilson's: Wilson 1927, "Probable inference, the law of succession, and statistical inference",
@@ -23,7 +23,16 @@ from evolm.wording import counted, signed, words
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """A score on the test split, and how far the best is above it."""
+    """A score on the test split.
+
+    Attributes:
+        key: ``"best"`` or the baseline's name.
+        name: its title.
+        score: the test score.
+        gain: the best's score minus this one.
+        interval: 95 % interval of the gain, if it was computed.
+        strongest: whether this is the strongest baseline.
+    """
 
     key: str
     name: str
@@ -35,7 +44,7 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class OperatorRow:
-    """How often an operator was tried and how often its child beat its parents.
+    """Counts of one operator, and the rate at which its children beat their parents.
 
     ``fallback`` counts those of the tries in which the model's words gave no child and another operator stood in.
     """
@@ -52,7 +61,7 @@ class OperatorRow:
 
 @dataclass(frozen=True)
 class BudgetRow:
-    """What was spent of one budget; ``limit`` 0 means none was set."""
+    """The amount spent of one budget; ``limit`` 0 means no limit."""
 
     name: str
     spent: float
@@ -60,7 +69,7 @@ class BudgetRow:
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """Wilson's 95 % interval for a proportion; (0, 1) when nothing was tried."""
+    """Return Wilson's 95 % interval for a proportion; (0, 1) without trials."""
     if trials <= 0:
         return 0.0, 1.0
     interval = scipy.stats.binomtest(successes, trials).proportion_ci(method="wilson")
@@ -68,7 +77,7 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
 
 
 def score_rows(record: RunRecord) -> list[ScoreRow]:
-    """The best first, then the baselines that were run, the better ones first; empty without a test."""
+    """Return the best, then the baselines that took part by falling score; empty without a test."""
     test = record.test
     if not test or not _known(test.get("best")):
         return []
@@ -92,7 +101,7 @@ def score_rows(record: RunRecord) -> list[ScoreRow]:
 
 
 def progress_rows(record: RunRecord) -> list[tuple[str, float]]:
-    """``(name, score on dev)`` of what is known without a test."""
+    """Return ``(name, score on dev)`` of the best, the best founder and the best of baselines' searches."""
     entries = [
         ("best" if record.status == "finished" else "best so far", record.best()),
         (BEST_FOUNDER.title, record.founder()),
@@ -102,7 +111,7 @@ def progress_rows(record: RunRecord) -> list[tuple[str, float]]:
 
 
 def operator_rows(record: RunRecord) -> list[OperatorRow]:
-    """The operators of the main search, the most tried first."""
+    """Return the operators of the main search, the most tried first."""
     rates: dict[str, dict[str, Any]] = (record.last("operators") or {}).get("rates") or {}
     rows = []
     for name, rate in rates.items():
@@ -116,7 +125,7 @@ def operator_rows(record: RunRecord) -> list[OperatorRow]:
 
 
 def budget_rows(record: RunRecord) -> list[BudgetRow]:
-    """What the main search has spent, beside its limits."""
+    """Return the amounts that the main search has spent, with their limits."""
     limits = record.run.get("budget") or {}
     spent: dict[str, Any] = dict(record.last("generation") or {})
     spent["evaluations"] = spent.get("evaluations") or len(record.entries_of("individual"))
@@ -128,7 +137,7 @@ def budget_rows(record: RunRecord) -> list[BudgetRow]:
 
 
 def savings(record: RunRecord) -> dict[str, float]:
-    """The last cumulative counts of the clock's file, and the shares that sharing and the cache saved."""
+    """Return the last cumulative counts of ``timing.jsonl``, and the shares that sharing and the cache saved."""
     counts = {k: v for k, v in _clock(record).items() if isinstance(v, int | float)}
     if counts.get("tokens_charged"):
         counts["tokens_saved"] = 1 - counts.get("tokens_forwarded", 0) / counts["tokens_charged"]
@@ -138,7 +147,7 @@ def savings(record: RunRecord) -> dict[str, float]:
 
 
 def failures(record: RunRecord) -> list[tuple[str, int, list[int]]]:
-    """``(reason, how many, their ids)`` of the individuals that failed, the most frequent first."""
+    """Return ``(reason, count, ids)`` of failed individuals, the most frequent reason first."""
     failed = [e for e in record.entries_of("individual") if e.get("status") == "failed"]
     reasons = Counter(str(e.get("reason") or "no reason recorded") for e in failed)
     ids = {r: [e["id"] for e in failed if str(e.get("reason") or "no reason recorded") == r] for r in reasons}
@@ -146,7 +155,7 @@ def failures(record: RunRecord) -> list[tuple[str, int, list[int]]]:
 
 
 def racing(record: RunRecord) -> str:
-    """What racing saved the main search so far, in a sentence; ``""`` where nobody raced."""
+    """Return a sentence about the items that racing saved the main search so far; ``""`` without racing."""
     rules, last = record.run.get("racing"), record.last("generation")
     each = (record.task.get("splits") or {}).get("dev")
     if not rules or not last or not each:
@@ -158,7 +167,7 @@ def racing(record: RunRecord) -> str:
 
 
 def stopped(record: RunRecord) -> str:
-    """Why a callback ended the main search, in a sentence; ``""`` where none did, or the search went on since."""
+    """Return a sentence if a callback ended the main search; ``""`` if none did, or if the search went on since."""
     stop, last = record.last("stop"), record.last("generation")
     if not stop or not last or stop["evaluations"] != last["evaluations"]:
         return ""
@@ -166,7 +175,7 @@ def stopped(record: RunRecord) -> str:
 
 
 def headline(record: RunRecord) -> str:
-    """The verdict's sentence, or what is known so far."""
+    """Return the verdict's sentence or, before it, a sentence about the best so far."""
     if record.result is not None:
         return str(record.result.get("claim") or "The run is finished.")
     best, founder = record.best(), record.founder()
@@ -179,12 +188,12 @@ def headline(record: RunRecord) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in whole percent, its sign held by a space that does not break."""
+    """Return a share in whole percent, with a no-break space before the sign."""
     return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
 
 
 def _clock(record: RunRecord) -> dict[str, Any]:
-    """Each count as last written: an event need not repeat all of them."""
+    """Return the last value of each count: an event need not repeat all of them."""
     latest: dict[str, Any] = {}
     for event in record.timing:
         latest.update({k: v for k, v in event.items() if v is not None})
@@ -197,13 +206,13 @@ def _title(baseline: Baseline, test: dict[str, Any]) -> str:
 
 
 def _calibration(record: RunRecord, key: str) -> str:
-    """Said of the best and the founder, whose genome decides it."""
+    """Return a remark for a best or founder with calibrated labels, else ``""``."""
     genome = ((record.result or {}).get(key) or {}).get("genome") or {}
     return " (labels calibrated)" if (genome.get("prompt") or {}).get("calibrated") else ""
 
 
 def _known(score: Any) -> bool:
-    """False for a baseline that was switched off (null) or could not be scored (NaN)."""
+    """Return False for a baseline that was switched off (null) or could not be scored (NaN)."""
     return isinstance(score, int | float) and math.isfinite(score)
 
 

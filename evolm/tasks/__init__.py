@@ -1,6 +1,6 @@
-"""Tasks: rows from files, in splits, written by templates and judged by metrics.
+"""Tasks: rows from files, their splits, templates that render them, and metrics that score the answers.
 
-What reads files needs pandas and is imported on first use.
+Modules that read files need pandas and are imported on first use.
 """
 
 from __future__ import annotations

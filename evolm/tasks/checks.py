@@ -1,4 +1,4 @@
-"""What must hold before a task is used: settings that agree, and templates that render."""
+"""Checks before a task is used: settings agree with each other, and templates render every row."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from evolm.config import TaskSection
 from evolm.errors import ConfigError, nearest
 from evolm.tasks.items import LABEL, OPTIONS, Item
-from evolm.tasks.kinds import KINDS, Kind
+from evolm.tasks.kinds import KINDS, Form, Kind, kinds_with
 from evolm.tasks.metrics import METRICS
 from evolm.tasks.template import Template
 from evolm.wording import listed
 
 
 def check_settings(section: TaskSection) -> None:
-    """Check ``[task]`` for what its types alone don't say.
+    """Check ``[task]`` beyond the types of its values.
 
     Raises:
         ConfigError: for an unknown kind or metric, no field, or settings that contradict each other or the kind.
@@ -56,7 +56,7 @@ def _check_columns(section: TaskSection, kind: Kind) -> None:
         if isinstance(column, list) and not (kind.options and name == OPTIONS):
             raise ConfigError(
                 f"task.columns.{name}: expected one column, found {listed(column)}; "
-                "only `options` of a choice task may be a list"
+                f"only `options` of a {kinds_with(Form.OPTIONS)[0]} task may be a list"
             )
         if isinstance(column, list) and len(column) < 2:
             raise ConfigError(f"task.columns.{name}: expected several columns in a list, found {listed(column)}")
@@ -76,7 +76,7 @@ def _check_where_labels_come_from(section: TaskSection) -> None:
 
 
 def check_rendering(template: Template, labels: Sequence[str], items: Sequence[Item]) -> None:
-    """Render every item and answer once, so that what fails does so before a model is loaded.
+    """Render every item and answer once, so that failures come before a model is loaded.
 
     Raises:
         ConfigError: if two labels, or two options of an item, have the same answer, or one has none.

@@ -1,8 +1,8 @@
 """Data sets of the hub: ``datasets:OWNER/NAME[/CONFIG][#SPLIT]``, read by the optional package ``datasets``.
 
-Such a name is data like that of an installed package, so a campaign file may give it. It must name a data set of
-the hub: ``datasets`` would take a folder of that name in the working directory instead, and so read what the
-campaign may not.
+A campaign file may give such a name, as it may name data of an installed package. It must name a data set of the hub:
+``datasets`` would prefer a folder of that name in the working directory, which the campaign may not be allowed to
+read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FORM = re.compile(r"(?P<owner>\w[\w.-]*)/(?P<name>\w[\w.-]*)(?:/(?P<config>\w[^
 
 @dataclass(frozen=True)
 class DatasetName:
-    """What a source names; an empty config or split is the data set's own default, or its only one."""
+    """The parts of a source's name; an empty config or split means the data set's default, or its only one."""
 
     owner: str
     name: str
@@ -43,12 +43,12 @@ class DatasetName:
 
 
 def read_dataset(source: str, trusted: bool) -> dict[str, list[Any]]:
-    """Return the columns of a data set of the hub; a class label is its name, not its number.
+    """Return the columns of a data set of the hub; class labels are given as names, not as numbers.
 
     Args:
         source: ``datasets:OWNER/NAME[/CONFIG][#SPLIT]``; the split may be one of the package's slices,
             ``train[:1000]``.
-        trusted: whether the user, not a campaign file, named the source; it may be a local folder then.
+        trusted: whether the user, not a campaign file, named the source; then it may be a local folder.
 
     Raises:
         ConfigError: for a malformed name, or one of several splits left open.
@@ -80,7 +80,7 @@ def read_dataset(source: str, trusted: bool) -> dict[str, list[Any]]:
 
 
 def _plain(values: list[Any], feature: Any) -> list[Any]:
-    """Turn the numbers of a ``datasets.ClassLabel`` into its names; -1 says that there is no label."""
+    """Turn the numbers of a ``datasets.ClassLabel`` into its names; -1 means that there is no label."""
     names = getattr(feature, "names", None)
     if names is None:
         return values

@@ -1,4 +1,4 @@
-"""What a task is made of: rows as they were read, and the items that a model is asked about."""
+"""The parts of a task: rows as read from a file, and items, which a model is asked about."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ MARKED = re.compile(r"\(?(?P<mark>\w)[.):]+\s*(?P<text>.*)", re.DOTALL)  # an op
 
 @dataclass(frozen=True)
 class Item:
-    """A row that a model is asked about.
+    """A question to the model: a row's fields, with its gold answer if that is known.
 
     Attributes:
-        digest: 16 hexadecimal digits of the SHA-256 over kind, fields, gold and, where there are any, options.
+        digest: 16 hexadecimal digits of the SHA-256 over kind, fields, gold and, if there are any, options.
         fields: the template's fields, in the order of ``task.columns``.
-        gold: the label's word, the right option or the target text; None where it isn't known.
-        options: what this row may be answered with, in order; empty where all rows share the task's labels, and
-            where any text may be the answer.
+        gold: the label's word, the right option or the target text; None if it is unknown.
+        options: the row's own options, in order; empty if all rows share the task's labels, or if any text may be the
+            answer.
     """
 
     digest: str
@@ -34,24 +34,24 @@ class Item:
 
     @classmethod
     def of(cls, kind: str, fields: Mapping[str, str], gold: str | None, options: tuple[str, ...] = ()) -> Item:
-        """Make the item with its digest; the order of the fields doesn't count, that of the options does."""
+        """Return the item with its digest; the order of options changes the digest, that of fields does not."""
         content = [kind, dict(sorted(fields.items())), gold, *([list(options)] if options else [])]
         digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
         return cls(digest, dict(fields), gold, tuple(options))
 
     @cached_property
     def content_key(self) -> str:
-        """16 hexadecimal digits by which the same row is known in another task.
+        """16 hexadecimal digits that identify the same row in another task.
 
-        Only what the row says counts, in field values and options: not its gold, the names of its fields, their
-        order, case or white space.
+        They depend on the texts of fields and options alone: not on gold, names or order of fields, case or white
+        space.
         """
         texts = sorted(map(normalised, (*self.fields.values(), *self.options)))
         return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
 
     @cached_property
     def text_key(self) -> str:
-        """What two items of one task share when they say the same, in the same fields and in any case."""
+        """A text that is equal for two items of one task with the same text in the same fields, in any case."""
         fields = [normalised(text) for _, text in sorted(self.fields.items())]
         return "\n".join([*fields, *sorted(map(normalised, self.options))])
 
@@ -66,8 +66,8 @@ class Options:
     """The options of a row, in order.
 
     Attributes:
-        texts: what they say.
-        marks: what the data calls them, ``A``, ``B`` ... unless it has names of its own; as many as texts.
+        texts: the options themselves.
+        marks: their marks in the data, as many as ``texts``: ``A``, ``B`` ..., or the data's own.
     """
 
     texts: tuple[str, ...]
@@ -76,14 +76,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Row:
-    """A row as mapped.
+    """A row of the data, its columns mapped to fields.
 
     Attributes:
-        source: where it was read, for messages.
-        number: counts from 1 below the header.
+        source: the file or frame that it was read from, for messages.
+        number: its place below the header, counted from 1.
         fields: the template's fields.
-        label: the gold column's cell, None where that isn't read.
-        options: None where the task's kind has none.
+        label: the cell of the gold column; None if that is not read.
+        options: the row's own options; None if the task's kind has none.
     """
 
     source: str
@@ -95,12 +95,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Answers:
-    """How the rows of a table may be answered, and how they should be.
+    """The possible answers to the rows of a table, and their gold.
 
     Attributes:
-        labels: words that all rows share, in order; empty where rows have their own options, or any text will do.
-        gold: a row's gold as items have it; raises DataError for a row whose label cannot be read.
-        key: the form in which labels name options, where rows have their own.
+        labels: words that all rows share, in order; empty if rows have their own options, or any text may be right.
+        gold: function that returns a row's gold; raises DataError for a row whose label cannot be read.
+        key: how labels name options (a value of ``task.answer_key``), if rows have their own.
     """
 
     labels: tuple[str, ...]
@@ -109,4 +109,4 @@ class Answers:
 
 
 def no_gold(row: Row) -> None:
-    """Gold of a row that has none."""
+    """Return None, the gold of a row without gold."""

@@ -1,4 +1,4 @@
-"""From ``[task]`` and ``[template]`` to a task, and from new rows to items that are asked in the same way."""
+"""Loading a task from ``[task]`` and ``[template]``, and new rows as items of such a task."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def load_task(
 def _rows(
     section: TaskSection, kind: Kind, tables: Mapping[str, tuple[str, pd.DataFrame]]
 ) -> tuple[dict[str, list[Row]], list[str]]:
-    """Usable rows of each table, and sentences about the others."""
+    """Return the usable rows of each table, and sentences about the others."""
     rows: dict[str, list[Row]] = {}
     notes: list[str] = []
     for split, (source, table) in tables.items():
@@ -112,19 +112,19 @@ def read_items(
     trusted: bool = False,
     gold: bool = False,
 ) -> tuple[pd.DataFrame, list[Item | None]]:
-    """Read rows to be answered, dropping none of them.
+    """Read rows to be answered; none is dropped.
 
     Args:
         source: a frame, or what :func:`~evolm.tasks.sources.read_table` reads, admitted in the same way.
-        section: the task whose columns and labels apply; ``exclude``, ``max_chars`` and ``split`` don't.
+        section: the task, whose columns and labels apply; ``exclude``, ``max_chars`` and ``split`` are ignored.
         gold: whether the label column is needed and read.
 
     Returns:
-        The rows as read, all columns kept, and an item for each: None where a mapped cell is missing, or where
+        The rows as read, with all columns, and an item for each: None if a mapped cell is missing, or if the row's
         options are fewer than two or repeated.
 
     Raises:
-        ConfigError: if settings are wrong, or gold is wanted of a task without a label column.
+        ConfigError: if settings are wrong, or ``gold`` is true for a task without a label column.
         DataError, PermissionNeeded: as for :func:`load_task`.
     """
     check_settings(section)
@@ -154,7 +154,7 @@ def read_items(
 def _tables(
     section: TaskSection, root: Path, admitted: Sequence[Path], trusted: bool, frame: Frames | None
 ) -> tuple[dict[str, tuple[str, pd.DataFrame]], list[str]]:
-    """Source and rows of each split in the order of ``SPLITS``, or of the whole."""
+    """Return source and rows of each split, in the order of ``SPLITS``, or of the table that is still to be split."""
     if isinstance(frame, pd.DataFrame):
         return {_WHOLE: ("frame", frame)}, []
     if frame is not None:
@@ -185,7 +185,7 @@ def _prefixed(split: str, notes: Sequence[str]) -> list[str]:
 def _given_splits(
     items: Mapping[str, Sequence[Item]], labels: Sequence[str]
 ) -> tuple[dict[str, tuple[Item, ...]], list[str]]:
-    """Splits as the user made them, in file order, without texts that a later split has too."""
+    """Return the user's own splits, in file order, without texts that also occur in a later split."""
     kept, notes = without_leaks(items)
     if not kept.get("dev"):
         raise DataError("dev: expected usable rows, found none")

@@ -1,9 +1,8 @@
-"""What a model's answers are worth: pure functions of outcomes and gold.
+"""Metrics of a task: pure functions of outcomes and gold.
 
-Every metric lies in [0, 1] and higher is better. An *outcome* is what came of an item: for classification and
-choice the index of the predicted label or option, for generation a number that says how good the text was.
-A prediction of -1 means "no prediction": it is wrong for its row and belongs to no class, so it lowers recall
-but no class's precision.
+Every metric lies in [0, 1], and higher is better. An *outcome* is the result on one item: for closed answers the
+index of the predicted label or option, for open ones a number that rates the text. The index -1 means "no
+prediction": it is wrong for its row and belongs to no class, so it lowers recall but no class's precision.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ Outcomes = NDArray[Any]
 
 @dataclass(frozen=True)
 class Metric:
-    """What a task may be judged by.
+    """A metric that a task may be scored by.
 
     Attributes:
-        name: what ``task.metric`` says.
+        name: the value of ``task.metric``.
         forms: the forms of answers that it fits.
-        summary: what it is, for people.
-        function: from ``(n,)`` outcomes, ``(n,)`` gold indices (zeros for generation) and the number of labels to
-            a number in [0, 1].
-        compare: from a written text and its target to that item's outcome, where outcomes come from texts.
-        worst: outcome of an item that could not be answered.
+        summary: one sentence for users.
+        function: of ``(n,)`` outcomes, ``(n,)`` gold indices (zeros for open answers) and the number of labels;
+            returns a number in [0, 1].
+        compare: of a generated text and its target; returns the item's outcome. None if outcomes are not of texts.
+        worst: the outcome of an item that could not be answered.
         balanced: whether every label counts alike, however many rows have it.
         weights: where the metric is a mean over items of a right answer's weight: from ``(n_labels,)`` counts of gold
             over all items to ``(n_labels,)`` weights by gold label. None of other metrics.
@@ -50,7 +49,7 @@ class Metric:
 
 
 class ClassScores(TypedDict):
-    """How one label fared; ``support`` is the number of rows whose gold label it is."""
+    """Scores of one label; ``support`` is the number of rows with this gold label."""
 
     label: str
     precision: float
@@ -103,18 +102,18 @@ def accuracy(predicted: Indices, gold: Indices, n_labels: int) -> float:
 
 
 def equal_weights(counts: Indices) -> NDArray[np.float64]:
-    """Return what a right answer counts in the mean that is :func:`accuracy`: 1, whatever the label."""
+    """Return the weights of right answers whose mean over items is :func:`accuracy`: all 1."""
     return np.ones(len(counts))
 
 
 def balanced_weights(counts: Indices) -> NDArray[np.float64]:
-    """Return what a right answer counts in the mean that is :func:`balanced_accuracy`: n / (labels n_label)."""
+    """Return the weights of right answers whose mean over items is :func:`balanced_accuracy`: n / (K n_k)."""
     known = counts > 0
     return np.where(known, np.sum(counts) / (np.count_nonzero(known) * np.maximum(counts, 1)), 0.0)
 
 
 def balanced_accuracy(predicted: Indices, gold: Indices, n_labels: int) -> float:
-    """Return the mean recall over the labels that occur in ``gold``; labels that don't are left out."""
+    """Return the mean recall over the labels that occur in ``gold``; other labels are left out."""
     _, recall, _, support = _rates(confusion_matrix(predicted, gold, n_labels))
     return float(recall[support > 0].mean())
 
@@ -122,8 +121,8 @@ def balanced_accuracy(predicted: Indices, gold: Indices, n_labels: int) -> float
 def macro_f1(predicted: Indices, gold: Indices, n_labels: int) -> float:
     """Return the mean F1 over the labels that occur in ``gold`` or in ``predicted``.
 
-    A label that was predicted although no row has it counts with an F1 of 0. A label that occurs in neither
-    is left out: it would count as 0 for a perfect prediction too.
+    A label that is predicted but is gold of no row counts with an F1 of 0. A label that occurs in neither is left
+    out: otherwise a perfect prediction would not score 1.
     """
     matrix = confusion_matrix(predicted, gold, n_labels)
     _, _, f1, support = _rates(matrix)
@@ -158,7 +157,7 @@ def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.floa
 
 
 def mean_outcome(outcomes: Outcomes, gold: Indices, n_labels: int) -> float:
-    """Return the mean of the ``(n,)`` outcomes; gold is already in them."""
+    """Return the mean of the ``(n,)`` outcomes, which were computed from gold."""
     _check_numbers(outcomes)
     return float(np.mean(outcomes))
 

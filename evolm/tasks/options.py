@@ -1,12 +1,12 @@
 """The options of a row, read from its cells.
 
-Options stand in a list of texts, in a table ``{"text": [...], "label": [...]}`` as many data sets of the hub have
-it, in several columns, or as lettered lines of one cell::
+Four forms are read: a list of texts, a table ``{"text": [...], "label": [...]}`` as in many data sets of the hub,
+several columns, and lettered lines in one cell::
 
     A. bank          A) bank          (A) bank
     B. library       B) library       (B) library
 
-A list whose every text begins with its letter loses the letters too.
+Letters are also removed from a list if every text begins with its letter.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from evolm.wording import listed
 def read_options(cell: Any) -> Options | None:
     """Read the options of a row from one cell, or from a list of cells.
 
-    Blank options at the end are none: rows of one table may differ in how many they have. A text without lettered
-    lines is a single option.
+    Blank options at the end are ignored: rows of one table may differ in their number of options. A text without
+    lettered lines is a single option.
 
     Args:
         cell: a list of texts, a table with the lists ``text`` and ``label``, or a text of lettered lines.
 
     Returns:
-        None where the cell, or an option before the last, is missing.
+        The options; None if the cell, or an option before the last, is missing.
 
     Raises:
-        TypeError: for any other value, or options that are no texts.
+        TypeError: for any other value, or options that are not texts.
         ValueError: for lists of unequal length, or more options than letters.
     """
     if isinstance(cell, Mapping):
@@ -70,7 +70,7 @@ def _options(texts: Sequence[str], marks: Sequence[str]) -> Options | None:
 
 
 def _without_letters(texts: list[str]) -> list[str]:
-    """Take the letters away where each text begins with its own."""
+    """Return the texts without their letters, if each begins with its own."""
     matches = [match for text in texts if (match := MARKED.fullmatch(text)) is not None]
     letters = "".join(match["mark"].upper() for match in matches)
     lettered = len(matches) == len(texts) and LETTERS.startswith(letters)
@@ -78,10 +78,11 @@ def _without_letters(texts: list[str]) -> list[str]:
 
 
 def _lettered_lines(text: str) -> tuple[list[str], str]:
-    """Cut a text before each line that begins with the letter that is due; other lines go on with their option.
+    """Cut a text before each line that begins with the next letter; other lines continue the option before.
 
     Returns:
-        The options, and their letters, which begin with any. A text whose first line has no letter stays whole.
+        The options and their letters, which may begin with any letter. A text whose first line has no letter is one
+        option.
     """
     options, letters = [""], ""
     for line in text.splitlines():

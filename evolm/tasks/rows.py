@@ -1,6 +1,6 @@
-"""From a table to items: map columns, drop what cannot be used, name the labels, remove duplicates.
+"""From a table to items: map columns, drop unusable rows, name labels, remove duplicates.
 
-Pure functions on small records; each that drops something also says so in sentences for people.
+Pure functions on small records. A function that drops rows also returns sentences about them.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from evolm.wording import counted, listed
 def mapped_rows(
     frame: pd.DataFrame, columns: Mapping[str, str | list[str]], kind: Kind, where: str
 ) -> list[Row | None]:
-    """Return a row per row of ``frame``, in order; None where a mapped cell is missing or blank.
+    """Return one row per row of ``frame``, in order; None if a mapped cell is missing or blank.
 
-    Surrounding white space is stripped from every cell. A blank label of an open task is kept for its reader to
-    refuse: an empty target is more often a mistake than a row to leave out.
+    Surrounding white space is stripped from every cell. A row of an open task with a blank label is kept, and refused
+    when its gold is read: an empty target is more often a mistake than a row to leave out.
 
     Raises:
-        DataError: if a column is missing, occurs twice or holds values that are no text or number.
+        DataError: if a column is missing, occurs twice, or holds values that are neither text nor number.
     """
     texts = {
         name: _texts(frame, column, name, where)
@@ -60,7 +60,7 @@ def _texts(frame: pd.DataFrame, column: str, name: str, where: str) -> list[str 
 
 
 def _options(frame: pd.DataFrame, column: str | list[str], where: str) -> list[Options | None]:
-    """Read the options of each row from one column or, one of them in each, from several."""
+    """Read the options of each row from one column, or from several columns with one option each."""
     names = [column] if isinstance(column, str) else column
     columns = [_cells(frame, name, OPTIONS, where) for name in names]
     cells = columns[0] if isinstance(column, str) else list(zip(*columns, strict=True))
@@ -82,10 +82,16 @@ def _cells(frame: pd.DataFrame, column: str, name: str, where: str) -> list[Any]
 
 
 def usable_rows(rows: Sequence[Row | None], exclude: str, max_chars: int) -> tuple[list[Row], list[str]]:
-    """Drop rows with missing cells, without a choice, that match ``exclude``, or with a text above ``max_chars``.
+    """Drop rows with missing cells, too few or equal options, a match of ``exclude``, or a too long text.
 
-    ``exclude`` is searched in every mapped field, options and the raw label included; an empty one matches
-    nothing.
+    Args:
+        rows: from :func:`mapped_rows`.
+        exclude: regular expression that is searched in every mapped field, in options and the raw label; ``""``
+            matches nothing.
+        max_chars: longest text of a field or option, in characters; 0 = no limit.
+
+    Returns:
+        The other rows, and sentences about the dropped ones.
 
     Raises:
         ConfigError: if ``exclude`` is not a regular expression.
@@ -107,7 +113,7 @@ def usable_rows(rows: Sequence[Row | None], exclude: str, max_chars: int) -> tup
 
 
 def answerable(row: Row) -> bool:
-    """Return whether a row can be asked about: one with options has several, all different."""
+    """Return whether the model can be asked about a row: its options, if any, are several and all different."""
     return not _too_few(row) and not _repeating(row)
 
 
@@ -140,7 +146,7 @@ def _dropped(number: int, why: str) -> list[str]:
 
 
 def to_items(rows: Sequence[Row], kind: Kind, gold: Callable[[Row], str | None]) -> list[Item]:
-    """Return an item per row, with what ``gold`` says of it; errors are those of ``gold``."""
+    """Return one item per row, its gold from ``gold``, whose errors are passed on."""
     return [
         Item.of(kind.name, row.fields, gold(row), row.options.texts if row.options is not None else ())
         for row in rows
@@ -150,8 +156,8 @@ def to_items(rows: Sequence[Row], kind: Kind, gold: Callable[[Row], str | None])
 def without_duplicates(items: Sequence[Item], kind: Kind) -> tuple[list[Item], list[str]]:
     """Keep the first item of each text.
 
-    A text that occurs with several gold answers is dropped altogether, unless the task is open: several answers
-    may be right then.
+    All items of a text that occurs with several gold answers are dropped, unless the task is open: then several
+    answers may be right.
     """
     groups: dict[str, list[Item]] = {}
     for item in items:

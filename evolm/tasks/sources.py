@@ -1,7 +1,7 @@
 """Rows from files: CSV, TSV, JSONL, Parquet, lines of text cut by a regular expression, and data sets of the hub.
 
-Every cell becomes the text that stands in the file: ``1`` is never ``1.0`` and ``NA`` is a word. Missing
-cells stay missing; :mod:`evolm.tasks.rows` decides what happens to their rows.
+Every cell becomes its text in the file: ``1`` is never ``1.0``, and ``NA`` is a word. Missing cells stay missing;
+:mod:`evolm.tasks.rows` decides about their rows.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ def read_table(
     Args:
         source, root, admitted, trusted: as for :func:`evolm.data_access.locate`, or for
             :func:`evolm.tasks.hub.read_dataset` if ``source`` begins with ``datasets:``.
-        pattern: regular expression with named groups; each must match a whole line of a file whose ending is
-            not that of a table. Blank lines are no rows.
+        pattern: regular expression with named groups, which must match whole lines of a file whose ending is not
+            that of a table. Blank lines are skipped.
         keep_unmatched: keep a line that does not match as a row of missing cells.
 
     Returns:
         The rows in the file's order (``str`` columns; a column with nested values stays ``object``), and
-        sentences about what was left out.
+        sentences about lines that were left out.
 
     Raises:
         DataError: if the file is missing, empty, without rows or unreadable.
-        ConfigError: if the pattern is wrong; also whatever ``locate`` or ``read_dataset`` raises.
+        ConfigError: if the pattern is wrong; ``locate`` and ``read_dataset`` raise further errors.
     """
     if source.startswith(DATASETS):
         columns = read_dataset(source, trusted)
@@ -137,7 +137,7 @@ def _read_jsonl(source: str, data: bytes) -> tuple[pd.DataFrame, list[str]]:
 
 def _json_object(source: str, number: int, line: str) -> dict[str, Any]:
     try:
-        # Numbers stay as they are written; NaN is how Python writes a missing one.
+        # Numbers keep their text in the file; Python writes a missing number as NaN.
         record = json.loads(line, parse_int=str, parse_float=str, parse_constant=lambda _: None)
         if "\\u" in line:
             json.dumps(record, ensure_ascii=False).encode()
@@ -192,10 +192,10 @@ def _column(values: list[Any]) -> pd.Series:
 
 
 def cell_text(value: Any) -> str | None:
-    """Return a scalar as text (``True`` as ``"true"``) or None for a missing one.
+    """Return a scalar as text (``True`` as ``"true"``), or None if it is missing.
 
     Raises:
-        TypeError: for a list, a table, bytes or another value that is no scalar.
+        TypeError: for a list, a table, bytes or any other value that is not a scalar.
     """
     if isinstance(value, str):
         return value

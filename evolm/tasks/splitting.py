@@ -1,8 +1,8 @@
-"""Stratified splits that depend on what the rows say, not on where they stand.
+"""Stratified splits that depend on the content of rows, not on their order.
 
-Rows are ranked by a hash of the split's seed and their own digest, so neither the order of a file nor the
-version of a random number generator decides who lands where. Splits are filled one after the other, ``test``
-first: asking for more ``train`` rows later leaves ``test`` and ``dev`` as they are.
+Rows are ranked by a hash of the split's seed and their own digest, so a split depends neither on the order of the
+file nor on the version of a random number generator. Splits are filled one after the other, ``test`` first: a larger
+``train`` split leaves ``test`` and ``dev`` as they are.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _FEWEST_LEFT = 20
 def split_items(
     items: Sequence[Item], labels: Sequence[str], section: SplitSection, *, gold: bool
 ) -> dict[str, tuple[Item, ...]]:
-    """Split unique items; within a split they stand in random order, so a prefix is itself a sample.
+    """Split unique items. The items of a split are in random order, so its first items are a sample too.
 
     Args:
         items: usable items.
-        labels: words of the gold labels; empty for items that share none (no strata then).
+        labels: words of the gold labels, the strata; empty if items share none.
         section: ``[task.split]``: fractions of the items if no value is above 1, else counts.
         gold: whether the search sees the items' gold; ``validation = "auto"`` is empty otherwise.
 
     Returns:
-        Every name of ``SPLITS``; each label's share of a split is as near to its share of the rows (or, where
-        ``balanced``, to that of the other labels) as whole rows allow, and at least one row (except in a
-        ``validation = "auto"``, which takes what is left).
+        The items of every name in ``SPLITS``. A label's share of a split is as near as whole rows allow to its share
+        of all rows or, if ``balanced``, to an equal share. It is at least one row, except in a
+        ``validation = "auto"``, which takes the rows that are left.
 
     Raises:
         ConfigError: if fractions and counts are mixed, or fractions exceed 1.
@@ -66,7 +66,7 @@ def _is_firm(name: str, section: SplitSection) -> bool:
 
 
 def _strata(items: Sequence[Item], labels: Sequence[str], seed: int) -> list[list[Item]]:
-    """Items by label, each list in the order of its ranks; one list where there is no gold."""
+    """Return the items of each label, ordered by rank; a single list without labels."""
     ranked = sorted(items, key=lambda item: _rank(seed, "split", item))
     return [[item for item in ranked if item.gold == label] for label in labels] or [ranked]
 
@@ -76,7 +76,7 @@ def _rank(seed: int, purpose: str, item: Item) -> bytes:
 
 
 def split_sizes(section: SplitSection, n: int, gold: bool) -> dict[str, int]:
-    """Return how many of ``n`` usable rows each split takes; errors as for :func:`split_items`."""
+    """Return the number of rows of each split, of ``n`` usable ones; errors as for :func:`split_items`."""
     asked = {"train": section.train, "dev": section.dev, "test": section.test}
     if section.validation != "auto":
         asked["validation"] = section.validation
@@ -132,14 +132,14 @@ def _check_labels(support: Mapping[str, int], sizes: Mapping[str, int], firm: Se
 def apportion(size: int, weights: NDArray[np.int_], least: int, most: NDArray[np.int_]) -> NDArray[np.int_]:
     """Share ``size`` rows among strata in proportion to ``weights``, within bounds.
 
-    Largest remainders: every share is its quota rounded down or up, unless a bound says otherwise. Ties go to
-    the earlier stratum.
+    By largest remainders: every share is its quota rounded down or up, unless a bound prevents it. Ties go to the
+    earlier stratum.
 
     Args:
         size: rows to share, from ``least * n_strata`` to ``most.sum()``.
-        weights: ``(n_strata,)``: the rows that each stratum has, or ones for equal shares.
-        least: fewest rows of a stratum.
-        most: ``(n_strata,)`` most rows of each stratum.
+        weights: ``(n_strata,)`` rows of each stratum, or ones for equal shares.
+        least: smallest share of a stratum.
+        most: ``(n_strata,)`` largest share of each stratum.
     """
     quotas = size * weights / max(1, weights.sum())
     return _nearest_whole(quotas, size, np.full(len(weights), least), most)

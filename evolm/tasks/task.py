@@ -1,4 +1,4 @@
-"""A task: rows in splits, how they are written, and the metric that counts."""
+"""A task: items in splits, the template that renders them, and the metric that scores the answers."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from evolm.wording import listed
 
 @dataclass(frozen=True)
 class Task:
-    """What a campaign works on; nothing in it changes.
+    """The task of a campaign; immutable.
 
     Attributes:
         name: shown in reports.
         kind: a name in ``KINDS``.
         metric: a name in ``METRICS`` that fits the kind.
         labels: words in the order of ``task.labels``; a label's index is its place here. Empty unless all rows
-            share them (classification).
-        template: how items and answers are written.
-        train, dev, validation, test: items; no text stands in two of them.
-        notes: sentences about what was dropped and why.
-        has_gold: whether every item has its gold, and the search may see it.
-        audited: whether every item has its gold, which the search must not see.
-        answer_key: the form in which the data's labels name options, where items have their own.
+            share them.
+        template: renders items and answers.
+        train, dev, validation, test: the items of each split; no text occurs in two of them.
+        notes: sentences about rows that were dropped, with the reason.
+        has_gold: whether every item has its gold and the search may see it.
+        audited: whether every item has its gold and the search must not see it.
+        answer_key: how the data's labels name options, if items have their own.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Task:
 
     @property
     def knows_gold(self) -> bool:
-        """Whether every item has its gold, whoever may see it; otherwise none has."""
+        """Whether every item has its gold, whether or not the search may see it; otherwise none has."""
         return self.has_gold or self.audited
 
     @property
@@ -88,20 +88,20 @@ class Task:
         return {name: len(getattr(self, name)) for name in SPLITS}
 
     def options_of(self, item: Item) -> tuple[str, ...]:
-        """Return what an item may be answered with, in the order that indices count: labels, or its own options."""
+        """Return the possible answers to an item, in the order of outcomes' indices: labels, or its own options."""
         return self.labels or item.options
 
     @cached_property
     def n_options(self) -> int:
-        """Number of labels, or the most options of any item; 0 where any text may be the answer."""
+        """Number of labels, or the most options of any item; 0 if any text may be the answer."""
         items = (item for name in SPLITS for item in getattr(self, name))
         return len(self.labels) or max((len(item.options) for item in items), default=0)
 
     def gold_indices(self, items: Sequence[Item]) -> NDArray[np.int64]:
-        """Return the ``(n,)`` places of the items' gold among their options; zeros where any text may be right.
+        """Return the ``(n,)`` indices of the items' gold among their options; zeros if any text may be right.
 
         Raises:
-            DataError: if an item has no gold, or one of another task.
+            DataError: if an item has no gold, or gold that is none of its options.
         """
         return np.array([self._gold_index(item) for item in items], dtype=np.int64)
 

@@ -1,7 +1,7 @@
-"""How an item and its answer are written, as sandboxed Jinja2.
+"""Templates of items and answers, in sandboxed Jinja2.
 
-Only the templates of ``[template]`` are code; a row's text is always a value, so a cell that reads
-``{{ 7*7 }}`` stays those nine characters.
+Only the templates of ``[template]`` are code. A row's text is always a value: a cell with the text ``{{ 7*7 }}`` is
+rendered as those nine characters.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from evolm.wording import listed
 
 LETTER = "letter"
 
-# What a template may raise on a row: Jinja2's own errors and those of the expressions in it.
+# Errors that a template may raise on a row: Jinja2's own, and those of its expressions.
 _FAILURES = (
     jinja2.TemplateError,
     ArithmeticError,
@@ -75,11 +75,11 @@ class Template:
 
     @classmethod
     def from_section(cls, section: TemplateSection, fields: Sequence[str], kind: str = "classification") -> Template:
-        """Check and compile ``[template]`` for a task of some kind.
+        """Check ``[template]`` for a task of a kind.
 
         Args:
             section: the table of campaign.toml.
-            fields: names in ``task.columns``; those that stand for gold or options are no fields of the template.
+            fields: names in ``task.columns``; those of gold and options are removed.
             kind: a name in ``KINDS``.
 
         Raises:
@@ -96,16 +96,20 @@ class Template:
         return cls(known, source, section.answer, section.separator, section.system)
 
     def item(self, fields: Mapping[str, str], options: Sequence[str] = ()) -> str:
-        """Return the text of a row, whose ``options`` are those of an item of a choice task.
+        """Return the text of an item.
+
+        Args:
+            fields: the item's fields.
+            options: the item's own options, if it has some.
 
         Raises:
             DataError: if the template fails on this row.
-            ConfigError: if the template tries what the sandbox forbids.
+            ConfigError: if the template does something that the sandbox forbids.
         """
         return _rendered("template.item", self.item_source, tuple(fields.items()), tuple(options))
 
     def answer(self, word: str, index: int | None = None) -> str:
-        """Return what follows the item when ``word`` is the answer; errors as for :meth:`item`.
+        """Return the text that follows the item if ``word`` is the answer; errors as for :meth:`item`.
 
         Args:
             word: the label's word, the option or the target text.
@@ -117,7 +121,7 @@ class Template:
 
 @lru_cache(maxsize=16384)
 def _rendered(where: str, source: str, pairs: tuple[tuple[str, str], ...], options: tuple[str, ...] = ()) -> str:
-    """Render once for all individuals that meet a row."""
+    """Render a template; cached, since all individuals are scored on the same rows."""
     values: dict[str, Any] = dict(pairs)
     if options:
         values[OPTIONS] = list(options)
@@ -141,7 +145,7 @@ def _title(field: str) -> str:
 
 
 def _names(where: str, source: str) -> set[str]:
-    """Names that a template takes from outside, Jinja2's own functions excluded."""
+    """Return the names that a template reads, without Jinja2's own functions."""
     try:
         tree = _ENVIRONMENT.parse(source)
         _compiled(source)

@@ -1,4 +1,4 @@
-"""How near a written text is to the one that was wanted, as a number in [0, 1]."""
+"""Similarity of a generated text to its target, in [0, 1]."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def exact_match(prediction: str, target: str) -> float:
-    """Return 1.0 where the texts are the same but for case and white space, else 0.0."""
+    """Return 1.0 if the texts are equal but for case and white space, else 0.0."""
     return float(normalised(prediction) == normalised(target))
 
 
@@ -20,13 +20,13 @@ def chrf(prediction: str, target: str) -> float:
     """Return the sentence's chrF2: the F-score, recall counted double, of character n-grams up to six letters.
 
     Popović 2015 (https://aclanthology.org/W15-3049/), with the settings of sacrebleu (its signature
-    ``nc:6|nw:0|space:no|eff:yes``): white space doesn't count, case does.
+    ``nc:6|nw:0|space:no|eff:yes``): white space is ignored, case is not.
     """
     return float(_sentence_chrf().sentence_score(prediction, [target]).score) / 100
 
 
 @cache
 def _sentence_chrf() -> CHRF:
-    from sacrebleu.metrics.chrf import CHRF  # a fifth of a second that other metrics don't wait for
+    from sacrebleu.metrics.chrf import CHRF  # takes a fifth of a second, so only this metric imports it
 
     return CHRF()

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from evolm.report import RunRecord
-from evolm.report.audit import Audit, audits, one_class, unaided
+from evolm.report.audit import Audit, audits, one_class, scorers_without_gold
 from tests.support.synthetic_run import revise, write_lines, write_outcomes
 
 
@@ -78,13 +78,13 @@ def test_no_correlation_is_claimed_of_too_few_or_too_much_alike(
 def test_without_gold_nothing_is_audited_but_the_scorer_is_named(tmp_path: Path) -> None:
     record = record_of(tmp_path, RANKS, gold=None)
     assert audits(record) == []
-    assert unaided(record) == ["confidence"]
+    assert scorers_without_gold(record) == ["confidence"]
 
 
 def test_scorers_that_read_gold_and_the_length_of_prompts_are_not_audited(pareto: Path) -> None:
     record = RunRecord.read(pareto)
     assert list(record.scorers) == ["label_likelihood", "prompt_length"]
-    assert unaided(record) == []
+    assert scorers_without_gold(record) == []
     assert audits(record) == []
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from evolm.report import RunRecord
+from evolm.report.dot_plots import staircase
 from evolm.report.front import ObjectiveAxis, members, objectives, rule
-from evolm.report.scatter import staircase
 from tests.support.synthetic_run import make_pareto, revise
 
 ACCURACY, TOKENS = (ObjectiveAxis.of(key, 1.0, "accuracy") for key in ("label_likelihood", "prompt_length"))

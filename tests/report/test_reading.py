@@ -33,7 +33,7 @@ def born(id: int, generation: int, parents: list[int], score: float | None, *ope
 
 
 def test_a_directory_without_a_journal_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"holds no journal\.jsonl"):
+    with pytest.raises(RunError, match=r"found no journal\.jsonl in it"):
         RunRecord.read(tmp_path)
 
 
@@ -179,9 +179,11 @@ def test_gold_on_dev_is_the_score_where_the_search_saw_it_and_a_measure_where_it
     seen = born(1, 0, [], 0.7) | {"measures": {"gold": 0.4}}
     for gold, value in (("use", 0.7), ("audit", 0.4), (None, None)):
         record = write_journal(tmp_path, {"type": "run", "task": {"gold": gold}}, seen)
-        assert record.judged(record.best()) == value
-    assert write_journal(tmp_path, {"type": "run"}).judged(None) is None
-    assert write_journal(tmp_path, {"type": "run", "task": {"gold": "audit"}}).judged(born(2, 0, [], 0.5)) is None
+        assert record.metric_on_dev(record.best()) == value
+    assert write_journal(tmp_path, {"type": "run"}).metric_on_dev(None) is None
+    assert (
+        write_journal(tmp_path, {"type": "run", "task": {"gold": "audit"}}).metric_on_dev(born(2, 0, [], 0.5)) is None
+    )
 
 
 def test_a_journal_that_does_not_say_who_saw_gold_is_one_whose_search_did(tmp_path: Path) -> None:

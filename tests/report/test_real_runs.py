@@ -80,7 +80,7 @@ def test_a_search_that_sees_no_gold_is_audited_with_what_was_kept_for_it(
     run = toy(task__gold="audit", scorers={"mutual_information": 1.0}, **ALONE).run(tmp_path / "run").directory
     record = RunRecord.read(run)
     assert record.scale == "mutual information"
-    golds = [record.judged(entry) for entry in entries(run, "individual")]
+    golds = [record.metric_on_dev(entry) for entry in entries(run, "individual")]
     assert all(gold is not None and 0 <= gold <= 1 for gold in golds)
     html, summary = report(run)
     assert "a model can learn to please itself" in html

@@ -17,7 +17,7 @@ import tomlkit
 from evolm import config as configuration
 from evolm import statistics
 from evolm.campaign import Run, start_run
-from evolm.report import page
+from evolm.report import page, views
 
 EVALUATIONS, DEV, TEST = 14, 10, 14
 TABLES: dict[str, Any] = {
@@ -62,7 +62,8 @@ def quick() -> Iterator[None]:
     """Cut short what takes long and writes nothing: figures and resampling. Every file is still written."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(statistics, "RESAMPLES", 20)
-        patch.setattr(page, "render", lambda *arguments: "<svg/>")
+        for module in (page, views):
+            patch.setattr(module, "render", lambda *arguments: "<svg/>")
         yield
 
 

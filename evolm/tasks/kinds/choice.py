@@ -17,7 +17,7 @@ def _by_text(label: str, options: Options) -> int | None:
 
 
 def _by_letter(label: str, options: Options) -> int | None:
-    """The mark alone, or before a text; real data repeats an option there, and not always to the letter."""
+    """Read a mark, alone or before a text: real data repeats the option's text behind it, often inexactly."""
     match = MARKED.fullmatch(label)
     mark = (match["mark"] if match is not None else label).casefold()
     marks = [known.casefold() for known in options.marks]
@@ -41,11 +41,11 @@ KEYS: dict[str, Callable[[str, Options], int | None]] = {
 
 
 def choice_answers(section: TaskSection, rows: Sequence[Row]) -> Answers:
-    """Return how a row's label becomes its right option's text, in the form that ``task.answer_key`` says.
+    """Return the function from a row's label to the text of its right option, as ``task.answer_key`` tells.
 
     Raises:
-        DataError: if the label of a row is none of its options.
-        ConfigError: if the form is left to the data, and two forms fit but disagree.
+        DataError: if the label of a row names none of its options.
+        ConfigError: if the key is ``"auto"``, and two keys fit but disagree.
     """
     if LABEL not in section.columns:
         return Answers((), no_gold)
@@ -60,7 +60,7 @@ def choice_answers(section: TaskSection, rows: Sequence[Row]) -> Answers:
 
 
 def answer_key(key: str, rows: Sequence[Row]) -> str:
-    """Return the name in ``KEYS`` by which all labels are read; errors as for :func:`choice_answers`."""
+    """Return the name in ``KEYS`` that fits all labels; errors as for :func:`choice_answers`."""
     readers = KEYS if key == "auto" else {key: KEYS[key]}
     places = {name: [_place(reader, row) for row in rows] for name, reader in readers.items()}
     fitting = [name for name in readers if None not in places[name]]

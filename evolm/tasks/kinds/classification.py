@@ -1,4 +1,4 @@
-"""Classification: every row is answered with one of the same few words."""
+"""Classification: the answer to every row is one of the same few words."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from evolm.wording import listed
 def classification_answers(section: TaskSection, rows: Sequence[Row]) -> Answers:
     """Return the labels' words, in the order of ``task.labels``, and how a row's label becomes its word.
 
-    Where ``task.labels`` is empty, the raw values of ``rows`` are the words, sorted; several values may share a
-    word. A task without a label column lists its words.
+    If ``task.labels`` is empty, the words are the raw values of ``rows``, sorted. Several values may share a word. A
+    task without a label column lists its words.
     """
     if LABEL not in section.columns:
         return Answers(tuple(section.labels), no_gold)
@@ -35,7 +35,7 @@ def _word(words: Mapping[str, str], row: Row) -> str:
 
 
 def check_labels(labels: Sequence[str]) -> None:
-    """Check the words that a campaign or its data gave.
+    """Check the labels' words.
 
     Raises:
         ConfigError: for an empty word, or a word given twice to a task without gold.

@@ -1,4 +1,4 @@
-"""The report's figures in which every individual is a dot: a score against gold, and the front."""
+"""Figures with a dot per individual: a scorer against gold, and the front."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Point = tuple[float, float]
 
 
 def against_gold(audit: Audit) -> Figure:
-    """A scorer's own score against the metric by gold labels, a dot an individual."""
+    """Draw a scorer's scores against the metric by gold labels."""
     figure = Figure(figsize=(5.2, 4.1))
     figure.subplots_adjust(left=0.15, right=0.96, bottom=0.14, top=0.95)
     axes = figure.add_subplot()
@@ -24,9 +24,9 @@ def against_gold(audit: Audit) -> Figure:
     favourite, best = audit.favourite, audit.best
     axes.margins(x=0.08, y=0.14)
     if favourite["gold"] == best["gold"]:
-        named = [(favourite, "liked best, none more right", EVOLUTION, 1)]
+        named = [(favourite, "highest score, none better by gold", EVOLUTION, 1)]
     else:
-        named = [(favourite, "liked best", RANDOM, -1), (best, "most right", EVOLUTION, 1)]
+        named = [(favourite, "highest score", RANDOM, -1), (best, "best by gold", EVOLUTION, 1)]
     for row, name, color, side in named:
         _mark(axes, (row["score"], row["gold"]), f"#{row['id']:.0f} {name}", color, side)
     axes.set_xlabel(f"{audit.name} (needs no gold)")
@@ -35,7 +35,7 @@ def against_gold(audit: Audit) -> Figure:
 
 
 def front(record: RunRecord) -> Figure | None:
-    """The front over its first two objectives, the better the further up and to the right."""
+    """Draw the front over its first two objectives; better is up and to the right."""
     axes_of = objectives(record)[:2]
     found = {member.id: point for member in members(record) if (point := _place(member.values)) is not None}
     if len(axes_of) < 2 or not found:
@@ -62,7 +62,7 @@ def front(record: RunRecord) -> Figure | None:
 
 
 def staircase(points: list[Point], across: ObjectiveAxis, upwards: ObjectiveAxis) -> list[Point]:
-    """Those of ``points`` that no other beats in the two objectives shown, from the worst across to the best."""
+    """Return the ``points`` that no other beats in the two objectives shown, from the worst across to the best."""
     x_sign, y_sign = (-1 if axis.fewer else 1 for axis in (across, upwards))
     kept: list[Point] = []
     for point in sorted(points, key=lambda point: (x_sign * point[0], y_sign * point[1]), reverse=True):
@@ -71,8 +71,8 @@ def staircase(points: list[Point], across: ObjectiveAxis, upwards: ObjectiveAxis
     return kept[::-1]
 
 
-def _name_members(axes: Axes, everyone: list[Member], found: dict[int, Point]) -> None:
-    for member in everyone:
+def _name_members(axes: Axes, front: list[Member], found: dict[int, Point]) -> None:
+    for member in front:
         if member.id in found and member.picked:
             _mark(axes, found[member.id], f"#{member.id} picked", RANDOM)
         elif member.id in found and len(found) <= 10:
@@ -80,7 +80,7 @@ def _name_members(axes: Axes, everyone: list[Member], found: dict[int, Point]) -
 
 
 def _mark(axes: Axes, point: Point, text: str, color: str, side: int = 1) -> None:
-    """A ring around a dot, and its name above it (``side`` 1) or below it (-1), where there is room."""
+    """Draw a ring around a dot, and its name above it (``side`` 1) or below it (-1), inside the axes."""
     axes.plot(*point, "o", color=color, markerfacecolor="none", markersize=11, markeredgewidth=1.6, zorder=4)
     first, last = axes.get_xlim()
     left = (point[0] - first) / (last - first) > 0.6
@@ -104,7 +104,7 @@ def _title(axis: ObjectiveAxis) -> str:
 
 
 def _place(values: tuple[float | None, ...] | list[float | None]) -> Point | None:
-    """The second value across, the first upwards; None where one of them is missing."""
+    """Return the point with the second value across and the first upwards; None if either is missing."""
     first, second = values[:2]
     if first is None or second is None or not (math.isfinite(first) and math.isfinite(second)):
         return None
