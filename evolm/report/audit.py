@@ -117,4 +117,4 @@ def _on_test(record: RunRecord) -> str:
     [(label, count)] = Counter(predicted[0]).most_common(1)
     name = record.task["labels"][label] if label >= 0 else "nothing"
     shares = percent(count / len(gold)), percent(gold.count(label) / len(gold))
-    return f"; on test it answers “{name}” to {shares[0]}, and {shares[1]} are"
+    return f"; on test it answers “{name}” to {shares[0]}, which is right for {shares[1]}"

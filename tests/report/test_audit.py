@@ -118,7 +118,7 @@ def test_a_prompt_that_gives_nearly_everything_one_label_is_flagged(tmp_path: Pa
 def test_the_flag_names_the_label_and_its_true_share_once_test_is_open(tmp_path: Path) -> None:
     write_outcomes(tmp_path, outcomes={"best": [[1, 1, 1, 0]]}, gold=[1, 1, 0, 0])
     said = one_class(record_of(tmp_path, RANKS, largest_share=0.95)).replace("\N{NO-BREAK SPACE}", " ")
-    assert said.endswith("; on test it answers “spam” to 75 %, where 50 % are.")
+    assert said.endswith("; on test it answers “spam” to 75 %, which is right for 50 %.")
 
 
 @pytest.mark.parametrize("options", [{"largest_share": 0.94}, {}, {"largest_share": 1.0, "labels": ()}])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from evolm.report import RunRecord, page, render_summary, write_report
+from evolm.report import RunRecord, page, render_summary, views, write_report
 from evolm.report.svg import render
 from tests.support.kinds_of_campaigns import write_kind
 from tests.support.toy_campaign import ToyCampaign, entries, quick
@@ -27,7 +27,8 @@ def quick_campaigns() -> Iterator[None]:
 def report(directory: Path) -> tuple[str, str]:
     """Return the page, drawn in full, and the summary in one line."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page, "render", render)
+        for module in (page, views):
+            patch.setattr(module, "render", render)
         html = write_report(directory).read_text()
     console = Console(width=160)
     with console.capture() as capture:
