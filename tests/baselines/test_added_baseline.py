@@ -124,7 +124,7 @@ def test_a_baseline_that_searches_is_a_search_of_the_run(toy: Callable[..., Any]
 
 
 def test_the_schema_knows_every_baseline_that_can_be_switched() -> None:
-    known = campaign_schema()["properties"]["baselines"]["properties"]
+    known = campaign_schema()["$defs"]["Baselines"]["properties"]
     assert set(known) == {"prior_corrected", "few_shot", "random_search", "bag_of_words", "climber"}
     assert known["climber"]["default"] is False
 

@@ -50,7 +50,11 @@ def test_a_campaign_runs_on_a_kind_of_task_that_is_one_row(toy: Callable[..., An
     )
     assert list(head["scorers"]) == ["margin"]
     assert head["normalization"] == "characters"
-    told = {entry["genome"]["instruction"] for entry in entries(run.directory, "individual") if not entry["parents"]}
+    told = {
+        entry["genome"]["prompt"]["instruction"]
+        for entry in entries(run.directory, "individual")
+        if not entry["parents"]
+    }
     assert "Say no or yes of the text." in told
     assert (run.directory / "best" / "prompt.txt").read_text().endswith("Spam, yes or no?")
     assert result_of(run.directory)["test"]["majority"] is not None
