@@ -1,4 +1,4 @@
-"""A delta to take home in evolm's own form: its genes, and which space of which model they are of."""
+"""``delta.safetensors``: a delta in evolm's own form, its genes and the identity of their space and model."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def read_delta(path: Path, model: LanguageModel) -> tuple[DeltaSpace, DeltaGenes
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise RunError(f"{path}: expected a delta saved by evolm: {error}") from None
     found, expected = str(identity.get("model")), model.prepared.fingerprint
-    if found != expected:  # before its matrices are looked at
+    if found != expected:  # checked first: the space cannot be made over another model
         raise GenomeError(f"{path}: the delta was made for the model {found[:16]}, expected {expected[:16]}")
     space = DeltaSpace.of(model, settings_of(identity))
     refuse_other_space(space, identity, str(path))

@@ -1,4 +1,4 @@
-"""Evaluation: how requests become answers, as fast as the hardware allows and always with the same bits.
+"""Evaluation: from requests to answers, as fast as the hardware allows and always with the same bits.
 
 The names are imported on first use: a worker needs only ``worker`` and ``plan``, and the engine brings torch, which
 a command that only checks a campaign does without.

@@ -1,4 +1,4 @@
-"""What a run asked its model, in requests and tokens."""
+"""The requests and tokens of a run."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 
 @dataclass
 class Usage:
-    """What the engine was asked and what it did about it; counts since the run began.
+    """Counts of the engine's requests and tokens since the run began.
 
     Attributes:
         requests: requests answered.
         cache_hits: of these, how many the cache or an equal request in the same call answered.
         tokens_charged: their tokens, before caching and sharing.
-        tokens_forwarded: tokens that passed all of the model's layers, or as many that passed some of them.
-        tokens_padded: the same with the padding of slabs.
+        tokens_forwarded: tokens that passed the model, in units of all layers if they passed only some.
+        tokens_padded: the same, with the padding of slabs.
     """
 
     requests: int = 0

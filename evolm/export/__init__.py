@@ -1,1 +1,1 @@
-"""Export: what a user takes home from a run: predictions, scores, adapters, merged models, populations."""
+"""Export: predictions and scores with a saved prompt; prompts, adapters, merged models and populations as folders."""

@@ -235,7 +235,7 @@ def refuse_other_space(space: DeltaSpace, identity: Mapping[str, Any], where: st
     """Raise GenomeError if a delta's identity says that it was made for another model or space."""
     expected = space.identity()
     for key in ("model", "encoding", "layers", "target_modules", "rank", "dimension", "seed", "checksum"):
-        if key == "dimension" and space.settings.encoding != "subspace":
+        if key == "dimension" and not ENCODINGS[space.settings.encoding].uses_dimension:
             continue
         if key in identity and identity[key] != expected[key]:
             found, wanted = (str(value)[:16] if key == "model" else value for value in (identity[key], expected[key]))

@@ -72,9 +72,11 @@ class Encoding(Protocol):
         dimension: number of genes.
         parameters: numbers in a delta's changes (factors and gains).
         sigma: default step size: large enough to change answers, too small to break the model.
+        uses_dimension: whether ``space.delta.dimension`` decides the number of genes.
     """
 
     sigma: ClassVar[float]
+    uses_dimension: ClassVar[bool]
     dimension: int
     parameters: int
 
@@ -115,6 +117,7 @@ class LowRankEncoding:
     """All factors are genes: ``down = A0 + a`` with a seeded ``A0``, ``up = b`` (Hu 2021, LoRA)."""
 
     sigma: ClassVar[float] = 0.1
+    uses_dimension: ClassVar[bool] = False
 
     def __init__(self, plan: Plan) -> None:
         plan.require_linear("lowrank")
@@ -150,6 +153,7 @@ class SubspaceEncoding:
     """
 
     sigma: ClassVar[float] = 10.0
+    uses_dimension: ClassVar[bool] = True
 
     def __init__(self, plan: Plan) -> None:
         plan.require_linear("subspace")
@@ -187,6 +191,7 @@ class ScalesEncoding:
     """A gain per channel: of a module's output, or of the input of a feed-forward block's last module (IA3)."""
 
     sigma: ClassVar[float] = 0.1
+    uses_dimension: ClassVar[bool] = False
 
     def __init__(self, plan: Plan) -> None:
         self.sites = plan.sites
@@ -219,6 +224,7 @@ class SingularEncoding:
     """
 
     sigma: ClassVar[float] = 0.1
+    uses_dimension: ClassVar[bool] = False
 
     def __init__(self, plan: Plan) -> None:
         plan.require_linear("singular")
