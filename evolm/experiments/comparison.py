@@ -23,10 +23,10 @@ class GroupScore:
     """A group's mean test score over the common seeds.
 
     Attributes:
-        name: what the group is called.
+        name: the group's name.
         score, low, high: the mean and its 95 % interval over seeds and items, in [0, 1].
         seeds: seed -> score.
-        baselines: name -> mean score of what the runs themselves were compared with, where all of them were.
+        baselines: name -> mean score of a baseline that all runs of the group have.
         runs: their directories, in the order of ``seeds``.
     """
 
@@ -45,9 +45,9 @@ class Difference:
 
     Attributes:
         first, second: names of the groups.
-        difference, low, high: of the mean scores, in [-1, 1]; the 95 % interval is that of this pair alone.
+        difference, low, high: of the mean scores, in [-1, 1]; the 95 % interval is not corrected for other pairs.
         p: two-sided.
-        p_holm: the same, corrected for the number of pairs.
+        p_holm: ``p`` corrected for the number of pairs.
     """
 
     first: str
@@ -84,7 +84,7 @@ class Comparison:
 
 
 def compare_runs(directories: Sequence[Path]) -> Comparison:
-    """Compare all pairs of groups among the runs that ``directories`` are or hold.
+    """Compare all pairs of groups among the runs in ``directories``.
 
     Raises:
         RunError: if there are fewer than two groups, or they cannot be compared.
@@ -103,8 +103,8 @@ def compare(groups: Mapping[str, Sequence[TestedRun]], pairs: Sequence[tuple[str
     """Compare groups of runs.
 
     Args:
-        groups: name -> runs, one a seed.
-        pairs: names of the groups whose difference is wanted, first minus second.
+        groups: name -> runs, one per seed.
+        pairs: names of the groups to subtract, first minus second.
 
     Raises:
         RunError: if the runs have other test items, another metric or other labels, a group has a seed twice, or
@@ -134,10 +134,10 @@ def compare(groups: Mapping[str, Sequence[TestedRun]], pairs: Sequence[tuple[str
 
 
 def require_comparable(runs: Sequence[TestedRun]) -> None:
-    """Refuse runs whose test scores do not mean the same.
+    """Raise if the runs' test scores are not comparable.
 
     Raises:
-        RunError: naming two runs and what they do not share.
+        RunError: naming two runs and the property in which they differ.
     """
     first = runs[0]
     for run in runs[1:]:

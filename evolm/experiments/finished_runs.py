@@ -1,7 +1,7 @@
-"""Finished runs as comparisons see them: what decided their best, and what it answered on the test split.
+"""Finished runs for comparisons: the settings that decide their best, and its answers to the test split.
 
-Nothing is computed anew: ``test.json`` holds every answer. Runs whose settings agree in everything but the seed
-belong together.
+Nothing is computed again: ``test.json`` holds every answer. Runs whose settings differ in nothing but the seed form a
+group.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from evolm.report import RunRecord
 from evolm.storage import RunLayout
 from evolm.tasks import METRICS
 
-# What a run's best does not depend on, or what is known better than from its campaign file.
+# Settings that do not decide a run's best, or that are read elsewhere than in its campaign file.
 APART = ("schema", "name", "seed", "task.name", "task.data", "evaluation.n_jobs", "baselines", "founders")
 FROM_HEAD = ("model", "scorers", "strategy", "operators")
-TELLING = ("strategy.name", "model.name", "scorers")  # what people think of first
+TELLING = ("strategy.name", "model.name", "scorers")  # these come first in a group's name
 LONGEST_VALUE = 24
 
 
 @dataclass(frozen=True)
 class TestedRun:
-    """A finished run that was judged on a labelled test split.
+    """A finished run with a labelled test split.
 
     Attributes:
-        directory: where it lies.
+        directory: the run's directory.
         seed: of its search.
-        settings: dotted key -> value of everything but the seed that decides what it found.
+        settings: dotted key -> value of every setting but the seed that decides the run's best.
         task: kind, metric and labels.
-        n_labels: what the metric's function is told.
+        n_labels: number of labels, for the metric's function.
         items: digests of the test items, sorted.
         gold: ``(n_items,)``.
-        outcomes: who answered -> one ``(n_items,)`` array, or several whose scores are averaged.
+        outcomes: ``"best"`` or a baseline's name -> one ``(n_items,)`` array, or several whose scores are averaged.
     """
 
     directory: Path
@@ -60,7 +60,7 @@ class TestedRun:
         return json.dumps(self.settings, sort_keys=True)
 
     def metric(self, outcomes: np.ndarray, gold: np.ndarray) -> float:
-        """Return what outcomes are worth."""
+        """Return the task's metric of ``(n,)`` outcomes."""
         return METRICS[self.task["metric"]].function(outcomes, gold, self.n_labels)
 
     def score(self, name: str = BEST) -> float:
@@ -126,7 +126,7 @@ def read_run(directory: Path) -> TestedRun:
 
 
 def _settings(layout: RunLayout, head: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what decided a run's best, from its campaign file, its founders and the journal's head."""
+    """Return the settings that decide a run's best, from its campaign file, founders and the journal's head."""
     tables = configuration.load(layout.campaign).model_dump(by_alias=True, mode="json")
     tables |= {name: head[name] for name in FROM_HEAD}
     founders = [json.loads(line) for line in layout.founders.read_text(encoding="utf-8").splitlines()]
@@ -159,7 +159,7 @@ def below(key: str, tables: Sequence[str]) -> bool:
 
 
 def grouped(runs: Sequence[TestedRun]) -> dict[str, list[TestedRun]]:
-    """Return runs by their settings, in the order of appearance, under telling names."""
+    """Return runs by the name of their group, in the order of appearance."""
     groups: dict[str, list[TestedRun]] = {}
     for run in runs:
         groups.setdefault(run.signature, []).append(run)
@@ -168,9 +168,9 @@ def grouped(runs: Sequence[TestedRun]) -> dict[str, list[TestedRun]]:
 
 
 def telling_names(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a name for each of several different settings: the strategy's, then what else tells them apart.
+    """Return a name for each of several different settings: the strategy's, then the settings that differ.
 
-    A key is named only where settings that share everything before it differ in it.
+    A key is part of a name only if settings that are equal in all keys before it differ in it.
     """
     known = sorted({key for each in settings for key in each})
     names = [[str(each["strategy.name"])] for each in settings]
@@ -186,7 +186,7 @@ def telling_names(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _shown(key: str, value: Any, known: Sequence[str]) -> str:
-    """Return a setting as people would say it; what is too long to say as a few digits of its hash."""
+    """Return a setting for a group's name; of a value that is too long, a few digits of its hash."""
     if key == "model.name":
         return str(value)
     last = key.rpartition(".")[2]

@@ -1,8 +1,8 @@
 """Sweeps: every variant of a campaign with every seed, each cell an ordinary run, and one table of them all.
 
 A sweep's directory holds ``VARIANT/seed-N`` for every cell, one answer cache that all cells share, and at the end
-``sweep.json``, ``sweep.csv``, ``sweep.md`` and ``sweep.svg``. It has no state of its own: what is finished follows
-from the cells, so the same command goes on with a sweep that was stopped, or adds seeds and variants to it.
+``sweep.json``, ``sweep.csv``, ``sweep.md`` and ``sweep.svg``. It has no state of its own: the cells tell
+which are finished, so the same command continues a stopped sweep, or adds seeds and variants to it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from evolm.wording import listed
 
 logger = logging.getLogger("evolm")
 
-# What may differ between a cell and what is asked for: no best depends on it, or a run says it in its own way.
+# Keys in which a cell on disk may differ from the requested one: no best depends on them, or a run resolves them.
 APART = ("name", "founders", "evaluation.n_jobs", f"baselines.{RANDOM_SEARCH}")
 
 
@@ -57,7 +57,7 @@ class Sweep:
     Attributes:
         folder: the founding population's.
         out: the sweep's directory.
-        cells: seed by seed, each with all variants, so that what is finished can be compared at any time.
+        cells: seed by seed, each with all variants, so that finished seeds can be compared at any time.
         permissions: of every run.
     """
 
@@ -77,8 +77,8 @@ def plan_sweep(
 ) -> Sweep:
     """Lay out a sweep and check it; nothing is written.
 
-    Random search beside a search, a baseline that costs as much as the search itself, is left out of all cells
-    where it is one of the variants, unless ``overrides`` ask for it.
+    The baseline random search, which costs as much as the search itself, is left out of all cells if random search is
+    one of the variants, unless ``overrides`` ask for it.
 
     Args:
         folder: the founding population's.
@@ -114,7 +114,7 @@ def plan_sweep(
 
 
 def _refuse_other_directory(sweep: Sweep) -> None:
-    """Refuse a directory that holds something, but no sweep."""
+    """Raise if the directory holds anything but a sweep."""
     if RunLayout(sweep.out).journal.exists():
         raise RunError(f"{sweep.out}: expected a sweep's directory, found a run's")
     found = sorted(path.name for path in sweep.out.iterdir()) if sweep.out.is_dir() else []
@@ -123,7 +123,7 @@ def _refuse_other_directory(sweep: Sweep) -> None:
 
 
 def _refuse_other_cell(cell: Cell, sweep: Sweep) -> None:
-    """Refuse a cell that was begun with another configuration."""
+    """Raise if a cell was begun with another configuration."""
     layout = RunLayout(cell.directory)
     if not layout.campaign.exists():
         return
@@ -144,12 +144,12 @@ def run_sweep(
     watch: Callable[[], AbstractContextManager[Observer]] = lambda: nullcontext(Observer()),
     models: Models | None = None,
 ) -> Comparison:
-    """Run what is not finished, compare the variants with the first one, and write the tables.
+    """Run the unfinished cells, compare the variants with the first one, and write the tables.
 
     Args:
         sweep: from :func:`plan_sweep`.
-        watch: gives an observer for every cell that is run.
-        models: models that other sweeps of this process have loaded; the cells share theirs in any case.
+        watch: returns an observer for a cell that is run.
+        models: models that other sweeps of this process have loaded; the cells of a sweep always share theirs.
 
     Raises:
         Interrupted: after Ctrl-C; calling it again goes on.
@@ -209,7 +209,7 @@ def _write_tables(record: dict[str, Any], out: Path) -> None:
 
 
 def _require_seeds_only(name: str, runs: Sequence[TestedRun]) -> None:
-    """Refuse cells of a variant whose data, founders or model changed on the way."""
+    """Raise if data, founders or model changed between cells of a variant."""
     for run in runs[1:]:
         if run.signature != runs[0].signature:
             settings = runs[0].settings | run.settings
