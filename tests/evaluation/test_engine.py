@@ -161,7 +161,7 @@ def test_equal_requests_of_two_scorers_are_asked_and_charged_once(evaluator: Any
 
 def test_a_front_has_an_objective_a_scorer_with_its_weight(evaluator: Any, toy_task: Task) -> None:
     (individual,) = individuals("Spam?")
-    table = TableScorer({individual.digest: 0.25})
+    table = TableScorer({individual.genome.prompt.digest: 0.25})
     evaluator("pareto", a=evaluator().task_scorer, table=(table, 2.0)).score_individuals([individual], toy_task.dev)
     assert individual.fitness.values == (individual.score, 0.5)
 
@@ -171,7 +171,7 @@ def test_an_audited_task_shows_the_search_no_gold(engine: Engine, evaluator: Any
     open_book, blind = evaluator(table=TableScorer()), evaluator(table=TableScorer())
     blind.task = replace(toy_task, has_gold=False, audited=True)
     blind.score_individuals([individual], toy_task.dev)
-    assert individual.score == individual.fitness.values[0] == TableScorer().value(individual.genome)
+    assert individual.score == individual.fitness.values[0] == TableScorer().value(individual.genome.prompt)
     gold = open_book.task_evaluations([individual.genome], toy_task.dev)[0]
     assert individual.measures["gold"] == gold.score
 
@@ -179,7 +179,7 @@ def test_an_audited_task_shows_the_search_no_gold(engine: Engine, evaluator: Any
 def test_a_prompt_that_does_not_fit_fails_alone(engine: Engine, evaluator: Any, toy_task: Task) -> None:
     good, long = individuals("Spam?", "word " * 200)
     with pytest.raises(ContextExceeded):
-        engine.tokenize(next(evaluator().task_scorer.dialogue(long.genome, toy_task.dev)))
+        engine.tokenize(next(evaluator().task_scorer.dialogue(long.genome.prompt, toy_task.dev)))
     charges = evaluator().score_individuals([long, good], toy_task.dev)
     assert (long.status, good.status) == ("failed", "evaluated")
     assert "longer than the context" in long.reason
@@ -207,7 +207,7 @@ def test_a_scorer_that_asks_again_gets_the_answers_to_what_it_asked(
 
 def test_a_failed_item_fails_the_individual_with_its_digest(evaluator: Any, toy_task: Task) -> None:
     good, bad = individuals("good", "bad")
-    table = TableScorer({bad.digest: float("nan"), good.digest: 0.5})
+    table = TableScorer({bad.genome.prompt.digest: float("nan"), good.genome.prompt.digest: 0.5})
     evaluator(table=table).score_individuals([good, bad], toy_task.dev)
     assert good.fitness.values == (0.5, 0.0)
     assert not bad.fitness.valid
