@@ -178,6 +178,7 @@ def evolve(
     callbacks: Sequence[Observer] = (),
     options: Mapping[str, Any] | None = None,
     warm_start: Sequence[str | Path | Result] = (),
+    report: bool = True,
 ) -> Result:
     """Run a campaign and return its result.
 
@@ -198,6 +199,7 @@ def evolve(
         options: further tables of campaign.toml, like ``{"baselines": {"few_shot": False}}``.
         warm_start: runs, founding populations or results whose best prompts to start from, beside ``founders``. One
             that has seen an item of the test split is refused.
+        report: whether ``report.html`` is written.
 
     Raises:
         EvolmError: for every error that the caller can correct, in one sentence.
@@ -207,7 +209,7 @@ def evolve(
         "evolve", task, model, space, founders, scorers, strategy, budget, seed, n_jobs, options, warm_start
     )
     directory, temporary = run_directory(out)
-    run = start_run(given.config, Path.cwd(), directory, observers=callbacks, **given.sources)
+    run = start_run(given.config, Path.cwd(), directory, observers=callbacks, report=report, **given.sources)
     return Result(run.directory, run.result, temporary)
 
 

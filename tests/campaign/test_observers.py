@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -12,10 +13,11 @@ import pytest
 from rich.console import Console
 
 from evolm.campaign import Observer, Phase, Progress, RunInfo, continue_run
-from evolm.errors import ConfigError
+from evolm.errors import ConfigError, Interrupted
 from evolm.individual import Individual
 from evolm.report import RunRecord, render_summary
 from evolm.report.page import render_page
+from evolm.storage import RunLayout
 from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, quick, result_of, without_clock
 
 REASON = "10 are enough"
@@ -104,6 +106,75 @@ def test_every_individual_is_heard_of_once_in_the_order_of_asking_before_its_gen
     expected = [{k: v for k, v in e.items() if k not in ("type", "search")} for e in journal]
     expected = [e if "id" in e else e["tokens"] for e in expected]  # type: ignore[misc]
     assert heard == list(zip((e["search"] for e in journal), expected, strict=True))
+
+
+class Hears(Observer):
+    """Remembers the names of events, and the info of the run."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def on_start(self, info: RunInfo) -> None:
+        self.info = info
+
+    def on_generation(self, progress: Progress) -> None:
+        self.heard.append("generation")
+
+    def on_saved(self) -> None:
+        self.heard.append("saved")
+
+    def on_error(self, error: Exception) -> None:
+        self.heard.append(type(error).__name__)
+
+    def on_end(self, result: dict[str, Any]) -> None:
+        self.heard.append("end")
+
+
+def test_every_generation_is_told_before_it_is_saved_and_told_to_be_saved_after(
+    founding: ToyCampaign, tmp_path: Path
+) -> None:
+    observer = Hears()
+    founding.run(tmp_path / "run", observers=[observer])
+    assert observer.heard == [*["generation", "saved"] * 4, "end"]
+
+
+def test_what_is_told_at_the_start_is_plain_data(founding: ToyCampaign, finished: Path, tmp_path: Path) -> None:
+    first, again = Hears(), Hears()
+    run = founding.run(tmp_path / "run", observers=[first], report=False).directory
+    continue_run(run, observers=[again])
+    assert (first.info.directory, first.info.name) == (run, "toy")
+    assert first.info.budget["evaluations"] == first.info.settings["budget"]["evaluations"] == 14
+    assert first.info.settings["strategy"]["crossover_prob"] > 0  # a default of the strategy
+    assert json.loads(json.dumps(first.info.settings)) == first.info.settings
+    assert [(info.resumed, info.finished) for info in (first.info, again.info)] == [(False, False), (True, True)]
+    assert first.info.seconds < 1 < again.info.seconds + 1
+
+
+def test_without_a_report_a_run_has_the_same_bytes_and_no_page(
+    founding: ToyCampaign, finished: Path, tmp_path: Path
+) -> None:
+    run = founding.run(tmp_path / "run", report=False).directory
+    assert bytes_of(run) == bytes_of(finished)
+    assert not RunLayout(run).report.exists()
+
+
+def test_an_interruption_is_told_and_the_page_says_so(founding: ToyCampaign, tmp_path: Path) -> None:
+    class PressesCtrlC(Hears):
+        def on_generation(self, progress: Progress) -> None:
+            super().on_generation(progress)
+            if progress.evaluations == 10:
+                signal.raise_signal(signal.SIGINT)
+
+        def on_error(self, error: Exception) -> None:
+            super().on_error(error)
+            raise ZeroDivisionError  # is logged; the interruption is raised
+
+    observer = PressesCtrlC()
+    with pytest.raises(Interrupted):
+        founding.run(tmp_path / "run", observers=[observer])
+    assert observer.heard == [*["generation", "saved"] * 2, "Interrupted"]
+    assert RunRecord.read(tmp_path / "run").status == "interrupted"
+    assert "interrupted" in RunLayout(tmp_path / "run").report.read_text()
 
 
 # -- stopping --------------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from evolm.errors import RunError
-from evolm.storage import RunLayout, write_atomically
+from evolm.storage import Journal, RunLayout, write_atomically
+from evolm.storage import layout as layout_module
 
 
 def test_a_new_directory_is_made_with_its_parents(tmp_path: Path) -> None:
@@ -101,3 +102,19 @@ def test_a_disk_that_refuses_leaves_the_old_file_and_nothing_else(
             write_atomically(path, "new")
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_durability_is_one_setting_for_files_and_journals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    write_atomically(tmp_path / "waited", "for")
+    write_atomically(tmp_path / "not waited", "for", durable=False)
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.sync()
+    assert len(synced) == 2
+    monkeypatch.setattr(layout_module, "DURABLE", False)
+    write_atomically(tmp_path / "not waited either", "for")
+    journal.sync()
+    journal.close()
+    assert len(synced) == 2
+    assert (tmp_path / "not waited either").read_text() == "for"
