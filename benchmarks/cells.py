@@ -30,7 +30,7 @@ from evolm.evaluation.engine import Engine
 from evolm.experiments.finished_runs import is_finished
 from evolm.founders.populations import find_population
 from evolm.objective.objective import Objective
-from evolm.objective.opening import ANSWERS
+from evolm.storage.layout import ANSWERS
 from evolm.storage import RunLayout
 
 CELL = "cell.json"

@@ -1,7 +1,7 @@
 """A field of strategies: the same founding populations, budgets and seeds for all; each cell a resumable run.
 
-Shared by all benchmarks of strategies: the cells below ``runs/``, the table, the figure, and tuning that shows nothing
-of the test split. Intervals are over seeds and test items, both at once
+Shared by all benchmarks of strategies: the cells below ``runs/``, the table, the figure, and tuning without the
+test split. Intervals are over seeds and test items, both at once
 (:func:`evolm.statistics.crossed_bootstrap`).
 """
 

@@ -7,8 +7,8 @@
     python -m benchmarks.optimizers --quick             a few rows, one seed; writes results/optimizers-quick.json
 
 All optimizers have the same rows, evaluations and founders, seeds 0 to 4. As in a campaign the winner is
-chosen among the best five on validation rows, and evaluated on test rows. ``benchmarks.hosts`` has the optimizers and their
-settings, ``benchmarks.cells`` the cells: several processes with different ``--cells`` may run side by side.
+chosen among the best five on validation rows, and evaluated on test rows. ``benchmarks.hosts`` has the optimizers and
+their settings, ``benchmarks.cells`` the cells: several processes with different ``--cells`` may run side by side.
 Intervals are over seeds and test items, both at once (:func:`evolm.statistics.crossed_bootstrap`).
 """
 
