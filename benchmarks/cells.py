@@ -30,8 +30,8 @@ from evolm.evaluation.engine import Engine
 from evolm.experiments.finished_runs import is_finished
 from evolm.founders.populations import find_population
 from evolm.objective.objective import Objective
-from evolm.storage.layout import ANSWERS
 from evolm.storage import RunLayout
+from evolm.storage.layout import ANSWERS
 
 CELL = "cell.json"
 PARTS = ("engine", "evolm", "host")
