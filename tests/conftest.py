@@ -9,10 +9,14 @@ from __future__ import annotations
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported
+os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one core per test process
 
 import pytest
 import torch
 
+from evolm.storage import layout
+
+layout.DURABLE = False  # the fixture ``durable`` waits for the disk: a killed process loses nothing that it wrote
 torch.set_num_threads(1)  # tiny models only lose time to threads, and other processes run beside this one
 
 SUPPORT = ("model_fixtures", "task_fixtures", "campaign_fixtures", "objective_fixtures")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,9 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def run(kind: str, tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of either kind."""
-    folder = tmp_path_factory.mktemp(kind)
-    with quick():
-        write_delta_campaign(folder, tiny_model_folder, kind).run(folder / "run")
-    return folder / "run"
+def run(kind: str, finished_run: Callable[..., Path]) -> Path:
+    """A finished run of either kind, changed by no test."""
+    return finished_run(kind, write=write_delta_campaign)
 
 
 def test_a_campaign_finds_changes_that_are_better_than_none(run: Path, kind: str) -> None:

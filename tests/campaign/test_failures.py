@@ -25,6 +25,8 @@ from tests.support.toy_campaign import (
     write_rows,
 )
 
+pytestmark = pytest.mark.usefixtures("durable")
+
 
 def failing(fails: Callable[[int], bool], error: Exception) -> Callable[..., float]:
     """Return a scorer that raises ``error`` at those of its calls, counted from 1, of which ``fails`` is true."""

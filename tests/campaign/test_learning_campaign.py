@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,9 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def run(name: str, tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("learning")
-    with quick():
-        campaign(folder, tiny_model_folder, name).run(folder / "run")
-    return folder / "run"
+def run(name: str, finished_run: Callable[..., Path]) -> Path:
+    """A finished run of that strategy, changed by no test."""
+    return finished_run(name, write=campaign)
 
 
 def learning_of(entry: dict[str, Any]) -> dict[str, Any] | None:

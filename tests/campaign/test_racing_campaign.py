@@ -26,7 +26,7 @@ from evolm.report.tables import failures
 from evolm.storage import RunLayout
 from evolm.strategies import STRATEGIES
 from tests.support.tiers import slow
-from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, quick, result_of, write_campaign
+from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, result_of, write_campaign
 
 N_DEV = 24
 RACING: dict[str, Any] = {
@@ -51,11 +51,9 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def run(mode: str, tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(mode: str, finished_run: Callable[..., Path]) -> Path:
     """A finished run of either mode, changed by no test."""
-    folder = tmp_path_factory.mktemp(mode)
-    with quick():
-        return write_campaign(folder / "toy", tiny_model_folder, **changed(mode)).run(folder / "run").directory
+    return finished_run(**changed(mode))
 
 
 def dropped(run: Path, search: str = "main") -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from evolm.cli import app
 from evolm.errors import RunError
 from evolm.experiments.comparison import Comparison, compare_runs
 from evolm.experiments.finished_runs import grouped, read_run, telling_names
+from tests.support.once import SharedFolder
 from tests.support.toy_campaign import TEST, ToyCampaign, merged, quick, result_of, write_campaign
 
 SMALL = {"budget": {"evaluations": 6}, "baselines": {"random_search": False, "few_shot": False}}
@@ -31,14 +32,16 @@ CELLS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def finished_runs(tmp_path_factory: pytest.TempPathFactory, tiny_model_folder: Path) -> Path:
+def finished_runs(shared_folder: SharedFolder, tiny_model_folder: Path) -> Path:
     """A folder of finished runs by the names of ``CELLS``, changed by no test."""
-    folder = tmp_path_factory.mktemp("comparison")
-    toy = write_campaign(folder / "toy", tiny_model_folder, **SMALL)
-    with quick():
-        for name, changes in CELLS.items():
-            ToyCampaign(toy.folder, merged(toy.tables, changes)).run(folder / "runs" / name)
-    return folder / "runs"
+
+    def build(folder: Path) -> None:
+        toy = write_campaign(folder / "toy", tiny_model_folder, **SMALL)
+        with quick():
+            for name, changes in CELLS.items():
+                ToyCampaign(toy.folder, merged(toy.tables, changes)).run(folder / "runs" / name)
+
+    return shared_folder.once("comparison", build) / "runs"
 
 
 @pytest.fixture

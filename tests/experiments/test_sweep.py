@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from evolm.campaign.build import Models
 from evolm.cli import app
 from evolm.errors import ConfigError, PermissionNeeded, RunError
 from evolm.experiments.sweep import Sweep, plan_sweep, run_sweep, strategy_variants
+from tests.support.once import SharedFolder
 from tests.support.toy_campaign import FOUNDERS, ToyCampaign, entries, quick, result_of, write_campaign
 
 SMALL = {"budget": {"evaluations": 6}, "baselines": {"few_shot": False}}
@@ -34,18 +36,21 @@ def planned(
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory, tiny_model_folder: Path) -> ToyCampaign:
+def small(shared_folder: SharedFolder, tiny_model_folder: Path) -> ToyCampaign:
     """A toy campaign of six evaluations, changed by no test."""
-    return write_campaign(tmp_path_factory.mktemp("sweeping") / "toy", tiny_model_folder, **SMALL)
+    folder = shared_folder.once("sweeping", lambda folder: write_campaign(folder / "toy", tiny_model_folder, **SMALL))
+    return ToyCampaign(folder / "toy", tomllib.loads((folder / "toy" / "campaign.toml").read_text()))
 
 
 @pytest.fixture(scope="session")
-def finished_sweep(small: ToyCampaign, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished_sweep(small: ToyCampaign, shared_folder: SharedFolder) -> Path:
     """The directory of a finished sweep of it, changed by no test."""
-    out = tmp_path_factory.mktemp("sweeps") / "out"
-    with quick():
-        run_sweep(planned(small, out))
-    return out
+
+    def build(folder: Path) -> None:
+        with quick():
+            run_sweep(planned(small, folder / "out"))
+
+    return shared_folder.once("sweep", build) / "out"
 
 
 @pytest.fixture

@@ -21,18 +21,16 @@ from evolm.export.predictor import saved_prompt
 from evolm.founders.sources import FROM_A_RUN
 from evolm.storage import RunLayout
 from tests.support.kinds_of_campaigns import write_kind
-from tests.support.toy_campaign import ToyCampaign, entries, quick, result_of, toy_rows
+from tests.support.toy_campaign import ToyCampaign, entries, result_of, toy_rows
 
 ROWS = pd.DataFrame(toy_rows(6), columns=["text", "label"])
 SMALL: dict[str, Any] = {"baselines": {"random_search": False, "few_shot": False}, "budget": {"evaluations": 3}}
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory, tiny_model_folder: Path) -> Path:
+def shown(finished_run: Callable[..., Path]) -> Path:
     """A finished run whose best shows a demonstration and is calibrated, changed by no test."""
-    folder = tmp_path_factory.mktemp("shown")
-    with quick():
-        return write_kind(folder / "toy", tiny_model_folder, "chat").run(folder / "run").directory
+    return finished_run("chat", write=write_kind)
 
 
 def founders_of(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:

@@ -36,7 +36,7 @@ from evolm.models.inspection import read_structure
 from tests.support.delta_campaigns import write_delta_campaign
 from tests.support.kinds_of_campaigns import components_of
 from tests.support.saved_prompts import render, task_of
-from tests.support.toy_campaign import FOUNDERS, bytes_of, entries, quick, result_of, write_campaign
+from tests.support.toy_campaign import FOUNDERS, ToyCampaign, bytes_of, entries, quick, result_of, write_campaign
 
 LINEAR = ["v_proj", "down_proj"]
 NORMS = ["input_layernorm", "o_proj"]
@@ -51,22 +51,22 @@ ADAPTERS = [name for name in SPACES if name != "norms"]
 Runs = Callable[..., Path]
 
 
+def write_encoding(folder: Path, model: Path, encoding: str, kind: str, **changes: Any) -> ToyCampaign:
+    """Write a small campaign whose deltas have that encoding."""
+    small = {"budget": {"evaluations": 6}, "baselines": {"random_search": False, "few_shot": False}}
+    toy = write_delta_campaign(folder, model, kind, **small, **changes)
+    toy.tables["space"]["delta"] = {"layers": "last:1", "target_modules": LINEAR} | SPACES[encoding]
+    return toy
+
+
 @pytest.fixture(scope="module")
-def run_of(tmp_path_factory: pytest.TempPathFactory, tiny_model_folder: Path) -> Runs:
+def run_of(finished_run: Runs) -> Runs:
     """Return ``run(encoding, kind="delta", **changes)``: a small finished run whose best changes the model."""
-    known: dict[str, Path] = {}
 
     def run(encoding: str, kind: str = "delta", **changes: Any) -> Path:
-        name = f"{encoding} {kind} {sorted(changes)}"
-        if name not in known:
-            folder = tmp_path_factory.mktemp("run")
-            small = {"budget": {"evaluations": 6}, "baselines": {"random_search": False, "few_shot": False}}
-            toy = write_delta_campaign(folder, tiny_model_folder, kind, **small, **changes)
-            toy.tables["space"]["delta"] = {"layers": "last:1", "target_modules": LINEAR} | SPACES[encoding]
-            with quick():
-                known[name] = toy.run(folder / "run").directory
-            assert (known[name] / "best" / "delta.safetensors").exists()
-        return known[name]
+        found = finished_run(encoding, kind, write=write_encoding, **changes)
+        assert (found / "best" / "delta.safetensors").exists()
+        return found
 
     return run
 

@@ -15,21 +15,13 @@ import pytest
 from evolm.errors import ConfigError, DataError, EvolmError, RunError
 from evolm.export.predictor import Predictor, saved_prompt
 from tests.support.kinds_of_campaigns import KINDS, components_of, frame_of, write_kind
-from tests.support.toy_campaign import ToyCampaign, quick, result_of, toy_rows
+from tests.support.toy_campaign import ToyCampaign, result_of, toy_rows
 
 
 @pytest.fixture(scope="module")
-def run_of(tmp_path_factory: pytest.TempPathFactory, tiny_model_folder: Path) -> Callable[[str], Path]:
+def run_of(finished_run: Callable[..., Path]) -> Callable[[str], Path]:
     """Return ``run(kind) -> directory`` of a finished run, changed by no test."""
-    folder = tmp_path_factory.mktemp("kinds")
-
-    def run(kind: str) -> Path:
-        if not (folder / kind / "run").exists():
-            with quick():
-                write_kind(folder / kind, tiny_model_folder, kind).run(folder / kind / "run")
-        return folder / kind / "run"
-
-    return run
+    return lambda kind: finished_run(kind, write=write_kind)
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,8 @@ from evolm.errors import RunError
 from evolm.randomness import Randomness
 from evolm.storage import read_checkpoint, write_checkpoint
 
+pytestmark = pytest.mark.usefixtures("durable")
+
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),

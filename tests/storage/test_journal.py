@@ -11,6 +11,8 @@ import pytest
 from evolm.errors import RunError
 from evolm.storage import Journal, read_entries
 
+pytestmark = pytest.mark.usefixtures("durable")
+
 
 def test_entries_come_back_in_order(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")

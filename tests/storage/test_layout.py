@@ -14,6 +14,8 @@ from evolm.errors import RunError
 from evolm.storage import Journal, RunLayout, write_atomically
 from evolm.storage import layout as layout_module
 
+pytestmark = pytest.mark.usefixtures("durable")
+
 
 def test_a_new_directory_is_made_with_its_parents(tmp_path: Path) -> None:
     layout = RunLayout(tmp_path / "deep" / "run")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from evolm.storage import layout
+from tests.support.once import SharedFolder
 from tests.support.toy_campaign import ToyCampaign, quick, write_campaign
 from tests.support.warm_evolm import WarmProcess
 
@@ -30,6 +34,12 @@ def quick_campaigns() -> Iterator[None]:
 
 
 @pytest.fixture
+def durable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for the disk, as campaigns do outside of tests."""
+    monkeypatch.setattr(layout, "DURABLE", True)
+
+
+@pytest.fixture
 def toy(tmp_path: Path, tiny_model_folder: Path) -> Callable[..., ToyCampaign]:
     """Return ``write(**changes)``: the toy campaign in the folder ``toy`` of this test."""
 
@@ -46,10 +56,28 @@ def founding(tmp_path_factory: pytest.TempPathFactory, tiny_model_folder: Path) 
 
 
 @pytest.fixture(scope="session")
-def finished(founding: ToyCampaign, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a finished run of it, changed by no test."""
-    with quick():
-        return founding.run(tmp_path_factory.mktemp("runs") / "finished").directory
+def finished_run(shared_folder: SharedFolder, tiny_model_folder: Path) -> Callable[..., Path]:
+    """Return ``finished_run(*arguments, write=write_campaign, **changes)``: the directory of a finished run.
+
+    The run is that of ``write(folder, model, *arguments, **changes)``. Equal runs are built once per session, for all
+    its processes; no test changes them.
+    """
+
+    def finished(*arguments: Any, write: Callable[..., ToyCampaign] = write_campaign, **changes: Any) -> Path:
+        def build(folder: Path) -> None:
+            with quick():
+                write(folder / "toy", tiny_model_folder, *arguments, **changes).run(folder / "run")
+
+        recipe = json.dumps([write.__module__, write.__name__, arguments, changes], sort_keys=True)
+        return shared_folder.once(f"run-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}", build) / "run"
+
+    return finished
+
+
+@pytest.fixture(scope="session")
+def finished(finished_run: Callable[..., Path]) -> Path:
+    """The directory of a finished run of the toy campaign, changed by no test."""
+    return finished_run()
 
 
 @pytest.fixture(scope="session")
