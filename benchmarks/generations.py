@@ -26,7 +26,7 @@ from evolm.evaluation.plan import batch_target, batches, plan
 from evolm.founders.populations import find_population
 from evolm.models import LanguageModel, TokenizedRequest
 from evolm.models.packed_forward import PackedForward
-from evolm.report import writer
+from evolm.report import page
 from evolm.storage import AnswerStore
 
 PADDED = ("sms-spam", "trec-questions", "commonsense-choice")
@@ -38,7 +38,7 @@ PLACES: dict[str, list[tuple[Any, str]]] = {  # none of them calls another
     "planning": [(worker, "plan"), (engine, "batch_target")],
     "cache of answers": [(AnswerStore, "get"), (AnswerStore, "put")],
     "checkpoint": [(RunRecorder, "write_checkpoint")],
-    "report": [(writer, "write_report")],
+    "report": [(page, "write_report")],
 }
 
 

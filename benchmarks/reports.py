@@ -31,7 +31,7 @@ from evolm.evaluation.evaluator import Charge, Evaluator
 from evolm.founders.populations import find_population
 from evolm.individual import Individual
 from evolm.observers import VERDICT
-from evolm.report import ReportWriter, writer
+from evolm.report import ReportWriter, page
 from evolm.storage import RunLayout
 from evolm.tasks import Item
 
@@ -101,7 +101,7 @@ def measure(observer: str, generations: int) -> dict[str, Any]:
         parts = build(load(folder / FILE_NAME, tables), folder)
         campaign = Campaign(parts, layout, [OBSERVERS[observer](), Ends(generations)])
         began = time.perf_counter()
-        with clocked((writer, "write_report")) as clock, suppress(SearchEnded):
+        with clocked((page, "write_report")) as clock, suppress(SearchEnded):
             campaign.open()
             campaign.run()
         total = time.perf_counter() - began

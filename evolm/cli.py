@@ -268,11 +268,13 @@ def compare(
     ] = None,
 ) -> None:
     """Compare finished runs on the test split. Prints scores, differences, intervals and p-values."""
-    from evolm.experiments.comparison import compare_runs
-    from evolm.report.comparison import difference_frame, render_comparison
-    from evolm.storage import write_atomically
+    from evolm.storage.layout import find_runs, write_atomically
 
     with one_sentence():
+        find_runs(directories)  # before pandas and scipy are imported
+        from evolm.experiments.comparison import compare_runs
+        from evolm.report.comparison import difference_frame, render_comparison
+
         record = compare_runs(directories).to_record()
         Console().print(render_comparison(record))
         if out is not None:

@@ -7,6 +7,7 @@ never asked.
 from __future__ import annotations
 
 import os
+import signal
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when huggingface_hub is imported
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one core per test process
@@ -18,6 +19,9 @@ from evolm.storage import layout
 
 layout.DURABLE = False  # the fixture ``durable`` waits for the disk: a killed process loses nothing that it wrote
 torch.set_num_threads(1)  # tiny models only lose time to threads, and other processes run beside this one
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SUPPORT = ("model_fixtures", "task_fixtures", "campaign_fixtures", "objective_fixtures")
 pytest.register_assert_rewrite("tests.support")

@@ -109,13 +109,14 @@ def test_it_waits_for_the_first_answers_of_a_phase_and_then_scores(
 class GoOn:
     """An operator that lets the model go on with an instruction; small enough for the tiny model's context."""
 
-    name, role, genome, weight = "go_on", "mutation", "prompt", 20.0
+    name, role, chromosome, weight = "go_on", "mutation", "prompt", 20.0
     asks_model, needs_gold, summary = True, False, "Lets the model go on."
 
     def vary(self, families: Sequence[Family], context: VariationContext) -> list[Any | None]:
         def conversation(genome: Any) -> Iterator[Any]:
-            [answer] = yield [Generate("", genome.instruction or "Say", Decoding(3))]
-            return replace(genome, instruction=f"{genome.instruction} {answer.text}")
+            [answer] = yield [Generate("", genome.prompt.instruction or "Say", Decoding(3))]
+            prompt = replace(genome.prompt, instruction=f"{genome.prompt.instruction} {answer.text}")
+            return genome.with_chromosome("prompt", prompt)
 
         assert context.model_access is not None
         return context.model_access.hold_dialogues([conversation(family[0].genome) for family in families])  # type: ignore[misc]
@@ -128,7 +129,7 @@ def test_it_says_when_operators_ask_the_model(
     toy().run(tmp_path / "run", observers=[watched])
     main = [doing for phase, doing in watched.said if phase == "main"]
     assert ASKING in main
-    assert SCORING in main[: main.index(ASKING)]  # founders ask nobody
+    assert SCORING in main[: main.index(ASKING)]  # founders need no operator
     assert SCORING in main[main.index(ASKING) :]
     assert ASKING not in {doing for phase, doing in watched.said if phase != "main"}
 

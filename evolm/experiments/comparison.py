@@ -13,8 +13,9 @@ import numpy as np
 
 from evolm.baselines import BASELINES, BEST
 from evolm.errors import RunError
-from evolm.experiments.finished_runs import TestedRun, find_runs, grouped, read_run
+from evolm.experiments.finished_runs import TestedRun, grouped, read_run
 from evolm.statistics import SeedScores, crossed_bootstrap, draw_items, holm, seed_scores
+from evolm.storage.layout import find_runs
 from evolm.wording import numbered
 
 

@@ -71,21 +71,6 @@ class TestedRun:
 # -- reading -------------------------------------------------------------------------------------------------
 
 
-def find_runs(directories: Sequence[Path]) -> list[Path]:
-    """Return the runs that directories are, or hold at any depth.
-
-    Raises:
-        RunError: if a directory neither is nor holds a run.
-    """
-    found: list[Path] = []
-    for directory in directories:
-        inside = sorted(path.parent for path in directory.rglob(RunLayout(directory).journal.name))
-        if not inside:
-            raise RunError(f"{directory}: expected a run's directory or one that holds some, found none")
-        found += inside
-    return found
-
-
 def is_finished(directory: Path) -> bool:
     """Return whether a run is finished (:attr:`~evolm.report.RunRecord.finished`) and its result is written."""
     return RunLayout(directory).result.exists() and RunRecord.read(directory).finished

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Any
 
 from evolm.observers import Observer, Phase, RunInfo
-from evolm.report.page import write_report
 from evolm.storage import RunLayout
 
 GROWTH = 1.25  # of the journal, from one drawing between generations to the next
@@ -55,5 +54,7 @@ class ReportWriter(Observer):
         return self._layout.journal.stat().st_size
 
     def _draw(self) -> None:
+        from evolm.report.page import write_report  # matplotlib is imported with the first drawing
+
         self._drawn = self._length()
         write_report(self._layout.directory)

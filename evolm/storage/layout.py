@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -280,3 +280,18 @@ def write_atomically(path: Path, content: bytes | str, durable: bool = True) -> 
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def find_runs(directories: Sequence[Path]) -> list[Path]:
+    """Return the runs that directories are, or hold at any depth.
+
+    Raises:
+        RunError: if a directory neither is nor holds a run.
+    """
+    found: list[Path] = []
+    for directory in directories:
+        inside = sorted(path.parent for path in directory.rglob(JOURNAL))
+        if not inside:
+            raise RunError(f"{directory}: expected a run's directory or one that holds some, found none")
+        found += inside
+    return found

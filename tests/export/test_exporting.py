@@ -101,27 +101,25 @@ def test_a_prompt_without_demonstrations_stays_as_it_is(toy: Callable[..., ToyCa
 # -- a founding population -----------------------------------------------------------------------------------
 
 
-def test_a_population_is_run_where_its_rows_are_admitted(
-    finished: Path, founding: ToyCampaign, tmp_path: Path
-) -> None:
-    target = tmp_path / "population"
+def test_a_population_is_run_where_its_rows_are_admitted(finished: Path, tmp_path: Path) -> None:
+    target, data = tmp_path / "population", finished.parent / "toy"
     said = export(finished, target, "population")
-    option = f" --data-root {founding.folder}"
+    option = f" --data-root {data}"
     assert said[-1] == f"Next: evolm run {target}{option}"
     text = (target / "campaign.toml").read_text()
     assert f"# The rows are outside of this folder: evolm run .{option}\n" in text
-    assert f"`{founding.folder / 'toy.csv'}`" in " ".join((target / "README.md").read_text().split())
+    assert f"`{data / 'toy.csv'}`" in " ".join((target / "README.md").read_text().split())
     settings = {"evaluation": {"n_jobs": 1}, "strategy": {"name": "genetic", "population_size": 2}}
     config = load(target / "campaign.toml", {**SMALL, **settings})
     with pytest.raises(EvolmError, match="expected a path in the campaign's folder"):
         build(config, target)
-    permissions = Permissions(data_roots=(founding.folder,))
+    permissions = Permissions(data_roots=(data,))
     run = start_run(config, target, tmp_path / "run", permissions=permissions).directory
     first, second = (entries(path, "run")[0] for path in (finished, run))
     assert first["task"] == second["task"] and first["model"] == second["model"]
     assert first["scorers"] == second["scorers"]
     origins = [e["operators"][0] for e in entries(run, "individual", "main")[:3]]
-    assert all(origin.startswith("finished #") for origin in origins)
+    assert all(origin.startswith(f"{finished.name} #") for origin in origins)
 
 
 def test_the_campaign_of_a_population_is_the_run_s(finished: Path, tmp_path: Path) -> None:
@@ -204,7 +202,7 @@ def test_founders_are_the_best_distinct_prompts_with_what_they_have_seen(finishe
     records, seen = founders_of(tmp_path / "population")
     result = result_of(finished)
     assert len(records) == FROM_A_RUN
-    assert records[0] == {**result["best"]["genome"]["prompt"], "from": f"finished #{result['best']['id']}"}
+    assert records[0] == {**result["best"]["genome"]["prompt"], "from": f"{finished.name} #{result['best']['id']}"}
     assert set(seen) == RunLayout(finished).read_seen()
     page = " ".join((tmp_path / "population" / "README.md").read_text().split())
     assert result["claim"] in page

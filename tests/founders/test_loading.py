@@ -65,7 +65,7 @@ def test_a_run_gives_its_best_the_winner_first_and_says_what_they_have_seen(
     assert [f.digest in tried for f in parts.founders.genomes] == [True] * FROM_A_RUN
     others = [tried[f.digest]["fitness"] for f in parts.founders.genomes[1:]]
     assert others == sorted(others, reverse=True)
-    assert set(parts.founders.names.values()) <= {f"finished #{e['id']}" for e in tried.values()}
+    assert set(parts.founders.names.values()) <= {f"{finished.name} #{e['id']}" for e in tried.values()}
     keys = json.loads((finished / "items.json").read_text())
     assert parts.founders.seen == {key for split in ("train", "dev", "validation") for key in keys[split]}
 
@@ -103,7 +103,7 @@ def test_rows_are_recognised_under_other_names_in_other_case_and_with_other_labe
         components_of(renamed, warm_starts=[finished])
     others = [(f"another {text}", label) for text, label in rows]
     write_rows(renamed.folder / "toy.csv", others, ("sms", "kind"))
-    with pytest.raises(GenomeError, match="finished #"):  # of other labels, so it shows and renames what is not there
+    with pytest.raises(GenomeError, match=f"{finished.name} #"):  # labels that the task lacks
         components_of(renamed, warm_starts=[finished])
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from evolm.errors import Interrupted
 from evolm.observers import Phase, RunInfo
-from evolm.report import ReportWriter, writer
+from evolm.report import ReportWriter, page
 from evolm.report.writer import GROWTH
 from evolm.storage import Journal, RunLayout
 
@@ -35,7 +35,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
     """The journal's bytes at every drawing, each of which reads all of them."""
     found: Reads = []
     monkeypatch.setattr(
-        writer, "write_report", lambda directory: found.append(RunLayout(directory).journal.stat().st_size)
+        page, "write_report", lambda directory: found.append(RunLayout(directory).journal.stat().st_size)
     )
     return found
 
