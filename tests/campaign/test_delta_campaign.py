@@ -60,7 +60,7 @@ def test_the_journal_names_vectors_and_the_gene_store_has_them(run: Path, kind: 
             assert np.linalg.norm(genes.astype(float)) == pytest.approx(record["norm"])
 
 
-@pytest.mark.parametrize("kind", ["delta", slow("hybrid")], indirect=True)
+@pytest.mark.parametrize("kind", [slow("delta"), slow("hybrid")], indirect=True)
 def test_the_same_campaign_gives_the_same_run_at_two_workers(
     run: Path, kind: str, tiny_model_folder: Path, tmp_path: Path
 ) -> None:

@@ -123,7 +123,7 @@ def test_whoever_stayed_has_the_record_of_an_evaluation_without_racing(run: Path
     parts.engine.close()
 
 
-@pytest.mark.parametrize("mode", ["race", slow("halving")], indirect=True)
+@pytest.mark.parametrize("mode", [slow("race"), slow("halving")], indirect=True)
 def test_two_workers_write_the_bytes_of_one(
     run: Path, mode: str, toy: Callable[..., ToyCampaign], tmp_path: Path
 ) -> None:

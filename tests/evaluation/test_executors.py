@@ -40,7 +40,7 @@ def executor() -> Iterator[JoblibExecutor]:
     made.close()
 
 
-@pytest.mark.parametrize(("kept", "stay"), [slow(0, False, id="a leak"), pytest.param(2**30, True, id="on purpose")])
+@pytest.mark.parametrize(("kept", "stay"), [slow(0, False, id="a leak"), slow(2**30, True, id="on purpose")])
 def test_a_worker_that_remembers_what_it_may_is_not_taken_for_one_that_leaks(
     kept: int, stay: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from evolm.errors import ConfigError, GenomeError, PermissionNeeded
 from evolm.genomes import Prompt, from_record
 from evolm.objective.codec import Codec
 from tests.support.row_switches import NAME, RowSwitches
+from tests.support.tiers import slow
 from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, quick, result_of, without_clock, write_campaign
 
 SPACE = {"prompt": {"demonstrations": [0, 2], "max_tokens": 240}, NAME: {"share": 0.5}}
@@ -63,7 +64,7 @@ def test_it_changes_what_an_earlier_chromosome_expressed(campaign: ToyCampaign, 
     assert saved == parts.space.express(from_record(result_of(run.directory)["best"]["genome"])).prompt
 
 
-@pytest.mark.parametrize(("call", "at"), [("append", 9), ("replace", 12), ("put", 2)])
+@pytest.mark.parametrize(("call", "at"), [("append", 9), slow("replace", 12), slow("put", 2)])
 def test_killed_and_resumed_it_equals_the_undisturbed_run(
     call: str, at: int, evolm: Any, campaign: ToyCampaign, run: Run, tmp_path: Path
 ) -> None:
