@@ -185,7 +185,7 @@ def test_a_score_without_gold_is_audited_for_newcomers(audited: Path) -> None:
     html = page(audited)
     outline(html)
     section = html[html.index("<h2>Does the model’s own score mean anything?</h2>") :].split("</section>")[0]
-    assert "Mutual information scores prompts without looking at the right answers" in section
+    assert "Mutual information scores prompts without gold labels" in section
     assert "a model can learn to please itself" in section
     assert "which the search never saw" in section
     assert re.search(r"[+−]0\.\d{3} <span>rank correlation, 91 prompts</span>", section)
