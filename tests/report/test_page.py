@@ -186,7 +186,7 @@ def test_a_score_without_gold_is_audited_for_newcomers(audited: Path) -> None:
     outline(html)
     section = html[html.index("<h2>Does the model’s own score mean anything?</h2>") :].split("</section>")[0]
     assert "Mutual information scores prompts without gold labels" in section
-    assert "a model can learn to please itself" in section
+    assert "a model can become confident in wrong answers" in section
     assert "which the search never saw" in section
     assert re.search(r"[+−]0\.\d{3} <span>rank correlation, 91 prompts</span>", section)
     assert "mutual information (needs no gold)" in section
@@ -211,12 +211,12 @@ def test_where_nobody_knows_gold_the_page_says_that_nothing_was_checked(audited:
     revise(audited, run=lambda head: {"task": {**head["task"], "gold": None}}, result=lambda _: {"test": None})
     html = page(audited)
     outline(html)
-    assert "this task has none to check against" in html
+    assert "this task has none to compare with" in html
     assert "rank correlation" not in html
 
 
 def test_a_search_that_saw_gold_is_not_audited(run: Path) -> None:
-    assert "please itself" not in page(run)
+    assert "while the answers stay wrong" not in page(run)
 
 
 def test_a_best_that_answers_one_label_to_everything_is_flagged_at_the_top(audited: Path) -> None:
