@@ -96,7 +96,7 @@ def test_a_task_without_gold_ends_with_a_page_that_claims_nothing(
     del campaign.tables["task"]["columns"]["label"]
     (campaign.folder / "founders.jsonl").write_text('{"instruction": "Is it spam, or ham?"}\n')
     html, summary = report(campaign.run(tmp_path / "run").directory)
-    assert "none to check against" in html
+    assert "none to compare with" in html
     assert "mutual information on dev" in summary
     assert "no claim is made" in summary
 
