@@ -205,6 +205,7 @@ def test_a_real_model_gives_the_same_bits_in_any_company(real: LanguageModel) ->
     assert same_bits(answers(real, requests[5:6]) + answers(real, requests[9:11]), [reference[i] for i in (5, 9, 10)])
 
 
+@pytest.mark.slow
 @pytest.mark.real_model
 def test_a_real_model_writes_the_same_texts_in_any_company(real: LanguageModel) -> None:
     requests = texts_asked(asked(3, 4, seed=3))

@@ -375,6 +375,7 @@ def test_a_conversation_that_asks_too_much_ends_with_nothing_and_disturbs_no_oth
 # -- the real model ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.real_model
 def test_a_real_model_says_many_an_instruction_in_other_words(
     smollm2: Callable[[str], LanguageModel], toy_task: Task, toy_space: Callable[..., PromptSpace]
