@@ -357,7 +357,8 @@ def toml_text(tables: Mapping[str, Any]) -> str:
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
     """Turn ``["budget.evaluations=50", "model.dtype=float32"]`` into nested tables.
 
-    A value is read as TOML if it parses, else as text.
+    A key is a dotted TOML key, so a part with a dot is quoted: ``scorers."package.module:attribute"=1``. A value is
+    read as TOML if it parses, else as text.
 
     Raises:
         ConfigError: if an assignment has no ``=`` or an empty key.
@@ -365,7 +366,7 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
     tables: dict[str, Any] = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
-        parts = [part.strip() for part in key.split(".")]
+        parts = _key_parts(key)
         if not equals or not all(parts):
             raise ConfigError(f"--set {assignment!r}: expected key=value, like budget.evaluations=50")
         try:
@@ -374,6 +375,19 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
             value = text
         overlay(tables, _nest(parts, value))
     return tables
+
+
+def _key_parts(key: str) -> list[str]:
+    """Return the parts of a dotted key; parts that TOML wants quoted (``labels.naïve``) may stand bare."""
+    try:
+        table: Any = tomllib.loads(f"{key} = 0")
+    except tomllib.TOMLDecodeError:
+        return [part.strip() for part in key.split(".")]
+    parts: list[str] = []
+    while isinstance(table, dict):
+        part, table = next(iter(table.items()), ("", 0))
+        parts.append(part)
+    return parts
 
 
 def _nest(parts: Sequence[str], value: Any) -> dict[str, Any]:

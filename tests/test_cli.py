@@ -321,7 +321,12 @@ BAD: dict[str, tuple[dict[str, Any], Change | None, list[str], str]] = {
         r"prompt of \d+ tokens is \d+ longer than the context",
     ),
     "missing model": ({"model__name": "no/such/model"}, None, [], r"model 'no/such/model': expected a folder"),
-    "missing gguf": ({"model__name": "tiny.gguf"}, None, [], r"tiny.gguf"),
+    "missing gguf": (
+        {"model__name": "tiny.gguf"},
+        None,
+        [],
+        r"tiny.gguf': expected a .gguf file, found none of that name",
+    ),
     "truncated gguf": (
         {"model__name": "m.gguf"},
         file("m.gguf", b"GGUF\3\0\0\0\0"),
@@ -335,6 +340,12 @@ BAD: dict[str, tuple[dict[str, Any], Change | None, list[str], str]] = {
         r"expected a GGUF file, found another format",
     ),
     "outside strategy": ({"strategy__name": "os:system"}, None, [], r"'os:system' is code outside evolm"),
+    "no strategy": (
+        {"strategy__name": "json:JSONDecoder"},
+        None,
+        ["--allow", "json"],
+        r"'json:JSONDecoder': expected a subclass of evolm.strategies.Strategy",
+    ),
     "outside scorer": (
         {"scorers": {"os:system": 1.0}},
         None,

@@ -126,10 +126,12 @@ def test_assignments_are_toml_where_they_can_be_and_text_where_not() -> None:
         "name": "a=b",
     }
     assert parse_assignments(["a.b=true", "a.c=false"]) == {"a": {"b": True, "c": False}}
+    outside = parse_assignments(['scorers."mine.scores:Length"=2', "labels.naïve=a b"])
+    assert outside == {"scorers": {"mine.scores:Length": 2}, "labels": {"naïve": "a b"}}
     assert parse_assignments(["name=", "x=a = 1\nb"]) == {"name": "", "x": "a = 1\nb"}
 
 
-@pytest.mark.parametrize("text", ["budget.evaluations", "=5", "budget.=5", ".a=1", ""])
+@pytest.mark.parametrize("text", ["budget.evaluations", "=5", "budget.=5", ".a=1", "#=1", ""])
 def test_an_assignment_without_key_or_value_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="expected key=value"):
         parse_assignments([text])

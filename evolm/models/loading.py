@@ -81,6 +81,8 @@ def _find(name: str, revision: str, root: Path, download: bool) -> Path:
         path = locate(name, root, trusted=True)
         if path.suffix != ".gguf":
             raise ModelError(f"model {name!r}: expected a .gguf file, found {path.name!r}")
+        if not path.is_file():
+            raise ModelError(f"model {name!r}: expected a .gguf file, found none of that name")
         return path
     folder = (root / name).expanduser()
     if folder.is_dir():
