@@ -25,6 +25,7 @@ from evolm import config as configuration
 from evolm.baselines import BASELINES
 from evolm.campaign import Observer, Permissions, start_run
 from evolm.choices import ExportForm
+from evolm.config import DEFAULT_STRATEGY
 from evolm.errors import ConfigError, RunError
 from evolm.export.export import export as write_export
 from evolm.export.predictor import saved_prompt
@@ -170,7 +171,7 @@ def evolve(
     space: Mapping[str, Any] | None = None,
     founders: Sequence[str] = (),
     scorers: Mapping[str, float | Callable[..., float]] | None = None,
-    strategy: str | Mapping[str, Any] = "genetic",
+    strategy: str | Mapping[str, Any] = DEFAULT_STRATEGY,
     budget: int | Mapping[str, Any] = 200,
     seed: int = 0,
     n_jobs: int | str = "auto",

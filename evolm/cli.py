@@ -271,11 +271,11 @@ def compare(
     from evolm.storage.layout import find_runs, write_atomically
 
     with one_sentence():
-        find_runs(directories)  # before pandas and scipy are imported
+        runs = find_runs(directories)  # before pandas and scipy are imported
         from evolm.experiments.comparison import compare_runs
         from evolm.report.comparison import difference_frame, render_comparison
 
-        record = compare_runs(directories).to_record()
+        record = compare_runs(runs).to_record()
         Console().print(render_comparison(record))
         if out is not None:
             as_json = json.dumps(record, ensure_ascii=False, indent=2) + "\n"

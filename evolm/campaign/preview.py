@@ -13,6 +13,7 @@ from evolm import evaluation, models
 from evolm.baselines import chosen_baselines, searching_baselines
 from evolm.campaign.build import Components
 from evolm.campaign.search import FINALISTS
+from evolm.campaign.strategies import strategy_name
 from evolm.evaluation.racing import Rules, looks
 from evolm.genomes import DELTA
 from evolm.models import Request
@@ -127,7 +128,7 @@ def _phases(parts: Components, prefix: float, per_item: float) -> list[tuple[str
     lesson = 3 * own * (prefix + learning.batch * per_item) if strategy.learns else 0.0
     learnt = evaluations * learning.steps * lesson
     phases = [("search", evaluations, cost(evaluations, len(task.dev)) + learnt)]
-    searching = searching_baselines(config.baselines, config.strategy.get("name", ""))
+    searching = searching_baselines(config.baselines, strategy_name(config.strategy))
     phases += [(words(each.name), evaluations, cost(evaluations, len(task.dev))) for each in searching]
     if task.validation:
         finalists = (1 + len(searching)) * FINALISTS

@@ -14,6 +14,7 @@ from evolm.archives import Front
 from evolm.campaign.build import Components
 from evolm.campaign.finals import Final
 from evolm.campaign.search import Search
+from evolm.campaign.strategies import strategy_name
 from evolm.campaign.verdict import claim
 from evolm.config import BudgetSection
 from evolm.errors import RunError
@@ -50,7 +51,7 @@ def head_record(parts: Components, main: Search) -> Record:
             "fingerprint": parts.task.fingerprint,
             "notes": list(parts.task.notes),
         },
-        "strategy": {"name": config.strategy.get("name", "genetic"), **main.strategy.params.model_dump()},
+        "strategy": {"name": strategy_name(config.strategy), **main.strategy.params.model_dump()},
         "scorers": {
             name: {"weight": weight, "needs_gold": scorer.needs_gold, **scorer.describe()}
             for name, (scorer, weight) in parts.evaluator.scorers.items()
@@ -114,7 +115,7 @@ def settings_record(parts: Components, main: Search) -> Record:
     """Return the tables of campaign.toml, the strategy's defaults included."""
     tables = parts.config.model_dump(by_alias=True, mode="json")
     strategy = tables["strategy"] | main.strategy.params.model_dump(mode="json")
-    return {**tables, "strategy": {"name": "genetic"} | strategy}
+    return {**tables, "strategy": {"name": strategy_name(strategy)} | strategy}
 
 
 # -- result ----------------------------------------------------------------------------------------------------

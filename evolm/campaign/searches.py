@@ -10,6 +10,7 @@ from evolm.baselines import searching_baselines
 from evolm.campaign.build import Components
 from evolm.campaign.recorder import RunRecorder
 from evolm.campaign.search import Search
+from evolm.campaign.strategies import strategy_name
 from evolm.config import BudgetSection
 from evolm.evaluation.racing import Rules
 from evolm.randomness import derive_seed
@@ -33,7 +34,7 @@ def main_search(parts: Components, recorder: RunRecorder, durable_genes: bool = 
 def baseline_searches(parts: Components, recorder: RunRecorder) -> list[Search]:
     """Return the searches that the main search is compared with, at their beginning."""
     config = parts.config
-    chosen = searching_baselines(config.baselines, config.strategy.get("name", ""))
+    chosen = searching_baselines(config.baselines, strategy_name(config.strategy))
     return [_search(baseline.name, dict(baseline.strategy or {}), parts, recorder) for baseline in chosen]
 
 

@@ -19,8 +19,6 @@ from evolm.strategies.external import ExternalStrategy
 from evolm.tasks import Task
 from evolm.wording import listed
 
-ANY_OBJECTIVES = ("random_search", EXTERNAL)  # strategies for one objective and for several
-
 
 @dataclass(frozen=True)
 class StrategyChoice:
@@ -50,12 +48,16 @@ def strategy_class(settings: Mapping[str, Any], permissions: Permissions) -> tup
     """Return the class and the checked parameters of a ``[strategy]`` table.
 
     Raises:
-        ConfigError: for an unknown name, an unknown key or a wrong value.
+        ConfigError: for an unknown name, an unknown key, a wrong value, or outside code that is no ``Strategy``.
         PermissionNeeded: for code of a package that is not allowed.
     """
     name = strategy_name(settings)
     # The external strategy is in no catalogue: only evolm.Objective may ask for it.
     kind = ExternalStrategy if name == EXTERNAL else lookup(name, STRATEGIES, permissions, "strategy.name")
+    if not (isinstance(kind, type) and issubclass(kind, Strategy)):
+        raise ConfigError(
+            f"strategy.name: {name!r}: expected a subclass of evolm.strategies.Strategy, found {kind!r}"
+        )
     table = STRATEGY_TABLES.get(name) or strategy_table(name, kind)
     return kind, validate(table, {**settings, "name": name}, f"[strategy] {name}")
 
@@ -121,7 +123,7 @@ def _check_objectives(config: CampaignConfig, name: str, strategy: type[Strategy
         raise ConfigError(f"strategy {name!r} searches a front: expected fitness.combine = 'pareto', found 'sum'")
     if not several:
         return
-    if not strategy.many_objectives and name not in ANY_OBJECTIVES:
+    if not (strategy.many_objectives or strategy.any_objectives):
         able = listed(name for name, known in STRATEGIES.items() if known.many_objectives)
         raise ConfigError(f"fitness.combine = 'pareto': expected a strategy among {able}, found {name!r}")
     if len(config.scorers) < 2:

@@ -15,7 +15,6 @@ from evolm.baselines import BASELINES, BEST
 from evolm.errors import RunError
 from evolm.experiments.finished_runs import TestedRun, grouped, read_run
 from evolm.statistics import SeedScores, crossed_bootstrap, draw_items, holm, seed_scores
-from evolm.storage.layout import find_runs
 from evolm.wording import numbered
 
 
@@ -85,12 +84,15 @@ class Comparison:
 
 
 def compare_runs(directories: Sequence[Path]) -> Comparison:
-    """Compare all pairs of groups among the runs in ``directories``.
+    """Compare all pairs of groups among runs.
+
+    Args:
+        directories: of the runs, at least one; :func:`evolm.storage.layout.find_runs` returns those inside a folder.
 
     Raises:
         RunError: if there are fewer than two groups, or they cannot be compared.
     """
-    groups = grouped([read_run(directory) for directory in find_runs(directories)])
+    groups = grouped([read_run(directory) for directory in directories])
     if len(groups) < 2:
         ((name, runs),) = groups.items()
         raise RunError(

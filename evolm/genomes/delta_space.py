@@ -12,7 +12,7 @@ import numpy as np
 from evolm.config import DeltaSpaceSection
 from evolm.errors import ConfigError, GenomeError, nearest
 from evolm.genomes.delta import DeltaGenes
-from evolm.genomes.encodings import ENCODINGS, Gradients, Plan, checksum
+from evolm.genomes.encodings import ENCODINGS, Encoding, Gradients, Plan, checksum
 from evolm.genomes.phenotype import Phenotype
 from evolm.genomes.space import ChromosomeSpace
 from evolm.genomes.variables import Real
@@ -73,7 +73,7 @@ class DeltaSpace(ChromosomeSpace):
     settings: DeltaSettings
     sites: tuple[Site, ...]
     fingerprint: str
-    encoded: Any = field(repr=False, compare=False)
+    encoded: Encoding = field(repr=False, compare=False)
     dtype: str = "float32"
 
     Params = DeltaSpaceSection

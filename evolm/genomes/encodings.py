@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -261,7 +261,7 @@ def _largest(weight: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
     return down.astype(np.float32), (left[:, :rank] * values[:rank] * signs).astype(np.float32)
 
 
-ENCODINGS: dict[str, type[Any]] = {
+ENCODINGS: dict[str, type[Encoding]] = {
     "lowrank": LowRankEncoding,
     "subspace": SubspaceEncoding,
     "scales": ScalesEncoding,

@@ -31,6 +31,7 @@ from evolm.integrations.deap_individuals import DeapIndividual, DeltaIndividual,
 from evolm.objective.codec import is_genome
 from evolm.objective.objective import Objective
 from evolm.randomness import Randomness
+from evolm.searches import RANDOM_SEARCH
 from evolm.strategies.variation import Variation
 
 TOURNAMENT = 3  # competitors
@@ -73,7 +74,7 @@ class ToolboxFunctions:
 
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
-        self.context = objective.strategy("random_search").context
+        self.context = objective.strategy(RANDOM_SEARCH).context
 
     def individual(self, given: Any = None) -> DeapIndividual:
         """Return an individual without fitness: a random one, or one of a genome or of a delta's genes.

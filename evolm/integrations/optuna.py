@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from evolm.config import DEFAULT_STRATEGY
 from evolm.errors import ConfigError, GenomeError
 from evolm.extras import extra
 from evolm.individual import Individual
@@ -137,7 +138,7 @@ class EvolmSampler(BaseSampler):
     """
 
     def __init__(
-        self, objective: Objective, strategy: str | Mapping[str, Any] = "genetic", seed: int | None = None
+        self, objective: Objective, strategy: str | Mapping[str, Any] = DEFAULT_STRATEGY, seed: int | None = None
     ) -> None:
         self.objective = objective
         self.lock = objective.lock  # the strategy's operators may ask the model

@@ -22,7 +22,7 @@ import pandas as pd
 
 from evolm.api import Result, arguments, run_directory
 from evolm.campaign.build import Components, Models
-from evolm.config import EXTERNAL
+from evolm.config import DEFAULT_STRATEGY, EXTERNAL
 from evolm.errors import BudgetSpent, ConfigError, GenomeError
 from evolm.founders.loading import refuse_shown, refuse_unknown
 from evolm.genomes import PROMPT
@@ -313,7 +313,7 @@ class Objective(AbstractContextManager["Objective"]):
     # -- ask and tell --------------------------------------------------------------------------------------
 
     @one_at_a_time
-    def strategy(self, settings: str | Mapping[str, Any] = "genetic", seed: int | None = None) -> Strategy:
+    def strategy(self, settings: str | Mapping[str, Any] = DEFAULT_STRATEGY, seed: int | None = None) -> Strategy:
         """Return one of evolm's strategies, to be used by hand: ``ask``, :meth:`evaluate`, ``tell``.
 
         With the same seed it asks for exactly the individuals that :func:`evolm.evolve` evaluates. The requests of

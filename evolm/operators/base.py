@@ -128,6 +128,15 @@ def with_chromosomes(kind: str, families: Sequence[Family], made: Sequence[Any |
     ]
 
 
+class DocumentedOperator:
+    """Base of operators that are classes of their own: the docstring's first line says what the operator does."""
+
+    @property
+    def summary(self) -> str:
+        """First line of the class's docstring."""
+        return headline(self.__doc__)
+
+
 @dataclass(frozen=True)
 class FunctionOperator:
     """An operator that is a pure function: ``function(rng, space, *chromosomes) -> chromosome or None``.

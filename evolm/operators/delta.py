@@ -13,8 +13,15 @@ from functools import partial
 import numpy as np
 
 from evolm.genomes import DELTA, DeltaGenes, DeltaSpace, Genome
-from evolm.operators.base import Family, FunctionOperator, Operator, Role, VariationContext, vary_chromosome
-from evolm.wording import headline
+from evolm.operators.base import (
+    DocumentedOperator,
+    Family,
+    FunctionOperator,
+    Operator,
+    Role,
+    VariationContext,
+    vary_chromosome,
+)
 
 ETA = 10.0  # SBX: the larger, the nearer children lie to their parents
 ALPHA = 0.3  # blend: how far beyond its parents a child may lie, in their distance
@@ -81,7 +88,7 @@ def _between(first: DeltaGenes, second: DeltaGenes) -> float:
 
 
 @dataclass(frozen=True)
-class DifferentialMutation:
+class DifferentialMutation(DocumentedOperator):
     """Add the difference of two others: ``x + F (a - b)`` (Storn & Price 1997, doi.org/10.1023/A:1008202821328)."""
 
     name: str = "differential_mutation"
@@ -90,11 +97,6 @@ class DifferentialMutation:
     weight: float = 1.0
     asks_model: bool = False
     needs_gold: bool = False
-
-    @property
-    def summary(self) -> str:
-        """First line of the docstring."""
-        return headline(self.__doc__)
 
     def vary(self, families: Sequence[Family], context: VariationContext) -> list[Genome | None]:
         """Return a child of each family's first parent; None while fewer than two others are known."""

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evolm.genomes import Genome
-from evolm.operators.base import Family, Role, VariationContext
-from evolm.wording import headline
+from evolm.operators.base import DocumentedOperator, Family, Role, VariationContext
 
 
 @dataclass(frozen=True)
-class ChromosomeExchange:
+class ChromosomeExchange(DocumentedOperator):
     """Join the first chromosomes of one genome with the last of another; of two, a prompt with another's delta."""
 
     name: str = "chromosome_exchange"
@@ -20,11 +19,6 @@ class ChromosomeExchange:
     weight: float = 1.0
     asks_model: bool = False
     needs_gold: bool = False
-
-    @property
-    def summary(self) -> str:
-        """First line of the docstring."""
-        return headline(self.__doc__)
 
     def vary(self, families: Sequence[Family], context: VariationContext) -> list[Genome | None]:
         """Return a child per family; None if it would equal a parent."""

@@ -21,10 +21,9 @@ from evolm.genomes import DELTA, DeltaGenes, Genome, Learning, Prompt
 from evolm.models import GradientRequest, LogLikelihood
 from evolm.models.deltas import Delta
 from evolm.operators.adam import adam_direction
-from evolm.operators.base import Family, LearningSettings, Role, VariationContext
+from evolm.operators.base import DocumentedOperator, Family, LearningSettings, Role, VariationContext
 from evolm.scorers import Scoring
 from evolm.tasks import Item
-from evolm.wording import headline
 
 SPREAD = 0.3  # of the lognormal factor on rate and decay
 MOST_STEPS = 16
@@ -103,7 +102,7 @@ class _Pupil:
 
 
 @dataclass(frozen=True)
-class GradientStep:
+class GradientStep(DocumentedOperator):
     """Take a few Adam steps on minibatches of train items, with inherited moments and settings."""
 
     name: str = "gradient_step"
@@ -112,11 +111,6 @@ class GradientStep:
     weight: float = 1.0
     asks_model: bool = True
     needs_gold: bool = True
-
-    @property
-    def summary(self) -> str:
-        """First line of the docstring."""
-        return headline(self.__doc__)
 
     def vary(self, families: Sequence[Family], context: VariationContext) -> list[Genome | None]:
         """Let each family's first parent learn, all side by side; None without train items or model access."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
 
-from evolm.config import CampaignConfig
+from evolm.config import DEFAULT_STRATEGY, CampaignConfig
 from evolm.errors import DataError
 from evolm.founders.generated import SHOWN, target_name
 from evolm.scaffold import sizes
@@ -180,7 +180,7 @@ def about_search(rows: Task) -> list[Guess]:
     return [
         *guesses,
         Guess("scorers", {scorer: 1.0}, why),
-        Guess("strategy", {"name": "genetic", "population_size": POPULATION}),
+        Guess("strategy", {"name": DEFAULT_STRATEGY, "population_size": POPULATION}),
         Guess("budget.evaluations", EVALUATIONS),
     ]
 

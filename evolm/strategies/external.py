@@ -31,6 +31,7 @@ class ExternalStrategy(Strategy):
     """
 
     Params = ExternalParams
+    any_objectives = True
     params: ExternalParams
 
     def __init__(self, params: ExternalParams, context: SearchContext) -> None:

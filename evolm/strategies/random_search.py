@@ -26,6 +26,7 @@ class RandomSearch(Strategy):
     Params = RandomSearchParams
     params: RandomSearchParams
     accepts_partial = True
+    any_objectives = True
 
     def first(self) -> list[Individual]:
         """Return founders, then random genomes."""

@@ -16,7 +16,7 @@ from evolm.models import Decoding, LanguageModel, prepare
 from evolm.operators import operators_for
 from evolm.scorers import LabelProbabilities, Scoring
 from evolm.strategies import SearchContext
-from evolm.tasks import Task, load_task
+from evolm.tasks import KINDS, Task, load_task
 from evolm.testing.tiny_model import write_tiny_model
 
 ANIMALS = ("cat", "dog", "cow", "hen", "pig", "bee")
@@ -74,7 +74,7 @@ def scoring(
     decoding: Decoding = Decoding(max_new_tokens=8),
 ) -> Scoring:
     """Return the input of a scorer's constructor; the length of a prompt is its number of words."""
-    labels = None if task.kind == "generation" else LabelProbabilities(task, model, normalization, words)
+    labels = None if KINDS[task.kind].open else LabelProbabilities(task, model, normalization, words)
     return Scoring(task, model, labels, decoding, lambda genome: len(genome.prefix(task.template).split()))
 
 

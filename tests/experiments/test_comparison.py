@@ -17,6 +17,7 @@ from evolm.cli import app
 from evolm.errors import RunError
 from evolm.experiments.comparison import Comparison, compare_runs
 from evolm.experiments.finished_runs import grouped, read_run, telling_names
+from evolm.storage.layout import find_runs
 from tests.support.once import SharedFolder
 from tests.support.toy_campaign import TEST, ToyCampaign, merged, quick, result_of, write_campaign
 
@@ -58,7 +59,7 @@ def rewritten(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 
 def compared(folder: Path, *names: str) -> Comparison:
-    return compare_runs([folder / name for name in names])
+    return compare_runs(find_runs([folder / name for name in names]))
 
 
 # -- numbers -------------------------------------------------------------------------------------------------
@@ -110,7 +111,7 @@ def test_only_the_seeds_that_all_groups_have_are_compared_and_the_others_are_nam
 
 
 def test_a_folder_of_runs_stands_for_all_of_them(finished_runs: Path) -> None:
-    everything, one_by_one = compare_runs([finished_runs]), compared(finished_runs, *sorted(CELLS))
+    everything, one_by_one = compare_runs(find_runs([finished_runs])), compared(finished_runs, *sorted(CELLS))
     assert everything == one_by_one
 
 
