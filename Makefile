@@ -16,7 +16,7 @@ help:  ## Show this list
 demo: $(VENV)/.installed  ## Run the demo campaign: SMS spam with SmolLM2-135M, at most 8 minutes on 2 cores
 	$(BIN)/evolm run sms-spam
 
-test: $(VENV)/.installed  ## Run the tests, at most 5 minutes on 2 cores
+test: $(VENV)/.installed  ## Run the tests, about 5 minutes on 2 cores
 	$(PYTEST)
 
 test-slow: $(VENV)/.installed-all  ## Run the tests that "make test" leaves out: more places and seeds, optional packages

@@ -192,6 +192,7 @@ def test_holm_s_correction_agrees_with_a_calculation_by_hand() -> None:
     assert holm([]) == []
 
 
+@pytest.mark.slow
 def test_holm_s_correction_is_that_of_statsmodels() -> None:
     rng = np.random.default_rng(0)
     for m in (1, 2, 5, 20):

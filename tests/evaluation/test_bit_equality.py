@@ -157,6 +157,7 @@ def test_texts_are_the_same_in_any_company(model: LanguageModel) -> None:
     assert [answers(model, [request])[0] for request in requests[:12]] == reference[:12]
 
 
+@pytest.mark.slow
 def test_workers_write_the_same_texts(
     tiny_model: Callable[..., LanguageModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,6 +103,7 @@ def test_a_batch_that_kills_every_worker_is_given_up_after_three(
     assert len(list(tmp_path.iterdir())) == 3
 
 
+@pytest.mark.slow
 def test_an_error_inside_a_worker_reaches_the_caller(
     executor: JoblibExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

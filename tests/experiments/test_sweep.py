@@ -22,6 +22,7 @@ from evolm.cli import app
 from evolm.errors import ConfigError, PermissionNeeded, RunError
 from evolm.experiments.sweep import Sweep, plan_sweep, run_sweep, strategy_variants
 from tests.support.once import SharedFolder
+from tests.support.tiers import slow
 from tests.support.toy_campaign import FOUNDERS, ToyCampaign, entries, quick, result_of, write_campaign
 
 SMALL = {"budget": {"evaluations": 6}, "baselines": {"few_shot": False}}
@@ -202,7 +203,7 @@ def test_seeds_and_strategies_can_be_added(small: ToyCampaign, swept: Path) -> N
     assert len(comparison.differences) == 2
 
 
-@pytest.mark.parametrize(("call", "at"), [("put", 3), ("replace", 26)])
+@pytest.mark.parametrize(("call", "at"), [("put", 3), slow("replace", 26)])
 def test_a_killed_sweep_is_gone_on_with_by_the_same_command(
     evolm: Any, small: ToyCampaign, finished_sweep: Path, tmp_path: Path, call: str, at: int
 ) -> None:

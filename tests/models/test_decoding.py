@@ -55,6 +55,7 @@ def test_greedy_text_is_what_transformers_writes(chat: bool, tiny_model: Callabl
     assert len({answer.tokens for answer in answers}) == len(PROMPTS)
 
 
+@pytest.mark.slow
 @pytest.mark.real_model
 def test_a_real_model_writes_what_transformers_writes(smollm2: Callable[[str], LanguageModel]) -> None:
     model = smollm2("float32")
