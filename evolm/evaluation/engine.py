@@ -26,12 +26,14 @@ from evolm.models import (
     TokenizedGeneration,
     TokenizedGradient,
     TokenizedRequest,
+    TokenizedStates,
     charge,
 )
 from evolm.models.learning import read_gradient
 from evolm.storage.answers import AnswerStore, answer_key
 
 TOKENIZED = 4096  # requests whose tokens are kept, in the lists in which they were asked
+STATE_BYTES = 256 * 2**20  # of hidden states that are kept in memory; they are too large for the store
 
 
 class Engine:
@@ -57,6 +59,7 @@ class Engine:
         self.progress = progress or (lambda done, total: None)
         self.stop_requested = False
         self._tokens: LRUCache[tuple[Request, ...], list[Tokenized]] = LRUCache(TOKENIZED, getsizeof=len)
+        self._states: LRUCache[bytes, bytes] = LRUCache(STATE_BYTES, getsizeof=len)
         spec = ModelSpec(model.prepared, "on" if model.chat else "off", model.profile.digest, model.passes)
         self.executor: Executor = SerialExecutor(spec, model) if n_jobs == 1 else JoblibExecutor(spec, n_jobs)
         self._scope = hashlib.sha256(f"{model.prepared.fingerprint} {model.profile.digest}".encode()).digest()
@@ -89,7 +92,7 @@ class Engine:
     def answer_tokenized(self, requests: Sequence[Tokenized]) -> list[Answer]:
         """Answer tokenised requests, in order; see :meth:`answer`."""
         keys = [self._key(request) for request in requests]
-        known = self.answers.get(list(dict.fromkeys(keys)))
+        known = self._known(keys, requests)
         missing = {key: request for key, request in zip(keys, requests, strict=True) if key not in known}
         self.usage.requests += len(requests)
         self.usage.cache_hits += len(requests) - len(missing)
@@ -119,8 +122,25 @@ class Engine:
             gradients.append(read_gradient(each, result.answers[0]))
         return gradients
 
+    def _known(self, keys: Sequence[bytes], requests: Sequence[Tokenized]) -> dict[bytes, bytes]:
+        """Return the answers that are stored, or kept in memory if they are states: key -> the array's bytes."""
+        of_states = {key for key, request in zip(keys, requests, strict=True) if isinstance(request, TokenizedStates)}
+        kept = {key: found for key in of_states if (found := self._states.get(key)) is not None}
+        return kept | self.answers.get([key for key in dict.fromkeys(keys) if key not in of_states])
+
+    def _keep(self, fresh: dict[bytes, bytes], states: bool) -> None:
+        if not states:
+            self.answers.put(fresh)
+            return
+        for key, answer in fresh.items():
+            if len(answer) <= self._states.maxsize:
+                self._states[key] = answer
+
     def _key(self, request: Tokenized) -> bytes:
         scope = self._scope + (request.delta.digest.encode() if request.delta else b"")
+        if isinstance(request, TokenizedStates):
+            read = json.dumps(["states", request.layers, request.poolings])
+            return answer_key(scope, request.context, request.prefix_length, (), read)
         if isinstance(request, TokenizedRequest):
             return answer_key(scope, request.context, request.prefix_length, request.continuations)
         decoding = json.dumps(asdict(request.decoding), sort_keys=True)
@@ -129,6 +149,8 @@ class Engine:
     def _read(self, request: Tokenized, stored: bytes) -> Answer:
         if isinstance(request, TokenizedRequest):
             return split_answers([request], np.frombuffer(stored, dtype="<f4"))[0]
+        if isinstance(request, TokenizedStates):
+            return np.frombuffer(stored, dtype="<f4").reshape(len(request.layers), len(request.poolings), -1)
         return self.model.decode(np.frombuffer(stored, dtype="<i4").tolist(), request.decoding)
 
     def _compute(self, missing: dict[bytes, Tokenized], known: dict[bytes, bytes], total: int) -> None:
@@ -142,7 +164,7 @@ class Engine:
             self._raise_if_stopped()
             result = next(results)
             fresh = {keys[i]: answer.tobytes() for i, answer in zip(job, result.answers, strict=True)}
-            self.answers.put(fresh)
+            self._keep(fresh, isinstance(missing[keys[job[0]]], TokenizedStates))
             known.update(fresh)
             self.usage.tokens_forwarded += result.tokens
             self.usage.tokens_padded += result.slab_tokens
@@ -152,7 +174,7 @@ class Engine:
 
     def _jobs(self, requests: Sequence[Tokenized]) -> Iterator[list[int]]:
         """Yield the indices of each batch; a batch holds one kind of request."""
-        for kind in (TokenizedRequest, TokenizedGeneration):
+        for kind in (TokenizedRequest, TokenizedGeneration, TokenizedStates):
             places = [index for index, request in enumerate(requests) if isinstance(request, kind)]
             asked = [requests[i] for i in places]
             for batch in batches(asked, batch_target(asked, self.executor.n_jobs)):

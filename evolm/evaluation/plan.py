@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evolm.models import LogProbs, Tokenized, TokenizedGeneration, TokenizedRequest
+from evolm.models import LogProbs, Tokenized, TokenizedGeneration, TokenizedRequest, TokenizedStates
 from evolm.models.deltas import Delta
 from evolm.models.forward_plan import ForwardPlan, Segment, fill_slabs
 
@@ -136,6 +136,36 @@ def plan_generation(
     ends = [builder.context(request) for request in requests]
     slabs = fill_slabs(builder.segments, slab_tokens)
     return ForwardPlan(builder.segments, slabs, deltas=builder.carried), ends
+
+
+def plan_states(
+    requests: Sequence[TokenizedStates], slab_tokens: int, block_tokens: int
+) -> tuple[ForwardPlan, list[tuple[int, ...]]]:
+    """Return the pass of all contexts, and the segments that hold each request's tokens behind its prefix, in order.
+
+    A context without such tokens has the segment of its last one. The plan's positions are the segments whose states
+    are read. The layers below the lowest one that is read or changed can be computed once for all deltas.
+
+    Args:
+        requests: with any deltas.
+        slab_tokens, block_tokens: of the numeric profile.
+    """
+    builder = _Builder(block_tokens)
+    chains = []
+    for request in requests:
+        last = builder.context(request)
+        chain = [last]
+        while (before := builder.segments[chain[0]].parent) >= 0 and (
+            builder.segments[before].start >= request.prefix_length
+        ):
+            chain.insert(0, before)
+        chains.append(tuple(chain))
+    positions = [(segment, 0) for segment in dict.fromkeys(index for chain in chains for index in chain)]
+    slabs = fill_slabs(builder.segments, slab_tokens)
+    deltas = builder.carried
+    lowest = min(layer for request in requests for layer in request.layers)
+    depth = min([lowest - 1, *(delta.depth for delta in deltas)]) if deltas else 0
+    return ForwardPlan(builder.segments, slabs, positions, deltas=deltas, depth=depth), chains
 
 
 def split_answers(requests: Sequence[TokenizedRequest], logprobs: np.ndarray) -> list[LogProbs]:

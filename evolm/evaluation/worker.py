@@ -24,7 +24,7 @@ import torch
 from joblib.externals.loky import process_executor
 
 from evolm.errors import ModelError
-from evolm.evaluation.plan import plan, plan_generation, split_answers
+from evolm.evaluation.plan import plan, plan_generation, plan_states, split_answers
 from evolm.models import (
     LanguageModel,
     ModelSpec,
@@ -32,10 +32,12 @@ from evolm.models import (
     TokenizedGeneration,
     TokenizedGradient,
     TokenizedRequest,
+    TokenizedStates,
 )
 from evolm.models.decoding import TextGenerator
 from evolm.models.forward_plan import ForwardPlan
 from evolm.models.learning import GradientComputer
+from evolm.models.states import StateReader
 
 PARENT_POLL_SECONDS = 0.5
 LEAK = 300_000_000  # bytes of growth that loky takes for a memory leak; its default
@@ -48,7 +50,8 @@ class BatchResult:
 
     Attributes:
         answers: one array per request: float32 log-probabilities of its continuations' tokens, one after another,
-            the int32 tokens that were generated, or the float32 value and gradient.
+            the int32 tokens that were generated, the float32 states of layers and poolings, or the float32 value and
+            gradient.
         tokens: tokens that passed all layers, in units of all layers if they passed only some; padding excluded. A
             token forward and backward counts three.
         slab_tokens: the same, padding included.
@@ -96,6 +99,8 @@ def _answers(model: LanguageModel, requests: Sequence[Asked]) -> list[np.ndarray
         return _gradients(model, [request for request in requests if isinstance(request, TokenizedGradient)])
     if isinstance(requests[0], TokenizedGeneration):
         return _generated(model, [request for request in requests if isinstance(request, TokenizedGeneration)])
+    if isinstance(requests[0], TokenizedStates):
+        return _states(model, [request for request in requests if isinstance(request, TokenizedStates)])
     return _scored(model, [request for request in requests if isinstance(request, TokenizedRequest)])
 
 
@@ -104,8 +109,16 @@ def _scored(model: LanguageModel, requests: Sequence[TokenizedRequest]) -> list[
     return [np.concatenate(answer) for answer in split_answers(requests, model.forward.logprobs(forward_plan))]
 
 
+def _states(model: LanguageModel, requests: Sequence[TokenizedStates]) -> list[np.ndarray]:
+    forward_plan, chains = plan_states(requests, model.profile.slab_tokens, model.profile.block_tokens)
+    return StateReader(model.forward).read(_with_shared_layers(model, forward_plan), chains, requests)
+
+
 def _planned(model: LanguageModel, requests: Sequence[TokenizedRequest]) -> ForwardPlan:
-    forward_plan = plan(requests, model.profile.slab_tokens, model.profile.block_tokens)
+    return _with_shared_layers(model, plan(requests, model.profile.slab_tokens, model.profile.block_tokens))
+
+
+def _with_shared_layers(model: LanguageModel, forward_plan: ForwardPlan) -> ForwardPlan:
     # Only asked if deltas could share layers, since the answer takes forward passes.
     if forward_plan.depth and not model.forward.shares_layers_at(forward_plan.depth):
         return replace(forward_plan, depth=0)

@@ -28,9 +28,11 @@ from evolm.models.requests import (
     Generated,
     LogLikelihood,
     Request,
+    States,
     Tokenized,
     TokenizedGeneration,
     TokenizedRequest,
+    TokenizedStates,
 )
 from evolm.models.self_check import check_packed_forward, refuse_unsupported, refuse_unsupported_weights
 from evolm.models.specs import PassSettings, PreparedModel
@@ -180,6 +182,10 @@ class LanguageModel:
         if isinstance(request, Generate):
             self._require_room(len(context) + request.decoding.max_new_tokens)
             return TokenizedGeneration(tuple(context), shared, request.decoding, request.delta)
+        if isinstance(request, States):
+            self._require_room(len(context))
+            self._require_layers(request.layers)
+            return TokenizedStates(tuple(context), shared, request.layers, request.poolings, request.delta)
         continuations = tuple(tuple(whole[len(context) :]) for whole in wholes)
         for text, ids in zip(request.continuations, continuations, strict=True):
             if not ids:
@@ -193,6 +199,14 @@ class LanguageModel:
                 f"a prompt of {tokens} tokens is {tokens - self.context_length} longer than the context "
                 f"of {self.prepared.name!r} ({self.context_length} tokens)"
             )
+
+    def _require_layers(self, layers: Sequence[int]) -> None:
+        count = self.config.get_text_config().num_hidden_layers
+        for layer in layers:
+            if not 1 <= layer <= count:
+                raise ModelError(
+                    f"states of layer {layer}: expected a layer of {self.prepared.name!r} (1 to {count}), found none"
+                )
 
     @cached_property
     def end_tokens(self) -> frozenset[int]:

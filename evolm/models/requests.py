@@ -7,7 +7,7 @@ depends on besides the model itself.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -75,6 +75,30 @@ class Generate:
     delta: Delta | None = None
 
 
+LAST, MEAN = "last", "mean"
+POOLINGS = (LAST, MEAN)
+
+
+@dataclass(frozen=True)
+class States:
+    """A request: the hidden states of some layers behind a context.
+
+    Attributes:
+        prefix, item, system, chat, delta: as in :class:`LogLikelihood`.
+        layers: numbers of layers, the first layer is 1; its state is what it hands to the next one.
+        poolings: which positions: ``"last"`` = that of the context's last token, ``"mean"`` = the mean over all
+            tokens behind the prefix.
+    """
+
+    prefix: str
+    item: str
+    layers: tuple[int, ...]
+    poolings: tuple[str, ...] = POOLINGS
+    system: str = ""
+    chat: bool | None = None
+    delta: Delta | None = None
+
+
 @dataclass(frozen=True)
 class TokenizedRequest:
     """A :class:`LogLikelihood` as tokens; workers receive it, and it is part of the cache key.
@@ -134,6 +158,37 @@ class TokenizedGeneration:
     def under(self, delta: Delta | None) -> TokenizedGeneration:
         """Return the same request with another delta."""
         return TokenizedGeneration(self.context, self.prefix_length, self.decoding, delta)
+
+
+@dataclass(frozen=True)
+class TokenizedStates:
+    """A :class:`States` as tokens.
+
+    Attributes:
+        context: tokens of prefix and item.
+        prefix_length: number of tokens in the prefix.
+        layers, poolings, delta: as in the request.
+    """
+
+    context: tuple[int, ...]
+    prefix_length: int
+    layers: tuple[int, ...]
+    poolings: tuple[str, ...]
+    delta: Delta | None = None
+
+    @property
+    def own_tokens(self) -> int:
+        """Tokens that pass the model for this request, its prefix excluded."""
+        return len(self.context) - self.prefix_length
+
+    @property
+    def tokens(self) -> int:
+        """Tokens charged for this request, before any sharing."""
+        return len(self.context)
+
+    def under(self, delta: Delta | None) -> TokenizedStates:
+        """Return the same request with another delta."""
+        return replace(self, delta=delta)
 
 
 @dataclass(frozen=True)
@@ -219,10 +274,11 @@ class Generated:
     finished: bool
 
 
-Request: TypeAlias = LogLikelihood | Generate
-Tokenized: TypeAlias = TokenizedRequest | TokenizedGeneration
+Request: TypeAlias = LogLikelihood | Generate | States
+Tokenized: TypeAlias = TokenizedRequest | TokenizedGeneration | TokenizedStates
 LogProbs: TypeAlias = tuple[np.ndarray, ...]  # one float32 array per continuation: nats of each of its tokens
-Answer: TypeAlias = LogProbs | Generated
+Hidden: TypeAlias = np.ndarray  # (layers, poolings, d) float32: the answer to States
+Answer: TypeAlias = LogProbs | Generated | Hidden
 
 Result = TypeVar("Result")
 # Yields requests, is sent their answers in the same order, may ask again, returns a result; see

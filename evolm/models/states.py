@@ -1,0 +1,89 @@
+"""Hidden states of chosen layers, read from the same packed passes as log-probabilities.
+
+A state's arithmetic is that of its segment, so it has the same bits in any company. A mean over several segments adds
+their sums in the order of the text, in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from evolm.models.delta_batch import hooked
+from evolm.models.forward_plan import ForwardPlan
+from evolm.models.inspection import layer_list
+from evolm.models.packed_forward import PackedForward
+from evolm.models.requests import LAST, TokenizedStates
+
+
+class StateReader:
+    """Reads states from the passes of one model.
+
+    Args:
+        forward: the model.
+    """
+
+    def __init__(self, forward: PackedForward) -> None:
+        self.forward = forward
+        self._layers = layer_list(forward.model)[0]
+
+    @torch.inference_mode()
+    def read(
+        self, plan: ForwardPlan, chains: Sequence[tuple[int, ...]], requests: Sequence[TokenizedStates]
+    ) -> list[np.ndarray]:
+        """Return ``(layers, poolings, d)`` float32 for each request, in order.
+
+        Args:
+            plan: passes the requests' contexts; its positions name the segments that are read.
+            chains: per request, the segments that hold its tokens behind the prefix.
+            requests: what is read.
+        """
+        layers = sorted({layer for request in requests for layer in request.layers})
+        wanted = {segment for segment, _ in plan.positions}
+        outputs: dict[int, torch.Tensor] = {}
+        hooks = [(f"{self._layers}.{layer - 1}", "output", _keeping(outputs, layer)) for layer in layers]
+        lasts: dict[int, np.ndarray] = {}  # segment -> (layers, d), the states of its last token
+        sums: dict[int, np.ndarray] = {}  # segment -> (layers, d), the sum of its states
+        with self.forward.carrying(plan.deltas), hooked(self.forward.model, hooks):
+            for begins, _, _ in self.forward.passes(plan):
+                for index in wanted & begins.keys():
+                    begin, length = begins[index], len(plan.segments[index].tokens)
+                    own = [outputs[layer][begin : begin + length].float() for layer in layers]  # (t, d) each
+                    lasts[index] = torch.stack([states[-1] for states in own]).cpu().numpy()
+                    sums[index] = torch.stack([states.sum(0) for states in own]).cpu().numpy()
+        return [
+            _pooled(plan, chain, request, lasts, sums, [layers.index(layer) for layer in request.layers])
+            for chain, request in zip(chains, requests, strict=True)
+        ]
+
+
+def _keeping(outputs: dict[int, torch.Tensor], layer: int) -> Callable[..., None]:
+    """Return a hook that keeps a layer's output ``(size, d)`` of the last pass."""
+
+    def hook(module: Any, inputs: Any, output: Any) -> None:
+        outputs[layer] = (output[0] if isinstance(output, tuple) else output)[0]
+
+    return hook
+
+
+def _pooled(
+    plan: ForwardPlan,
+    chain: tuple[int, ...],
+    request: TokenizedStates,
+    lasts: dict[int, np.ndarray],
+    sums: dict[int, np.ndarray],
+    rows: list[int],
+) -> np.ndarray:
+    """Return a request's ``(layers, poolings, d)`` states from those of its segments."""
+    last = lasts[chain[-1]][rows]
+    if request.own_tokens:
+        total = sums[chain[0]][rows]
+        for index in chain[1:]:
+            total = total + sums[index][rows]
+        mean = total / np.float32(request.own_tokens)
+    else:
+        mean = last
+    return np.stack([last if pooling == LAST else mean for pooling in request.poolings], axis=1)
