@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from evolm.artifacts.delta import DELTA_FILE, delta_files
 from evolm.artifacts.prompt_record import PromptRecord, to_json
+from evolm.artifacts.readout import READOUT_FILE, readout_files
 from evolm.config import CampaignConfig
 from evolm.genomes import DELTA, Genome, Phenotype, Prompt, Space
 from evolm.models import Generate, Request
@@ -22,7 +23,7 @@ Messages: TypeAlias = list[dict[str, str]]
 Ask: TypeAlias = Callable[[Sequence[Request]], Sequence[Any]]  # requests -> their answers, in order
 
 PROMPT_FILE, MESSAGES_FILE = "prompt.json", "messages.json"
-FILES = (PROMPT, PROMPT_FILE, MESSAGES_FILE, DELTA_FILE)
+FILES = (PROMPT, PROMPT_FILE, MESSAGES_FILE, DELTA_FILE, READOUT_FILE)
 
 
 def rendered_prompt(prompt: Prompt, task: Task) -> str:
@@ -44,18 +45,20 @@ def prompt_folder(
 
     ``prompt.txt`` is for people, ``prompt.json`` for programs. ``messages.json`` is written if the model's chat
     template turns it into exactly that prompt (not if the template adds a system message of its own), and
-    ``delta.safetensors`` if the model is changed.
+    ``delta.safetensors`` if the model is changed, ``readout.safetensors`` if labels are read by a fitted map.
 
     Args:
         genome, space: the genome, and the space that it is from.
         task, model: of its campaign.
         config: its ``[task]``, ``[template]`` and ``[generation]`` are kept.
         labels: how labels are compared; None for a generation task.
-        ask: asks the model for the prior of a calibrated prompt.
+        ask: asks the model for the prior of a calibrated prompt, and for what a readout is fitted on.
         left_out: see :class:`PromptRecord`.
     """
     expressed, deltas = space.express(genome), space.get(DELTA)
-    files: dict[str, str | bytes] = {**delta_files(genome, deltas)}
+    changed = delta_files(genome, deltas)
+    fitted = readout_files(expressed, labels, ask)
+    files: dict[str, str | bytes] = {**changed, **fitted}
     prompt, template = expressed.prompt, task.template
     request = Generate(prompt.prefix(template), template.item_source, system=template.system)
     text = "".join(model.render(request)[:2])
@@ -66,7 +69,8 @@ def prompt_folder(
         config,
         labels,
         prior=_prior(expressed, labels, ask) if task.labels and labels and prompt.calibrated else None,
-        delta=deltas.identity() if deltas and files else None,
+        delta=deltas.identity() if deltas and changed else None,
+        readout=expressed.readout.kind if expressed.readout and fitted else None,
         left_out=left_out,
     )
     files |= {PROMPT: text, PROMPT_FILE: record.to_json()}

@@ -59,6 +59,7 @@ class PromptRecord(Section):
         answers: label -> the text that answers with it.
         prior: label -> nats to subtract from its log-probability; None unless the prompt is calibrated.
         delta: identity of the space of the delta beside this file; None if the model is not changed.
+        readout: kind of the fitted readout beside this file; None if labels are read by their words.
         left_out: demonstrations that the prompt had when it was scored, and that were left out on export.
     """
 
@@ -74,6 +75,7 @@ class PromptRecord(Section):
     answers: dict[str, str]
     prior: dict[str, float] | None
     delta: dict[str, Any] | None = None
+    readout: str | None = None
     left_out: int = 0
 
     @classmethod
@@ -87,6 +89,7 @@ class PromptRecord(Section):
         *,
         prior: Mapping[str, float] | None = None,
         delta: Mapping[str, Any] | None = None,
+        readout: str | None = None,
         left_out: int = 0,
     ) -> PromptRecord:
         """Return the record of a prompt.
@@ -96,7 +99,7 @@ class PromptRecord(Section):
             task, model: of its campaign.
             config: its ``[task]``, ``[template]`` and ``[generation]`` are kept.
             labels: how labels are compared; None for a generation task.
-            prior, delta, left_out: see the class.
+            prior, delta, readout, left_out: see the class.
         """
         answers = [task.template.answer(prompt.word(label)) for label in task.labels]
         return cls(
@@ -120,6 +123,7 @@ class PromptRecord(Section):
             },
             prior=None if prior is None else dict(prior),
             delta=None if delta is None else dict(delta),
+            readout=readout,
             left_out=left_out,
         )
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from evolm.baselines.bag_of_words import BAG_OF_WORDS
 from evolm.baselines.base import BEST, Baseline, Contest, Contestant, is_outcomes
 from evolm.baselines.few_shot import FEW_SHOT
 from evolm.baselines.founder import BEST_FOUNDER
 from evolm.baselines.majority import MAJORITY
 from evolm.baselines.prior_corrected import PRIOR_CORRECTED
+from evolm.baselines.probe import PROBE
 from evolm.baselines.random_search import RANDOM
 from evolm.errors import ConfigError, nearest
 from evolm.wording import listed
 
 # In the order in which their answers are asked for; of equal scores the first counts as the strongest.
 BASELINES: dict[str, Baseline] = {
-    baseline.name: baseline for baseline in (BEST_FOUNDER, PRIOR_CORRECTED, FEW_SHOT, RANDOM, MAJORITY)
+    baseline.name: baseline
+    for baseline in (BEST_FOUNDER, PRIOR_CORRECTED, FEW_SHOT, PROBE, RANDOM, BAG_OF_WORDS, MAJORITY)
 }
 
 

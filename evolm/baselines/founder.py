@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from evolm.baselines.base import Baseline
+from typing import TYPE_CHECKING
+
+from evolm.baselines.base import Baseline, Contest
+
+if TYPE_CHECKING:
+    from evolm.genomes import Genome
+
+
+def _contestants(contest: Contest) -> list[Genome]:
+    founder, readouts = contest.founder, contest.space.get("readout")
+    return [founder.with_chromosome("readout", readouts.readout("words"))] if "readout" in founder else [founder]
+
 
 BEST_FOUNDER = Baseline(
     name="founder",
     title="best founder",
     phrase="the best founder",
-    summary="the founder with the best fitness on dev, as it is",
-    contestants=lambda contest: [contest.founder],
+    summary="the founder with the best fitness on dev, as it is, read by its words",
+    contestants=_contestants,
     switchable=False,
     compared=True,
 )

@@ -20,7 +20,7 @@ def check_trunk(evaluator: Evaluator, founders: Founders, space: Space) -> None:
         return
     width = int(model.config.get_text_config().hidden_size) * (2 if model.prepared.dtype == "bfloat16" else 4)
     longest = max(evaluator.task.dev, key=lambda item: sum(map(len, item.fields.values())))
-    shown = evaluator.express(founders.genomes[0]).prompt
+    shown = evaluator.express(founders.genomes[0])
     asked = evaluator.engine.tokenize(next(next(iter(evaluator.scorers.values()))[0].dialogue(shown, [longest])))
     needed = max((len(request.context) * width for request in asked), default=0)
     if needed > model.passes.trunk_bytes:
@@ -43,6 +43,6 @@ def check_context(evaluator: Evaluator, founders: Founders) -> None:
     for founder in founders.genomes:
         for scorer in scorers:
             try:
-                evaluator.engine.tokenize(next(scorer.dialogue(evaluator.express(founder).prompt, [longest])))
+                evaluator.engine.tokenize(next(scorer.dialogue(evaluator.express(founder), [longest])))
             except ContextExceeded as error:
                 raise ContextExceeded(f"founder {founders.names[founder.digest]}: {error}") from None

@@ -81,7 +81,7 @@ def _requests(parts: Components) -> list[Request]:
     """What the task's own scorer asks first about the longest founder."""
     longest = max(parts.founders.genomes, key=parts.space.tokens)
     return list(
-        next(parts.evaluator.task_scorer.dialogue(parts.space.express(longest).prompt, parts.task.dev[:BATCH_ITEMS]))
+        next(parts.evaluator.task_scorer.dialogue(parts.space.express(longest), parts.task.dev[:BATCH_ITEMS]))
     )
 
 

@@ -11,6 +11,7 @@ from evolm.config import CampaignConfig, validate
 from evolm.errors import ConfigError
 from evolm.evaluation.racing import Rules, looks
 from evolm.models import Decoding
+from evolm.readouts import Fit
 from evolm.scorers import (
     SCORERS,
     FunctionParams,
@@ -100,6 +101,7 @@ def make_scoring(
     model: LanguageModel,
     words: Mapping[str, Sequence[str]],
     prompt_tokens: Callable[[Any], int],
+    fit: Fit | None = None,
 ) -> Scoring:
     """Return what all scorers of a campaign are made from.
 
@@ -109,8 +111,10 @@ def make_scoring(
         model: the model that is asked.
         words: label -> words that may stand for it.
         prompt_tokens: genome -> length of its prompt in tokens, item excluded.
+        fit: of a saved readout; see :class:`LabelProbabilities`.
     """
-    labels = None if KINDS[task.kind].open else LabelProbabilities(task, model, config.task.normalization, words)
+    closed = not KINDS[task.kind].open
+    labels = LabelProbabilities(task, model, config.task.normalization, words, fit) if closed else None
     return Scoring(task, model, labels, Decoding(**dict(config.generation)), prompt_tokens)
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from evolm.campaign.permissions import Permissions, lookup
 from evolm.config import CampaignConfig, validate
-from evolm.genomes import CHROMOSOMES, ChromosomeSpace, require_space
+from evolm.genomes import CHROMOSOMES, READOUT, ChromosomeSpace, ReadoutSpace, require_space
+from evolm.tasks import Task
+
+if TYPE_CHECKING:
+    from evolm.models import LanguageModel
 
 
 def chromosome_tables(
@@ -28,3 +33,18 @@ def chromosome_tables(
         kind = require_space(kinds[name], f"space.{name}")
         found[name] = (kind, validate(kind.Params, tables[name], f"[space.{name}]"))
     return found
+
+
+def dormant_spaces(
+    parts: Mapping[str, ChromosomeSpace], task: Task, model: LanguageModel
+) -> dict[str, ChromosomeSpace]:
+    """Return the spaces of chromosomes that baselines may have though the search does not: kind -> space.
+
+    Args:
+        parts: the spaces of the search.
+        task, model: of the campaign.
+    """
+    fitting = task.has_gold and len({item.gold for item in task.train} & set(task.labels)) > 1
+    if READOUT in parts or not fitting:
+        return {}
+    return {READOUT: ReadoutSpace.build(ReadoutSpace.Params(), task, model)}

@@ -196,7 +196,7 @@ class Evaluator:
         """Hold the dialogues of all scorers about each genome; return scorer -> evaluation per genome, in order."""
         expressed = [self.express(genome) for genome in genomes]
         dialogues = [
-            joined({name: scorer.dialogue(shown.prompt, items) for name, scorer in scorers.items()}, memory.known)
+            joined({name: scorer.dialogue(shown, items) for name, scorer in scorers.items()}, memory.known)
             for shown, memory in zip(expressed, memories, strict=True)
         ]
         return hold(dialogues, self.engine, [shown.delta for shown in expressed])

@@ -17,14 +17,35 @@ import numpy as np
 import pandas as pd
 
 from evolm import evaluation, models
-from evolm.artifacts import DELTA_FILE, PromptRecord, find_prompt, prompt_folder, read_delta, seen_by_run
+from evolm.artifacts import (
+    DELTA_FILE,
+    READOUT_FILE,
+    PromptRecord,
+    find_prompt,
+    prompt_folder,
+    read_delta,
+    read_readout,
+    seen_by_run,
+)
 from evolm.campaign.build import jobs, pass_settings
 from evolm.campaign.scorers import make_scoring, make_task_scorer
 from evolm.errors import ConfigError, ContextExceeded, DataError, RunError
 from evolm.evaluation.dialogue import hold
 from evolm.export.saved_task import answer_columns, full_column, task_with_test, with_gold
 from evolm.export.score_report import ScoreReport, reasons
-from evolm.genomes import DELTA, PROMPT, ChromosomeSpace, DeltaGenes, Genome, Prompt, PromptSpace, Space
+from evolm.genomes import (
+    DELTA,
+    PROMPT,
+    READOUT,
+    ChromosomeSpace,
+    DeltaGenes,
+    Genome,
+    Phenotype,
+    Prompt,
+    PromptSpace,
+    ReadoutSpace,
+    Space,
+)
 from evolm.models import PreparedModel
 from evolm.models.deltas import Change
 from evolm.scorers import Dialogue, Evaluation, Scoring, generate_texts
@@ -67,6 +88,7 @@ class Predictor:
         left_out: demonstrations that it had when it was scored, and that were left out.
         genome: the prompt.
         config: its campaign: how rows are read, the template, the form of answers.
+        fit: of its readout; None if labels are read by their words.
         space, delta: the model's change and its space; None if the model is not changed.
         seen: content keys of the items that its run selected on or learned from; None if the run is not known.
 
@@ -95,6 +117,7 @@ class Predictor:
         self.delta: DeltaGenes | None = None
         if record.delta is not None:
             self.space, self.delta = read_delta(path.with_name(DELTA_FILE), self.model)
+        self.fit = read_readout(path.with_name(READOUT_FILE), self._labels) if record.readout else None
         self.change = self.space.delta(self.delta) if self.space and self.delta else None
         self.engine = evaluation.Engine(self.model, AnswerStore(":memory:"), jobs(n_jobs, self.model))
 
@@ -185,11 +208,23 @@ class Predictor:
         spaces: dict[str, ChromosomeSpace] = {PROMPT: PromptSpace.build(self.config.space.prompts, task, self.model)}
         if self.space and self.delta:
             genome, spaces = genome.with_chromosome(DELTA, self.delta), spaces | {DELTA: self.space}
+        if self.fit:
+            genome = genome.with_chromosome(READOUT, self.fit.genes)
+            spaces |= {READOUT: ReadoutSpace.around(self.fit.genes)}
         return prompt_folder(genome, Space(spaces), task, self.model, self.config, labels, ask, self.left_out)
+
+    @property
+    def _labels(self) -> tuple[str, ...]:
+        return task_with_test(self.config, (), gold=False).labels
+
+    @property
+    def _shown(self) -> Phenotype:
+        """The prompt and its readout; the engine adds the model's change."""
+        return Phenotype(self.genome, readout=self.fit.genes if self.fit else None)
 
     def _scoring(self, task: Task) -> Scoring:
         words = {label: (self.genome.word(label),) for label in task.labels}
-        return make_scoring(self.config, task, self.model, words, lambda genome: 0)
+        return make_scoring(self.config, task, self.model, words, lambda genome: 0, self.fit)
 
     def _answer(self, items: Sequence[Item | None], gold: bool) -> Predictions:
         """Ask the model about every row that is complete and fits its context.
@@ -207,7 +242,7 @@ class Predictor:
                 f"expected at least one row that the model can be asked about, found none{reasons(left_out)}"
             )
         task = task_with_test(self.config, list(fitting.values()), gold)
-        [outcome] = hold([_dialogue(self._scoring(task), self.genome, gold)], self.engine, [self.change])
+        [outcome] = hold([_dialogue(self._scoring(task), self._shown, gold)], self.engine, [self.change])
         if outcome.result is None:
             raise DataError(str(outcome.error))
         return Predictions(list(fitting), task, outcome.result, left_out)
@@ -221,7 +256,7 @@ class Predictor:
     def _fits(self, items: Sequence[Item], gold: bool) -> bool:
         task = task_with_test(self.config, items, gold)
         try:
-            self.engine.tokenize(next(_dialogue(self._scoring(task), self.genome, gold)))
+            self.engine.tokenize(next(_dialogue(self._scoring(task), self._shown, gold)))
         except ContextExceeded:
             return False
         return True
@@ -231,19 +266,19 @@ class Predictor:
         self.engine.close()
 
 
-def _dialogue(scoring: Scoring, genome: Any, gold: bool) -> Dialogue:
+def _dialogue(scoring: Scoring, shown: Phenotype, gold: bool) -> Dialogue:
     """Return the task scorer's dialogue about the test split; without gold, a dialogue that only predicts."""
     items = scoring.task.test
     if gold:
-        return make_task_scorer(scoring).dialogue(genome, items)
-    return _predict(scoring, genome, items)
+        return make_task_scorer(scoring).dialogue(shown, items)
+    return _predict(scoring, shown, items)
 
 
-def _predict(scoring: Scoring, genome: Any, items: Sequence[Item]) -> Dialogue:
+def _predict(scoring: Scoring, shown: Phenotype, items: Sequence[Item]) -> Dialogue:
     if scoring.labels is not None:
-        logprobs = yield from scoring.labels.ask(genome, items)
+        logprobs = yield from scoring.labels.ask(shown, items)
         return evaluate_labels(scoring.task, logprobs, items)
-    texts = yield from generate_texts(scoring, genome, items)
+    texts = yield from generate_texts(scoring, shown.prompt, items)
     return Evaluation(scores=np.full(len(items), np.nan), objective=float("nan"), texts=texts)
 
 

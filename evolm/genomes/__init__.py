@@ -10,15 +10,21 @@ from evolm.errors import GenomeError, nearest
 from evolm.genomes.chromosome import Arrays, Chromosome
 from evolm.genomes.delta import DeltaGenes, Learning
 from evolm.genomes.delta_space import DeltaSettings, DeltaSpace
-from evolm.genomes.genome import DELTA, PROMPT, Genome, prompt_genome
+from evolm.genomes.genome import DELTA, PROMPT, READOUT, Genome, prompt_genome
 from evolm.genomes.phenotype import Phenotype
 from evolm.genomes.prompt import Demonstration, Prompt
 from evolm.genomes.prompt_space import PromptSpace
+from evolm.genomes.readout import Readout
+from evolm.genomes.readout_space import ReadoutSpace
 from evolm.genomes.space import ChromosomeSpace, Space, require_space
 from evolm.genomes.variables import ChoiceCoding, Coding, Real, Variable
 
 # Kind -> space, in the order in which chromosomes are drawn and expressed; kinds from outside come after these.
-CHROMOSOMES: dict[str, type[ChromosomeSpace]] = {PROMPT: PromptSpace, DELTA: DeltaSpace}
+CHROMOSOMES: dict[str, type[ChromosomeSpace]] = {
+    PROMPT: PromptSpace,
+    DELTA: DeltaSpace,
+    READOUT: ReadoutSpace,
+}
 
 
 def chromosome_class(kind: str) -> Any:
@@ -63,6 +69,7 @@ __all__ = [
     "CHROMOSOMES",
     "DELTA",
     "PROMPT",
+    "READOUT",
     "Arrays",
     "ChoiceCoding",
     "Chromosome",
@@ -77,6 +84,8 @@ __all__ = [
     "Phenotype",
     "Prompt",
     "PromptSpace",
+    "Readout",
+    "ReadoutSpace",
     "Real",
     "Space",
     "Variable",

@@ -12,7 +12,7 @@ from evolm.genomes.chromosome import Arrays, Chromosome, content_digest
 from evolm.genomes.delta import DeltaGenes
 from evolm.genomes.prompt import Prompt
 
-PROMPT, DELTA = "prompt", "delta"  # kinds of chromosomes
+PROMPT, DELTA, READOUT = "prompt", "delta", "readout"  # kinds of chromosomes
 
 
 @dataclass(frozen=True)

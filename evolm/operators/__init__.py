@@ -13,11 +13,13 @@ from evolm.operators.language import LANGUAGE_OPERATORS, LanguageOperator
 from evolm.operators.learning import LEARNING_OPERATORS, GradientStep
 from evolm.operators.model_access import ModelAccess
 from evolm.operators.prompt import PROMPT_OPERATORS
+from evolm.operators.readout import READOUT_OPERATORS
 
 _ROWS: tuple[Operator, ...] = (
     *PROMPT_OPERATORS,
     *LANGUAGE_OPERATORS,
     *DELTA_OPERATORS,
+    *READOUT_OPERATORS,
     *LEARNING_OPERATORS,
     *EXCHANGE_OPERATORS,
 )

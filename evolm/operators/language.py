@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from evolm.genomes import PROMPT, Genome, Prompt
+from evolm.genomes import PROMPT, Genome, Phenotype, Prompt
 from evolm.models import Decoding, Dialogue
 from evolm.operators.base import Family, Role, VariationContext, with_chromosomes
 from evolm.operators.patterns import (
@@ -136,7 +136,7 @@ def _failures(scoring: Scoring, prompt: Prompt, items: Sequence[Item]) -> Dialog
     if scoring.labels is None:
         answers = yield from generate_texts(scoring, prompt, items)
     else:
-        logprobs = yield from scoring.labels.ask(prompt, items)
+        logprobs = yield from scoring.labels.ask(Phenotype(prompt), items)
         options = map(scoring.task.options_of, items)
         answers = tuple(
             prompt.word(known[best]) for known, best in zip(options, logprobs.argmax(axis=1), strict=True)

@@ -17,7 +17,7 @@ from evolm.scorers.base import (
 )
 from evolm.scorers.function import FunctionParams, FunctionScorer
 from evolm.scorers.generation import Chrf, ExactMatch, generate_texts
-from evolm.scorers.labels import LabelProbabilities, calibrated
+from evolm.scorers.labels import LabelProbabilities
 from evolm.scorers.likelihood import LabelLikelihood, Margin
 from evolm.scorers.mutual_information import MutualInformation
 from evolm.scorers.p_true import PTrue
@@ -54,7 +54,6 @@ __all__ = [
     "Scorer",
     "Scoring",
     "Weighted",
-    "calibrated",
     "generate_texts",
     "is_scorer",
     "mean_or_nan",

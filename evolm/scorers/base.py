@@ -22,8 +22,8 @@ A minimal scorer::
         forms = OPEN
         limits = (-500.0, 0.0)
 
-        def dialogue(self, genome, items):
-            texts = yield from generate_texts(self.scoring, genome, items)
+        def dialogue(self, shown, items):
+            texts = yield from generate_texts(self.scoring, shown.prompt, items)
             scores = -np.array([min(len(text), 500) for text in texts], dtype=float)
             return Evaluation(scores, mean_or_nan(scores, {}), texts=texts)
 """
@@ -39,6 +39,7 @@ import numpy as np
 from pydantic import Field
 
 from evolm.config import Section
+from evolm.genomes import Phenotype
 from evolm.models import Decoding
 from evolm.models import Dialogue as DialogueOf
 from evolm.tasks import EVERY_FORM, Form, Item, Task
@@ -176,11 +177,12 @@ class Scorer(ABC):
         return {}
 
     @abstractmethod
-    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, shown: Phenotype, items: Sequence[Item]) -> Dialogue:
         """Ask the model, and turn its answers into an evaluation.
 
         Args:
-            genome: a prompt; the model's change, if any, is applied to the requests by the evaluator.
+            shown: what the model sees of a genome: its prompt and its readout. The model's change, if any, is
+                applied to the requests by the evaluator.
             items: what is scored, at least one.
         """
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field, FiniteFloat, field_validator
 
+from evolm.genomes import Phenotype
 from evolm.scorers.base import UNBOUNDED, Dialogue, Evaluation, MeanOfItems, Scoring, Weighted, mean_or_nan
 from evolm.scorers.generation import generate_texts
 from evolm.scorers.likelihood import evaluate_labels
@@ -65,25 +66,25 @@ class FunctionScorer(MeanOfItems):
         """The range if the campaign gives one."""
         return self.range or UNBOUNDED
 
-    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, shown: Phenotype, items: Sequence[Item]) -> Dialogue:
         """Apply the function to every item."""
         task = self.scoring.task
         if self.scoring.labels is None:
-            texts = yield from generate_texts(self.scoring, genome, items)
+            texts = yield from generate_texts(self.scoring, shown.prompt, items)
             predictions = Evaluation(np.zeros(len(items)), 0.0, texts=texts)
-            shown: list[tuple[str, dict[str, float]]] = [(text, {}) for text in texts]
+            answers: list[tuple[str, dict[str, float]]] = [(text, {}) for text in texts]
         else:
-            logprobs = yield from self.scoring.labels.ask(genome, items)
+            logprobs = yield from self.scoring.labels.ask(shown, items)
             predictions = evaluate_labels(task, logprobs, items)
             options = [task.options_of(item) for item in items]
-            shown = [
+            answers = [
                 (names[max(best, 0)], dict(zip(names, np.exp(row).tolist(), strict=False)))
                 for names, best, row in zip(options, np.asarray(predictions.outcomes), logprobs, strict=True)
             ]
         scores, failures = np.full(len(items), np.nan), dict(predictions.failures)
         for index, item in enumerate(items):
             if index not in failures:
-                scores[index], reason = self._apply(item, *shown[index])
+                scores[index], reason = self._apply(item, *answers[index])
                 failures.update({index: reason} if reason else {})
         objective = mean_or_nan(scores, failures)
         return replace(predictions, scores=scores, objective=objective, tie_break=0.0, failures=failures)

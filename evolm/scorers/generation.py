@@ -7,16 +7,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from evolm.genomes import Phenotype, Prompt
 from evolm.models import Dialogue as DialogueOf
 from evolm.models import Generate, Generated
 from evolm.scorers.base import Dialogue, Evaluation, MeanOfItems, Scoring, mean_or_nan
 from evolm.tasks import METRICS, OPEN, Form, Item
 
 
-def generate_texts(scoring: Scoring, genome: Any, items: Sequence[Item]) -> DialogueOf[tuple[str, ...]]:
-    """Generate one text per item behind the genome's prompt; return the ``n`` texts."""
+def generate_texts(scoring: Scoring, prompt: Prompt, items: Sequence[Item]) -> DialogueOf[tuple[str, ...]]:
+    """Generate one text per item behind the prompt; return the ``n`` texts."""
     template = scoring.task.template
-    prefix = genome.prefix(template)
+    prefix = prompt.prefix(template)
     answers: list[Generated] = yield [
         Generate(prefix, template.item(item.fields), scoring.decoding, template.system) for item in items
     ]
@@ -40,9 +41,9 @@ class TextMatch(MeanOfItems):
         decoding = self.scoring.decoding
         return {"max_new_tokens": decoding.max_new_tokens, "stop_strings": list(decoding.stop_strings)}
 
-    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, shown: Phenotype, items: Sequence[Item]) -> Dialogue:
         """See the class."""
-        texts = yield from generate_texts(self.scoring, genome, items)
+        texts = yield from generate_texts(self.scoring, shown.prompt, items)
         scores = self._similarities(self.metric, texts, items)
         chrf = scores if self.metric == "chrf" else self._similarities("chrf", texts, items)
         metric = METRICS[self.metric].function(scores, np.zeros(len(items), dtype=int), 0)

@@ -1,4 +1,4 @@
-"""The model's probabilities of labels or options: their requests, normalisation and calibration.
+"""The model's probabilities of labels or options: their requests, normalisation and readouts.
 
 Log-probabilities of all tokens of an answer count, so labels that share a first token are told apart. A longer
 answer has more negative terms; ``task.normalization`` corrects for that, in the same way throughout a campaign:
@@ -16,14 +16,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from cachetools import LRUCache
 
+from evolm.genomes import Phenotype, Prompt, Readout
 from evolm.models import Dialogue, LogLikelihood, LogProbs
+from evolm.readouts import READOUTS, Fit, Reader
 from evolm.tasks import KINDS, Item, Task
 
 if TYPE_CHECKING:
     from evolm.models import LanguageModel
 
 
+READERS = 1024  # whose fits are kept
 CONTENT_FREE = ("N/A", "[MASK]", "")  # Zhao 2021, section 5
 PREMISE = ("",)  # Holtzman 2021: the option behind the template without an item
 
@@ -43,12 +47,20 @@ class LabelProbabilities:
         model: counts the tokens of labels.
         normalization: a name above, or ``"auto"``.
         words: label -> all words that may represent it in this campaign.
+        fit: of a saved readout, which is used in place of one on the train rows.
     """
 
     def __init__(
-        self, task: Task, model: LanguageModel, normalization: str, words: Mapping[str, Sequence[str]]
+        self,
+        task: Task,
+        model: LanguageModel,
+        normalization: str,
+        words: Mapping[str, Sequence[str]],
+        fit: Fit | None = None,
     ) -> None:
         self.task = task
+        self.fit = fit
+        self._readers: LRUCache[tuple[str, str, str], Reader] = LRUCache(READERS)
         all_words = {word for label in task.labels for word in words.get(label, (label,))}
         self.word_tokens = {word: self._length(model, word) for word in sorted(all_words)}
         same_length = len(set(self.word_tokens.values())) == 1
@@ -66,43 +78,50 @@ class LabelProbabilities:
         """Return the normalization and the number of tokens of each word."""
         return {"normalization": self.normalization, "word_tokens": self.word_tokens}
 
-    def ask(self, genome: Any, items: Sequence[Item]) -> Dialogue[np.ndarray]:
-        """Ask about every item, and about the prior if the genome is calibrated.
+    def reader(self, shown: Phenotype) -> Reader:
+        """Return the readout of a genome; one that was fitted remembers its fit."""
+        genes = shown.readout or Readout()
+        key = (shown.prompt.digest, shown.delta.digest if shown.delta else "", genes.digest)
+        if key not in self._readers:
+            self._readers[key] = READOUTS[genes.kind](genes, shown.prompt, self)
+        return self._readers[key]
+
+    def ask(self, shown: Phenotype, items: Sequence[Item]) -> Dialogue[np.ndarray]:
+        """Ask what the readout of a genome needs to know about every item, and about train rows if it is fitted.
 
         Returns:
             ``(n, n_options)`` log-probabilities (nats), normalised over the options of each item.
-        """
-        own = self.requests(genome, items)
-        prior = self.prior_requests(genome, items) if genome.calibrated else []
-        answers = yield [*own, *prior]
-        logprobs = self.read(genome, answers[: len(own)], items)
-        return calibrated(logprobs, self.prior(genome, answers[len(own) :], items)) if prior else logprobs
 
-    def requests(self, genome: Any, items: Sequence[Item]) -> list[LogLikelihood]:
+        Raises:
+            DataError: if the readout cannot be fitted.
+        """
+        return (yield from self.reader(shown).ask(items, self.fit))
+
+    def requests(self, prompt: Prompt, items: Sequence[Item]) -> list[LogLikelihood]:
         """Return one request per item; its continuations are the answers, in the order of the item's options."""
         template = self.task.template
-        prefix = genome.prefix(template)
+        prefix = prompt.prefix(template)
         return [
             LogLikelihood(prefix, template.item(item.fields, item.options), texts, template.system)
-            for item, texts in zip(items, self.answers(genome, items), strict=True)
+            for item, texts in zip(items, self.answers(prompt, items), strict=True)
         ]
 
-    def answers(self, genome: Any, items: Sequence[Item]) -> list[tuple[str, ...]]:
+    def answers(self, prompt: Prompt, items: Sequence[Item]) -> list[tuple[str, ...]]:
         """Return, for each item, the answer text of each of its options."""
 
         def texts(options: Sequence[str]) -> tuple[str, ...]:
-            return tuple(self.task.template.answer(genome.word(word), index) for index, word in enumerate(options))
+            return tuple(self.task.template.answer(prompt.word(word), index) for index, word in enumerate(options))
 
         labels = self.task.labels
         return [texts(labels)] * len(items) if labels else [texts(item.options) for item in items]
 
-    def read(self, genome: Any, answers: Sequence[LogProbs], items: Sequence[Item]) -> np.ndarray:
+    def read(self, prompt: Prompt, answers: Sequence[LogProbs], items: Sequence[Item]) -> np.ndarray:
         """Turn the answers to :meth:`requests` into normalised log-probabilities ``(n, n_options)``."""
         flat = [tokens for answer in answers for tokens in answer]
         lengths = np.array([len(tokens) for tokens in flat])
         sums = np.add.reduceat(np.concatenate(flat).astype(np.float64), np.cumsum(lengths) - lengths)
         divisor = NORMALIZATIONS[self.normalization](
-            lengths, lambda: [text for texts in self.answers(genome, items) for text in texts]
+            lengths, lambda: [text for texts in self.answers(prompt, items) for text in texts]
         )
         options = np.array([len(answer) for answer in answers])
         raw = np.full((len(items), self.task.n_options), -np.inf)
@@ -110,7 +129,7 @@ class LabelProbabilities:
         raw[asked] = sums / divisor
         return raw - np.logaddexp.reduce(raw, axis=1, keepdims=True)
 
-    def prior_requests(self, genome: Any, items: Sequence[Item]) -> list[LogLikelihood]:
+    def prior_requests(self, prompt: Prompt, items: Sequence[Item]) -> list[LogLikelihood]:
         """Return the requests for the prior: the answers' probabilities without an informative item.
 
         For labels, behind content-free inputs (contextual calibration, Zhao 2021, https://arxiv.org/abs/2102.09690);
@@ -122,12 +141,12 @@ class LabelProbabilities:
             for options in self._asked_options(items)
             for text in (CONTENT_FREE if self.task.labels else PREMISE)
         ]
-        return self.requests(genome, blanks)
+        return self.requests(prompt, blanks)
 
     def _asked_options(self, items: Sequence[Item]) -> list[tuple[str, ...]]:
         return [()] if self.task.labels else [item.options for item in items]
 
-    def prior(self, genome: Any, answers: Sequence[LogProbs], items: Sequence[Item]) -> np.ndarray:
+    def prior(self, prompt: Prompt, answers: Sequence[LogProbs], items: Sequence[Item]) -> np.ndarray:
         """Turn the answers to :meth:`prior_requests` into log-probabilities: ``(1 or n, n_options)``.
 
         Several content-free inputs are averaged as probabilities.
@@ -135,16 +154,5 @@ class LabelProbabilities:
         asked = self._asked_options(items)
         each = len(answers) // len(asked)
         blanks = [Item.of(self.task.kind, {}, None, options) for options in asked for _ in range(each)]
-        logprobs = self.read(genome, answers, blanks).reshape(len(asked), each, -1)
+        logprobs = self.read(prompt, answers, blanks).reshape(len(asked), each, -1)
         return np.logaddexp.reduce(logprobs, axis=1) - np.log(each)
-
-
-def calibrated(logprobs: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    """Divide probabilities by their prior and normalise them (Zhao 2021, eq. 3 with a diagonal W and no bias).
-
-    Args:
-        logprobs: ``(n, n_options)`` nats, -inf behind an item's last option.
-        prior: ``(n or 1, n_options)`` nats.
-    """
-    shifted = np.where(np.isneginf(logprobs), -np.inf, logprobs - np.where(np.isneginf(prior), 0.0, prior))
-    return shifted - np.logaddexp.reduce(shifted, axis=1, keepdims=True)

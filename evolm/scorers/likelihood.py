@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from evolm.genomes import Phenotype
 from evolm.scorers.base import (
     FLOOR,
     Dialogue,
@@ -100,9 +101,9 @@ class LabelLikelihood(Scorer):
         gold = self.task.gold_indices(items)
         return ItemTerms(np.where(evaluation.outcomes == gold, weights[gold], 0.0), 0.0, float(weights.max()))
 
-    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, shown: Phenotype, items: Sequence[Item]) -> Dialogue:
         """See the class."""
-        logprobs = yield from self.labels.ask(genome, items)
+        logprobs = yield from self.labels.ask(shown, items)
         return self.evaluate(logprobs, items)
 
     def evaluate(self, logprobs: np.ndarray, items: Sequence[Item]) -> Evaluation:
@@ -141,9 +142,9 @@ class Margin(MeanOfItems):
         """Return whether the margin is that of the gold or of the predicted label."""
         return {"from": "gold" if self.needs_gold else "prediction", **self.labels.describe()}
 
-    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, shown: Phenotype, items: Sequence[Item]) -> Dialogue:
         """See the class."""
-        logprobs = yield from self.labels.ask(genome, items)
+        logprobs = yield from self.labels.ask(shown, items)
         predictions = evaluate_labels(self.task, logprobs, items)
         probabilities = np.exp(logprobs)
         rows = np.arange(len(items))

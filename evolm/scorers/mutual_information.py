@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from evolm.genomes import Phenotype
 from evolm.scorers.base import Dialogue, Scorer, Scoring, Weighted, mean_or_nan
 from evolm.scorers.likelihood import evaluate_labels
 from evolm.tasks import Form, Item
@@ -55,9 +56,9 @@ class MutualInformation(Scorer):
         """Return how labels are compared."""
         return self.labels.describe()
 
-    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, shown: Phenotype, items: Sequence[Item]) -> Dialogue:
         """See the class."""
-        logprobs = yield from self.labels.ask(genome, items)
+        logprobs = yield from self.labels.ask(shown, items)
         predictions = evaluate_labels(self.task, logprobs, items)
         scores = pointwise_information(logprobs)
         return replace(predictions, scores=scores, objective=mean_or_nan(scores, predictions.failures))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from evolm.genomes import Phenotype
 from evolm.models import LogLikelihood
 from evolm.scorers.base import (
     Dialogue,
@@ -47,14 +48,14 @@ class PTrue(MeanOfItems):
         """Return the question."""
         return self.params.model_dump(exclude={"weight"})
 
-    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, shown: Phenotype, items: Sequence[Item]) -> Dialogue:
         """Let the genome answer, then ask about its answers."""
         task = self.scoring.task
         if self.scoring.labels is None:
-            texts = list((yield from generate_texts(self.scoring, genome, items)))
+            texts = list((yield from generate_texts(self.scoring, shown.prompt, items)))
             predictions = Evaluation(np.zeros(len(items)), 0.0, texts=tuple(texts))
         else:
-            logprobs = yield from self.scoring.labels.ask(genome, items)
+            logprobs = yield from self.scoring.labels.ask(shown, items)
             predictions = evaluate_labels(task, logprobs, items)
             texts = [task.options_of(item)[best] for item, best in zip(items, logprobs.argmax(axis=1), strict=True)]
         template = task.template

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from evolm.genomes import Phenotype, Prompt
 from evolm.models import LogLikelihood, LogProbs
 from evolm.scorers.base import (
     FLOOR,
@@ -62,10 +63,10 @@ class Perplexity(Scorer):
         """Return which text's perplexity it is."""
         return {"of": self.params.of}
 
-    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, shown: Phenotype, items: Sequence[Item]) -> Dialogue:
         """See the class."""
         task = self.scoring.task
-        asked = [self._request(genome, item) for item in items]
+        asked = [self._request(shown.prompt, item) for item in items]
         scores = per_token((yield asked))
         failures = {int(i): "the model's log-probabilities are not finite" for i in np.flatnonzero(np.isnan(scores))}
         mean = float("nan") if failures else float(np.maximum(scores, FLOOR).mean())
@@ -79,11 +80,11 @@ class Perplexity(Scorer):
             failures=failures,
         )
 
-    def _request(self, genome: Any, item: Item) -> LogLikelihood:
+    def _request(self, prompt: Prompt, item: Item) -> LogLikelihood:
         template = self.scoring.task.template
-        prefix, shown = genome.prefix(template), template.item(item.fields, item.options)
+        prefix, shown = prompt.prefix(template), template.item(item.fields, item.options)
         if self.params.of == "prompt":
             return unconditional(prefix + shown)
         gold = item.gold or ""
         index = item.options.index(gold) if item.options else None
-        return LogLikelihood(prefix, shown, (template.answer(genome.word(gold), index),), template.system)
+        return LogLikelihood(prefix, shown, (template.answer(prompt.word(gold), index),), template.system)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from evolm.genomes import Phenotype
 from evolm.scorers.base import Dialogue, Evaluation, ItemTerms, Scorer
 from evolm.tasks import Item
 
@@ -25,8 +25,8 @@ class PromptLength(Scorer):
         """Return the same number for every item; it needs no item to be known."""
         return ItemTerms(evaluation.scores, evaluation.objective, evaluation.objective)
 
-    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, shown: Phenotype, items: Sequence[Item]) -> Dialogue:
         """Count tokens, without a request to the model."""
         yield []
-        length = float(self.scoring.prompt_tokens(genome))
+        length = float(self.scoring.prompt_tokens(shown.prompt))
         return Evaluation(np.full(len(items), -length), -length)

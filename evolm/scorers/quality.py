@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from evolm.genomes import Phenotype
 from evolm.models import LogLikelihood
 from evolm.scorers.base import FLOOR, Dialogue, Evaluation, MeanOfItems, Scorer
 from evolm.scorers.generation import generate_texts
@@ -33,9 +34,9 @@ class Fluency(MeanOfItems):
     forms: ClassVar[tuple[Form, ...]] = OPEN
     limits = (FLOOR, 0.0)
 
-    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, shown: Phenotype, items: Sequence[Item]) -> Dialogue:
         """See the class."""
-        texts = yield from generate_texts(self.scoring, genome, items)
+        texts = yield from generate_texts(self.scoring, shown.prompt, items)
         answers = yield [unconditional(text) for text in texts if text]
         return _evaluation(texts, per_token(answers))
 
@@ -50,10 +51,10 @@ class Relevance(Scorer):
     forms: ClassVar[tuple[Form, ...]] = OPEN
     limits = (FLOOR, -FLOOR)  # the upper limit lies beyond any value that occurs
 
-    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, shown: Phenotype, items: Sequence[Item]) -> Dialogue:
         """See the class."""
         template = self.scoring.task.template
-        texts = yield from generate_texts(self.scoring, genome, items)
+        texts = yield from generate_texts(self.scoring, shown.prompt, items)
         filled = [(text, item) for text, item in zip(texts, items, strict=True) if text]
         behind = [LogLikelihood("", template.item(item.fields), (f" {text}",), chat=False) for text, item in filled]
         answers = yield [*behind, *(unconditional(text) for text, _ in filled)]
@@ -71,9 +72,9 @@ class Diversity(Scorer):
     forms: ClassVar[tuple[Form, ...]] = OPEN
     limits = (0.0, 1.0)
 
-    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, shown: Phenotype, items: Sequence[Item]) -> Dialogue:
         """See the class."""
-        texts = yield from generate_texts(self.scoring, genome, items)
+        texts = yield from generate_texts(self.scoring, shown.prompt, items)
         pairs = [list(pairwise(text.lower().split())) for text in texts]
         owners = Counter(pair for own in pairs for pair in set(own))
         scores = [float(np.mean([owners[pair] == 1 for pair in own])) if own else 0.0 for own in pairs]

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from evolm.genomes import Phenotype, Prompt
 from evolm.models import Generate
 from evolm.scorers.base import (
     Dialogue,
@@ -51,18 +52,18 @@ class SelfConsistency(MeanOfItems):
         """Return how answers are drawn and compared."""
         return self.params.model_dump(exclude={"weight"})
 
-    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, shown: Phenotype, items: Sequence[Item]) -> Dialogue:
         """See the class."""
         if self.scoring.labels is None:
-            return (yield from self._sampled(genome, items))
-        logprobs = yield from self.scoring.labels.ask(genome, items)
+            return (yield from self._sampled(shown.prompt, items))
+        logprobs = yield from self.scoring.labels.ask(shown, items)
         predictions = evaluate_labels(self.scoring.task, logprobs, items)
         scores = np.exp(2 * logprobs).sum(axis=1)
         return replace(predictions, scores=scores, objective=mean_or_nan(scores, predictions.failures))
 
-    def _sampled(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def _sampled(self, prompt: Prompt, items: Sequence[Item]) -> Dialogue:
         template = self.scoring.task.template
-        prefix = genome.prefix(template)
+        prefix = prompt.prefix(template)
         decoding = self.scoring.decoding
         drawn = replace(decoding, temperature=decoding.temperature or self.params.temperature)
         answers = yield [

@@ -21,7 +21,7 @@ begins with ``Test`` and a fixture that says what is tested::
 
         limits = (0.0, 1.0)
 
-        def dialogue(self, genome, items):
+        def dialogue(self, shown, items):
             yield []  # a round without requests
             scores = np.array([float(len(self.scoring.task.template.item(item.fields)) < 20) for item in items])
             return Evaluation(scores, float(scores.mean()))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from evolm.genomes import Phenotype
 from evolm.individual import Individual
 from evolm.scorers import Dialogue, Evaluation, Scorer
 from evolm.tasks import Item
@@ -34,9 +35,9 @@ class TableScorer(Scorer):
     def describe(self) -> dict[str, Any]:
         return {"table": "function" if callable(self.worth) else len(self.worth)}
 
-    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, shown: Phenotype, items: Sequence[Item]) -> Dialogue:
         yield []
-        return self.score(genome, items)
+        return self.score(shown.prompt, items)
 
     def score(self, genome: Any, items: Sequence[Item]) -> Evaluation:
         value, n = self.value(genome), len(items)

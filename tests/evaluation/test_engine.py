@@ -179,7 +179,7 @@ def test_an_audited_task_shows_the_search_no_gold(engine: Engine, evaluator: Any
 def test_a_prompt_that_does_not_fit_fails_alone(engine: Engine, evaluator: Any, toy_task: Task) -> None:
     good, long = individuals("Spam?", "word " * 200)
     with pytest.raises(ContextExceeded):
-        engine.tokenize(next(evaluator().task_scorer.dialogue(long.genome.prompt, toy_task.dev)))
+        engine.tokenize(next(evaluator().task_scorer.dialogue(Phenotype(long.genome.prompt), toy_task.dev)))
     charges = evaluator().score_individuals([long, good], toy_task.dev)
     assert (long.status, good.status) == ("failed", "evaluated")
     assert "longer than the context" in long.reason
@@ -190,11 +190,11 @@ def test_a_scorer_that_asks_again_gets_the_answers_to_what_it_asked(
     engine: Engine, evaluator: Any, toy_task: Task
 ) -> None:
     class Curious(TableScorer):
-        def dialogue(self, genome: Any, items: Any) -> Any:
+        def dialogue(self, shown: Any, items: Any) -> Any:
             first = yield REQUESTS[:2]
             second = yield [*REQUESTS[1:4], REQUESTS[0]]
             assert [a[0].tolist() for a in first] == [second[3][0].tolist(), second[0][0].tolist()]
-            return self.score(genome, items)
+            return self.score(shown.prompt, items)
 
     before = engine.usage.requests
     one, two = individuals("a", "b")

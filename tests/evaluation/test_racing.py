@@ -158,10 +158,10 @@ class Table(MeanOfItems):
         )
         self.looked: list[tuple[str, int]] = []
 
-    def dialogue(self, genome: Any, items: Sequence[Item]) -> Dialogue:
+    def dialogue(self, shown: Any, items: Sequence[Item]) -> Dialogue:
         yield []
-        self.looked.append((genome.instruction, len(items)))
-        share = self.shares[genome.instruction]
+        self.looked.append((shown.prompt.instruction, len(items)))
+        share = self.shares[shown.prompt.instruction]
         scores = np.array([float(self.hardness[item.digest] < share) for item in items])
         failures = dict.fromkeys(range(len(items)), "no file") if np.isnan(share) else {}
         return Evaluation(scores, float("nan") if failures else float(scores.mean()), failures=failures)

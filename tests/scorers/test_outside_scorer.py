@@ -32,9 +32,9 @@ class Confidence(MeanOfItems):
     def describe(self):
         return {"power": self.params.power}
 
-    def dialogue(self, genome, items):
+    def dialogue(self, shown, items):
         task = self.scoring.task
-        logprobs = yield from self.scoring.labels.ask(genome, items)
+        logprobs = yield from self.scoring.labels.ask(shown, items)
         gold = logprobs[np.arange(len(items)), task.gold_indices(items)]
         scores = np.exp(self.params.power * gold)
         return Evaluation(scores, mean_or_nan(scores, {}), label_logprobs=logprobs)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evolm.genomes import Prompt
+from evolm.genomes import Phenotype, Prompt
 from evolm.models import Generate, Generated, LanguageModel, LogLikelihood
-from evolm.scorers import SCORERS, Evaluation, FunctionParams, FunctionScorer, calibrated
+from evolm.readouts import calibrated
+from evolm.scorers import SCORERS, Evaluation, FunctionParams, FunctionScorer
 from evolm.scorers.labels import CONTENT_FREE
 from evolm.scorers.likelihood import label_entropy
 from evolm.scorers.mutual_information import pointwise_information
@@ -19,6 +20,7 @@ from evolm.tasks import Item, Task
 from evolm.testing.small import scoring
 
 GENOME = Prompt("Spam?")
+SHOWN = Phenotype(GENOME)
 Rounds = Callable[[Sequence[Any]], Sequence[Any]]
 
 
@@ -77,7 +79,7 @@ def test_normalisation_adds_up_or_averages(normalization: str, raw: list[float],
 
 
 def test_a_request_holds_the_prompt_the_item_and_every_label(made: Any, toy_task: Task) -> None:
-    (request, *_) = next(made().dialogue(GENOME, toy_task.dev))
+    (request, *_) = next(made().dialogue(SHOWN, toy_task.dev))
     text = toy_task.template.item(toy_task.dev[0].fields)
     assert request == LogLikelihood("Spam?\n\n", text, (" ham", " spam"))
 
@@ -90,7 +92,7 @@ def test_a_calibrated_genome_is_also_asked_about_content_free_inputs(made: Any, 
         assert [r.item for r in requests[4:]] == [toy_task.template.item({"text": text}) for text in CONTENT_FREE]
         return [*all_right(toy_task, 2.0)[:4], *priors]
 
-    evaluation = hold(scorer.dialogue(replace(GENOME, calibrated=True), items), answers)
+    evaluation = hold(scorer.dialogue(Phenotype(replace(GENOME, calibrated=True)), items), answers)
     prior = np.mean([softmax([-2.0, -0.5]), softmax([-3.0, -0.1]), softmax([-1.0, -1.0])], axis=0)
     plain = np.array([softmax([-2.0, 0.0]) if i.gold == "spam" else softmax([0.0, -2.0]) for i in items])
     expected = plain / prior
@@ -113,7 +115,7 @@ def test_calibration_leaves_missing_options_missing() -> None:
 def test_the_objective_is_the_metric_and_scores_are_gold_probabilities(made: Any, toy_task: Task) -> None:
     answers = all_right(toy_task, 2.0)
     answers[0] = answers[0][::-1]  # one item wrong
-    evaluation = hold(made(normalization="sum").dialogue(GENOME, toy_task.dev), answers)
+    evaluation = hold(made(normalization="sum").dialogue(SHOWN, toy_task.dev), answers)
     gold = toy_task.gold_indices(toy_task.dev)
     recalls = [np.mean(evaluation.outcomes[gold == label] == label) for label in (0, 1)]
     assert evaluation.objective == evaluation.score == pytest.approx(np.mean(recalls))
@@ -126,7 +128,7 @@ def test_the_objective_is_the_metric_and_scores_are_gold_probabilities(made: Any
 
 def test_the_tie_break_prefers_the_surer_of_two_equals(made: Any, toy_task: Task) -> None:
     surer, less = (
-        hold(made(normalization="sum").dialogue(GENOME, toy_task.dev), all_right(toy_task, sure))
+        hold(made(normalization="sum").dialogue(SHOWN, toy_task.dev), all_right(toy_task, sure))
         for sure in (3.0, 1.0)
     )
     assert surer.objective == less.objective == 1
@@ -136,7 +138,7 @@ def test_the_tie_break_prefers_the_surer_of_two_equals(made: Any, toy_task: Task
 def test_one_hopeless_item_does_not_decide_the_tie_break(made: Any, toy_task: Task) -> None:
     answers = all_right(toy_task, 3.0)
     hopeless = tuple(a * np.float32(1000) for a in answers[0][::-1])
-    evaluation = hold(made(normalization="sum").dialogue(GENOME, toy_task.dev), [hopeless, *answers[1:]])
+    evaluation = hold(made(normalization="sum").dialogue(SHOWN, toy_task.dev), [hopeless, *answers[1:]])
     assert -1 < evaluation.tie_break < 0
 
 
@@ -145,7 +147,7 @@ def test_log_probabilities_that_are_no_numbers_are_failures_with_a_reason(made: 
     answers[2] = answer([np.nan], [0.0])
     answers[4] = answer([-np.inf], [-np.inf])
     with np.errstate(invalid="ignore"):
-        evaluation = hold(made(normalization="sum").dialogue(GENOME, toy_task.dev), answers)
+        evaluation = hold(made(normalization="sum").dialogue(SHOWN, toy_task.dev), answers)
     assert evaluation.failures == dict.fromkeys((2, 4), "the model's log-probabilities are not finite")
     assert np.isnan(evaluation.objective)
     assert np.isnan(evaluation.scores[[2, 4]]).all()
@@ -156,9 +158,9 @@ def test_log_probabilities_that_are_no_numbers_are_failures_with_a_reason(made: 
 def test_the_margin_is_from_gold_where_there_is_gold_else_from_the_prediction(made: Any, toy_task: Task) -> None:
     answers = [a[::-1] for a in all_right(toy_task, 2.0)]  # everything wrong, and sure of it
     margin = softmax([2.0, 0.0])[0] - softmax([2.0, 0.0])[1]
-    with_gold = hold(made("margin", normalization="sum").dialogue(GENOME, toy_task.dev), answers)
+    with_gold = hold(made("margin", normalization="sum").dialogue(SHOWN, toy_task.dev), answers)
     blind = replace(toy_task, has_gold=False)
-    without = hold(made("margin", blind, normalization="sum").dialogue(GENOME, toy_task.dev), answers)
+    without = hold(made("margin", blind, normalization="sum").dialogue(SHOWN, toy_task.dev), answers)
     assert with_gold.objective == pytest.approx(-margin)
     assert without.objective == pytest.approx(margin)
 
@@ -178,13 +180,13 @@ def test_mutual_information_is_entropy_of_the_mean_minus_mean_entropy() -> None:
 
 def test_a_prompt_that_always_says_the_same_is_consistent_but_tells_nothing(made: Any, toy_task: Task) -> None:
     always = [answer([-9.0], [0.0])] * len(toy_task.dev)
-    agreement = hold(made("self_consistency", normalization="sum").dialogue(GENOME, toy_task.dev), always)
-    information = hold(made("mutual_information", normalization="sum").dialogue(GENOME, toy_task.dev), always)
+    agreement = hold(made("self_consistency", normalization="sum").dialogue(SHOWN, toy_task.dev), always)
+    information = hold(made("mutual_information", normalization="sum").dialogue(SHOWN, toy_task.dev), always)
     assert agreement.objective > 0.999
     assert information.objective == pytest.approx(0, abs=1e-9)
     assert information.measures["largest_share"] == 1
     right = hold(
-        made("mutual_information", normalization="sum").dialogue(GENOME, toy_task.dev), all_right(toy_task, 9.0)
+        made("mutual_information", normalization="sum").dialogue(SHOWN, toy_task.dev), all_right(toy_task, 9.0)
     )
     assert right.objective > 0.6
 
@@ -198,7 +200,7 @@ def test_p_true_asks_about_the_answer_that_was_given(made: Any, toy_task: Task) 
             assert GENOME.instruction not in request.prefix
         return [answer([-1.0], [-2.0]), answer([-3.0], [-1.0])]
 
-    evaluation = hold(made("p_true").dialogue(GENOME, items), all_right(toy_task, 2.0)[:2], verdicts)
+    evaluation = hold(made("p_true").dialogue(SHOWN, items), all_right(toy_task, 2.0)[:2], verdicts)
     assert np.allclose(evaluation.scores, [softmax([-1.0, -2.0])[0], softmax([-3.0, -1.0])[0]])
     assert evaluation.objective == pytest.approx(evaluation.scores.mean())
 
@@ -212,7 +214,7 @@ def test_the_perplexity_of_a_prompt_is_that_of_prompt_and_item_by_themselves(mad
 
     scorer = made("perplexity", params={"of": "prompt"})
     assert not scorer.needs_gold
-    evaluation = hold(scorer.dialogue(GENOME, toy_task.dev[:2]), answers)
+    evaluation = hold(scorer.dialogue(SHOWN, toy_task.dev[:2]), answers)
     assert evaluation.objective == pytest.approx(-1.5)
     assert evaluation.measures["perplexity"] == pytest.approx(np.exp(1.5))
 
@@ -232,8 +234,8 @@ def said(*texts: str) -> list[Generated]:
 
 
 def test_exact_match_forgives_case_and_space_and_ties_break_by_chrf(made: Any, rhymes: Task) -> None:
-    near = hold(made("exact_match", rhymes).dialogue(GENOME, rhymes.dev), said("a  CAT", "dog", "hens", "wasp"))
-    far = hold(made("exact_match", rhymes).dialogue(GENOME, rhymes.dev), said("a  CAT", "dog", "x", "wasp"))
+    near = hold(made("exact_match", rhymes).dialogue(SHOWN, rhymes.dev), said("a  CAT", "dog", "hens", "wasp"))
+    far = hold(made("exact_match", rhymes).dialogue(SHOWN, rhymes.dev), said("a  CAT", "dog", "x", "wasp"))
     assert near.outcomes.tolist() == [1, 1, 0, 0]
     assert near.objective == near.score == far.objective == 0.5
     assert near.tie_break > far.tie_break
@@ -247,14 +249,14 @@ def test_consistency_draws_several_answers_and_takes_the_one_that_others_agree_w
         return said("cat", "dog", "cat", "bee", "bee", "bee")
 
     scorer = made("self_consistency", rhymes, params={"samples": 3, "temperature": 0.5})
-    evaluation = hold(scorer.dialogue(GENOME, rhymes.dev[:2]), answers)
+    evaluation = hold(scorer.dialogue(SHOWN, rhymes.dev[:2]), answers)
     assert evaluation.texts == ("cat", "bee")
     assert np.allclose(evaluation.scores, [1 / 3, 1])
 
 
 def test_diversity_counts_different_word_pairs(made: Any, rhymes: Task) -> None:
-    same = hold(made("diversity", rhymes).dialogue(GENOME, rhymes.dev), said(*["a b c"] * 4))
-    different = hold(made("diversity", rhymes).dialogue(GENOME, rhymes.dev), said("a b c", "d e f", "g h", "one"))
+    same = hold(made("diversity", rhymes).dialogue(SHOWN, rhymes.dev), said(*["a b c"] * 4))
+    different = hold(made("diversity", rhymes).dialogue(SHOWN, rhymes.dev), said("a b c", "d e f", "g h", "one"))
     assert same.objective == pytest.approx(2 / 8)
     assert different.objective == 1
     assert different.scores.tolist() == [1, 1, 1, 0]
@@ -263,7 +265,7 @@ def test_diversity_counts_different_word_pairs(made: Any, rhymes: Task) -> None:
 def test_relevance_is_what_the_item_adds_to_the_texts_probability(made: Any, rhymes: Task) -> None:
     texts = said("cat", "", "hen", "bee")
     behind, alone = [answer([-1.0])] * 3, [answer([-3.0]), answer([-1.0]), answer([-0.5])]
-    evaluation = hold(made("relevance", rhymes).dialogue(GENOME, rhymes.dev), texts, [*behind, *alone])
+    evaluation = hold(made("relevance", rhymes).dialogue(SHOWN, rhymes.dev), texts, [*behind, *alone])
     assert evaluation.scores.tolist() == [2.0, -12.0, 0.0, -0.5]
 
 
@@ -283,7 +285,7 @@ def test_a_function_scores_each_item_by_the_prediction(function_scorer: Any, toy
         calls.append((item.digest, label, sum(probabilities.values())))
         return 2.0 if label == "spam" else 1.0
 
-    evaluation = hold(function_scorer(function).dialogue(GENOME, toy_task.dev), all_right(toy_task, 3.0))
+    evaluation = hold(function_scorer(function).dialogue(SHOWN, toy_task.dev), all_right(toy_task, 3.0))
     spam = [item.gold == "spam" for item in toy_task.dev]
     assert evaluation.objective == pytest.approx(1 + np.mean(spam))
     assert evaluation.score == 1
@@ -294,7 +296,7 @@ def test_a_function_scores_each_item_by_the_prediction(function_scorer: Any, toy
 
 def test_a_function_sees_the_text_that_was_written(rhymes: Task, tiny_model: Callable[..., LanguageModel]) -> None:
     scorer = FunctionScorer(lambda item, text, _: len(text), scoring(rhymes, tiny_model("float32", "off")))
-    assert hold(scorer.dialogue(GENOME, rhymes.dev[:2]), said("cat", "horse")).scores.tolist() == [3, 5]
+    assert hold(scorer.dialogue(SHOWN, rhymes.dev[:2]), said("cat", "horse")).scores.tolist() == [3, 5]
 
 
 @pytest.mark.parametrize(
@@ -315,7 +317,7 @@ def test_a_function_that_fails_on_one_item_fails_that_item(
     def function(item: Any, label: str, probabilities: dict[str, float]) -> Any:
         return misbehave() if item is odd else 1.0
 
-    evaluation = hold(function_scorer(function).dialogue(GENOME, toy_task.dev), all_right(toy_task, 3.0))
+    evaluation = hold(function_scorer(function).dialogue(SHOWN, toy_task.dev), all_right(toy_task, 3.0))
     assert list(evaluation.failures) == [3]
     assert evaluation.failures[3].startswith(reason)
     assert np.isnan(evaluation.objective)
@@ -328,7 +330,7 @@ def test_a_score_outside_the_range_that_a_function_was_given_is_a_failure(
     scorer = FunctionScorer(
         lambda item, label, _: 2.5 if item is toy_task.dev[1] else 2.0, made_from, FunctionParams(range=(0, 2))
     )
-    evaluation = hold(scorer.dialogue(GENOME, toy_task.dev), all_right(toy_task, 3.0))
+    evaluation = hold(scorer.dialogue(SHOWN, toy_task.dev), all_right(toy_task, 3.0))
     assert evaluation.failures == {1: "the function returned 2.5"}
     assert scorer.describe()["range"] == [0, 2]
     assert scorer.decomposable
@@ -349,7 +351,7 @@ def test_ctrl_c_inside_a_function_is_no_failed_item(function_scorer: Any, toy_ta
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        hold(function_scorer(function).dialogue(GENOME, toy_task.dev), all_right(toy_task, 3.0))
+        hold(function_scorer(function).dialogue(SHOWN, toy_task.dev), all_right(toy_task, 3.0))
 
 
 def test_label_entropy_is_that_of_the_mean_distribution() -> None:

@@ -1,0 +1,29 @@
+"""The best founder with a probe: a linear classifier on hidden states, layer by leave-one-out on train rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evolm.baselines.base import Baseline, Contest
+
+if TYPE_CHECKING:
+    from evolm.genomes import Genome
+
+NAME = "probe"
+
+
+def _contestants(contest: Contest) -> list[Genome]:
+    readouts = contest.space.get("readout")
+    task = contest.task
+    if readouts is None or not task.has_gold or len({item.gold for item in task.train} & set(task.labels)) < 2:
+        return []
+    return [contest.founder.with_chromosome("readout", readouts.readout(NAME))]
+
+
+PROBE = Baseline(
+    name=NAME,
+    title="founder with a probe",
+    phrase="the best founder with a probe",
+    summary="best founder, read by a linear classifier on hidden states that is fitted on train rows",
+    contestants=_contestants,
+)

@@ -1,0 +1,84 @@
+"""A readout as a chromosome: how a label is read off the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+from evolm.errors import GenomeError
+from evolm.genomes.chromosome import Arrays, content_digest
+
+WORDS = "words"  # the kind that is the model's own: the likelihood of the labels' words
+AUTO = "auto"  # the pooling that the fit chooses
+
+
+@dataclass(frozen=True)
+class Readout:
+    """How a label is read off the model's answers.
+
+    What is fitted is not inherited: it follows from the genome and the train rows.
+
+    Attributes:
+        kind: a name in ``evolm.readouts.READOUTS``.
+        layer: the layer whose states are read, the first is 1; 0 = the fit chooses one of ``layers``.
+        pooling: ``"last"``, ``"mean"``, or ``"auto"`` = the fit chooses.
+        strength: of the penalty; 0 = the fit chooses.
+        layers: all layers whose states are asked for, the same for all genomes of a campaign, so that genomes that
+            differ only in their readout share one pass. Empty for kinds that read no states.
+        rows: most train rows that are fitted on.
+    """
+
+    kind: str = WORDS
+    layer: int = 0
+    pooling: str = AUTO
+    strength: float = 0.0
+    layers: tuple[int, ...] = ()
+    rows: int = 256
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hexadecimal digits over the record."""
+        return content_digest(self.to_record())
+
+    def distance(self, other: Readout) -> float:
+        """Return 1 for another kind, else the share of genes that differ, in [0, 1]."""
+        if self.kind != other.kind:
+            return 1.0
+        names = [field.name for field in fields(self) if field.name != "kind"]
+        return sum(getattr(self, name) != getattr(other, name) for name in names) / len(names)
+
+    def with_only(self, layer: int, pooling: str, strength: float) -> Readout:
+        """Return the readout with what its fit chose, which asks for no other layer."""
+        return replace(self, layer=layer, pooling=pooling, strength=strength, layers=(layer,) if layer else ())
+
+    def summary(self) -> dict[str, Any]:
+        """Return the whole record; it has no arrays."""
+        return self.to_record()
+
+    def arrays(self) -> Arrays:
+        """Return nothing."""
+        return {}
+
+    def to_record(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {**asdict(self), "layers": list(self.layers)}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Readout:
+        """Read back :meth:`to_record`.
+
+        Raises:
+            GenomeError: if the record is damaged.
+        """
+        try:
+            found = {name: type(value)(record[name]) for name, value in asdict(cls()).items()}
+            return cls(**{**found, "layers": tuple(int(layer) for layer in found["layers"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise GenomeError(f"a readout's record is damaged: {type(error).__name__} {error}") from None
+
+    @classmethod
+    def from_summary(cls, summary: Mapping[str, Any], arrays: Arrays) -> Readout:
+        """Read back :meth:`summary`."""
+        return cls.from_record(summary)

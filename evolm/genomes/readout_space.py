@@ -1,0 +1,276 @@
+"""The space of readouts: which kinds, layers, poolings and strengths may be tried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from evolm.config import Section
+from evolm.errors import ConfigError, GenomeError, nearest
+from evolm.genomes.phenotype import Phenotype
+from evolm.genomes.readout import AUTO, WORDS, Readout
+from evolm.genomes.space import ChromosomeSpace
+from evolm.genomes.variables import ChoiceCoding, Variable
+from evolm.tasks import Task
+from evolm.wording import listed
+
+if TYPE_CHECKING:
+    from evolm.models import LanguageModel
+
+LAYERS = 8  # that "auto" reads
+LOWEST = 0.5  # of the layers: where "auto" begins
+GENES = ("kind", "layer", "pooling", "strength")
+
+
+@dataclass(frozen=True)
+class ReadoutKind:
+    """What a kind of readout has as genes.
+
+    Attributes:
+        states: whether it reads hidden states: layer and pooling.
+        fitted: whether the strength of a penalty is a gene.
+        gold: whether train rows must have gold.
+        labels: whether all items must share their labels.
+    """
+
+    states: bool = False
+    fitted: bool = False
+    gold: bool = False
+    labels: bool = True
+
+
+# The readers of these kinds are rows of evolm.readouts.READOUTS, which this table must match.
+KINDS_OF_READOUTS = {
+    WORDS: ReadoutKind(labels=False),
+    "batch": ReadoutKind(),
+    "linear": ReadoutKind(fitted=True, gold=True),
+    "probe": ReadoutKind(states=True, fitted=True, gold=True),
+}
+
+
+class ReadoutSection(Section):
+    """The table ``[space.readout]``."""
+
+    kinds: tuple[str, ...] = Field(
+        ("probe", "linear", "words"),
+        min_length=1,
+        description=f"readouts that may be tried, the founders' first: {', '.join(KINDS_OF_READOUTS)}",
+    )
+    layers: Literal["auto"] | tuple[int, ...] = Field(
+        "auto", description="layers whose states a probe may read, the first is 1; auto = eight of the upper half"
+    )
+    poolings: tuple[Literal["last", "mean"], ...] = Field(
+        ("last", "mean"), min_length=1, description="states of the last token, or the mean over the item's tokens"
+    )
+    strengths: tuple[float, ...] = Field(
+        (), description="of the penalty, as genes; the strength that the fit chooses is always one of them"
+    )
+    rows: int = Field(256, ge=2, description="most train rows that a readout is fitted on")
+
+
+@dataclass(frozen=True)
+class ReadoutSpace(ChromosomeSpace):
+    """How labels may be read off the model: by their words, or by a map that is fitted on train rows.
+
+    Attributes:
+        kinds: of readouts, the founders' first.
+        layers: whose states a probe may read, ascending.
+        poolings: that may be tried.
+        strengths: 0 = the fit chooses, and others that may be tried.
+        rows: most train rows that are fitted on.
+    """
+
+    kinds: tuple[str, ...]
+    layers: tuple[int, ...]
+    poolings: tuple[str, ...]
+    strengths: tuple[float, ...]
+    rows: int
+
+    Params = ReadoutSection
+    chromosome = Readout
+
+    @classmethod
+    def build(cls, params: ReadoutSection, task: Task, model: LanguageModel) -> ReadoutSpace:
+        """Return the space that ``[space.readout]`` describes.
+
+        Raises:
+            ConfigError: if a kind is unknown or does not fit the task, or the model has no such layer.
+        """
+        for kind in params.kinds:
+            _check_kind(kind, task)
+        if any(strength <= 0 for strength in params.strengths):
+            raise ConfigError(f"space.readout.strengths: expected numbers above 0, found {list(params.strengths)}")
+        count = int(model.config.get_text_config().num_hidden_layers)
+        return cls(
+            kinds=tuple(dict.fromkeys(params.kinds)),
+            layers=_layers(params.layers, count),
+            poolings=tuple(dict.fromkeys(params.poolings)),
+            strengths=(0.0, *dict.fromkeys(params.strengths)),
+            rows=params.rows,
+        )
+
+    @classmethod
+    def around(cls, readout: Readout) -> ReadoutSpace:
+        """Return the space of a single readout."""
+        return cls((readout.kind,), readout.layers, (readout.pooling,), (0.0, readout.strength), readout.rows)
+
+    def readout(self, kind: str, layer: int = 0, pooling: str = AUTO, strength: float = 0.0) -> Readout:
+        """Return the readout of some genes; those that its kind does not have are left open."""
+        genes = KINDS_OF_READOUTS[kind]
+        if genes.states and len(self.layers) == 1:
+            layer = self.layers[0]
+        if genes.states and len(self.poolings) == 1:
+            pooling = self.poolings[0]
+        return Readout(
+            kind,
+            layer if genes.states else 0,
+            pooling if genes.states else AUTO,
+            strength if genes.fitted else 0.0,
+            self.layers if genes.states else (),
+            self.rows,
+        )
+
+    def choices(self, gene: str) -> tuple[Any, ...]:
+        """Return the values that a gene may have."""
+        choices: dict[str, tuple[Any, ...]] = {
+            "kind": self.kinds,
+            "layer": (0, *self.layers) if len(self.layers) > 1 else self.layers,
+            "pooling": (AUTO, *self.poolings) if len(self.poolings) > 1 else self.poolings,
+            "strength": self.strengths,
+        }
+        return choices[gene]
+
+    def of_values(self, values: Mapping[str, Any]) -> Readout:
+        """Return the readout of a value for each gene."""
+        return self.readout(values["kind"], values["layer"], values["pooling"], values["strength"])
+
+    def random(self, rng: np.random.Generator) -> Readout:
+        """Draw a value for each gene."""
+        drawn = {gene: self.choices(gene)[rng.integers(len(self.choices(gene)))] for gene in GENES}
+        return self.of_values(drawn)
+
+    def neutral(self) -> Readout:
+        """Return the first kind, with everything else left to its fit."""
+        return self.readout(self.kinds[0])
+
+    def outside(self, chromosome: Readout) -> str:
+        """Return why a readout must not be tried, or ``""``."""
+        for gene in GENES:
+            value, left_open = getattr(chromosome, gene), {"layer": 0, "pooling": AUTO, "strength": 0.0}.get(gene)
+            if value not in self.choices(gene) and value != left_open:
+                return f"readout with {gene} {value!r}, expected one of {list(self.choices(gene))}"
+        return self.foreign(chromosome)
+
+    def foreign(self, chromosome: Readout) -> str:
+        """Return why a readout can only belong to another space, or ``""``."""
+        known = KINDS_OF_READOUTS.get(chromosome.kind)
+        wanted = self.layers if known and known.states else ()
+        if chromosome.layers != wanted or chromosome.rows != self.rows:
+            return (
+                f"readout {chromosome.kind!r} of layers {list(chromosome.layers)} fitted on {chromosome.rows} rows, "
+                f"expected layers {list(wanted)} and {self.rows} rows"
+            )
+        return ""
+
+    def express(self, chromosome: Readout, phenotype: Phenotype) -> Phenotype:
+        """Read labels in this way."""
+        return replace(phenotype, readout=chromosome)
+
+    def coding(self, founders: Sequence[Readout]) -> ReadoutCoding:
+        """Return the choices that a readout consists of."""
+        return ReadoutCoding(self)
+
+    def founder(self, record: Mapping[str, Any], rng: np.random.Generator, where: str) -> Readout:
+        """Read a founder's readout from a file or a run: ``kind``, and ``layer``, ``pooling``, ``strength`` if given.
+
+        Raises:
+            GenomeError: if the record is damaged or lies outside this space.
+        """
+        known = set(Readout().to_record())
+        for key in record:
+            if key not in known:
+                raise GenomeError(f"{where}: unknown key {key!r} of a readout{nearest(key, known)}")
+        kind = record.get("kind", self.kinds[0])
+        if kind not in KINDS_OF_READOUTS:
+            raise GenomeError(f"{where}: expected a readout among {listed(KINDS_OF_READOUTS)}, found {kind!r}")
+        try:
+            made = self.readout(
+                kind,
+                int(record.get("layer", 0)),
+                str(record.get("pooling", AUTO)),
+                float(record.get("strength", 0.0)),
+            )
+        except (TypeError, ValueError) as error:
+            raise GenomeError(f"{where}: a readout's record is damaged: {error}") from None
+        if reason := self.outside(made):
+            raise GenomeError(f"{where}: {reason}")
+        return made
+
+    def describe(self) -> dict[str, Any]:
+        """Return the table ``[space.readout]`` as it applies to model and task."""
+        return {
+            "kinds": list(self.kinds),
+            "layers": list(self.layers),
+            "poolings": list(self.poolings),
+            "strengths": list(self.strengths[1:]),
+            "rows": self.rows,
+        }
+
+
+class ReadoutCoding(ChoiceCoding):
+    """The variables of a space of readouts; a choice of one is no variable.
+
+    Args:
+        space: whose readouts are coded.
+    """
+
+    def __init__(self, space: ReadoutSpace) -> None:
+        self._space = space
+        super().__init__([Variable(gene, space.choices(gene)) for gene in GENES if len(space.choices(gene)) > 1])
+
+    def chromosome(self, values: Sequence[Any]) -> Readout:
+        """Return the readout of the variables' values."""
+        given = iter(values)
+        return self._space.of_values(
+            {
+                gene: next(given) if len(self._space.choices(gene)) > 1 else self._space.choices(gene)[0]
+                for gene in GENES
+            }
+        )
+
+    def values(self, chromosome: Readout) -> list[Any]:
+        """Return the variables' values of a readout."""
+        return [getattr(chromosome, variable.name) for variable in self.variables]
+
+
+def _check_kind(kind: str, task: Task) -> None:
+    known = KINDS_OF_READOUTS.get(kind)
+    if known is None:
+        raise ConfigError(
+            f"space.readout.kinds: expected some of {listed(KINDS_OF_READOUTS)}, found {kind!r}"
+            f"{nearest(kind, KINDS_OF_READOUTS)}"
+        )
+    if known.labels and not task.labels:
+        raise ConfigError(f"space.readout.kinds: {kind!r} expected a task with labels, found a {task.kind} task")
+    if known.gold and not task.has_gold:
+        raise ConfigError(f"space.readout.kinds: {kind!r} expected train rows with gold labels, found none")
+    if known.gold and len({item.gold for item in task.train}) < 2:
+        raise ConfigError(
+            f"space.readout.kinds: {kind!r} expected train rows of at least two labels, found "
+            f"{len({item.gold for item in task.train})}; raise task.split.train"
+        )
+
+
+def _layers(wanted: str | Sequence[int], count: int) -> tuple[int, ...]:
+    if isinstance(wanted, str):
+        return tuple(sorted({round(layer) for layer in np.linspace(max(count * LOWEST, 1), count, LAYERS)}))
+    for layer in wanted:
+        if not 1 <= layer <= count:
+            raise ConfigError(f"space.readout.layers: expected layers from 1 to {count}, found {layer}")
+    if not wanted:
+        raise ConfigError(f"space.readout.layers: expected 'auto' or layers from 1 to {count}, found none")
+    return tuple(sorted(set(wanted)))

@@ -1,0 +1,152 @@
+"""The contract of readouts: from the model's answers about an item to a distribution over its labels.
+
+A readout is made for one prompt. It holds a dialogue with the model (see :mod:`evolm.evaluation.dialogue`) about some
+items and returns log-probabilities. One that is *fitted* asks about train rows in the same round, and fits them
+before it reads the items. The contract:
+
+- the fit sees train rows only, never one that the prompt shows as a demonstration, and no item's gold;
+- it is a function of genes, prompt, delta and train rows, with the same bits each time on the same machine;
+- an item's log-probabilities do not depend on the other items.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from evolm.errors import DataError
+from evolm.genomes import Prompt
+from evolm.genomes.readout import Readout
+from evolm.models import Dialogue, LogLikelihood, Request
+from evolm.tasks import METRICS, Item, Task
+
+
+class WordLikelihoods(Protocol):
+    """The part of :class:`evolm.scorers.LabelProbabilities` that readouts need."""
+
+    @property
+    def task(self) -> Task: ...
+
+    def requests(self, prompt: Prompt, items: Sequence[Item]) -> list[LogLikelihood]: ...
+
+    def read(self, prompt: Prompt, answers: Sequence[Any], items: Sequence[Item]) -> np.ndarray: ...
+
+    def prior_requests(self, prompt: Prompt, items: Sequence[Item]) -> list[LogLikelihood]: ...
+
+    def prior(self, prompt: Prompt, answers: Sequence[Any], items: Sequence[Item]) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a fit found.
+
+    Attributes:
+        genes: with what the fit chose; they ask for no more than is read.
+        arrays: of the map, float32, by name.
+        loss: log-loss (nats) of rows that were left out; NaN if the kind does not know it.
+    """
+
+    genes: Readout
+    arrays: Mapping[str, np.ndarray]
+    loss: float = float("nan")
+
+
+class Reader(ABC):
+    """A readout for one prompt.
+
+    Attributes:
+        needs_gold: whether it can only be used if the train rows have gold.
+        reads_states: whether it reads hidden states, so that layer and pooling are genes of it.
+        reads_labels: whether all items must have the same labels.
+        fitted: whether it is fitted on train rows, so that strength is a gene of it.
+    """
+
+    needs_gold: ClassVar[bool] = False
+    reads_states: ClassVar[bool] = False
+    reads_labels: ClassVar[bool] = True
+    fitted: ClassVar[bool] = False
+
+    def __init__(self, genes: Readout, prompt: Prompt, words: WordLikelihoods) -> None:
+        self.genes, self.prompt, self.words = genes, prompt, words
+        self.task = words.task
+
+    @abstractmethod
+    def ask(self, items: Sequence[Item], fit: Fit | None = None) -> Dialogue[np.ndarray]:
+        """Ask about items, at least one; return ``(n, n_options)`` normalised log-probabilities (nats).
+
+        Args:
+            items: what is read.
+            fit: an earlier fit, which is used in place of one on the train rows.
+        """
+
+
+class FittedReader(Reader):
+    """Base of readouts that are fitted on train rows.
+
+    Attributes:
+        arrays: names of its map's arrays.
+        known_fit: the fit on the train rows, once it was made.
+    """
+
+    fitted = True
+    arrays: ClassVar[tuple[str, ...]]
+    known_fit: Fit | None = None
+
+    @abstractmethod
+    def requests(self, items: Sequence[Item]) -> Sequence[Request]:
+        """Return one request per item."""
+
+    @abstractmethod
+    def fit(self, answers: Sequence[Any], rows: Sequence[Item]) -> Fit:
+        """Fit on the answers about some train rows."""
+
+    @abstractmethod
+    def read(self, fit: Fit, answers: Sequence[Any], items: Sequence[Item]) -> np.ndarray:
+        """Return ``(n, n_labels)`` normalised log-probabilities (nats)."""
+
+    def rows(self) -> list[Item]:
+        """Return the train rows that are fitted on: those that the prompt does not show, in the split's order."""
+        shown = {demonstration.item for demonstration in self.prompt.demonstrations}
+        return [item for item in self.task.train if item.digest not in shown][: self.genes.rows]
+
+    def ask(self, items: Sequence[Item], fit: Fit | None = None) -> Dialogue[np.ndarray]:
+        """See the base class."""
+        rows = [] if fit else self.rows()
+        answers = yield [*self.requests(rows), *self.requests(items)]
+        fit = fit or self.fitted_on(answers[: len(rows)], rows)
+        return self.read(fit, answers[len(rows) :], items)
+
+    def ask_fit(self) -> Dialogue[Fit]:
+        """Ask about the train rows, and fit."""
+        rows = self.rows()
+        answers = yield self.requests(rows)
+        return self.fitted_on(answers, rows)
+
+    def fitted_on(self, answers: Sequence[Any], rows: Sequence[Item]) -> Fit:
+        """Fit on train rows.
+
+        Raises:
+            DataError: if they are too few to tell labels apart.
+        """
+        least = 2 if self.needs_gold else 1
+        known = {item.gold for item in rows} if self.needs_gold else set(range(len(rows)))
+        if len(known) < least:
+            raise DataError(
+                f"readout {self.genes.kind!r}: expected train rows of at least two labels beside the prompt's "
+                f"demonstrations, found {len(rows)} rows of {len(known)}"
+            )
+        # Train rows are asked about each time, since the charge must not depend on what was fitted before.
+        self.known_fit = self.known_fit or self.fit(answers, rows)
+        return self.known_fit
+
+    def row_weights(self, rows: Sequence[Item]) -> np.ndarray:
+        """Return the ``(n,)`` weights with which the task's metric counts rows; equal classes if it has none."""
+        gold = self.task.gold_indices(rows)
+        counts = np.bincount(gold, minlength=len(self.task.labels))
+        weights_of = METRICS[self.task.metric].weights
+        per_label = 1 / np.maximum(counts, 1) if weights_of is None else weights_of(counts)
+        return np.asarray(per_label, dtype=np.float64)[gold]
