@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -18,7 +19,7 @@ from evolm.readouts import READOUTS, Fit, FittedReader
 from evolm.scorers import LabelProbabilities
 
 READOUT_FILE = "readout.safetensors"
-GENES, LABELS = "evolm_readout", "evolm_labels"  # keys of the file's metadata
+READOUT = "evolm_readout"  # the one key of the file's metadata: the order of several would vary
 
 
 def readout_files(
@@ -35,8 +36,11 @@ def readout_files(
     if not isinstance(reader, FittedReader):
         return {}
     fit = (labels.fit if labels else None) or reader.known_fit or drive(reader.ask_fit(), ask, shown.delta)
-    metadata = {GENES: json.dumps(fit.genes.to_record()), LABELS: json.dumps(list(reader.task.labels))}
-    return {READOUT_FILE: save(dict(fit.arrays), metadata)}
+    record = {"genes": fit.genes.to_record(), "labels": list(reader.task.labels)}
+    metadata = {READOUT: json.dumps(record, sort_keys=True)}
+    # safetensors writes the memory of an array as it lies, transposed or not.
+    arrays = {name: np.ascontiguousarray(array) for name, array in fit.arrays.items()}
+    return {READOUT_FILE: save(arrays, metadata)}
 
 
 def read_readout(path: Path, labels: Sequence[str]) -> Fit:
@@ -51,9 +55,8 @@ def read_readout(path: Path, labels: Sequence[str]) -> Fit:
     """
     try:
         with safe_open(path, framework="numpy") as stored:
-            metadata = stored.metadata() or {}
-            genes = Readout.from_record(json.loads(metadata[GENES]))
-            fitted_on = json.loads(metadata[LABELS])
+            record = json.loads((stored.metadata() or {})[READOUT])
+            genes, fitted_on = Readout.from_record(record["genes"]), record["labels"]
             arrays = {name: stored.get_tensor(name) for name in list(stored.keys())}
         kind = READOUTS[genes.kind]
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, GenomeError) as error:

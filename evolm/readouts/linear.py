@@ -47,7 +47,7 @@ class Linear(FittedReader):
             losses = [_cross_validated(logprobs, gold, weights, strength) for strength in strengths]
             loss, strength = min(zip(losses, strengths, strict=True))
             matrix, intercepts = _fitted(logprobs, gold, weights, strength)
-        arrays = {"matrix": matrix.astype(np.float32), "intercepts": intercepts.astype(np.float32)}
+        arrays = {"matrix": np.ascontiguousarray(matrix, np.float32), "intercepts": intercepts.astype(np.float32)}
         return Fit(self.genes.with_only(0, self.genes.pooling, strength), arrays, loss)
 
     def read(self, fit: Fit, answers: Sequence[Any], items: Sequence[Item]) -> np.ndarray:

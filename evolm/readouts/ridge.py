@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 Floats = NDArray[np.float64]
 
-SCALES = (-1.5, 5.0)  # natural logarithms of the lowest and highest scale
+SCALES = (-1.5, 3.0)  # natural logarithms of the lowest and highest scale
 RANK_TOLERANCE = 1e-10  # of the largest squared singular value
 
 
@@ -77,7 +77,8 @@ def _fit(x: Floats, gold: np.ndarray, n_labels: int, w: Floats, strengths: tuple
     b = a.T @ (u @ (projected / (s + strength)[:, None]))  # (d, k), for standardised features
     slopes = scale * b / spread[:, None]
     intercepts = scale * (w @ y / w.sum()) - mean @ slopes
-    return RidgeFit(slopes.T.astype(np.float32), intercepts.astype(np.float32), strength, loss)
+    # In row order: the bits of sums over an array follow how it lies in memory.
+    return RidgeFit(np.ascontiguousarray(slopes.T, np.float32), intercepts.astype(np.float32), strength, loss)
 
 
 def _left_factors(a: Floats) -> tuple[Floats, Floats]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from evolm.genomes import (
     CHROMOSOMES,
     DELTA,
     PROMPT,
+    READOUT,
     DeltaGenes,
     DeltaSettings,
     DeltaSpace,
@@ -26,6 +26,7 @@ from evolm.genomes import (
     Learning,
     Prompt,
     PromptSpace,
+    ReadoutSpace,
     Space,
 )
 from evolm.individual import Individual
@@ -51,7 +52,7 @@ class Case:
         return f"{self.operator.name}-{'-'.join(self.kinds)}"
 
 
-SETS = [kinds for count in range(1, len(CHROMOSOMES) + 1) for kinds in combinations(CHROMOSOMES, count)]
+SETS = [*((kind,) for kind in CHROMOSOMES), (PROMPT, DELTA), tuple(CHROMOSOMES)]
 CASES = [
     Case(kinds, operator) for kinds in SETS for operator in operators_for({kind: CHROMOSOMES[kind] for kind in kinds})
 ]
@@ -120,8 +121,13 @@ def worlds(toy_space: Callable[..., PromptSpace], talking_model: LanguageModel) 
     """A world of every set of evolving chromosomes; the model sees a token for a letter."""
     prompts = toy_space(max_tokens=400, count_tokens=len)
     deltas = DeltaSpace.of(talking_model, DeltaSettings("last:1", ("q_proj", "v_proj"), encoding="singular", rank=3))
-    parts: dict[str, Any] = {PROMPT: prompts, DELTA: deltas}
-    people: dict[str, list[Any]] = {PROMPT: prompt_people(prompts), DELTA: delta_people(deltas)}
+    readouts = ReadoutSpace(("probe", "linear", "words"), (1, 2), ("last", "mean"), (0.0, 1.0), 256)
+    parts: dict[str, Any] = {PROMPT: prompts, DELTA: deltas, READOUT: readouts}
+    people: dict[str, list[Any]] = {
+        PROMPT: prompt_people(prompts),
+        DELTA: delta_people(deltas),
+        READOUT: [readouts.random(np.random.default_rng(number)) for number in range(32)],
+    }
     assert parts.keys() == people.keys() == CHROMOSOMES.keys()
 
     def world(kinds: tuple[str, ...]) -> World:

@@ -71,7 +71,8 @@ def test_a_saved_prompt_that_is_written_again_has_the_same_bytes(run_of: Callabl
     run = run_of(kind)
     with saved_prompt(run) as prompt:
         files = prompt.files()
-    assert files == {path.name: path.read_text() for path in (run / "best").iterdir()}
+    found = {name: content.encode() if isinstance(content, str) else content for name, content in files.items()}
+    assert found == {path.name: path.read_bytes() for path in (run / "best").iterdir()}
 
 
 def test_rows_that_cannot_be_asked_about_stay_in_place_without_an_answer(opened: Predictor) -> None:

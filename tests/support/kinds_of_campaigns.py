@@ -36,6 +36,7 @@ def _generation_rows() -> list[dict[str, str]]:
 SMALL = {"split": {"train": 10, "dev": 8, "test": 12, "validation": 0}}
 CALIBRATED = [{"instruction": "Which one?", "calibrated": True, "demonstrations": 1}]
 PLAIN = [{"instruction": "Which one?", "demonstrations": 1}]
+SPACE = {"prompt": {"demonstrations": [0, 2], "max_tokens": 300}}
 KINDS: dict[str, dict[str, Any]] = {
     "classification": {"founders": PLAIN},
     "calibrated classification": {"founders": CALIBRATED},
@@ -54,6 +55,8 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 KINDS["calibrated choice"] = {**KINDS["choice"], "founders": CALIBRATED}
 KINDS["chat"] = {"founders": CALIBRATED, "template": {"system": "You sort mail."}, "model__chat_template": "on"}
+for kind in ("batch", "linear", "probe"):
+    KINDS[f"{kind} readout"] = {"founders": PLAIN, "space": {**SPACE, "readout": {"kinds": [kind]}}}
 KINDS["perplexity"] = {**KINDS["generation"], "task": {**KINDS["generation"]["task"], "metric": "perplexity"}}
 
 
@@ -61,7 +64,7 @@ def write_kind(folder: Path, model: Path, name: str, **changes: Any) -> ToyCampa
     """Write the campaign of that name; its search evaluates its only founder."""
     kind = KINDS[name]
     tables: dict[str, Any] = {
-        "space": {"prompt": {"demonstrations": [0, 2], "max_tokens": 300}},
+        "space": SPACE,
         "budget": {"evaluations": 1},
         "baselines": {"random_search": False, "few_shot": False},
         **{key: value for key, value in kind.items() if key not in ("rows", "task", "founders")},

@@ -1,0 +1,81 @@
+"""Campaigns over prompts and readouts: killed and resumed byte for byte, the rivals, and what a user applies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from evolm.export.predictor import saved_prompt
+from tests.support.tiers import slow
+from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, quick, result_of, write_campaign
+
+SPACE = {"prompt": {"demonstrations": [0, 2], "max_tokens": 240}, "readout": {"kinds": ["probe", "linear", "words"]}}
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory: pytest.TempPathFactory, tiny_model_folder: Path) -> ToyCampaign:
+    folder = tmp_path_factory.mktemp("readouts") / "toy"
+    return write_campaign(
+        folder, tiny_model_folder, space=SPACE, baselines={"few_shot": False, "prior_corrected": False}
+    )
+
+
+@pytest.fixture(scope="module")
+def finished_readouts(campaign: ToyCampaign, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("finished") / "run"
+    with quick():
+        campaign.run(out)
+    return out
+
+
+def test_readouts_evolve_beside_prompts_and_the_best_is_saved_with_its_fit(finished_readouts: Path) -> None:
+    tried = entries(finished_readouts, "individual", "main")
+    kinds = {entry["genome"]["readout"]["kind"] for entry in tried}
+    assert {"probe", "linear"} <= kinds <= {"probe", "linear", "words"}
+    assert tried[0]["genome"]["readout"]["kind"] == "probe"  # the founders' kind is the first
+    assert {name for entry in tried for name in entry["operators"]} & {"readout_gene", "readout_crossover"}
+    best = result_of(finished_readouts)["best"]["genome"]["readout"]["kind"]
+    assert (finished_readouts / "best" / "readout.safetensors").exists() == (best != "words")
+
+
+def test_the_rivals_are_the_founders_words_a_probe_and_a_bag_of_words(finished_readouts: Path) -> None:
+    test = result_of(finished_readouts)["test"]
+    assert test["probe"] is not None and test["bag_of_words"] is not None
+    record = json.loads((finished_readouts / "baselines" / "founder" / "prompt.json").read_text())
+    assert "readout" not in record
+    rows = pd.DataFrame({"text": ["win a free prize 3", "see you at lunch 8"]})
+    with saved_prompt(finished_readouts, use="probe") as prompt:
+        assert prompt.fit is not None and prompt.fit.genes.kind == "probe"
+        assert prompt.predict(rows)["label"].notna().all()
+
+
+@pytest.mark.parametrize("at", [4, slow(9)])
+def test_killed_and_resumed_it_equals_the_undisturbed_run(
+    evolm: Any, campaign: ToyCampaign, finished_readouts: Path, tmp_path: Path, at: int
+) -> None:
+    out = tmp_path / "run"
+    assert evolm("run", campaign.folder, "--out", out, call="append", at=at)["exit"] == -9
+    told = evolm("resume", out)
+    assert told["exit"] == 0, told["log"]
+    assert bytes_of(out) == bytes_of(finished_readouts)
+
+
+@pytest.mark.slow
+def test_two_workers_write_the_same_run(campaign: ToyCampaign, finished_readouts: Path, tmp_path: Path) -> None:
+    tables = {**campaign.tables, "evaluation": {"n_jobs": 2}}
+    with quick():
+        ToyCampaign(campaign.folder, tables).run(tmp_path / "run")
+    assert bytes_of(tmp_path / "run") == bytes_of(finished_readouts)
+
+
+def test_the_best_of_a_run_with_a_readout_starts_another_campaign(
+    campaign: ToyCampaign, finished_readouts: Path, tmp_path: Path
+) -> None:
+    tables = {**campaign.tables, "founders": [], "seed": 5}
+    ToyCampaign(campaign.folder, tables).run(tmp_path / "run", warm_starts=[finished_readouts])
+    first = entries(tmp_path / "run", "individual", "main")[0]
+    assert first["genome"]["readout"]["kind"] in SPACE["readout"]["kinds"]

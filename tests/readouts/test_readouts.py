@@ -1,0 +1,177 @@
+"""Every readout: what its fit sees, what its fit costs, and that an item is read alike in any company."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evolm.artifacts.readout import read_readout, readout_files
+from evolm.errors import ConfigError, DataError, GenomeError, RunError
+from evolm.evaluation import Engine
+from evolm.evaluation.dialogue import drive
+from evolm.genomes import Demonstration, Phenotype, Prompt, Readout, ReadoutSpace
+from evolm.genomes.readout_space import KINDS_OF_READOUTS
+from evolm.models import LanguageModel
+from evolm.readouts import READOUTS, FittedReader, calibrated
+from evolm.scorers import LabelProbabilities
+from evolm.storage import AnswerStore
+from evolm.tasks import Task
+from tests.support.tasks import write_toy_task
+
+PROMPT = Prompt("Spam, or ham?")
+FITTED = [name for name, kind in READOUTS.items() if kind.fitted]
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
+    return write_toy_task(tmp_path_factory.mktemp("task"))
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_model: Callable[..., LanguageModel]) -> Iterator[Engine]:
+    engine = Engine(tiny_model("float32"), AnswerStore(":memory:"))
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def labels(task: Task, engine: Engine) -> LabelProbabilities:
+    return LabelProbabilities(task, engine.model, "auto", {})
+
+
+@pytest.fixture
+def space(task: Task, engine: Engine) -> ReadoutSpace:
+    return ReadoutSpace.build(ReadoutSpace.Params(), task, engine.model)
+
+
+def test_the_table_of_kinds_says_what_the_readers_are() -> None:
+    assert KINDS_OF_READOUTS.keys() == READOUTS.keys()
+    for name, kind in KINDS_OF_READOUTS.items():
+        reader = READOUTS[name]
+        assert (kind.states, kind.gold, kind.labels) == (reader.reads_states, reader.needs_gold, reader.reads_labels)
+        assert reader.fitted or not kind.fitted
+
+
+@pytest.mark.parametrize("kind", READOUTS)
+def test_an_item_is_read_alike_in_any_company(
+    kind: str, task: Task, labels: LabelProbabilities, engine: Engine, space: ReadoutSpace
+) -> None:
+    shown = Phenotype(PROMPT, readout=space.readout(kind))
+    together = drive(labels.ask(shown, task.dev), engine.answer)
+    np.testing.assert_allclose(np.exp(together).sum(1), 1)
+    alone = LabelProbabilities(task, engine.model, "auto", {})
+    for index, item in enumerate(task.dev[:4]):
+        assert np.array_equal(drive(alone.ask(shown, [item]), engine.answer)[0], together[index])
+
+
+@pytest.mark.parametrize("kind", FITTED)
+def test_a_fit_sees_no_demonstration_and_no_more_rows_than_allowed(
+    kind: str, task: Task, labels: LabelProbabilities, space: ReadoutSpace
+) -> None:
+    shown = tuple(Demonstration.from_item(item) for item in task.train[:3])
+    genes = replace(space.readout(kind), rows=20)
+    reader = labels.reader(Phenotype(replace(PROMPT, demonstrations=shown), readout=genes))
+    assert isinstance(reader, FittedReader)
+    assert reader.rows() == list(task.train[3:23])
+
+
+@pytest.mark.parametrize("kind", FITTED)
+def test_a_saved_readout_reads_what_it_read_before_and_asks_about_no_train_row(
+    kind: str, task: Task, labels: LabelProbabilities, engine: Engine, space: ReadoutSpace, tmp_path: Path
+) -> None:
+    shown = Phenotype(PROMPT, readout=space.readout(kind))
+    expected = drive(labels.ask(shown, task.test), engine.answer)
+    ((name, content),) = readout_files(shown, labels, engine.answer).items()
+    (tmp_path / name).write_bytes(content)
+    fit = read_readout(tmp_path / name, task.labels)
+    asked: list[Any] = []
+
+    def ask(requests: Any) -> Any:
+        asked.extend(requests)
+        return engine.answer(requests)
+
+    again = LabelProbabilities(replace(task, train=()), engine.model, "auto", {}, fit)
+    assert np.array_equal(drive(again.ask(replace(shown, readout=fit.genes), task.test), ask), expected)
+    assert len(asked) == len(task.test)
+    assert readout_files(replace(shown, readout=fit.genes), again, ask) == {name: content}
+    with pytest.raises(RunError, match="expected a readout of the labels"):
+        read_readout(tmp_path / name, ["spam", "ham"])
+    (tmp_path / name).write_bytes(content[:-40])
+    with pytest.raises(RunError, match="expected a readout saved by evolm"):
+        read_readout(tmp_path / name, task.labels)
+
+
+def test_batch_calibration_divides_by_the_mean_over_train_rows(
+    task: Task, labels: LabelProbabilities, engine: Engine, space: ReadoutSpace
+) -> None:
+    words = drive(labels.ask(Phenotype(PROMPT), [*task.train, *task.dev]), engine.answer)
+    prior = np.log(np.exp(words[: len(task.train)]).mean(0)).astype(np.float32)
+    found = drive(labels.ask(Phenotype(PROMPT, readout=space.readout("batch")), task.dev), engine.answer)
+    np.testing.assert_allclose(found, calibrated(words[len(task.train) :], prior[None].astype(float)), atol=1e-6)
+
+
+def test_a_hard_penalty_leaves_the_words_alone_and_a_soft_one_fits_the_train_rows_better(
+    task: Task, labels: LabelProbabilities, engine: Engine, space: ReadoutSpace
+) -> None:
+    def read(readout: Readout | None) -> np.ndarray:
+        return drive(labels.ask(Phenotype(PROMPT, readout=readout), task.train), engine.answer)
+
+    words, hard, soft = (
+        read(None),
+        *(read(replace(space.readout("linear"), strength=strength)) for strength in (1e7, 0.1)),
+    )
+    np.testing.assert_allclose(hard, words, atol=1e-3)
+    gold = task.gold_indices(task.train)
+    rows = np.arange(len(gold))
+    assert soft[rows, gold].mean() > words[rows, gold].mean() + 0.1
+
+
+def test_readouts_of_one_prompt_share_one_pass(
+    task: Task, tiny_model: Callable[..., LanguageModel], space: ReadoutSpace
+) -> None:
+    engine = Engine(tiny_model("float32"), AnswerStore(":memory:"))
+    labels = LabelProbabilities(task, engine.model, "auto", {})
+    passed = []
+    for readout in (
+        space.readout("probe"),
+        space.readout("probe", 2, "mean"),
+        space.readout("probe", 1, "last", 1.0),
+    ):
+        before = engine.usage.tokens_forwarded
+        drive(labels.ask(Phenotype(PROMPT, readout=readout), task.dev), engine.answer)
+        passed.append(engine.usage.tokens_forwarded - before)
+    assert passed[0] > 0 == passed[1] == passed[2]
+    engine.close()
+
+
+def test_what_cannot_be_fitted_is_refused(
+    task: Task, engine: Engine, space: ReadoutSpace, tiny_model: Callable[..., LanguageModel]
+) -> None:
+    one_label = replace(task, train=tuple(item for item in task.train if item.gold == "ham"))
+    labels = LabelProbabilities(one_label, engine.model, "auto", {})
+    with pytest.raises(DataError, match=r"readout 'probe': expected train rows of at least two labels .* of 1"):
+        drive(labels.ask(Phenotype(PROMPT, readout=space.readout("probe")), task.dev), engine.answer)
+    for table, changed, message in (
+        ({"kinds": ["probes"]}, task, "found 'probes'; did you mean 'probe'"),
+        ({"kinds": ["probe"]}, one_label, "at least two labels, found 1; raise task.split.train"),
+        ({"kinds": ["linear"]}, replace(task, has_gold=False), "expected train rows with gold labels"),
+        ({"kinds": ["batch"]}, replace(task, labels=()), "expected a task with labels"),
+        ({"layers": [1, 9]}, task, "expected layers from 1 to 2, found 9"),
+        ({"layers": []}, task, "from 1 to 2, found none"),
+        ({"strengths": [0.0]}, task, "expected numbers above 0"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            ReadoutSpace.build(ReadoutSpace.Params(**table), changed, engine.model)
+    for record, message in (
+        ({"kind": "probes"}, "expected a readout among"),
+        ({"kind": "probe", "layer": 7}, "layer 7, expected one of"),
+        ({"kind": "probe", "level": 1}, "unknown key 'level'"),
+        ({"kind": "probe", "strength": []}, "damaged"),
+    ):
+        with pytest.raises(GenomeError, match=message):
+            space.founder(record, np.random.default_rng(0), "a founder")
