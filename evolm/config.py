@@ -158,6 +158,24 @@ class DeltaSpaceSection(Section):
     seed: int = Field(0, description="of the fixed random projections, never of the search")
 
 
+class ReadoutSpaceSection(Section):
+    kinds: tuple[str, ...] = Field(
+        ("probe", "linear", "words"),
+        min_length=1,
+        description="readouts that may be tried, the founders' first: words | batch | linear | probe",
+    )
+    layers: Literal["auto"] | tuple[int, ...] = Field(
+        "auto", description="layers whose states a probe may read, the first is 1; auto = eight of the upper half"
+    )
+    poolings: tuple[Literal["last", "mean"], ...] = Field(
+        ("last", "mean"), min_length=1, description="states of the last token, or the mean over the item's tokens"
+    )
+    strengths: tuple[float, ...] = Field(
+        (), description="of the penalty, as genes; the strength that the fit chooses is always one of them"
+    )
+    rows: int = Field(256, ge=2, description="most train rows that a readout is fitted on")
+
+
 class SpaceSection(Section):
     """Tables by kind of chromosome; one from outside is ``"package.module:attribute"``, admitted with --allow."""
 
@@ -169,6 +187,9 @@ class SpaceSection(Section):
     delta: DeltaSpaceSection | None = Field(
         default=None,
         description="changes of the weights; without [space.prompt] they evolve under the founder's prompt",
+    )
+    readout: ReadoutSpaceSection | None = Field(
+        default=None, description="how labels are read off the model; without it, by the likelihood of their words"
     )
 
     @model_validator(mode="after")

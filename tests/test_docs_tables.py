@@ -9,6 +9,7 @@ import pytest
 from evolm import config as configuration
 from evolm.docs_tables import BLOCKS, rewritten
 from evolm.genomes.encodings import ENCODINGS
+from evolm.readouts import READOUTS
 from evolm.strategies import STRATEGIES
 
 README = Path(__file__).parent.parent / "README.md"
@@ -26,7 +27,7 @@ def test_the_generated_tables_are_those_of_this_code(text: str) -> None:
 
 
 def test_the_example_campaign_is_valid(text: str) -> None:
-    example, deltas = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    example, readouts, deltas = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     tables = tomllib.loads(example)
     campaign = configuration.validate(configuration.CampaignConfig, tables, "README")
     assert campaign.budget.evaluations == 100
@@ -34,6 +35,9 @@ def test_the_example_campaign_is_valid(text: str) -> None:
     assert changed.space.delta is not None
     assert STRATEGIES[changed.strategy["name"]].Params
     assert changed.space.delta.encoding in ENCODINGS
+    read = configuration.validate(configuration.CampaignConfig, {**tables, **tomllib.loads(readouts)}, "README")
+    assert read.space.readout is not None
+    assert set(read.space.readout.kinds) <= READOUTS.keys()
 
 
 def test_every_command_of_the_examples_exists(text: str) -> None:

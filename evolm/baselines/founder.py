@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 def _contestants(contest: Contest) -> list[Genome]:
     founder, readouts = contest.founder, contest.space.get("readout")
-    return [founder.with_chromosome("readout", readouts.readout("words"))] if "readout" in founder else [founder]
+    if readouts is None or "readout" not in founder:
+        return [founder]
+    return [founder.with_chromosome("readout", readouts.readout("words"))]
 
 
 BEST_FOUNDER = Baseline(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
 
-from evolm.config import Section
+from evolm.config import ReadoutSpaceSection
 from evolm.errors import ConfigError, GenomeError, nearest
 from evolm.genomes.phenotype import Phenotype
 from evolm.genomes.readout import AUTO, WORDS, Readout
@@ -52,26 +51,6 @@ KINDS_OF_READOUTS = {
 }
 
 
-class ReadoutSection(Section):
-    """The table ``[space.readout]``."""
-
-    kinds: tuple[str, ...] = Field(
-        ("probe", "linear", "words"),
-        min_length=1,
-        description=f"readouts that may be tried, the founders' first: {', '.join(KINDS_OF_READOUTS)}",
-    )
-    layers: Literal["auto"] | tuple[int, ...] = Field(
-        "auto", description="layers whose states a probe may read, the first is 1; auto = eight of the upper half"
-    )
-    poolings: tuple[Literal["last", "mean"], ...] = Field(
-        ("last", "mean"), min_length=1, description="states of the last token, or the mean over the item's tokens"
-    )
-    strengths: tuple[float, ...] = Field(
-        (), description="of the penalty, as genes; the strength that the fit chooses is always one of them"
-    )
-    rows: int = Field(256, ge=2, description="most train rows that a readout is fitted on")
-
-
 @dataclass(frozen=True)
 class ReadoutSpace(ChromosomeSpace):
     """How labels may be read off the model: by their words, or by a map that is fitted on train rows.
@@ -90,11 +69,11 @@ class ReadoutSpace(ChromosomeSpace):
     strengths: tuple[float, ...]
     rows: int
 
-    Params = ReadoutSection
+    Params = ReadoutSpaceSection
     chromosome = Readout
 
     @classmethod
-    def build(cls, params: ReadoutSection, task: Task, model: LanguageModel) -> ReadoutSpace:
+    def build(cls, params: ReadoutSpaceSection, task: Task, model: LanguageModel) -> ReadoutSpace:
         """Return the space that ``[space.readout]`` describes.
 
         Raises:

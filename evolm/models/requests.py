@@ -85,7 +85,8 @@ class States:
 
     Attributes:
         prefix, item, system, chat, delta: as in :class:`LogLikelihood`.
-        layers: numbers of layers, the first layer is 1; its state is what it hands to the next one.
+        layers: numbers of layers as in transformers' ``hidden_states``: the first layer is 1, its state is what it
+            hands to the next one; the state of the last one is taken after the final norm.
         poolings: which positions: ``"last"`` = that of the context's last token, ``"mean"`` = the mean over all
             tokens behind the prefix.
     """

@@ -28,7 +28,8 @@ class StateReader:
 
     def __init__(self, forward: PackedForward) -> None:
         self.forward = forward
-        self._layers = layer_list(forward.model)[0]
+        self._layers, layers = layer_list(forward.model)
+        self._top = len(layers)
 
     @torch.inference_mode()
     def read(
@@ -44,11 +45,13 @@ class StateReader:
         layers = sorted({layer for request in requests for layer in request.layers})
         wanted = {segment for segment, _ in plan.positions}
         outputs: dict[int, torch.Tensor] = {}
-        hooks = [(f"{self._layers}.{layer - 1}", "output", _keeping(outputs, layer)) for layer in layers]
+        below = [layer for layer in layers if layer < self._top]
+        hooks = [(f"{self._layers}.{layer - 1}", "output", _keeping(outputs, layer)) for layer in below]
         lasts: dict[int, np.ndarray] = {}  # segment -> (layers, d), the states of its last token
         sums: dict[int, np.ndarray] = {}  # segment -> (layers, d), the sum of its states
         with self.forward.carrying(plan.deltas), hooked(self.forward.model, hooks):
-            for begins, _, _ in self.forward.passes(plan):
+            for begins, final, _ in self.forward.passes(plan):
+                outputs[self._top] = final
                 for index in wanted & begins.keys():
                     begin, length = begins[index], len(plan.segments[index].tokens)
                     own = [outputs[layer][begin : begin + length].float() for layer in layers]  # (t, d) each

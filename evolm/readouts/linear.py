@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from evolm.models import Request
@@ -69,6 +68,8 @@ def _cross_validated(logprobs: Floats, gold: np.ndarray, w: Floats, strength: fl
 
 def _fitted(logprobs: Floats, gold: np.ndarray, w: Floats, strength: float) -> tuple[Floats, Floats]:
     """Return ``(k, k)`` and ``(k,)`` that minimise the penalised log-loss, which is convex."""
+    from scipy.optimize import minimize  # takes half a second, which commands without a model save
+
     n, k = logprobs.shape
     diagonal = k > FULL
     w = w / w.sum()

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from threadpoolctl import threadpool_limits
 
 Floats = NDArray[np.float64]
@@ -102,6 +101,8 @@ def _left_out_scores(
 
 def _best_scale(scores: Floats, gold: np.ndarray, w: Floats) -> tuple[float, float]:
     """Return the lowest log-loss of ``softmax(scale * scores)``, and its scale."""
+    from scipy.optimize import minimize_scalar  # takes half a second, which commands without a model save
+
     found = minimize_scalar(
         lambda log_scale: log_loss(np.exp(log_scale) * scores, gold, w), bounds=SCALES, options={"xatol": 1e-3}
     )

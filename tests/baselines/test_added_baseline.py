@@ -28,7 +28,7 @@ from tests.support.toy_campaign import entries, result_of
 SCORE = 13 / 14  # of counting words on the toy test rows
 
 
-def bag_of_words(contest: Contest) -> list[np.ndarray]:
+def shared_words(contest: Contest) -> list[np.ndarray]:
     """Predict the label whose train rows share the most words with the item."""
     task = contest.task
     known: dict[str, Counter[str]] = {label: Counter() for label in task.labels}
@@ -42,11 +42,11 @@ def bag_of_words(contest: Contest) -> list[np.ndarray]:
 
 
 BAG = Baseline(
-    name="bag_of_words",
-    title="bag of words",
+    name="shared_words",
+    title="shared words",
     phrase="counting words",
     summary="the label whose train rows share the most words",
-    contestants=bag_of_words,
+    contestants=shared_words,
     prompts=0,
     compared=True,
 )
@@ -80,37 +80,37 @@ def run(toy: Callable[..., Any], tmp_path: Path) -> Path:
 
 def test_a_baseline_of_predictions_reaches_verdict_and_claim(run: Path) -> None:
     result = result_of(run)
-    assert result["test"]["bag_of_words"] == SCORE
-    assert result["test"]["strongest_baseline"] == "bag_of_words"
+    assert result["test"]["shared_words"] == SCORE
+    assert result["test"]["strongest_baseline"] == "shared_words"
     assert result["test"]["climber"] is None  # off by default
     assert result["claim"].startswith("No reliable gain: keep counting words (")
-    assert len(json.loads((run / "test.json").read_text())["outcomes"]["bag_of_words"]) == 1
-    assert not (run / "baselines" / "bag_of_words").exists()  # no genome to apply
+    assert len(json.loads((run / "test.json").read_text())["outcomes"]["shared_words"]) == 1
+    assert not (run / "baselines" / "shared_words").exists()  # no genome to apply
     assert (run / "baselines" / "random_search" / "prompt.txt").exists()
 
 
 def test_a_baseline_reaches_the_report_s_tables_and_figures(run: Path) -> None:
     record = RunRecord.read(run)
     (row,) = [row for row in score_rows(record) if row.strongest]
-    assert (row.key, row.name, row.score) == ("bag_of_words", "bag of words", SCORE)
-    assert "bag of words *" in text_of(render_summary(run))
-    assert "<td>bag of words " in render_page(record)
+    assert (row.key, row.name, row.score) == ("shared_words", "shared words", SCORE)
+    assert "shared words *" in text_of(render_summary(run))
+    assert "<td>shared words " in render_page(record)
     figure = plots.gaps(record)
     assert figure is not None
-    assert "bag of words" in [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert "shared words" in [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert "over counting words;" in figure.axes[0].get_title(loc="left")
 
 
 def test_a_baseline_reaches_comparisons(run: Path, toy: Callable[..., Any], tmp_path: Path) -> None:
     other = toy(budget__evaluations=6, strategy={"name": "hill_climb"}).run(tmp_path / "other").directory
     record = compare_runs([run, other]).to_record()
-    assert [group["baselines"]["bag_of_words"] for group in record["groups"]] == [SCORE, SCORE]
-    assert group_frame(record)["bag_of_words"].tolist() == [SCORE, SCORE]
-    assert "| bag of words |" in markdown(record)
+    assert [group["baselines"]["shared_words"] for group in record["groups"]] == [SCORE, SCORE]
+    assert group_frame(record)["shared_words"].tolist() == [SCORE, SCORE]
+    assert "| shared words |" in markdown(record)
 
 
 def test_a_baseline_that_searches_is_a_search_of_the_run(toy: Callable[..., Any], tmp_path: Path) -> None:
-    founding = toy(budget__evaluations=6, baselines={"climber": True, "random_search": False})
+    founding = toy(budget__evaluations=6, baselines={"climber": True, "random_search": False, "bag_of_words": False})
     out = StringIO()
     preview(build(founding.config, founding.folder), Console(file=out, width=120))
     assert "│ climber " in out.getvalue()
@@ -125,13 +125,30 @@ def test_a_baseline_that_searches_is_a_search_of_the_run(toy: Callable[..., Any]
 
 def test_the_schema_knows_every_baseline_that_can_be_switched() -> None:
     known = named_tables._baselines_table().model_json_schema()["properties"]  # made anew: the rows came after it
-    assert set(known) == {"prior_corrected", "few_shot", "random_search", "bag_of_words", "climber"}
+    assert set(known) == {
+        "prior_corrected",
+        "few_shot",
+        "probe",
+        "random_search",
+        "bag_of_words",
+        "shared_words",
+        "climber",
+    }
     assert known["climber"]["default"] is False
 
 
 def test_baselines_are_chosen_by_name() -> None:
     names = [baseline.name for baseline in chosen_baselines({"few_shot": False, "climber": True})]
-    assert names == ["founder", "prior_corrected", "random_search", "majority", "bag_of_words", "climber"]
+    assert names == [
+        "founder",
+        "prior_corrected",
+        "probe",
+        "random_search",
+        "bag_of_words",
+        "majority",
+        "shared_words",
+        "climber",
+    ]
     searching = searching_baselines({"climber": True}, "random_search")
     assert [baseline.name for baseline in searching] == ["climber"]
     assert searching_baselines({}, "random_search") == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import pandas as pd
 import pytest
 
 from evolm.export.predictor import saved_prompt
+from evolm.export.prompt import export_prompt
+from tests.support.kinds_of_campaigns import write_kind
 from tests.support.tiers import slow
 from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, quick, result_of, write_campaign
 
@@ -79,3 +83,19 @@ def test_the_best_of_a_run_with_a_readout_starts_another_campaign(
     ToyCampaign(campaign.folder, tables).run(tmp_path / "run", warm_starts=[finished_readouts])
     first = entries(tmp_path / "run", "individual", "main")[0]
     assert first["genome"]["readout"]["kind"] in SPACE["readout"]["kinds"]
+
+
+def test_the_readme_s_snippet_applies_a_probe_without_evolm(
+    finished_run: Callable[..., Path], tiny_model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = finished_run("probe readout", write=write_kind)
+    export_prompt(run / "best" / "prompt.json", tmp_path / "exported", without_examples=False)
+    texts = ["win a free prize 3", "see you at lunch 8", "claim your cash", "happy birthday"]
+    with saved_prompt(tmp_path / "exported") as prompt:
+        expected = prompt.predict(pd.DataFrame({"text": texts}))["label"].tolist()
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"<!-- probe -->\n```python\n(.*?)```", readme, re.DOTALL)
+    assert len(code.splitlines()) <= 15
+    capsys.readouterr()
+    exec(code, {"folder": str(tmp_path / "exported"), "name": str(tiny_model_folder), "texts": texts})
+    assert capsys.readouterr().out.split() == expected

@@ -70,16 +70,10 @@ def test_states_are_those_of_a_plain_pass(tiny_model: Callable[..., LanguageMode
     for request, found in zip(REQUESTS, answers(model, REQUESTS), strict=True):
         (tokens,) = model.tokenize([request])
         context: Any = tokens.context
-        seen: list[torch.Tensor] = []
-        hooks = [
-            layer.register_forward_hook(lambda m, i, out, to=seen: to.append(out)) for layer in plain.model.layers
-        ]
         with torch.no_grad():
-            plain(torch.tensor([context]))
-        for hook in hooks:
-            hook.remove()
+            seen = plain(torch.tensor([context]), output_hidden_states=True).hidden_states
         for place, layer in enumerate(request.layers):
-            states = seen[layer - 1][0].numpy()  # (t, d)
+            states = seen[layer][0].numpy()  # (t, d)
             np.testing.assert_allclose(found[place, 0], states[-1], atol=2e-4)
             np.testing.assert_allclose(found[place, 1], states[tokens.prefix_length :].mean(0), atol=2e-4)
 

@@ -66,7 +66,7 @@ def write_kind(folder: Path, model: Path, name: str, **changes: Any) -> ToyCampa
     tables: dict[str, Any] = {
         "space": SPACE,
         "budget": {"evaluations": 1},
-        "baselines": {"random_search": False, "few_shot": False},
+        "baselines": {"random_search": False, "few_shot": False, "bag_of_words": False, "probe": False},
         **{key: value for key, value in kind.items() if key not in ("rows", "task", "founders")},
     }
     if "task" in kind:

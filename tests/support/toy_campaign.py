@@ -31,6 +31,7 @@ TABLES: dict[str, Any] = {
     "strategy": {"name": "genetic", "population_size": 5},
     "budget": {"evaluations": EVALUATIONS},
     "evaluation": {"n_jobs": 1},
+    "baselines": {"bag_of_words": False, "probe": False},
 }
 FOUNDERS = [
     {"instruction": "Is it spam, or ham?"},
