@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-import joblib
 import pandas as pd
 
 from evolm import evaluation
@@ -22,19 +21,21 @@ from evolm.baselines import chosen_baselines
 from evolm.campaign.checks import check_context, check_trunk
 from evolm.campaign.permissions import Permissions
 from evolm.campaign.resolution import resolved
-from evolm.campaign.scorers import ScoreFunctions, choose_scorers, make_scorers, make_scoring, task_scorer_among
+from evolm.campaign.scorers import ScoreFunctions, choose_scorers, make_scorers, task_scorer_among
 from evolm.campaign.spaces import chromosome_tables
 from evolm.campaign.strategies import StrategyChoice, choose_strategy
 from evolm.config import BudgetSection, CampaignConfig
 from evolm.errors import ConfigError
 from evolm.evaluation.evaluator import Evaluator
 from evolm.evaluation.racing import Rules
+from evolm.evaluation.settings import jobs, pass_settings
 from evolm.founders.loading import Founders, load_founders
 from evolm.genomes import PROMPT, PromptSpace, Space
 from evolm.genomes.prompt_space import allowed_words
 from evolm.models import PassSettings, PreparedModel
 from evolm.operators import ModelAccess
 from evolm.scorers import Scoring
+from evolm.scorers.task_scorer import make_scoring
 from evolm.storage import AnswerStore
 from evolm.strategies import SearchContext, Strategy
 from evolm.tasks import Task, load_task
@@ -159,18 +160,3 @@ def load_model(config: CampaignConfig, models: Models) -> LanguageModel:
         models.clear()  # one model at a time: the cached states of another one are of no use
         models[key] = language_models.LanguageModel(*key)
     return models[key]
-
-
-def pass_settings(config: CampaignConfig) -> PassSettings:
-    """Return the sizes of forward passes in ``[evaluation]``."""
-    section = config.evaluation
-    return PassSettings(section.slab_tokens, section.trunk_mb * 2**20, section.prefix_mb * 2**20)
-
-
-def jobs(wanted: int | str, model: LanguageModel) -> int:
-    """Return the number of workers: cores for ``"auto"``, 1 on a GPU."""
-    if wanted == "auto":
-        return 1 if model.profile.device != "cpu" else int(joblib.cpu_count())
-    if int(wanted) < 1:
-        raise ConfigError(f"evaluation.n_jobs: expected at least 1 or 'auto', found {wanted}")
-    return int(wanted)

@@ -18,10 +18,9 @@ import pandas as pd
 
 from evolm import evaluation, models
 from evolm.artifacts import DELTA_FILE, PromptRecord, find_prompt, prompt_folder, read_delta, seen_by_run
-from evolm.campaign.build import jobs, pass_settings
-from evolm.campaign.scorers import make_scoring, make_task_scorer
 from evolm.errors import ConfigError, ContextExceeded, DataError, RunError
 from evolm.evaluation.dialogue import hold
+from evolm.evaluation.settings import jobs, pass_settings
 from evolm.export.saved_task import answer_columns, full_column, task_with_test, with_gold
 from evolm.export.score_report import ScoreReport, reasons
 from evolm.genomes import DELTA, PROMPT, ChromosomeSpace, DeltaGenes, Genome, Prompt, PromptSpace, Space
@@ -29,6 +28,7 @@ from evolm.models import PreparedModel
 from evolm.models.deltas import Change
 from evolm.scorers import Dialogue, Evaluation, Scoring, generate_texts
 from evolm.scorers.likelihood import evaluate_labels
+from evolm.scorers.task_scorer import make_scoring, make_task_scorer
 from evolm.storage import AnswerStore
 from evolm.tasks import KINDS, Item, Task, read_items
 
