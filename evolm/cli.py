@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -189,15 +190,14 @@ def run(
             parts = build(config, folder, permissions=permissions, instructions=founder, warm_starts=warm)
             preview(parts, console)
             return
-        out = out or Path("runs") / f"{_file_name(config.name)}-{datetime.now():%Y%m%d-%H%M%S}"
-    with one_sentence(resume=out):
-        trackers = _trackers(out, tensorboard, mlflow)
+    with one_sentence(), _run_folder(out, config.name) as place, one_sentence(resume=place):
+        trackers = _trackers(place, tensorboard, mlflow)
         view = ProgressView(console)
         try:
             finished = start_run(
                 config,
                 folder,
-                out,
+                place,
                 permissions=permissions,
                 observers=[view, *trackers],
                 instructions=founder,
@@ -268,7 +268,8 @@ def compare(
     ] = None,
 ) -> None:
     """Compare finished runs on the test split. Prints scores, differences, intervals and p-values."""
-    from evolm.storage.layout import find_runs, write_atomically
+    from evolm.storage import write_atomically
+    from evolm.storage.layout import find_runs
 
     with one_sentence():
         runs = find_runs(directories)  # before pandas and scipy are imported
@@ -441,6 +442,18 @@ def _trackers(directory: Path, tensorboard: Path | None, mlflow: str | None) -> 
     if mlflow is not None:
         found.append(callbacks.MLflow(mlflow))
     return found
+
+
+@contextmanager
+def _run_folder(out: Path | None, name: str) -> Iterator[Path]:
+    """Yield a run's directory: ``out``, or a new one named after the campaign and the time, removed if unused."""
+    from evolm.storage.files import free_folder
+
+    if out is not None:
+        yield out
+        return
+    with free_folder(Path("runs") / f"{_file_name(name)}-{datetime.now():%Y%m%d-%H%M%S}") as folder:
+        yield folder
 
 
 def _file_name(name: str) -> str:

@@ -77,8 +77,7 @@ def start_run(
             f"strategy.name: {EXTERNAL!r} is reserved for evolm.Objective; expected one of evolm's strategies"
         )
     layout = RunLayout(out)
-    if layout.journal.exists():
-        layout.create()  # refuses, before anything slow happens
+    layout.require_free()
     parts, files = built(
         config,
         root,

@@ -8,8 +8,8 @@ from typing import get_args
 from evolm.artifacts import find_prompt
 from evolm.choices import ExportForm
 from evolm.errors import ConfigError, nearest
-from evolm.export.folder import require_nothing
 from evolm.storage import RunLayout
+from evolm.storage.files import require_new
 from evolm.wording import listed
 
 FORMS = get_args(ExportForm)
@@ -48,7 +48,7 @@ def export(
         from evolm.export.population import export_population
 
         return export_population(RunLayout(place), target, without_examples, copy)
-    require_nothing(target)
+    require_new(target, "folder")
     path = find_prompt(place, use)
     if to == "peft":
         from evolm.export.adapter import export_adapter
