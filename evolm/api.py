@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import html
 import json
+import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ from evolm.export.score_report import ScoreReport
 from evolm.founders.sources import find_source
 from evolm.report import RunRecord
 from evolm.storage import RunLayout
+
+logger = logging.getLogger("evolm")
 
 
 @dataclass
@@ -89,14 +92,18 @@ class Result:
         """Return ``rows``, from a frame or a file, with the best prompt's answer to each row.
 
         A classification adds ``label`` and one ``p_LABEL`` column per label; a choice task ``label``, the option,
-        and its probability ``p``; a generation task ``output``, the written text. Rows with empty cells, and those
-        longer than the model's context, get none.
+        and its probability ``p``; a generation task ``output``, the written text. If the rows have a column of such
+        a name, such as their gold ``label``, all of these names begin with ``predicted_``, and a warning is logged.
+        Rows with empty cells, and those longer than the model's context, get no answer; a warning counts them.
 
         Raises:
             DataError: if a column is missing, or no row can be asked about.
         """
         with saved_prompt(self.directory, n_jobs) as opened:
-            return opened.predict(_source(rows))
+            predicted = opened.answer(_source(rows))
+        for sentence in filter(None, (predicted.renamed, predicted.missing)):
+            logger.warning(sentence)
+        return predicted.frame()
 
     def score(self, rows: pd.DataFrame | str | Path, label: str | None = None, n_jobs: int | str = 1) -> ScoreReport:
         """Return the best prompt's score on labelled rows, from a frame or a file.

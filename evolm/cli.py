@@ -35,12 +35,14 @@ from evolm.cli_options import (
     UseOption,
     limit,
     names,
-    new_file,
+    new_comparison,
+    new_record,
     new_table,
     one_sentence,
     strategies,
     task_kinds,
 )
+from evolm.wording import counted
 
 if TYPE_CHECKING:
     from evolm.campaign import Observer
@@ -264,7 +266,8 @@ def report(directory: RunArgument) -> None:
 def compare(
     directories: Annotated[list[Path], typer.Argument(metavar="DIR", help="Directories of runs or sweeps.")],
     out: Annotated[
-        Any, typer.Option("--out", parser=new_table, metavar="FILE", help="New .csv or .json file for the result.")
+        Any,
+        typer.Option("--out", parser=new_comparison, metavar="FILE", help="New .csv or .json file to write."),
     ] = None,
 ) -> None:
     """Compare finished runs on the test split. Prints scores, differences, intervals and p-values."""
@@ -338,19 +341,28 @@ def sweep(
 def predict(
     prompt: PromptArgument,
     rows: Annotated[str, typer.Argument(metavar="INPUT", help="File with the task's columns; no label needed.")],
-    out: Annotated[Any, typer.Option("--out", parser=new_file, metavar="FILE", help="New CSV file to write.")],
+    out: Annotated[
+        Any, typer.Option("--out", parser=new_table, metavar="FILE", help="New .csv, .tsv, .jsonl or .parquet file.")
+    ],
     n_jobs: JobsOption = "1",
     use: UseOption = "best",
 ) -> None:
-    """Apply a saved prompt to new rows. Writes labels or options with probabilities, or generated texts."""
+    """Apply a saved prompt to new rows. Writes labels or options with probabilities, or generated texts.
+
+    Every row comes back, in order, with its own columns as they are. If one of these has a prediction's name, such as
+    label, all predictions are named predicted_label and so on.
+    """
     from evolm.export.predictor import saved_prompt
+    from evolm.export.tables import table_bytes
     from evolm.storage import write_atomically
 
     with one_sentence():
         with saved_prompt(prompt, n_jobs, use) as opened:
-            frame = opened.predict(rows)
-        write_atomically(out, frame.to_csv(index=False))
-        Console().print(Text(f"{len(frame)} rows written to {out}"), soft_wrap=True)
+            predicted = opened.answer(rows)
+        write_atomically(out, table_bytes(predicted, out.suffix.lower(), rows))
+        written = f"{counted(len(predicted.rows), 'row')} written to {out}"
+        for sentence in filter(None, (predicted.renamed, written, predicted.missing)):
+            Console().print(Text(sentence), soft_wrap=True)
 
 
 @app.command()
@@ -360,7 +372,7 @@ def score(
     use: UseOption = "best",
     label: Annotated[str | None, typer.Option(help="Column with the right answers; default: the campaign's.")] = None,
     out: Annotated[
-        Any, typer.Option("--out", parser=new_file, metavar="FILE", help="New .json file for the result.")
+        Any, typer.Option("--out", parser=new_record, metavar="FILE", help="New .json file for the result.")
     ] = None,
     n_jobs: JobsOption = "1",
 ) -> None:

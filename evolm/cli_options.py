@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
-from evolm.errors import EvolmError, Interrupted
+from evolm.choices import TABLE_ENDINGS
+from evolm.errors import EvolmError, Interrupted, RunError
 
 # -- errors ----------------------------------------------------------------------------------------------------
 
@@ -91,19 +92,34 @@ def limit(text: str) -> tuple[str, float]:
         raise typer.BadParameter(f"expected limit=number, like evaluations=100, found {text!r}") from None
 
 
-def new_file(text: str) -> Path:
-    """Return the path of a file that does not exist yet."""
-    if Path(text).exists():
-        raise typer.BadParameter(f"{text}: expected a new file, found an existing one")
-    return Path(text)
+def new_file(text: str, *endings: str) -> Path:
+    """Return the path of a file that does not exist yet, and whose name has one of ``endings``."""
+    from evolm.storage.files import require_new
+
+    path = Path(text)
+    try:
+        require_new(path)
+    except RunError as error:
+        raise typer.BadParameter(str(error)) from None
+    if path.suffix.lower() not in endings:
+        known = " or ".join(endings)
+        raise typer.BadParameter(f"{text}: expected a name that ends in {known}, found {path.suffix!r}")
+    return path
 
 
 def new_table(text: str) -> Path:
+    """Return the path of a table that does not exist yet."""
+    return new_file(text, *TABLE_ENDINGS)
+
+
+def new_comparison(text: str) -> Path:
     """Return the path of a .csv or .json file that does not exist yet."""
-    path = new_file(text)
-    if path.suffix not in (".csv", ".json"):
-        raise typer.BadParameter(f"{text}: expected a name that ends in .csv or .json, found {path.suffix!r}")
-    return path
+    return new_file(text, ".csv", ".json")
+
+
+def new_record(text: str) -> Path:
+    """Return the path of a .json file that does not exist yet."""
+    return new_file(text, ".json")
 
 
 def task_kinds(incomplete: str) -> list[str]:

@@ -7,6 +7,7 @@ directory, from an exported folder, or on its own.
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,7 +22,8 @@ from evolm.artifacts import DELTA_FILE, PromptRecord, find_prompt, prompt_folder
 from evolm.errors import ConfigError, ContextExceeded, DataError, RunError
 from evolm.evaluation.dialogue import hold
 from evolm.evaluation.settings import jobs, pass_settings
-from evolm.export.saved_task import answer_columns, full_column, task_with_test, with_gold
+from evolm.export.predicted_rows import PredictedRows, spread
+from evolm.export.saved_task import answer_columns, task_with_test, with_gold
 from evolm.export.score_report import ScoreReport, reasons
 from evolm.genomes import DELTA, PROMPT, ChromosomeSpace, DeltaGenes, Genome, Prompt, PromptSpace, Space
 from evolm.models import PreparedModel
@@ -99,10 +101,15 @@ class Predictor:
         self.engine = evaluation.Engine(self.model, AnswerStore(":memory:"), jobs(n_jobs, self.model))
 
     def predict(self, source: str | pd.DataFrame, root: Path = Path()) -> pd.DataFrame:
-        """Return the rows with the model's answers; rows that the model cannot be asked about get none.
+        """Return the rows with the model's answers beside their own columns; see :meth:`answer`."""
+        return self.answer(source, root).frame()
+
+    def answer(self, source: str | pd.DataFrame, root: Path = Path()) -> PredictedRows:
+        """Return the rows and the model's answers; rows that the model cannot be asked about get none.
 
         A classification adds ``label`` and one ``p_LABEL`` column per label; a choice task ``label``, the option,
-        and its probability ``p``; a generation task ``output``.
+        and its probability ``p``; a generation task ``output``. If the rows have a column of such a name, all of
+        these names begin with ``predicted_``.
 
         Args:
             source: a file with the task's columns (no label needed), or a frame.
@@ -111,12 +118,12 @@ class Predictor:
         Raises:
             DataError: if a column is missing, or the model cannot be asked about any row.
         """
-        frame, items = read_items(source, self.config.task, root=root, trusted=True)
+        rows, items = read_items(source, self.config.task, root=root, trusted=True)
         answered = self._answer(items, gold=False)
         columns = answer_columns(answered.task, answered.evaluation)
-        return frame.assign(
-            **{name: full_column(len(frame), answered.rows, cells) for name, cells in columns.items()}
-        )
+        cells = {name: spread(len(rows), answered.rows, values) for name, values in columns.items()}
+        failed = Counter(answered.evaluation.failures.values())
+        return PredictedRows.of(rows, cells, {**answered.left_out, **failed})
 
     def score(self, source: str | pd.DataFrame, label: str | None = None, root: Path = Path()) -> ScoreReport:
         """Return the prompt's score on labelled rows; a row that occurs twice counts twice.
