@@ -25,6 +25,7 @@ from evolm.cli_options import (
     JobsOption,
     MlflowOption,
     ModelArgument,
+    ModelOption,
     OneSentenceGroup,
     OutOption,
     PopulationArgument,
@@ -217,6 +218,7 @@ def resume(
         list[Any], typer.Option(parser=limit, metavar="LIMIT=N", help="Raise a limit, like evaluations=100.")
     ] = [],
     n_jobs: JobsOption = None,
+    model: ModelOption = None,
     allow: AllowOption = [],
     tensorboard: TensorboardOption = None,
     mlflow: MlflowOption = None,
@@ -243,6 +245,7 @@ def resume(
                 n_jobs=n_jobs,
                 permissions=Permissions(tuple(allow)),
                 observers=[view, *trackers],
+                model=model,
             )
         finally:
             view.close()
@@ -346,6 +349,7 @@ def predict(
     ],
     n_jobs: JobsOption = "1",
     use: UseOption = "best",
+    model: ModelOption = None,
 ) -> None:
     """Apply a saved prompt to new rows. Writes labels or options with probabilities, or generated texts.
 
@@ -357,7 +361,7 @@ def predict(
     from evolm.storage import write_atomically
 
     with one_sentence():
-        with saved_prompt(prompt, n_jobs, use) as opened:
+        with saved_prompt(prompt, n_jobs, use, model) as opened:
             predicted = opened.answer(rows)
         write_atomically(out, table_bytes(predicted, out.suffix.lower(), rows))
         written = f"{counted(len(predicted.rows), 'row')} written to {out}"
@@ -375,6 +379,7 @@ def score(
         Any, typer.Option("--out", parser=new_record, metavar="FILE", help="New .json file for the result.")
     ] = None,
     n_jobs: JobsOption = "1",
+    model: ModelOption = None,
 ) -> None:
     """Score a saved prompt on labelled rows. Prints the task's metric with an interval, and each label's share."""
     from evolm.export.predictor import saved_prompt
@@ -382,7 +387,7 @@ def score(
     from evolm.storage import write_atomically
 
     with one_sentence():
-        with saved_prompt(prompt, n_jobs, use) as opened:
+        with saved_prompt(prompt, n_jobs, use, model) as opened:
             found = opened.score(rows, label).to_record()
             about = {"prompt": str(prompt), "use": use, "genome": opened.genome.digest, "data": rows}
         Console().print(render_score(found))
@@ -419,12 +424,22 @@ def export(
         ),
     ] = False,
     copy: Annotated[bool, typer.Option("--copy", help="Copy the run's rows into the population.")] = False,
+    model: ModelOption = None,
 ) -> None:
     """Export a prompt, adapter, merged model or founding population. Writes a new folder."""
     from evolm.export.export import export as write_export
 
     with one_sentence():
-        said = write_export(place, out, to, use=use, without_examples=without_examples, copy=copy, base=base)
+        said = write_export(
+            place,
+            out,
+            to,
+            use=use,
+            without_examples=without_examples,
+            copy=copy,
+            base=base,
+            model=model,
+        )
     for sentence in said:
         Console().print(Text(sentence), soft_wrap=True)
 

@@ -158,6 +158,10 @@ PopulationArgument = Annotated[
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="Folder, hub id, .gguf file or package:DIST/FILE.")
 ]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help="New place of the model, if it has moved since the run; another model is refused."),
+]
 RunArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a run.")]
 PromptArgument = Annotated[
     Path, typer.Argument(metavar="PROMPT", help="Directory of a run, an exported folder or a prompt.json.")

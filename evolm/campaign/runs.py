@@ -12,15 +12,17 @@ from typing import Any
 import pandas as pd
 
 from evolm import config as configuration
+from evolm.artifacts import PROMPT_FILE, PromptRecord
 from evolm.campaign.build import Components, Models, build
 from evolm.campaign.campaign import Campaign
 from evolm.campaign.permissions import Permissions
 from evolm.config import EXTERNAL, BudgetSection
 from evolm.errors import ConfigError, RunError, nearest
 from evolm.founders.files import founders_files
+from evolm.models.moved import move_hint, moved_section
 from evolm.observers import Observer
 from evolm.report import ReportWriter
-from evolm.storage import AnswerStore, RunLayout, write_atomically
+from evolm.storage import AnswerStore, RunLayout, read_entries, write_atomically
 from evolm.storage.layout import DATA, FOUNDERS, ITEMS
 from evolm.tasks import SPLITS
 from evolm.tasks.sources import cell_text
@@ -170,6 +172,7 @@ def continue_run(
     answers: Path | None = None,
     models: Models | None = None,
     report: bool = True,
+    model: str | None = None,
 ) -> Run:
     """Continue a run from its last checkpoint; it ends exactly as an uninterrupted run would.
 
@@ -179,9 +182,11 @@ def continue_run(
         n_jobs: workers, if different from before; no result depends on it.
         permissions: packages must be allowed again; data may lie anywhere, since its content is checked.
         answers, models, report: as for :func:`start_run`; no result depends on them.
+        model: the model's new place, if it has moved; the run remembers it.
 
     Raises:
         RunError: if ``directory`` is no run, another process works on it, or its data or model changed.
+        ModelError: if ``model`` is another one.
     """
     layout = RunLayout(directory)
     layout.require_run()
@@ -196,10 +201,25 @@ def continue_run(
         config = _with_budget(config, add or {})
         if n_jobs is not None:
             config = changed(config, {"evaluation": {"n_jobs": n_jobs}})
-        parts = build_from_run(layout, config, permissions, functions, answers, models)
+        if model is not None:
+            config = _moved(layout, config, model)
+        with move_hint(config.model.name):
+            parts = build_from_run(layout, config, permissions, functions, answers, models)
         if add:
             write_atomically(layout.campaign, config.to_toml())
         return _run(parts, layout, observers, report)
+
+
+def _moved(layout: RunLayout, config: configuration.CampaignConfig, place: str) -> configuration.CampaignConfig:
+    """Write the model's new place into a run's campaign file and prompts; return the campaign with it."""
+    head = next(read_entries(layout.journal), {})
+    section = moved_section(config.model, place, str(head.get("model", {}).get("fingerprint")))
+    for path in [layout.best / PROMPT_FILE, *layout.baselines.glob(f"*/{PROMPT_FILE}")]:
+        if path.exists():
+            write_atomically(path, PromptRecord.read(path).with_model_name(section.name).to_json())
+    moved = config.model_copy(update={"model": section})
+    write_atomically(layout.campaign, moved.to_toml())
+    return moved
 
 
 def build_from_run(

@@ -19,7 +19,8 @@ import pandas as pd
 
 from evolm import evaluation, models
 from evolm.artifacts import DELTA_FILE, PromptRecord, find_prompt, prompt_folder, read_delta, seen_by_run
-from evolm.errors import ConfigError, ContextExceeded, DataError, RunError
+from evolm.config import CampaignConfig
+from evolm.errors import ConfigError, ContextExceeded, DataError
 from evolm.evaluation.dialogue import hold
 from evolm.evaluation.settings import jobs, pass_settings
 from evolm.export.predicted_rows import PredictedRows, spread
@@ -28,6 +29,7 @@ from evolm.export.score_report import ScoreReport, reasons
 from evolm.genomes import DELTA, PROMPT, ChromosomeSpace, DeltaGenes, Genome, Prompt, PromptSpace, Space
 from evolm.models import PreparedModel
 from evolm.models.deltas import Change
+from evolm.models.moved import moved_model, recorded_model
 from evolm.scorers import Dialogue, Evaluation, Scoring, generate_texts
 from evolm.scorers.likelihood import evaluate_labels
 from evolm.scorers.task_scorer import make_scoring, make_task_scorer
@@ -63,6 +65,7 @@ class Predictor:
         place: see :func:`evolm.artifacts.find_prompt`.
         n_jobs: workers.
         use: which prompt of a run.
+        model: the model's new place, if it has moved.
 
     Attributes:
         path: its ``prompt.json``.
@@ -73,11 +76,11 @@ class Predictor:
         seen: content keys of the items that its run selected on or learned from; None if the run is not known.
 
     Raises:
-        RunError: if there is no prompt, it is damaged, or its model changed.
-        ModelError: if the model is missing.
+        RunError: if there is no prompt, or it is damaged.
+        ModelError: if the model is missing, or another one.
     """
 
-    def __init__(self, place: Path, n_jobs: int | str = 1, use: str = "best") -> None:
+    def __init__(self, place: Path, n_jobs: int | str = 1, use: str = "best", model: str | None = None) -> None:
         path = find_prompt(place, use)
         record = PromptRecord.read(path)
         self.path = path
@@ -85,13 +88,7 @@ class Predictor:
         self.genome = Prompt.from_record(record.genome)
         self.config = record.campaign(str(path))
         self.seen = seen_by_run(path)
-        section, fingerprint = self.config.model, record.model.fingerprint
-        prepared = models.prepare(section.name, revision=section.revision, dtype=section.dtype, root=path.parent)
-        if prepared.fingerprint != fingerprint:
-            raise RunError(
-                f"{place}: the model changed since the run: expected {fingerprint[:16]}, "
-                f"found {prepared.fingerprint[:16]}"
-            )
+        prepared, section = self._prepared(record.model.fingerprint, model), self.config.model
         self.model = models.LanguageModel(prepared, section.chat_template, pass_settings(self.config))
         self.space: Any = None
         self.delta: DeltaGenes | None = None
@@ -99,6 +96,17 @@ class Predictor:
             self.space, self.delta = read_delta(path.with_name(DELTA_FILE), self.model)
         self.change = self.space.delta(self.delta) if self.space and self.delta else None
         self.engine = evaluation.Engine(self.model, AnswerStore(":memory:"), jobs(n_jobs, self.model))
+
+    def _prepared(self, fingerprint: str, place: str | None) -> PreparedModel:
+        """Return the prompt's model, from a place that the user names or from the one that it was saved with."""
+        section = self.config.model
+        if place is None:
+            return recorded_model(
+                section.name, fingerprint, section.dtype, revision=section.revision, root=self.path.parent
+            )
+        prepared = moved_model(place, fingerprint, section.dtype)
+        self.config = with_model(self.config, prepared)
+        return prepared
 
     def predict(self, source: str | pd.DataFrame, root: Path = Path()) -> pd.DataFrame:
         """Return the rows with the model's answers beside their own columns; see :meth:`answer`."""
@@ -155,10 +163,8 @@ class Predictor:
             changed: whether this prompt's delta changes it; its modules must have the same shapes.
         """
         other = copy.copy(self)
-        names = {"name": prepared.name, "revision": "", "dtype": prepared.dtype}
-        section = self.config.model.model_copy(update=names)
-        other.config = self.config.model_copy(update={"model": section})
-        other.model = models.LanguageModel(prepared, section.chat_template, pass_settings(self.config))
+        other.config = with_model(self.config, prepared)
+        other.model = models.LanguageModel(prepared, self.config.model.chat_template, pass_settings(self.config))
         other.engine = evaluation.Engine(other.model, AnswerStore(":memory:"))
         if not changed:
             other.space = other.delta = other.change = None
@@ -238,6 +244,12 @@ class Predictor:
         self.engine.close()
 
 
+def with_model(config: CampaignConfig, prepared: PreparedModel) -> CampaignConfig:
+    """Return a campaign with another model."""
+    names = {"name": prepared.name, "revision": "", "dtype": prepared.dtype}
+    return config.model_copy(update={"model": config.model.model_copy(update=names)})
+
+
 def _dialogue(scoring: Scoring, genome: Any, gold: bool) -> Dialogue:
     """Return the task scorer's dialogue about the test split; without gold, a dialogue that only predicts."""
     items = scoring.task.test
@@ -255,9 +267,11 @@ def _predict(scoring: Scoring, genome: Any, items: Sequence[Item]) -> Dialogue:
 
 
 @contextmanager
-def saved_prompt(place: Path, n_jobs: int | str = 1, use: str = "best") -> Iterator[Predictor]:
+def saved_prompt(
+    place: Path, n_jobs: int | str = 1, use: str = "best", model: str | None = None
+) -> Iterator[Predictor]:
     """Open a :class:`Predictor` and close it afterwards."""
-    opened = Predictor(place, n_jobs, use)
+    opened = Predictor(place, n_jobs, use, model)
     try:
         yield opened
     finally:

@@ -261,7 +261,7 @@ def test_a_model_that_the_campaign_names_relative_to_itself_is_found_from_anywhe
         (lambda r: r["model"].pop("fingerprint"), r"'model\.fingerprint' is required and missing"),
         (
             lambda r: r["model"].update(fingerprint="0" * 64),
-            r"the model changed since the run: expected 0{16}, found",
+            r"it changed since the run: expected 0{16}, found",
         ),
         (lambda r: r["model"].update(name="no/model"), r"model 'no/model'"),
         (lambda r: r["genome"].pop("instruction"), r"prompt's record is damaged"),
