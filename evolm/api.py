@@ -109,7 +109,7 @@ class Result:
         """
         with saved_prompt(self.directory, n_jobs, model=model) as opened:
             predicted = opened.answer(_source(rows))
-        for sentence in filter(None, (predicted.renamed, predicted.missing)):
+        for sentence in filter(None, (*opened.notes, predicted.renamed, predicted.missing)):
             logger.warning(sentence)
         return predicted.frame()
 
@@ -133,7 +133,10 @@ class Result:
             DataError: if a column is missing, a label unknown, or fewer than two rows can be scored.
         """
         with saved_prompt(self.directory, n_jobs, model=model) as opened:
-            return opened.score(_source(rows), label)
+            report = opened.score(_source(rows), label)
+        for sentence in opened.notes:
+            logger.warning(sentence)
+        return report
 
     def export(
         self,

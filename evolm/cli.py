@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -26,10 +26,12 @@ from evolm.cli_options import (
     MlflowOption,
     ModelArgument,
     ModelOption,
+    NoHeaderOption,
     OneSentenceGroup,
     OutOption,
     PopulationArgument,
     PromptArgument,
+    ReadOption,
     RunArgument,
     SetOption,
     TensorboardOption,
@@ -105,15 +107,19 @@ def init(
     options: Annotated[
         Any, typer.Option(parser=names, metavar="A,B", help="Column, or columns, with the options of a choice task.")
     ] = "",
+    no_header: NoHeaderOption = False,
     assignments: SetOption = [],
 ) -> None:
     """Draft a campaign from a data file. Writes a commented campaign.toml and founders.jsonl that run as they are."""
-    from evolm.config import parse_assignments
+    from evolm.config import overlay, parse_assignments
     from evolm.scaffold import MODEL, Hints, sentences, write_campaign
 
     with one_sentence():
         hints = Hints(kind, label, labels, tuple(text), options, no_label)
-        folder, draft = write_campaign(data, out, hints, model or MODEL, parse_assignments(assignments), copy)
+        changes = parse_assignments(assignments)
+        if no_header:
+            overlay(changes, {"task": {"read": {"header": False}}})
+        folder, draft = write_campaign(data, out, hints, model or MODEL, changes, copy)
     for sentence in sentences(draft, folder):
         Console().print(Text(sentence), soft_wrap=True)
 
@@ -350,6 +356,8 @@ def predict(
     n_jobs: JobsOption = "1",
     use: UseOption = "best",
     model: ModelOption = None,
+    no_header: NoHeaderOption = False,
+    assignments: ReadOption = [],
 ) -> None:
     """Apply a saved prompt to new rows. Writes labels or options with probabilities, or generated texts.
 
@@ -362,10 +370,10 @@ def predict(
 
     with one_sentence():
         with saved_prompt(prompt, n_jobs, use, model) as opened:
-            predicted = opened.answer(rows)
+            predicted = opened.answer(rows, read=_own_read(assignments, no_header))
         write_atomically(out, table_bytes(predicted, out.suffix.lower(), rows))
         written = f"{counted(len(predicted.rows), 'row')} written to {out}"
-        for sentence in filter(None, (predicted.renamed, written, predicted.missing)):
+        for sentence in filter(None, (*opened.notes, predicted.renamed, written, predicted.missing)):
             Console().print(Text(sentence), soft_wrap=True)
 
 
@@ -380,6 +388,8 @@ def score(
     ] = None,
     n_jobs: JobsOption = "1",
     model: ModelOption = None,
+    no_header: NoHeaderOption = False,
+    assignments: ReadOption = [],
 ) -> None:
     """Score a saved prompt on labelled rows. Prints the task's metric with an interval, and each label's share."""
     from evolm.export.predictor import saved_prompt
@@ -388,8 +398,10 @@ def score(
 
     with one_sentence():
         with saved_prompt(prompt, n_jobs, use, model) as opened:
-            found = opened.score(rows, label).to_record()
+            found = opened.score(rows, label, read=_own_read(assignments, no_header)).to_record()
             about = {"prompt": str(prompt), "use": use, "genome": opened.genome.digest, "data": rows}
+        for sentence in opened.notes:
+            Console().print(Text(sentence), soft_wrap=True)
         Console().print(render_score(found))
         if out is not None:
             write_atomically(out, json.dumps({**about, **found}, ensure_ascii=False, indent=2) + "\n")
@@ -442,6 +454,17 @@ def export(
         )
     for sentence in said:
         Console().print(Text(sentence), soft_wrap=True)
+
+
+def _own_read(assignments: Sequence[str], no_header: bool) -> dict[str, Any]:
+    """Return the keys of ``[task.read]`` that options give for one file.
+
+    Raises:
+        ConfigError: for another key.
+    """
+    from evolm.config import own_read
+
+    return own_read(assignments) | ({"header": False} if no_header else {})
 
 
 def _conclude(directory: Path, console: Console) -> None:

@@ -170,6 +170,13 @@ TensorboardOption = Annotated[
     Path | None, typer.Option("--tensorboard", help="Folder for TensorBoard logs; the run gets a subfolder.")
 ]
 MlflowOption = Annotated[str | None, typer.Option("--mlflow", help="MLflow server, database or folder to log to.")]
+ReadOption = Annotated[
+    list[str],
+    typer.Option("--set", metavar="KEY=VALUE", help="How this file is read, like task.read.encoding=cp1252."),
+]
+NoHeaderOption = Annotated[
+    bool, typer.Option("--no-header", help="The first row of the file is a row, and holds no names of columns.")
+]
 UseOption = Annotated[
     str, typer.Option("--use", help="Which prompt of a run: best, or a baseline like founder or random_search.")
 ]

@@ -25,7 +25,7 @@ from evolm.report import ReportWriter
 from evolm.storage import AnswerStore, RunLayout, read_entries, write_atomically
 from evolm.storage.layout import DATA, FOUNDERS, ITEMS
 from evolm.tasks import SPLITS
-from evolm.tasks.sources import cell_text
+from evolm.tasks.tables.frames import mapped_texts
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def first_files(parts: Components, frame: pd.DataFrame | None) -> dict[str, str 
     files = founders_files(parts.founders.records(parts.space), seen)
     files[ITEMS] = json.dumps({**keys, "inherited": sorted(seen)}) + "\n"
     if frame is not None:
-        files[DATA] = _as_text(frame, parts.config).to_parquet()
+        files[DATA] = mapped_texts(frame, parts.config.task.column_names).to_parquet()
     own = parts.config.model_copy(update={"founders": [FOUNDERS]})
     files[configuration.FILE_NAME] = own.to_toml()
     return files
@@ -143,12 +143,6 @@ def write_first(layout: RunLayout, files: Mapping[str, str | bytes]) -> None:
     layout.clear_scratch()
     for name, content in files.items():
         write_atomically(layout.directory / name, content)
-
-
-def _as_text(frame: pd.DataFrame, config: configuration.CampaignConfig) -> pd.DataFrame:
-    """Return the mapped columns with every cell as text, or a list of texts, so that a file can hold them."""
-    mapped = frame[list(config.task.column_names)].reset_index(drop=True)
-    return mapped.map(lambda cell: cell if isinstance(cell, list | tuple) else cell_text(cell))
 
 
 def _run(parts: Components, layout: RunLayout, observers: Sequence[Observer], report: bool) -> Run:

@@ -36,6 +36,7 @@ from evolm.scorers.task_scorer import make_scoring, make_task_scorer
 from evolm.storage import AnswerStore
 from evolm.tasks import KINDS, Item, Task, read_items
 
+NO_KEYS: Mapping[str, Any] = {}
 EMPTY = "an empty cell"
 UNANSWERABLE = "an empty cell, or fewer than two different options"
 TOO_LONG = "longer than the model's context"
@@ -73,6 +74,7 @@ class Predictor:
         genome: the prompt.
         config: its campaign: how rows are read, the template, the form of answers.
         space, delta: the model's change and its space; None if the model is not changed.
+        notes: sentences about how the last file was read.
         seen: content keys of the items that its run selected on or learned from; None if the run is not known.
 
     Raises:
@@ -88,6 +90,7 @@ class Predictor:
         self.genome = Prompt.from_record(record.genome)
         self.config = record.campaign(str(path))
         self.seen = seen_by_run(path)
+        self.notes: tuple[str, ...] = ()
         prepared, section = self._prepared(record.model.fingerprint, model), self.config.model
         self.model = models.LanguageModel(prepared, section.chat_template, pass_settings(self.config))
         self.space: Any = None
@@ -108,11 +111,15 @@ class Predictor:
         self.config = with_model(self.config, prepared)
         return prepared
 
-    def predict(self, source: str | pd.DataFrame, root: Path = Path()) -> pd.DataFrame:
+    def predict(
+        self, source: str | pd.DataFrame, root: Path = Path(), read: Mapping[str, Any] = NO_KEYS
+    ) -> pd.DataFrame:
         """Return the rows with the model's answers beside their own columns; see :meth:`answer`."""
-        return self.answer(source, root).frame()
+        return self.answer(source, root, read).frame()
 
-    def answer(self, source: str | pd.DataFrame, root: Path = Path()) -> PredictedRows:
+    def answer(
+        self, source: str | pd.DataFrame, root: Path = Path(), read: Mapping[str, Any] = NO_KEYS
+    ) -> PredictedRows:
         """Return the rows and the model's answers; rows that the model cannot be asked about get none.
 
         A classification adds ``label`` and one ``p_LABEL`` column per label; a choice task ``label``, the option,
@@ -122,18 +129,26 @@ class Predictor:
         Args:
             source: a file with the task's columns (no label needed), or a frame.
             root: folder that a relative file starts from.
+            read: keys of ``[task.read]`` for this very file.
 
         Raises:
             DataError: if a column is missing, or the model cannot be asked about any row.
         """
-        rows, items = read_items(source, self.config.task, root=root, trusted=True)
-        answered = self._answer(items, gold=False)
+        found = read_items(source, self.config.task, root=root, trusted=True, own=read)
+        rows, self.notes = found.frame, found.notes
+        answered = self._answer(found.items, gold=False)
         columns = answer_columns(answered.task, answered.evaluation)
         cells = {name: spread(len(rows), answered.rows, values) for name, values in columns.items()}
         failed = Counter(answered.evaluation.failures.values())
         return PredictedRows.of(rows, cells, {**answered.left_out, **failed})
 
-    def score(self, source: str | pd.DataFrame, label: str | None = None, root: Path = Path()) -> ScoreReport:
+    def score(
+        self,
+        source: str | pd.DataFrame,
+        label: str | None = None,
+        root: Path = Path(),
+        read: Mapping[str, Any] = NO_KEYS,
+    ) -> ScoreReport:
         """Return the prompt's score on labelled rows; a row that occurs twice counts twice.
 
         Args:
@@ -141,13 +156,16 @@ class Predictor:
             label: the column of gold labels, if other than in the prompt's campaign. Labels of a classification are
                 raw values, as in the campaign's data, or words.
             root: folder that a relative file starts from.
+            read: keys of ``[task.read]`` for this very file.
 
         Raises:
             ConfigError: if neither the campaign nor ``label`` names a column.
             DataError: if fewer than two rows can be scored, or a label is unknown.
         """
-        _, items = read_items(source, with_gold(self.config.task, label), root=root, trusted=True, gold=True)
-        answered = self._answer(items, gold=True)
+        section = with_gold(self.config.task, label)
+        rows = read_items(source, section, root=root, trusted=True, gold=True, own=read)
+        self.notes = rows.notes
+        answered = self._answer(rows.items, gold=True)
         return ScoreReport.of(answered.task, answered.evaluation, answered.left_out, self.seen)
 
     def score_items(self, items: Sequence[Item]) -> ScoreReport:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evolm.config import FILE_NAME, CampaignConfig, SplitSection, overlay, validate
+from evolm.config import FILE_NAME, CampaignConfig, ReadSection, SplitSection, overlay, validate
 from evolm.errors import ConfigError
 from evolm.founders.generated import target_name, written_founders
 from evolm.scaffold.column_roles import guess_roles
@@ -20,12 +20,13 @@ from evolm.scaffold.suggestions import (
     about_demonstrations,
     about_labels,
     about_model,
+    about_reading,
     about_search,
     about_split,
     about_template,
     about_texts,
 )
-from evolm.tasks import Task, load_task, read_table
+from evolm.tasks import How, Task, load_task, read_table
 
 MOST_LABELS_SHOWN = 8
 
@@ -62,10 +63,10 @@ def draft(source: str, data: str, hints: Hints, model: str, changes: Mapping[str
     Raises:
         EvolmError: if the data cannot be read or used, or a guess fails.
     """
-    pattern = changes.get("task", {}).get("pattern", "")
-    frame, _ = read_table(source, pattern=pattern, root=Path(), trusted=True)
-    roles = guess_roles(columns_of(frame), hints)
-    guesses = [*about_model(model), *about_columns(roles, data), *about_labels(roles, hints), *about_texts(roles)]
+    table = read_table(source, _how(hints, changes.get("task", {})), root=Path(), trusted=True)
+    roles = guess_roles(columns_of(table.frame), hints)
+    guesses = [*about_model(model), *about_columns(roles, data), *about_reading(table.read)]
+    guesses += [*about_labels(roles, hints), *about_texts(roles)]
     rows = _task(tables_of(guesses, changes), source, whole=True)
     guesses += [*about_split(rows), *about_template(roles, rows), *about_search(rows)]
     tables = tables_of(guesses, changes)
@@ -80,6 +81,12 @@ def draft(source: str, data: str, hints: Hints, model: str, changes: Mapping[str
         founders=written_founders(task.kind, task.fields, task.labels, target, demonstrations),
         said=(*roles.said, *(f"rows: {note}" for note in task.notes)),
     )
+
+
+def _how(hints: Hints, task: Mapping[str, Any]) -> How:
+    """Return how the data are read: as the user's keys of ``[task]`` say, with the columns that the hints name."""
+    read = validate(ReadSection, task.get("read", {}), "--set task.read")
+    return How(read, (*hints.text, *hints.options, *filter(None, [hints.label])), pattern=task.get("pattern", ""))
 
 
 def tables_of(guesses: Iterable[Guess], changes: Mapping[str, Any] = {}) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
@@ -60,6 +60,11 @@ def about_columns(roles: Roles, data: str) -> list[Guess]:
     if roles.label:
         columns[LABEL] = roles.label.name
     return [Guess("task.kind", roles.kind), Guess("task.data", data), Guess("task.columns", columns)]
+
+
+def about_reading(read: Mapping[str, Any]) -> list[Guess]:
+    """How the file is read, if that is unusual: another version of it is then read alike."""
+    return [Guess("task.read", dict(read), "recognised from the file")] if read else []
 
 
 def field_names(columns: Iterable[Column]) -> dict[str, str]:
