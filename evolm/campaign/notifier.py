@@ -12,6 +12,7 @@ from evolm.campaign.search import Search
 from evolm.campaign.stopping import SearchStop
 from evolm.individual import Individual
 from evolm.observers import Observer, Progress, RunInfo
+from evolm.tasks.outlook import outlook
 
 logger = logging.getLogger("evolm")
 
@@ -62,6 +63,7 @@ class Notifier:
             resumed=resumed,
             finished=finished,
             seconds=recorder.seconds,
+            outlook=outlook(parts.task),
             resume_hint=self.resume_hint,
             stop=stop.request,
         )

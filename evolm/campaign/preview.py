@@ -17,9 +17,8 @@ from evolm.campaign.strategies import strategy_name
 from evolm.evaluation.racing import Rules, looks
 from evolm.genomes import DELTA
 from evolm.models import Request
-from evolm.statistics import smallest_visible_gain
 from evolm.storage import AnswerStore
-from evolm.tasks import METRICS
+from evolm.tasks.outlook import outlook
 from evolm.wording import listed, words
 
 BATCH_ITEMS = 32
@@ -35,14 +34,14 @@ def preview(parts: Components, console: Console) -> None:
         task = parts.task
         labels = f", labels {', '.join(task.labels)}" if task.labels else ""
         console.print(Text(f"Task {task.name}: {task.kind}, metric {task.metric}{labels}"))
-        console.print(Text("Splits: " + ", ".join(f"{name} {count}" for name, count in task.splits().items())))
+        for sentence in outlook(task):
+            console.print(Text(sentence))
         for note in task.notes:
             console.print(Text(f"  {note}"))
         _print_model(parts, console)
         _print_prompt(parts, console)
         console.print(_estimate(parts))
         _print_racing(parts, console)
-        _print_visible_gain(parts, console)
     finally:
         parts.engine.close()
 
@@ -148,20 +147,4 @@ def _print_racing(parts: Components, console: Console) -> None:
     what = "racing" if rules.mode == "race" else "successive halving"
     console.print(
         Text(f"With {what}, candidates may be dropped after {known} of {n} items: it will be fewer than estimated")
-    )
-
-
-def _print_visible_gain(parts: Components, console: Console) -> None:
-    task = parts.task
-    if not task.test or not task.knows_gold:
-        console.print(Text("There is no labelled test split, so no gain can be shown."))
-        return
-    balanced = METRICS[task.metric].balanced
-    counts = np.bincount(task.gold_indices(task.test)) if balanced else np.array([len(task.test)])
-    gain = smallest_visible_gain([int(c) for c in counts if c], balanced)
-    console.print(
-        Text(
-            f"Smallest gain that {len(task.test)} test items can show: about {gain:.3f} {task.metric} "
-            "(95 %, for two prompts that disagree on a fifth of them)"
-        )
     )

@@ -18,7 +18,7 @@ from evolm.tasks.tables.cells import cell_text
 
 NEARLY_ALL = 0.95  # of the cells that are there
 ROWS_PER_CLASS = 3  # a column of classes repeats its values at least this often
-MOST_CLASSES = 200
+MOST_CLASSES = 300
 CLASS_LENGTH = 60  # characters of the longest name of a class
 FEW_VALUES = "few different values"
 

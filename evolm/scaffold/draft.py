@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evolm.config import FILE_NAME, CampaignConfig, ReadSection, SplitSection, overlay, validate
+from evolm.config import FILE_NAME, CampaignConfig, ReadSection, overlay, validate
 from evolm.errors import ConfigError
 from evolm.founders.generated import target_name, written_founders
 from evolm.scaffold.column_roles import guess_roles
@@ -25,6 +25,7 @@ from evolm.scaffold.suggestions import (
     about_split,
     about_template,
     about_texts,
+    too_rare,
 )
 from evolm.tasks import How, Task, load_task, read_table
 
@@ -41,6 +42,7 @@ class Draft:
         examples: dotted key -> a value to show in a comment if the key keeps its default.
         founders: records for founders.jsonl.
         said: sentences about columns, and about rows that are left out.
+        outlook: sentences about the splits and the gains that they can show.
     """
 
     tables: dict[str, Any]
@@ -48,6 +50,7 @@ class Draft:
     examples: dict[str, Any]
     founders: list[dict[str, Any]]
     said: tuple[str, ...]
+    outlook: tuple[str, ...]
 
 
 def draft(source: str, data: str, hints: Hints, model: str, changes: Mapping[str, Any]) -> Draft:
@@ -65,9 +68,12 @@ def draft(source: str, data: str, hints: Hints, model: str, changes: Mapping[str
     """
     table = read_table(source, _how(hints, changes.get("task", {})), root=Path(), trusted=True)
     roles = guess_roles(columns_of(table.frame), hints)
-    guesses = [*about_model(model), *about_columns(roles, data), *about_reading(table.read)]
-    guesses += [*about_labels(roles, hints), *about_texts(roles)]
+    first, texts = [*about_model(model), *about_columns(roles, data), *about_reading(table.read)], about_texts(roles)
+    guesses = [*first, *about_labels(roles, hints), *texts]
     rows = _task(tables_of(guesses, changes), source, whole=True)
+    if rare := too_rare(roles, rows, tables_of(guesses, changes)["task"].get("labels", {})):
+        guesses = [*first, *about_labels(roles, hints, rare), *texts]
+        rows = _task(tables_of(guesses, changes), source, whole=True)
     guesses += [*about_split(rows), *about_template(roles, rows), *about_search(rows)]
     tables = tables_of(guesses, changes)
     task = _task(tables, source)
@@ -80,6 +86,7 @@ def draft(source: str, data: str, hints: Hints, model: str, changes: Mapping[str
         examples=_examples(task),
         founders=written_founders(task.kind, task.fields, task.labels, target, demonstrations),
         said=(*roles.said, *(f"rows: {note}" for note in task.notes)),
+        outlook=outlook(task),
     )
 
 
@@ -112,12 +119,9 @@ def _stands(guessed: Any, actual: Any) -> bool:
 def _task(tables: Mapping[str, Any], source: str, whole: bool = False) -> Task:
     """Load the task from ``source``; ``whole`` = all usable rows as dev."""
     config = validate(CampaignConfig, tables, FILE_NAME)
-    changes: dict[str, Any] = {"data": source}
-    if whole:
-        changes["split"] = SplitSection(train=0, dev=1.0, test=0, validation=0)
-    section = config.task.model_copy(update=changes)
+    section = config.task.model_copy(update={"data": source})
     try:
-        return load_task(section, config.template, root=Path(), trusted=True)
+        return load_task(section, config.template, root=Path(), trusted=True, whole=whole)
     except ConfigError as error:
         key, colon, _ = str(error).partition(":")
         known = colon and re.fullmatch(r"(task|template)\.[\w.]+", key)

@@ -118,6 +118,7 @@ def sentences(drafted: Draft, folder: Path) -> list[str]:
     return [
         *drafted.said,
         *(f"{g.key} = {toml_value(g.value)}{f' ({g.why})' if g.why else ''}" for g in guesses),
+        *drafted.outlook,
         f"Written: {folder / FILE_NAME} and {folder / FOUNDERS}, "
         f"{counted(len(drafted.founders), 'founder')}, {shown} of them with demonstrations.",
         f"Next: evolm run {folder} --dry-run",

@@ -43,6 +43,7 @@ def load_task(
     admitted: Sequence[Path] = (),
     trusted: bool = False,
     frame: Frames | None = None,
+    whole: bool = False,
 ) -> Task:
     """Read, clean and split the rows of ``[task]``.
 
@@ -50,6 +51,7 @@ def load_task(
         section, template: the two tables of campaign.toml.
         root, admitted, trusted: what may be read, see :func:`~evolm.tasks.tables.read_table`.
         frame: rows that stand for ``task.data``: one frame to split, or a frame per split.
+        whole: do not split: every usable row is in ``dev``, however few a label has.
 
     Raises:
         ConfigError: if settings are wrong or contradict each other.
@@ -70,7 +72,9 @@ def load_task(
         items[split], dropped = without_duplicates(to_items(rows[split], kind, answers.gold), kind)
         notes += _prefixed(split, dropped)
     strata = answers.labels if known and seen else ()
-    if _WHOLE in items:
+    if whole:
+        splits = {**dict.fromkeys(SPLITS, ()), "dev": tuple(item for split in items.values() for item in split)}
+    elif _WHOLE in items:
         splits = split_items(items[_WHOLE], strata, section.split, gold=known and seen)
     else:
         splits, dropped = _given_splits(items, strata)
