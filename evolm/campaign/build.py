@@ -116,6 +116,7 @@ def build(
     chosen_baselines(config.baselines)  # raises for an unknown name
     config = resolved(config, root, permissions, framed=frame is not None)
     task = load_task(config.task, config.template, root=root, trusted=True, frame=frame)
+    check_items(config.budget, task)
     tables = chromosome_tables(config, permissions)
     evolving = {name: kind for name, (kind, _) in tables.items() if name in config.space.evolving}
     strategy = choose_strategy(config, config.strategy, evolving, task, permissions)
@@ -139,6 +140,15 @@ def check_budget(budget: BudgetSection) -> None:
     if not any(budget.model_dump().values()):
         limits = ", ".join(BudgetSection.model_fields)
         raise ConfigError(f"budget: expected a limit above 0 on at least one of {limits}, found none")
+
+
+def check_items(budget: BudgetSection, task: Task) -> None:
+    """Raise ConfigError if the limit on items is too low for a single evaluation."""
+    if 0 < budget.items < len(task.dev):
+        raise ConfigError(
+            f"budget.items: expected at least {len(task.dev)}, the dev rows that one evaluation scores, "
+            f"found {budget.items}; raise it or lower task.split.dev"
+        )
 
 
 def load_model(config: CampaignConfig, models: Models) -> LanguageModel:

@@ -77,7 +77,8 @@ def draft(source: str, data: str, hints: Hints, model: str, changes: Mapping[str
     guesses += [*about_split(rows), *about_template(roles, rows), *about_search(rows)]
     tables = tables_of(guesses, changes)
     task = _task(tables, source)
-    demonstrations, fitting = about_demonstrations(validate(CampaignConfig, tables, FILE_NAME), task)
+    config = validate(CampaignConfig, tables, FILE_NAME)
+    demonstrations, fitting = about_demonstrations(config, task)
     tables = tables_of([*guesses, *fitting], changes)
     target = target_name(roles.label.name) if roles.label else "answer"
     return Draft(
@@ -86,7 +87,7 @@ def draft(source: str, data: str, hints: Hints, model: str, changes: Mapping[str
         examples=_examples(task),
         founders=written_founders(task.kind, task.fields, task.labels, target, demonstrations),
         said=(*roles.said, *(f"rows: {note}" for note in task.notes)),
-        outlook=outlook(task),
+        outlook=outlook(task, config.space),
     )
 
 

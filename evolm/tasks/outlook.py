@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
+from evolm.config import PromptSpaceSection, SpaceSection
 from evolm.statistics import DISAGREEMENT, smallest_visible_gain
 from evolm.tasks.metrics import METRICS
 from evolm.tasks.task import Task
 from evolm.wording import counted
 
 
-def outlook(task: Task) -> tuple[str, str]:
-    """Return a sentence about the sizes of the splits, and one about the gains that the test split can show."""
+def outlook(task: Task, space: SpaceSection) -> tuple[str, ...]:
+    """Return sentences about the sizes of splits, the gains that the test split can show, and demonstrations."""
     sizes = ", ".join(f"{name} {count}" for name, count in task.splits().items())
-    return f"Splits: {sizes}", _about_gains(task)
+    said = f"Splits: {sizes}", _about_gains(task)
+    if space.prompt is None or shows_demonstrations(space.prompt, task):
+        return said
+    why = "space.prompt.demonstrations = [0, 0]" if not space.prompt.demonstrations[1] else "no labelled train rows"
+    return *said, f"Prompts are instructions without demonstrations: {why}."
+
+
+def shows_demonstrations(prompts: PromptSpaceSection, task: Task) -> bool:
+    """Return whether a prompt may show demonstrations."""
+    return bool(prompts.demonstrations[1] and task.demonstrable)
 
 
 def _about_gains(task: Task) -> str:
