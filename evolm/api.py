@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import html
 import json
+import logging
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ from evolm.export.score_report import ScoreReport
 from evolm.founders.sources import find_source
 from evolm.report import RunRecord
 from evolm.storage import RunLayout
+
+logger = logging.getLogger("evolm")
 
 
 @dataclass
@@ -85,33 +88,55 @@ class Result:
         front = self.record.get("front")
         return front and front["members"]
 
-    def predict(self, rows: pd.DataFrame | str | Path, n_jobs: int | str = 1) -> pd.DataFrame:
+    def predict(
+        self, rows: pd.DataFrame | str | Path, n_jobs: int | str = 1, model: str | None = None
+    ) -> pd.DataFrame:
         """Return ``rows``, from a frame or a file, with the best prompt's answer to each row.
 
         A classification adds ``label`` and one ``p_LABEL`` column per label; a choice task ``label``, the option,
-        and its probability ``p``; a generation task ``output``, the written text. Rows with empty cells, and those
-        longer than the model's context, get none.
+        and its probability ``p``; a generation task ``output``, the written text. If the rows have a column of such
+        a name, such as their gold ``label``, all of these names begin with ``predicted_``, and a warning is logged.
+        Rows with empty cells, and those longer than the model's context, get no answer; a warning counts them.
+
+        Args:
+            rows: with the task's columns.
+            n_jobs: worker processes.
+            model: the model's new place, if it has moved since the run.
 
         Raises:
             DataError: if a column is missing, or no row can be asked about.
+            ModelError: if the model is missing, or another one.
         """
-        with saved_prompt(self.directory, n_jobs) as opened:
-            return opened.predict(_source(rows))
+        with saved_prompt(self.directory, n_jobs, model=model) as opened:
+            predicted = opened.answer(_source(rows))
+        for sentence in filter(None, (*opened.notes, predicted.renamed, predicted.missing)):
+            logger.warning(sentence)
+        return predicted.frame()
 
-    def score(self, rows: pd.DataFrame | str | Path, label: str | None = None, n_jobs: int | str = 1) -> ScoreReport:
+    def score(
+        self,
+        rows: pd.DataFrame | str | Path,
+        label: str | None = None,
+        n_jobs: int | str = 1,
+        model: str | None = None,
+    ) -> ScoreReport:
         """Return the best prompt's score on labelled rows, from a frame or a file.
 
         Args:
             rows: with the task's columns, its label among them.
             label: the column of right answers; needed if the prompt was evolved without one.
             n_jobs: worker processes.
+            model: the model's new place, if it has moved since the run.
 
         Raises:
             ConfigError: if no column of right answers is known.
             DataError: if a column is missing, a label unknown, or fewer than two rows can be scored.
         """
-        with saved_prompt(self.directory, n_jobs) as opened:
-            return opened.score(_source(rows), label)
+        with saved_prompt(self.directory, n_jobs, model=model) as opened:
+            report = opened.score(_source(rows), label)
+        for sentence in opened.notes:
+            logger.warning(sentence)
+        return report
 
     def export(
         self,
@@ -122,6 +147,7 @@ class Result:
         without_examples: bool = False,
         copy: bool = False,
         base: str | None = None,
+        model: str | None = None,
     ) -> Path:
         """Write the best prompt, delta or population to a new folder and return the folder.
 
@@ -137,12 +163,22 @@ class Result:
             copy: copy the campaign's rows into the population, as one of a temporary run needs.
             base: with ``"peft"``: another copy of the model, a folder or a hub id, that the adapter is for. If it is
                 on this machine, the adapter is scored on it.
+            model: the model's new place, if it has moved since the run; the export names this place.
 
         Raises:
             ConfigError: if the arguments contradict each other.
             RunError: if ``path`` exists already.
         """
-        write_export(self.directory, Path(path), to, use=use, without_examples=without_examples, copy=copy, base=base)
+        write_export(
+            self.directory,
+            Path(path),
+            to,
+            use=use,
+            without_examples=without_examples,
+            copy=copy,
+            base=base,
+            model=model,
+        )
         return Path(path)
 
     def __repr__(self) -> str:

@@ -5,7 +5,8 @@ The command line lists them in ``--help`` and completes them without importing t
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 Dtype: TypeAlias = Literal["auto", "float32", "bfloat16"]
 ExportForm: TypeAlias = Literal["prompt", "peft", "merged", "population"]
+TABLE_ENDINGS: Final = (".csv", ".tsv", ".jsonl", ".parquet")  # of tables that are written

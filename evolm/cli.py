@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,22 +25,27 @@ from evolm.cli_options import (
     JobsOption,
     MlflowOption,
     ModelArgument,
+    ModelOption,
+    NoHeaderOption,
     OneSentenceGroup,
     OutOption,
     PopulationArgument,
     PromptArgument,
+    ReadOption,
     RunArgument,
     SetOption,
     TensorboardOption,
     UseOption,
     limit,
     names,
-    new_file,
+    new_comparison,
+    new_record,
     new_table,
     one_sentence,
     strategies,
     task_kinds,
 )
+from evolm.wording import counted
 
 if TYPE_CHECKING:
     from evolm.campaign import Observer
@@ -101,15 +107,19 @@ def init(
     options: Annotated[
         Any, typer.Option(parser=names, metavar="A,B", help="Column, or columns, with the options of a choice task.")
     ] = "",
+    no_header: NoHeaderOption = False,
     assignments: SetOption = [],
 ) -> None:
     """Draft a campaign from a data file. Writes a commented campaign.toml and founders.jsonl that run as they are."""
-    from evolm.config import parse_assignments
+    from evolm.config import overlay, parse_assignments
     from evolm.scaffold import MODEL, Hints, sentences, write_campaign
 
     with one_sentence():
         hints = Hints(kind, label, labels, tuple(text), options, no_label)
-        folder, draft = write_campaign(data, out, hints, model or MODEL, parse_assignments(assignments), copy)
+        changes = parse_assignments(assignments)
+        if no_header:
+            overlay(changes, {"task": {"read": {"header": False}}})
+        folder, draft = write_campaign(data, out, hints, model or MODEL, changes, copy)
     for sentence in sentences(draft, folder):
         Console().print(Text(sentence), soft_wrap=True)
 
@@ -189,15 +199,14 @@ def run(
             parts = build(config, folder, permissions=permissions, instructions=founder, warm_starts=warm)
             preview(parts, console)
             return
-        out = out or Path("runs") / f"{_file_name(config.name)}-{datetime.now():%Y%m%d-%H%M%S}"
-    with one_sentence(resume=out):
-        trackers = _trackers(out, tensorboard, mlflow)
+    with one_sentence(), _run_folder(out, config.name) as place, one_sentence(resume=place):
+        trackers = _trackers(place, tensorboard, mlflow)
         view = ProgressView(console)
         try:
             finished = start_run(
                 config,
                 folder,
-                out,
+                place,
                 permissions=permissions,
                 observers=[view, *trackers],
                 instructions=founder,
@@ -215,6 +224,7 @@ def resume(
         list[Any], typer.Option(parser=limit, metavar="LIMIT=N", help="Raise a limit, like evaluations=100.")
     ] = [],
     n_jobs: JobsOption = None,
+    model: ModelOption = None,
     allow: AllowOption = [],
     tensorboard: TensorboardOption = None,
     mlflow: MlflowOption = None,
@@ -241,6 +251,7 @@ def resume(
                 n_jobs=n_jobs,
                 permissions=Permissions(tuple(allow)),
                 observers=[view, *trackers],
+                model=model,
             )
         finally:
             view.close()
@@ -264,11 +275,13 @@ def report(directory: RunArgument) -> None:
 def compare(
     directories: Annotated[list[Path], typer.Argument(metavar="DIR", help="Directories of runs or sweeps.")],
     out: Annotated[
-        Any, typer.Option("--out", parser=new_table, metavar="FILE", help="New .csv or .json file for the result.")
+        Any,
+        typer.Option("--out", parser=new_comparison, metavar="FILE", help="New .csv or .json file to write."),
     ] = None,
 ) -> None:
     """Compare finished runs on the test split. Prints scores, differences, intervals and p-values."""
-    from evolm.storage.layout import find_runs, write_atomically
+    from evolm.storage import write_atomically
+    from evolm.storage.layout import find_runs
 
     with one_sentence():
         runs = find_runs(directories)  # before pandas and scipy are imported
@@ -337,19 +350,31 @@ def sweep(
 def predict(
     prompt: PromptArgument,
     rows: Annotated[str, typer.Argument(metavar="INPUT", help="File with the task's columns; no label needed.")],
-    out: Annotated[Any, typer.Option("--out", parser=new_file, metavar="FILE", help="New CSV file to write.")],
+    out: Annotated[
+        Any, typer.Option("--out", parser=new_table, metavar="FILE", help="New .csv, .tsv, .jsonl or .parquet file.")
+    ],
     n_jobs: JobsOption = "1",
     use: UseOption = "best",
+    model: ModelOption = None,
+    no_header: NoHeaderOption = False,
+    assignments: ReadOption = [],
 ) -> None:
-    """Apply a saved prompt to new rows. Writes labels or options with probabilities, or generated texts."""
+    """Apply a saved prompt to new rows. Writes labels or options with probabilities, or generated texts.
+
+    Every row comes back, in order, with its own columns as they are. If one of these has a prediction's name, such as
+    label, all predictions are named predicted_label and so on.
+    """
     from evolm.export.predictor import saved_prompt
+    from evolm.export.tables import table_bytes
     from evolm.storage import write_atomically
 
     with one_sentence():
-        with saved_prompt(prompt, n_jobs, use) as opened:
-            frame = opened.predict(rows)
-        write_atomically(out, frame.to_csv(index=False))
-        Console().print(Text(f"{len(frame)} rows written to {out}"), soft_wrap=True)
+        with saved_prompt(prompt, n_jobs, use, model) as opened:
+            predicted = opened.answer(rows, read=_own_read(assignments, no_header))
+        write_atomically(out, table_bytes(predicted, out.suffix.lower(), rows))
+        written = f"{counted(len(predicted.rows), 'row')} written to {out}"
+        for sentence in filter(None, (*opened.notes, predicted.renamed, written, predicted.missing)):
+            Console().print(Text(sentence), soft_wrap=True)
 
 
 @app.command()
@@ -359,9 +384,12 @@ def score(
     use: UseOption = "best",
     label: Annotated[str | None, typer.Option(help="Column with the right answers; default: the campaign's.")] = None,
     out: Annotated[
-        Any, typer.Option("--out", parser=new_file, metavar="FILE", help="New .json file for the result.")
+        Any, typer.Option("--out", parser=new_record, metavar="FILE", help="New .json file for the result.")
     ] = None,
     n_jobs: JobsOption = "1",
+    model: ModelOption = None,
+    no_header: NoHeaderOption = False,
+    assignments: ReadOption = [],
 ) -> None:
     """Score a saved prompt on labelled rows. Prints the task's metric with an interval, and each label's share."""
     from evolm.export.predictor import saved_prompt
@@ -369,9 +397,11 @@ def score(
     from evolm.storage import write_atomically
 
     with one_sentence():
-        with saved_prompt(prompt, n_jobs, use) as opened:
-            found = opened.score(rows, label).to_record()
+        with saved_prompt(prompt, n_jobs, use, model) as opened:
+            found = opened.score(rows, label, read=_own_read(assignments, no_header)).to_record()
             about = {"prompt": str(prompt), "use": use, "genome": opened.genome.digest, "data": rows}
+        for sentence in opened.notes:
+            Console().print(Text(sentence), soft_wrap=True)
         Console().print(render_score(found))
         if out is not None:
             write_atomically(out, json.dumps({**about, **found}, ensure_ascii=False, indent=2) + "\n")
@@ -406,14 +436,35 @@ def export(
         ),
     ] = False,
     copy: Annotated[bool, typer.Option("--copy", help="Copy the run's rows into the population.")] = False,
+    model: ModelOption = None,
 ) -> None:
     """Export a prompt, adapter, merged model or founding population. Writes a new folder."""
     from evolm.export.export import export as write_export
 
     with one_sentence():
-        said = write_export(place, out, to, use=use, without_examples=without_examples, copy=copy, base=base)
+        said = write_export(
+            place,
+            out,
+            to,
+            use=use,
+            without_examples=without_examples,
+            copy=copy,
+            base=base,
+            model=model,
+        )
     for sentence in said:
         Console().print(Text(sentence), soft_wrap=True)
+
+
+def _own_read(assignments: Sequence[str], no_header: bool) -> dict[str, Any]:
+    """Return the keys of ``[task.read]`` that options give for one file.
+
+    Raises:
+        ConfigError: for another key.
+    """
+    from evolm.config import own_read
+
+    return own_read(assignments) | ({"header": False} if no_header else {})
 
 
 def _conclude(directory: Path, console: Console) -> None:
@@ -441,6 +492,18 @@ def _trackers(directory: Path, tensorboard: Path | None, mlflow: str | None) -> 
     if mlflow is not None:
         found.append(callbacks.MLflow(mlflow))
     return found
+
+
+@contextmanager
+def _run_folder(out: Path | None, name: str) -> Iterator[Path]:
+    """Yield a run's directory: ``out``, or a new one named after the campaign and the time, removed if unused."""
+    from evolm.storage.files import free_folder
+
+    if out is not None:
+        yield out
+        return
+    with free_folder(Path("runs") / f"{_file_name(name)}-{datetime.now():%Y%m%d-%H%M%S}") as folder:
+        yield folder
 
 
 def _file_name(name: str) -> str:

@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
-from evolm.errors import EvolmError, Interrupted
+from evolm.choices import TABLE_ENDINGS
+from evolm.errors import EvolmError, Interrupted, RunError
 
 # -- errors ----------------------------------------------------------------------------------------------------
 
@@ -91,19 +92,34 @@ def limit(text: str) -> tuple[str, float]:
         raise typer.BadParameter(f"expected limit=number, like evaluations=100, found {text!r}") from None
 
 
-def new_file(text: str) -> Path:
-    """Return the path of a file that does not exist yet."""
-    if Path(text).exists():
-        raise typer.BadParameter(f"{text}: expected a new file, found an existing one")
-    return Path(text)
+def new_file(text: str, *endings: str) -> Path:
+    """Return the path of a file that does not exist yet, and whose name has one of ``endings``."""
+    from evolm.storage.files import require_new
+
+    path = Path(text)
+    try:
+        require_new(path)
+    except RunError as error:
+        raise typer.BadParameter(str(error)) from None
+    if path.suffix.lower() not in endings:
+        known = " or ".join(endings)
+        raise typer.BadParameter(f"{text}: expected a name that ends in {known}, found {path.suffix!r}")
+    return path
 
 
 def new_table(text: str) -> Path:
+    """Return the path of a table that does not exist yet."""
+    return new_file(text, *TABLE_ENDINGS)
+
+
+def new_comparison(text: str) -> Path:
     """Return the path of a .csv or .json file that does not exist yet."""
-    path = new_file(text)
-    if path.suffix not in (".csv", ".json"):
-        raise typer.BadParameter(f"{text}: expected a name that ends in .csv or .json, found {path.suffix!r}")
-    return path
+    return new_file(text, ".csv", ".json")
+
+
+def new_record(text: str) -> Path:
+    """Return the path of a .json file that does not exist yet."""
+    return new_file(text, ".json")
 
 
 def task_kinds(incomplete: str) -> list[str]:
@@ -142,6 +158,10 @@ PopulationArgument = Annotated[
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="Folder, hub id, .gguf file or package:DIST/FILE.")
 ]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", help="New place of the model, if it has moved since the run; another model is refused."),
+]
 RunArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a run.")]
 PromptArgument = Annotated[
     Path, typer.Argument(metavar="PROMPT", help="Directory of a run, an exported folder or a prompt.json.")
@@ -150,6 +170,13 @@ TensorboardOption = Annotated[
     Path | None, typer.Option("--tensorboard", help="Folder for TensorBoard logs; the run gets a subfolder.")
 ]
 MlflowOption = Annotated[str | None, typer.Option("--mlflow", help="MLflow server, database or folder to log to.")]
+ReadOption = Annotated[
+    list[str],
+    typer.Option("--set", metavar="KEY=VALUE", help="How this file is read, like task.read.encoding=cp1252."),
+]
+NoHeaderOption = Annotated[
+    bool, typer.Option("--no-header", help="The first row of the file is a row, and holds no names of columns.")
+]
 UseOption = Annotated[
     str, typer.Option("--use", help="Which prompt of a run: best, or a baseline like founder or random_search.")
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from evolm.choices import Dtype
 from evolm.errors import ConfigError, nearest
+from evolm.wording import truth_word
 
 SCHEMA: Final = 1
 FILE_NAME = "campaign.toml"
@@ -59,6 +61,42 @@ class DataFiles(Section):
     test: str = ""
 
 
+class ReadSection(Section):
+    """How files of rows are read; a key that is not set is recognised from the file."""
+
+    separator: str = Field(
+        "", description="character between cells of .csv and .tsv files; empty = recognised: , ; tab | or a sep= line"
+    )
+    encoding: str = Field("", description="of text files, like cp1252; empty = recognised: UTF-8, UTF-16 or cp1252")
+    header: bool | Literal["auto"] = Field(
+        "auto", description="whether the first row holds the columns' names; without, they are column_1, column_2 ..."
+    )
+    quoting: Literal["auto", "quotes", "none"] = Field(
+        "auto",
+        description='quotes = a cell in "..." may hold separators and line breaks; none = quotes are text; '
+        "auto = quotes, and text where one is left open",
+    )
+
+    @field_validator("separator")
+    @classmethod
+    def _one_character(cls, separator: str) -> str:
+        """Return the character; ``\\t`` and ``tab`` are the tab, which a shell makes hard to type."""
+        separator = {"\\t": "\t", "tab": "\t"}.get(separator, separator)
+        if separator and (len(separator) > 1 or separator in '"\r\n\0'):
+            raise ValueError("expected one character that is no quote and no line break")
+        return separator
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, encoding: str) -> str:
+        """Refuse an encoding that Python does not know, or that is not one of text."""
+        try:
+            "".encode(encoding or "utf-8")
+        except (LookupError, ValueError):
+            raise ValueError("expected an encoding that Python knows, like utf-8, cp1252 or gb18030") from None
+        return encoding
+
+
 class TaskSection(Section):
     name: str = Field("", description="shown in reports; empty = the name of the data file")
     kind: str = Field("classification", description="classification | choice | generation")
@@ -92,6 +130,7 @@ class TaskSection(Section):
         description="of answers' log-probabilities; auto = sum if all have as many tokens, else tokens, or "
         "characters for options",
     )
+    read: ReadSection = ReadSection()
     pattern: str = Field("", description="regular expression with named groups that cuts text lines into columns")
     exclude: str = Field("", description="regular expression; rows with a matching field are dropped")
     max_chars: int = Field(0, ge=0, description="rows with a longer field are dropped; 0 = no limit")
@@ -100,16 +139,35 @@ class TaskSection(Section):
     @field_validator("labels", mode="before")
     @classmethod
     def _label_keys_are_text(cls, labels: Any) -> Any:
-        """Accept numbers as raw values from Python, where TOML keys are always text."""
-        if isinstance(labels, Mapping):
-            return {str(key): value for key, value in labels.items()}
-        return labels
+        """Accept numbers and truth values as raw values from Python, where TOML keys are always text."""
+        return {_raw(key): value for key, value in labels.items()} if isinstance(labels, Mapping) else labels
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _column_names_are_text(cls, columns: Any) -> Any:
+        """Accept numbers as names of columns from Python: those of a frame without a header."""
+        if not isinstance(columns, Mapping):
+            return columns
+        return {
+            field: [_name(one) for one in column] if isinstance(column, list | tuple) else _name(column)
+            for field, column in columns.items()
+        }
 
     @property
     def column_names(self) -> tuple[str, ...]:
         """Columns of the data that the task reads, each once."""
         groups = [[column] if isinstance(column, str) else column for column in self.columns.values()]
         return tuple(dict.fromkeys(column for group in groups for column in group))
+
+
+def _raw(key: Any) -> str:
+    """Return a key of ``labels`` as the text of such a cell; a scalar of NumPy as the one of Python."""
+    value = key.item() if hasattr(key, "item") else key
+    return truth_word(value) if isinstance(value, bool) else str(value)
+
+
+def _name(column: Any) -> Any:
+    return str(column) if isinstance(column, Integral) and not isinstance(column, bool) else column
 
 
 class TemplateSection(Section):
@@ -396,6 +454,20 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
             value = text
         overlay(tables, _nest(parts, value))
     return tables
+
+
+def own_read(assignments: Sequence[str]) -> dict[str, Any]:
+    """Return the keys of ``[task.read]`` that assignments like ``task.read.separator=;`` set.
+
+    Raises:
+        ConfigError: for a malformed assignment, or one of another key.
+    """
+    tables = parse_assignments(assignments)
+    others = [f"task.{key}" for key in tables.get("task", {}) if key != "read"] + [k for k in tables if k != "task"]
+    if others:
+        raise ConfigError(f"--set {others[0]}: expected a key of task.read here, like task.read.separator=;")
+    found: dict[str, Any] = tables.get("task", {}).get("read", {})
+    return found
 
 
 def _key_parts(key: str) -> list[str]:

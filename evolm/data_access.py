@@ -48,6 +48,13 @@ def locate(source: str, root: Path, admitted: Sequence[Path] = (), trusted: bool
     )
 
 
+def model_place(name: str, root: Path) -> str:
+    """Return a model folder's or file's absolute path; hub ids and files of distributions stay as they are."""
+    if not name.startswith(PACKAGE) and ((root / name).exists() or name.endswith(".gguf")):
+        return str((root / name).expanduser().resolve())
+    return name
+
+
 def _in_distribution(source: str) -> Path:
     """Find a file in the file list of an installed distribution; nothing is imported."""
     name, _, file = source.removeprefix(PACKAGE).partition("/")

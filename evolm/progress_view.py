@@ -143,9 +143,11 @@ class ProgressView(Observer):
         return max(rest - (time.monotonic() - self._generation_ended), 0.0)
 
     def on_start(self, info: RunInfo) -> None:
-        """Show the campaign's name."""
+        """Show the campaign's name and, of a new run, what its splits can show."""
         self._clock = time.monotonic() - info.seconds
         self.title = info.name
+        for sentence in () if info.resumed else info.outlook:
+            logger.info("%s", sentence)
 
     def on_phase(self, phase: Phase) -> None:
         """Begin a search or the verdict."""

@@ -16,6 +16,7 @@ import scipy  # scipy.stats is loaded at its first use
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+DISAGREEMENT = 0.2  # share of items that two prompts are assumed to answer differently
 
 # From ``(n,)`` outcomes and ``(n,)`` gold indices to a score.
 MetricFunction: TypeAlias = Callable[[np.ndarray, np.ndarray], float]
@@ -65,12 +66,15 @@ def _over_items(statistic: Callable[[np.ndarray], float], n: int, seed: int) -> 
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
-def smallest_visible_gain(counts: Sequence[int], balanced: bool, disagreement: float = 0.2) -> float:
+def smallest_visible_gain(counts: Sequence[int], balanced: bool, disagreement: float = DISAGREEMENT) -> float:
     """Return the smallest gain whose 95 % interval would exclude 0 on a test split.
 
     The difference of two classifiers that disagree on a share d of n paired items has a standard error of about
     sqrt(d / n) (McNemar 1947, https://doi.org/10.1007/BF02295996). A balanced metric is the mean of K such
     differences, one per label: its standard error is sqrt(sum_k d / n_k) / K.
+
+    A gain g needs a disagreement of at least g. If the assumed one is smaller than the gain that it makes visible, g
+    takes its place: all disagreements are then gains.
 
     Args:
         counts: number of test items of each label, n_k; of an unbalanced metric their sum counts.
@@ -82,11 +86,10 @@ def smallest_visible_gain(counts: Sequence[int], balanced: bool, disagreement: f
     """
     if not counts or min(counts) < 1:
         return float("nan")
-    if balanced:
-        error = np.sqrt(sum(disagreement / n_k for n_k in counts)) / len(counts)
-    else:
-        error = np.sqrt(disagreement / sum(counts))
-    return float(scipy.stats.norm.ppf(0.5 + CONFIDENCE / 2) * error)
+    each = sum(1 / n_k for n_k in counts) / len(counts) ** 2 if balanced else 1 / sum(counts)
+    z = float(scipy.stats.norm.ppf(0.5 + CONFIDENCE / 2))
+    gain = z * float(np.sqrt(disagreement * each))
+    return gain if gain <= disagreement else z**2 * each  # g = z sqrt(g * each)
 
 
 # -- several seeds on the same items -------------------------------------------------------------------------

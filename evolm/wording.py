@@ -23,6 +23,11 @@ def listed(names: Iterable[object], most: int = 12) -> str:
     return shown if len(known) <= most else f"{shown} and {len(known) - most} more"
 
 
+def truth_word(value: bool) -> str:
+    """Return the word of a truth value in a table: ``"true"`` or ``"false"``."""
+    return "true" if value else "false"
+
+
 def headline(docstring: str | None) -> str:
     """Return the first line of a docstring."""
     return (docstring or "").strip().partition("\n")[0]

@@ -15,9 +15,9 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one core per test process
 import pytest
 import torch
 
-from evolm.storage import layout
+from evolm.storage import files
 
-layout.DURABLE = False  # the fixture ``durable`` waits for the disk: a killed process loses nothing that it wrote
+files.DURABLE = False  # the fixture ``durable`` waits for the disk: a killed process loses nothing that it wrote
 torch.set_num_threads(1)  # tiny models only lose time to threads, and other processes run beside this one
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs in the background

@@ -152,7 +152,7 @@ def test_report_is_written_anew(finished: Path, tmp_path: Path) -> None:
         (["predict", "OUT", "NEW", "--out", "p.csv", "--n-jobs", "0"], r"n-jobs': expected .*at least 1"),
         (["score", "nowhere", "NEW"], r"nowhere: expected a run, a folder with prompt.json or that file"),
         (["score", "OUT", "NEW", "--label", "lable"], r"expected one column 'lable' .*did you mean 'label'"),
-        (["score", "OUT", "NEW", "--out", "NEW"], r"new.csv: expected a new file, found an existing one"),
+        (["score", "OUT", "NEW", "--out", "NEW"], r"new.csv: expected a new file, found an existing file or folder"),
         (["score", "OUT", "NEW", "--use", "majority"], r"expected a prompt 'majority', found 'best'"),
         (["score", "OUT/best", "NEW", "--use", "founder"], r"expected a run to take 'founder' from"),
         (["export", "OUT", "p", "--to", "lora"], r"'lora' is not one of 'prompt', 'peft', 'merged', 'population'"),
@@ -223,6 +223,8 @@ def test_predict_takes_auto_as_number_of_workers(
 def test_predict_never_overwrites(finished: Path, tmp_path: Path) -> None:
     write_rows(tmp_path / "new.csv", toy_rows(4))
     refused(evolm("predict", finished, "new.csv", "--out", "new.csv"), "new.csv: expected a new file")
+    (tmp_path / "link.csv").symlink_to("nowhere.csv")
+    refused(evolm("predict", finished, "new.csv", "--out", "link.csv"), "link.csv: expected a new file")
     assert len(pd.read_csv("new.csv")) == 4
 
 
@@ -480,8 +482,8 @@ def test_an_output_directory_that_holds_another_run_or_files_is_left_alone(
 def test_a_place_that_cannot_be_written_is_refused(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:
     toy()
     (tmp_path / "file").write_text("")
-    refused(evolm("run", "toy", "--out", "file/run"), r"file/run: expected a place to write the run to")
-    refused(evolm("run", "toy", "--out", "file"), r"file: expected a place to write the run to")
+    refused(evolm("run", "toy", "--out", "file/run"), r"file/run: cannot be written: Not a directory")
+    refused(evolm("run", "toy", "--out", "file"), r"file: cannot be written: Not a directory")
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ class PromptRecord(Section):
 
     def with_model_name(self, name: str) -> PromptRecord:
         """Return the record with another name for the same model."""
-        return self.model_copy(update={"model": self.model.model_copy(update={"name": name})})
+        return self.model_copy(update={"model": self.model.model_copy(update={"name": name, "revision": ""})})
 
     def campaign(self, where: str) -> CampaignConfig:
         """Return the campaign that the record describes, without rows.

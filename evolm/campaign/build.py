@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-import joblib
 import pandas as pd
 
 from evolm import evaluation
@@ -22,19 +21,21 @@ from evolm.baselines import chosen_baselines
 from evolm.campaign.checks import check_context, check_trunk
 from evolm.campaign.permissions import Permissions
 from evolm.campaign.resolution import resolved
-from evolm.campaign.scorers import ScoreFunctions, choose_scorers, make_scorers, make_scoring, task_scorer_among
+from evolm.campaign.scorers import ScoreFunctions, choose_scorers, make_scorers, task_scorer_among
 from evolm.campaign.spaces import chromosome_tables, dormant_spaces
 from evolm.campaign.strategies import StrategyChoice, choose_strategy
 from evolm.config import BudgetSection, CampaignConfig
 from evolm.errors import ConfigError
 from evolm.evaluation.evaluator import Evaluator
 from evolm.evaluation.racing import Rules
+from evolm.evaluation.settings import jobs, pass_settings
 from evolm.founders.loading import Founders, load_founders
 from evolm.genomes import PROMPT, PromptSpace, Space
 from evolm.genomes.prompt_space import allowed_words
 from evolm.models import PassSettings, PreparedModel
 from evolm.operators import ModelAccess
 from evolm.scorers import Scoring
+from evolm.scorers.task_scorer import make_scoring
 from evolm.storage import AnswerStore
 from evolm.strategies import SearchContext, Strategy
 from evolm.tasks import Task, load_task
@@ -115,6 +116,7 @@ def build(
     chosen_baselines(config.baselines)  # raises for an unknown name
     config = resolved(config, root, permissions, framed=frame is not None)
     task = load_task(config.task, config.template, root=root, trusted=True, frame=frame)
+    check_items(config.budget, task)
     tables = chromosome_tables(config, permissions)
     evolving = {name: kind for name, (kind, _) in tables.items() if name in config.space.evolving}
     strategy = choose_strategy(config, config.strategy, evolving, task, permissions)
@@ -141,6 +143,15 @@ def check_budget(budget: BudgetSection) -> None:
         raise ConfigError(f"budget: expected a limit above 0 on at least one of {limits}, found none")
 
 
+def check_items(budget: BudgetSection, task: Task) -> None:
+    """Raise ConfigError if the limit on items is too low for a single evaluation."""
+    if 0 < budget.items < len(task.dev):
+        raise ConfigError(
+            f"budget.items: expected at least {len(task.dev)}, the dev rows that one evaluation scores, "
+            f"found {budget.items}; raise it or lower task.split.dev"
+        )
+
+
 def load_model(config: CampaignConfig, models: Models) -> LanguageModel:
     """Return the campaign's model, from ``models`` if an earlier run of this process has loaded it.
 
@@ -160,18 +171,3 @@ def load_model(config: CampaignConfig, models: Models) -> LanguageModel:
         models.clear()  # one model at a time: the cached states of another one are of no use
         models[key] = language_models.LanguageModel(*key)
     return models[key]
-
-
-def pass_settings(config: CampaignConfig) -> PassSettings:
-    """Return the sizes of forward passes in ``[evaluation]``."""
-    section = config.evaluation
-    return PassSettings(section.slab_tokens, section.trunk_mb * 2**20, section.prefix_mb * 2**20)
-
-
-def jobs(wanted: int | str, model: LanguageModel) -> int:
-    """Return the number of workers: cores for ``"auto"``, 1 on a GPU."""
-    if wanted == "auto":
-        return 1 if model.profile.device != "cpu" else int(joblib.cpu_count())
-    if int(wanted) < 1:
-        raise ConfigError(f"evaluation.n_jobs: expected at least 1 or 'auto', found {wanted}")
-    return int(wanted)

@@ -15,19 +15,13 @@ from evolm.campaign.conclusion import conclude
 from evolm.campaign.interrupts import interruptible
 from evolm.campaign.notifier import Notifier
 from evolm.campaign.recorder import RunRecorder
-from evolm.campaign.records import (
-    campaign_name,
-    head_record,
-    phase_of,
-    progress_of,
-    settings_record,
-)
+from evolm.campaign.records import head_record, phase_of, progress_of
 from evolm.campaign.search import Search
 from evolm.campaign.searches import baseline_budget, baseline_searches, main_search, run_search
 from evolm.campaign.stopping import SearchStop
 from evolm.config import BudgetSection
 from evolm.errors import Interrupted
-from evolm.observers import OPERATORS, SCORING, VERDICT, Observer, Phase, RunInfo
+from evolm.observers import OPERATORS, SCORING, VERDICT, Observer, Phase
 from evolm.storage import RunLayout
 
 
@@ -89,7 +83,9 @@ class Campaign:
             EvolmError: if a search finds nothing valid, a worker keeps dying, or the disk refuses.
         """
         with interruptible(self.parts.engine):
-            self.notifier.tell("on_start", self._info())
+            self.notifier.tell_start(
+                self.recorder, self.main, self.stop, resumed=self.resumed, finished=self.finished
+            )
             try:
                 result = self._result()
             except Exception as error:
@@ -158,19 +154,6 @@ class Campaign:
 
     def _clock(self, event: str, search: Search | None = None) -> None:
         self.recorder.clock(event, self.main.ledger.evaluations, search)
-
-    def _info(self) -> RunInfo:
-        return RunInfo(
-            directory=self.recorder.layout.directory,
-            name=campaign_name(self.parts),
-            settings=settings_record(self.parts, self.main),
-            budget=self.parts.config.budget.model_dump(),
-            resumed=self.resumed,
-            finished=self.finished,
-            seconds=self.recorder.seconds,
-            resume_hint=self.notifier.resume_hint,
-            stop=self.stop.request,
-        )
 
     def _tell_requests(self, done: int, total: int) -> None:
         purpose = OPERATORS if any(search.asking for search in self.searches) else SCORING

@@ -39,7 +39,11 @@ def conclude(
     """
     main = searches[0]
     if winner is None and main.archive.best is None:
-        raise EvolmError("no individual could be evaluated, so there is no best; see the report for the reasons")
+        reasons = [individual.reason for individual in main.asked if individual.reason]
+        why = f": {reasons[0]}" if reasons else ""
+        raise EvolmError(
+            f"no individual could be evaluated, so there is no best{why} (all reasons: {recorder.layout.journal})"
+        )
     finals = finals_of(searches, parts, {} if winner is None else {MAIN: winner})
     rates = main.strategy.variation.state_dict()
     recorder.journal.append({"type": "operators", "search": main.name, "rates": rates})

@@ -6,8 +6,13 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from evolm.campaign.recorder import RunRecorder
+from evolm.campaign.records import campaign_name, settings_record
+from evolm.campaign.search import Search
+from evolm.campaign.stopping import SearchStop
 from evolm.individual import Individual
-from evolm.observers import Observer, Progress
+from evolm.observers import Observer, Progress, RunInfo
+from evolm.tasks.outlook import outlook
 
 logger = logging.getLogger("evolm")
 
@@ -37,6 +42,32 @@ class Notifier:
             except Exception as error:
                 error.add_note(f"In the callback {type(observer).__name__}.{event}; {self.resume_hint}")
                 raise
+
+    def tell_start(
+        self, recorder: RunRecorder, main: Search, stop: SearchStop, *, resumed: bool, finished: bool
+    ) -> None:
+        """Tell that the campaign begins or is resumed.
+
+        Args:
+            recorder: of the run.
+            main: the main search.
+            stop: ends it early.
+            resumed, finished: see :class:`~evolm.observers.RunInfo`.
+        """
+        parts = recorder.parts
+        info = RunInfo(
+            directory=recorder.layout.directory,
+            name=campaign_name(parts),
+            settings=settings_record(parts, main),
+            budget=parts.config.budget.model_dump(),
+            resumed=resumed,
+            finished=finished,
+            seconds=recorder.seconds,
+            outlook=outlook(parts.task, parts.config.space),
+            resume_hint=self.resume_hint,
+            stop=stop.request,
+        )
+        self.tell("on_start", info)
 
     def tell_generation(self, individuals: Sequence[Individual], progress: Progress) -> None:
         """Tell every individual of a generation, then the generation.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 from rich.console import Console
@@ -11,18 +12,19 @@ from rich.text import Text
 
 from evolm import evaluation, models
 from evolm.baselines import chosen_baselines, searching_baselines
+from evolm.baselines.few_shot import FEW_SHOT
 from evolm.campaign.build import Components
 from evolm.campaign.search import FINALISTS
 from evolm.campaign.strategies import strategy_name
 from evolm.evaluation.racing import Rules, looks
 from evolm.genomes import DELTA
 from evolm.models import Request
-from evolm.statistics import smallest_visible_gain
 from evolm.storage import AnswerStore
-from evolm.tasks import METRICS
+from evolm.tasks.outlook import outlook, shows_demonstrations
 from evolm.wording import listed, words
 
 BATCH_ITEMS = 32
+MOST_SHOWN = 12  # labels
 
 
 def preview(parts: Components, console: Console) -> None:
@@ -33,16 +35,16 @@ def preview(parts: Components, console: Console) -> None:
     """
     try:
         task = parts.task
-        labels = f", labels {', '.join(task.labels)}" if task.labels else ""
+        labels = f", labels {_shortened(task.labels)}" if task.labels else ""
         console.print(Text(f"Task {task.name}: {task.kind}, metric {task.metric}{labels}"))
-        console.print(Text("Splits: " + ", ".join(f"{name} {count}" for name, count in task.splits().items())))
+        for sentence in outlook(task, parts.config.space):
+            console.print(Text(sentence))
         for note in task.notes:
             console.print(Text(f"  {note}"))
         _print_model(parts, console)
         _print_prompt(parts, console)
         console.print(_estimate(parts))
         _print_racing(parts, console)
-        _print_visible_gain(parts, console)
     finally:
         parts.engine.close()
 
@@ -61,8 +63,14 @@ def _print_model(parts: Components, console: Console) -> None:
         stops = listed(decoding.stop_strings)
         console.print(Text(f"Answers of at most {decoding.max_new_tokens} tokens, which end before {stops}"))
         return
-    lengths = ", ".join(f"{word!r} {count}" for word, count in labels.word_tokens.items()) or "each option its own"
+    counts = [f"{word!r} {count}" for word, count in labels.word_tokens.items()]
+    lengths = _shortened(counts) or "each option its own"
     console.print(Text(f"Normalization of log-probabilities: {labels.normalization!r}; tokens: {lengths}"))
+
+
+def _shortened(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:MOST_SHOWN])
+    return shown if len(names) <= MOST_SHOWN else f"{shown} and {len(names) - MOST_SHOWN} more"
 
 
 def _print_prompt(parts: Components, console: Console) -> None:
@@ -133,7 +141,9 @@ def _phases(parts: Components, prefix: float, per_item: float) -> list[tuple[str
     if task.validation:
         finalists = (1 + len(searching)) * FINALISTS
         phases.append(("finals", finalists, cost(finalists, len(task.validation))))
-    prompts = 1 + sum(baseline.prompts for baseline in chosen_baselines(config.baselines))
+    shows = shows_demonstrations(config.space.prompts, task)
+    compared = [each for each in chosen_baselines(config.baselines) if shows or each is not FEW_SHOT]
+    prompts = 1 + sum(baseline.prompts for baseline in compared)
     if task.test and task.knows_gold:
         phases.append(("test split", prompts, cost(prompts, len(task.test))))
     return phases
@@ -148,20 +158,4 @@ def _print_racing(parts: Components, console: Console) -> None:
     what = "racing" if rules.mode == "race" else "successive halving"
     console.print(
         Text(f"With {what}, candidates may be dropped after {known} of {n} items: it will be fewer than estimated")
-    )
-
-
-def _print_visible_gain(parts: Components, console: Console) -> None:
-    task = parts.task
-    if not task.test or not task.knows_gold:
-        console.print(Text("There is no labelled test split, so no gain can be shown."))
-        return
-    balanced = METRICS[task.metric].balanced
-    counts = np.bincount(task.gold_indices(task.test)) if balanced else np.array([len(task.test)])
-    gain = smallest_visible_gain([int(c) for c in counts if c], balanced)
-    console.print(
-        Text(
-            f"Smallest gain that {len(task.test)} test items can show: about {gain:.3f} {task.metric} "
-            "(95 %, for two prompts that disagree on a fifth of them)"
-        )
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from evolm.campaign.permissions import Permissions
 from evolm.config import CampaignConfig, DataFiles
-from evolm.data_access import PACKAGE, locate
+from evolm.data_access import PACKAGE, locate, model_place
 from evolm.founders.sources import find_source
 from evolm.tasks.hub import DATASETS
 
@@ -41,7 +41,7 @@ def resolved(
     founders = [str(find_source(place, root, permissions.data_roots)) for place in config.founders]
     return config.model_copy(
         update={
-            "model": config.model.model_copy(update={"name": _model_place(config.model.name, root)}),
+            "model": config.model.model_copy(update={"name": model_place(config.model.name, root)}),
             "task": config.task.model_copy(update={"data": data}),
             "founders": founders,
         }
@@ -55,10 +55,3 @@ def _data_place(place: str, root: Path, permissions: Permissions) -> str:
     locate(place, root, permissions.data_roots, permissions.trusted_data)
     # A link keeps its own name: the ending of the file that it leads to may say nothing.
     return place if place.startswith(PACKAGE) else str(root.resolve() / place)
-
-
-def _model_place(name: str, root: Path) -> str:
-    """Return a model folder's or file's absolute path; hub ids and files of distributions stay as they are."""
-    if not name.startswith(PACKAGE) and ((root / name).exists() or name.endswith(".gguf")):
-        return str((root / name).expanduser().resolve())
-    return name

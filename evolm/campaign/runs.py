@@ -12,18 +12,20 @@ from typing import Any
 import pandas as pd
 
 from evolm import config as configuration
+from evolm.artifacts import PROMPT_FILE, PromptRecord
 from evolm.campaign.build import Components, Models, build
 from evolm.campaign.campaign import Campaign
 from evolm.campaign.permissions import Permissions
 from evolm.config import EXTERNAL, BudgetSection
 from evolm.errors import ConfigError, RunError, nearest
 from evolm.founders.files import founders_files
+from evolm.models.moved import move_hint, moved_section
 from evolm.observers import Observer
 from evolm.report import ReportWriter
-from evolm.storage import AnswerStore, RunLayout, write_atomically
+from evolm.storage import AnswerStore, RunLayout, read_entries, write_atomically
 from evolm.storage.layout import DATA, FOUNDERS, ITEMS
 from evolm.tasks import SPLITS
-from evolm.tasks.sources import cell_text
+from evolm.tasks.tables.frames import mapped_texts
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,7 @@ def start_run(
             f"strategy.name: {EXTERNAL!r} is reserved for evolm.Objective; expected one of evolm's strategies"
         )
     layout = RunLayout(out)
-    if layout.journal.exists():
-        layout.create()  # refuses, before anything slow happens
+    layout.require_free()
     parts, files = built(
         config,
         root,
@@ -130,7 +131,7 @@ def first_files(parts: Components, frame: pd.DataFrame | None) -> dict[str, str 
     files = founders_files(parts.founders.records(parts.space), seen)
     files[ITEMS] = json.dumps({**keys, "inherited": sorted(seen)}) + "\n"
     if frame is not None:
-        files[DATA] = _as_text(frame, parts.config).to_parquet()
+        files[DATA] = mapped_texts(frame, parts.config.task.column_names).to_parquet()
     own = parts.config.model_copy(update={"founders": [FOUNDERS]})
     files[configuration.FILE_NAME] = own.to_toml()
     return files
@@ -142,12 +143,6 @@ def write_first(layout: RunLayout, files: Mapping[str, str | bytes]) -> None:
     layout.clear_scratch()
     for name, content in files.items():
         write_atomically(layout.directory / name, content)
-
-
-def _as_text(frame: pd.DataFrame, config: configuration.CampaignConfig) -> pd.DataFrame:
-    """Return the mapped columns with every cell as text, or a list of texts, so that a file can hold them."""
-    mapped = frame[list(config.task.column_names)].reset_index(drop=True)
-    return mapped.map(lambda cell: cell if isinstance(cell, list | tuple) else cell_text(cell))
 
 
 def _run(parts: Components, layout: RunLayout, observers: Sequence[Observer], report: bool) -> Run:
@@ -171,6 +166,7 @@ def continue_run(
     answers: Path | None = None,
     models: Models | None = None,
     report: bool = True,
+    model: str | None = None,
 ) -> Run:
     """Continue a run from its last checkpoint; it ends exactly as an uninterrupted run would.
 
@@ -180,9 +176,11 @@ def continue_run(
         n_jobs: workers, if different from before; no result depends on it.
         permissions: packages must be allowed again; data may lie anywhere, since its content is checked.
         answers, models, report: as for :func:`start_run`; no result depends on them.
+        model: the model's new place, if it has moved; the run remembers it.
 
     Raises:
         RunError: if ``directory`` is no run, another process works on it, or its data or model changed.
+        ModelError: if ``model`` is another one.
     """
     layout = RunLayout(directory)
     layout.require_run()
@@ -197,10 +195,25 @@ def continue_run(
         config = _with_budget(config, add or {})
         if n_jobs is not None:
             config = changed(config, {"evaluation": {"n_jobs": n_jobs}})
-        parts = build_from_run(layout, config, permissions, functions, answers, models)
+        if model is not None:
+            config = _moved(layout, config, model)
+        with move_hint(config.model.name):
+            parts = build_from_run(layout, config, permissions, functions, answers, models)
         if add:
             write_atomically(layout.campaign, config.to_toml())
         return _run(parts, layout, observers, report)
+
+
+def _moved(layout: RunLayout, config: configuration.CampaignConfig, place: str) -> configuration.CampaignConfig:
+    """Write the model's new place into a run's campaign file and prompts; return the campaign with it."""
+    head = next(read_entries(layout.journal), {})
+    section = moved_section(config.model, place, str(head.get("model", {}).get("fingerprint")))
+    for path in [layout.best / PROMPT_FILE, *layout.baselines.glob(f"*/{PROMPT_FILE}")]:
+        if path.exists():
+            write_atomically(path, PromptRecord.read(path).with_model_name(section.name).to_json())
+    moved = config.model_copy(update={"model": section})
+    write_atomically(layout.campaign, moved.to_toml())
+    return moved
 
 
 def build_from_run(

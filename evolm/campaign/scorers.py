@@ -4,29 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from evolm.campaign.permissions import Permissions, lookup
 from evolm.config import CampaignConfig, validate
 from evolm.errors import ConfigError
 from evolm.evaluation.racing import Rules, looks
-from evolm.models import Decoding
-from evolm.readouts import Fit
 from evolm.scorers import (
     SCORERS,
     FunctionParams,
     FunctionScorer,
-    LabelProbabilities,
     Scorer,
     Scoring,
     Weighted,
     is_scorer,
 )
+from evolm.scorers.task_scorer import make_task_scorer, task_scorer_name
 from evolm.tasks import KINDS, Task, kinds_with
 from evolm.wording import listed
-
-if TYPE_CHECKING:
-    from evolm.models import LanguageModel
 
 ScoreFunction: TypeAlias = Callable[..., float]
 ScoreFunctions: TypeAlias = Mapping[str, ScoreFunction]
@@ -95,29 +90,6 @@ def _chosen(
     return ScorerChoice(name, kind, params)
 
 
-def make_scoring(
-    config: CampaignConfig,
-    task: Task,
-    model: LanguageModel,
-    words: Mapping[str, Sequence[str]],
-    prompt_tokens: Callable[[Any], int],
-    fit: Fit | None = None,
-) -> Scoring:
-    """Return what all scorers of a campaign are made from.
-
-    Args:
-        config: the campaign: its normalization and ``[generation]``.
-        task: what is scored.
-        model: the model that is asked.
-        words: label -> words that may stand for it.
-        prompt_tokens: genome -> length of its prompt in tokens, item excluded.
-        fit: of a saved readout; see :class:`LabelProbabilities`.
-    """
-    closed = not KINDS[task.kind].open
-    labels = LabelProbabilities(task, model, config.task.normalization, words, fit) if closed else None
-    return Scoring(task, model, labels, Decoding(**dict(config.generation)), prompt_tokens)
-
-
 def make_scorers(
     choices: Sequence[ScorerChoice], scoring: Scoring, rules: Rules | None
 ) -> dict[str, tuple[Scorer, float]]:
@@ -157,20 +129,6 @@ def _check_decomposable(name: str, scorer: Scorer, task: Task, rules: Rules) -> 
         f"evaluation.racing = {rules.mode!r}: expected scorers that are means of one bounded number per item, "
         f"found {found}"
     )
-
-
-# -- the task scorer -------------------------------------------------------------------------------------------
-
-
-def task_scorer_name(task: Task) -> str:
-    """Return the name of the scorer whose score is the task's metric."""
-    return KINDS[task.kind].task_scorer(task.metric)
-
-
-def make_task_scorer(scoring: Scoring) -> Scorer:
-    """Return the task scorer with its default parameters."""
-    kind = SCORERS[task_scorer_name(scoring.task)]
-    return ScorerChoice(task_scorer_name(scoring.task), kind, kind.Params()).make(scoring)
 
 
 def task_scorer_among(

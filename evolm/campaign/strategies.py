@@ -9,14 +9,16 @@ from typing import Any
 from pydantic import BaseModel
 
 from evolm.campaign.permissions import Permissions, lookup
-from evolm.config import DEFAULT_STRATEGY, EXTERNAL, CampaignConfig, validate
+from evolm.config import DEFAULT_STRATEGY, EXTERNAL, CampaignConfig, PromptSpaceSection, validate
 from evolm.errors import ConfigError
 from evolm.genomes import ChromosomeSpace
 from evolm.named_tables import STRATEGY_TABLES, operators_table, strategy_table
 from evolm.operators import OPERATORS, Operator, operators_for
+from evolm.operators.prompt import ON_DEMONSTRATIONS
 from evolm.strategies import STRATEGIES, SearchContext, Strategy
 from evolm.strategies.external import ExternalStrategy
 from evolm.tasks import Task
+from evolm.tasks.outlook import shows_demonstrations
 from evolm.wording import listed
 
 
@@ -89,16 +91,21 @@ def choose_strategy(
     if reason := kind.refuses_space(tuple(kinds)):
         able = listed(name for name, known in STRATEGIES.items() if not known.refuses_space(tuple(kinds)))
         raise ConfigError(f"strategy {name!r} cannot search this space: {reason}; these can: {able}")
-    operators = choose_operators(config.operators, kinds, task)
+    operators = choose_operators(config.operators, kinds, task, config.space.prompts)
     if kind.learns:
         _check_learning(name, operators, task)
     return StrategyChoice(kind, params, operators)
 
 
 def choose_operators(
-    weights: Mapping[str, float], kinds: Mapping[str, type[ChromosomeSpace]], task: Task
+    weights: Mapping[str, float],
+    kinds: Mapping[str, type[ChromosomeSpace]],
+    task: Task,
+    prompts: PromptSpaceSection = PromptSpaceSection(),
 ) -> list[tuple[Operator, float]]:
     """Return the operators for the chromosomes that evolve, with their weights; those of weight 0 are left out.
+
+    If prompts show no demonstrations, the operators on demonstrations are left out too.
 
     Raises:
         ConfigError: for an unknown name, a negative weight, an operator that needs labelled train rows if there are
@@ -110,7 +117,8 @@ def choose_operators(
     for name in weights:
         if weights[name] and known[name].needs_gold and not task.demonstrable:
             raise ConfigError(f"operators.{name}: needs labelled train items, but the search has none")
-    chosen = [(operator, table[operator.name]) for operator in able if table[operator.name]]
+    left_out = frozenset() if shows_demonstrations(prompts, task) else ON_DEMONSTRATIONS
+    chosen = [(o, table[o.name]) for o in able if table[o.name] and o.name not in left_out]
     if not any(operator.role == "mutation" for operator, _ in chosen):
         raise ConfigError("operators: expected at least one mutation with a weight above 0, found none")
     return chosen

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from evolm.models import PreparedModel
 
 
-def export_adapter(path: Path, target: Path, without_examples: bool, base: str | None) -> list[str]:
+def export_adapter(
+    path: Path, target: Path, without_examples: bool, base: str | None, model: str | None = None
+) -> list[str]:
     """Write an adapter, and what evolm needs to apply it, into a new folder; return sentences about it.
 
     Args:
@@ -28,12 +30,13 @@ def export_adapter(path: Path, target: Path, without_examples: bool, base: str |
         target: the folder.
         without_examples: leave the prompt's demonstrations out.
         base: another copy of the run's model, a folder or a hub id, that the adapter names and is scored on.
+        model: the place of the run's model, if it has moved.
 
     Raises:
         ConfigError: if the prompt has no delta, or the delta changes a norm.
         ModelError: if the base has other modules, or cannot be loaded.
     """
-    with saved_prompt(path) as saved:
+    with saved_prompt(path, model=model) as saved:
         changes = saved.require_changes()
         opened = saved.without_examples() if without_examples else saved
         refuse_norms(opened.space.sites)

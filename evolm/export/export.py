@@ -8,8 +8,8 @@ from typing import get_args
 from evolm.artifacts import find_prompt
 from evolm.choices import ExportForm
 from evolm.errors import ConfigError, nearest
-from evolm.export.folder import require_nothing
 from evolm.storage import RunLayout
+from evolm.storage.files import require_new
 from evolm.wording import listed
 
 FORMS = get_args(ExportForm)
@@ -24,6 +24,7 @@ def export(
     without_examples: bool = False,
     copy: bool = False,
     base: str | None = None,
+    model: str | None = None,
 ) -> list[str]:
     """Write a new folder and return sentences about it.
 
@@ -38,6 +39,7 @@ def export(
         copy: copy the campaign's rows into a founding population.
         base: another copy of the run's model that an adapter is for; the adapter is scored on it if it is on this
             machine.
+        model: the place of the run's model, if it has moved; the export names this place.
 
     Raises:
         ConfigError: if the form is unknown, or an option contradicts it.
@@ -47,20 +49,20 @@ def export(
     if to == "population":
         from evolm.export.population import export_population
 
-        return export_population(RunLayout(place), target, without_examples, copy)
-    require_nothing(target)
+        return export_population(RunLayout(place), target, without_examples, copy, model)
+    require_new(target, "folder")
     path = find_prompt(place, use)
     if to == "peft":
         from evolm.export.adapter import export_adapter
 
-        return export_adapter(path, target, without_examples, base)
+        return export_adapter(path, target, without_examples, base, model)
     if to == "merged":
         from evolm.export.merged import export_merged
 
-        return export_merged(path, target, without_examples)
+        return export_merged(path, target, without_examples, model)
     from evolm.export.prompt import export_prompt
 
-    return export_prompt(path, target, without_examples)
+    return export_prompt(path, target, without_examples, model)
 
 
 def _check_options(to: str, use: str, without_examples: bool, copy: bool, base: str | None) -> None:

@@ -29,26 +29,27 @@ from evolm.models.loading import load_weights
 from evolm.wording import counted
 
 
-def export_merged(path: Path, target: Path, without_examples: bool) -> list[str]:
+def export_merged(path: Path, target: Path, without_examples: bool, model: str | None = None) -> list[str]:
     """Write a model with the delta in its weights, and the prompt, into a new folder; return sentences about it.
 
     Args:
         path: a ``prompt.json`` with a delta beside it.
         target: the folder.
         without_examples: leave the prompt's demonstrations out.
+        model: the place of the run's model, if it has moved.
 
     Raises:
         ConfigError: if the prompt has no delta.
     """
-    with saved_prompt(path) as saved:
+    with saved_prompt(path, model=model) as saved:
         changes = saved.require_changes()
         opened = saved.without_examples() if without_examples else saved
         said: list[str] = []
 
         def fill(folder: Path) -> dict[str, str | bytes]:
             save_merged(opened.model, changes, folder)
-            model = opened.model.prepared
-            merged = replace(prepare(str(folder), dtype=model.dtype, device=model.device), name=HERE)
+            base = opened.model.prepared
+            merged = replace(prepare(str(folder), dtype=base.dtype, device=base.device), name=HERE)
             with closing(opened.over(merged, changed=False)) as there:
                 files = there.files()
             scores = rescored(opened, merged, "merged", changed=False)

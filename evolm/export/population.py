@@ -22,6 +22,7 @@ from evolm.export.population_readme import README, population_readme
 from evolm.export.requirements import allowances, needs, rows_of
 from evolm.founders.files import FROM, founders_files
 from evolm.founders.sources import FROM_A_RUN, best_of_run
+from evolm.models.moved import moved_section
 from evolm.report.reading import RunRecord
 from evolm.storage import RunLayout
 from evolm.storage.layout import FOUNDERS
@@ -31,7 +32,9 @@ Record = dict[str, Any]
 Placed = tuple[Record, str]  # a genome's record, and its origin
 
 
-def export_population(layout: RunLayout, target: Path, without_examples: bool, copy: bool) -> list[str]:
+def export_population(
+    layout: RunLayout, target: Path, without_examples: bool, copy: bool, model: str | None = None
+) -> list[str]:
     """Write a founding population into a new folder; return sentences about it.
 
     Args:
@@ -39,14 +42,19 @@ def export_population(layout: RunLayout, target: Path, without_examples: bool, c
         target: the folder.
         without_examples: leave demonstrations out.
         copy: copy the run's rows.
+        model: the place of the run's model, if it has moved; the population names this place.
 
     Raises:
         RunError: if there is no run, or ``target`` exists.
         GenomeError: if the run has no evaluated individual.
         DataError: if a file of rows to copy is missing.
+        ModelError: if another model is at that place.
     """
     layout.require_run()
     config, run = configuration.load(layout.campaign), RunRecord.read(layout.directory)
+    if model is not None:
+        section = moved_section(config.model, model, run.fingerprint)
+        config = config.model_copy(update={"model": section})
     founders, seen = _founders(layout, config, without_examples), layout.read_seen()
     shown = sum(bool(record.get("prompt", record).get("demonstrations")) for record in founders)
     rows = rows_of(layout, config, copy)

@@ -7,6 +7,7 @@ directory, from an exported folder, or on its own.
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,11 +28,12 @@ from evolm.artifacts import (
     read_readout,
     seen_by_run,
 )
-from evolm.campaign.build import jobs, pass_settings
-from evolm.campaign.scorers import make_scoring, make_task_scorer
-from evolm.errors import ConfigError, ContextExceeded, DataError, RunError
+from evolm.config import CampaignConfig
+from evolm.errors import ConfigError, ContextExceeded, DataError
 from evolm.evaluation.dialogue import hold
-from evolm.export.saved_task import answer_columns, full_column, task_with_test, with_gold
+from evolm.evaluation.settings import jobs, pass_settings
+from evolm.export.predicted_rows import PredictedRows, spread
+from evolm.export.saved_task import answer_columns, task_with_test, with_gold
 from evolm.export.score_report import ScoreReport, reasons
 from evolm.genomes import (
     DELTA,
@@ -48,11 +50,14 @@ from evolm.genomes import (
 )
 from evolm.models import PreparedModel
 from evolm.models.deltas import Change
+from evolm.models.moved import moved_model, recorded_model
 from evolm.scorers import Dialogue, Evaluation, Scoring, generate_texts
 from evolm.scorers.likelihood import evaluate_labels
+from evolm.scorers.task_scorer import make_scoring, make_task_scorer
 from evolm.storage import AnswerStore
 from evolm.tasks import KINDS, Item, Task, read_items
 
+NO_KEYS: Mapping[str, Any] = {}
 EMPTY = "an empty cell"
 UNANSWERABLE = "an empty cell, or fewer than two different options"
 TOO_LONG = "longer than the model's context"
@@ -82,6 +87,7 @@ class Predictor:
         place: see :func:`evolm.artifacts.find_prompt`.
         n_jobs: workers.
         use: which prompt of a run.
+        model: the model's new place, if it has moved.
 
     Attributes:
         path: its ``prompt.json``.
@@ -90,14 +96,15 @@ class Predictor:
         config: its campaign: how rows are read, the template, the form of answers.
         fit: of its readout; None if labels are read by their words.
         space, delta: the model's change and its space; None if the model is not changed.
+        notes: sentences about how the last file was read.
         seen: content keys of the items that its run selected on or learned from; None if the run is not known.
 
     Raises:
-        RunError: if there is no prompt, it is damaged, or its model changed.
-        ModelError: if the model is missing.
+        RunError: if there is no prompt, or it is damaged.
+        ModelError: if the model is missing, or another one.
     """
 
-    def __init__(self, place: Path, n_jobs: int | str = 1, use: str = "best") -> None:
+    def __init__(self, place: Path, n_jobs: int | str = 1, use: str = "best", model: str | None = None) -> None:
         path = find_prompt(place, use)
         record = PromptRecord.read(path)
         self.path = path
@@ -105,13 +112,8 @@ class Predictor:
         self.genome = Prompt.from_record(record.genome)
         self.config = record.campaign(str(path))
         self.seen = seen_by_run(path)
-        section, fingerprint = self.config.model, record.model.fingerprint
-        prepared = models.prepare(section.name, revision=section.revision, dtype=section.dtype, root=path.parent)
-        if prepared.fingerprint != fingerprint:
-            raise RunError(
-                f"{place}: the model changed since the run: expected {fingerprint[:16]}, "
-                f"found {prepared.fingerprint[:16]}"
-            )
+        self.notes: tuple[str, ...] = ()
+        prepared, section = self._prepared(record.model.fingerprint, model), self.config.model
         self.model = models.LanguageModel(prepared, section.chat_template, pass_settings(self.config))
         self.space: Any = None
         self.delta: DeltaGenes | None = None
@@ -121,27 +123,55 @@ class Predictor:
         self.change = self.space.delta(self.delta) if self.space and self.delta else None
         self.engine = evaluation.Engine(self.model, AnswerStore(":memory:"), jobs(n_jobs, self.model))
 
-    def predict(self, source: str | pd.DataFrame, root: Path = Path()) -> pd.DataFrame:
-        """Return the rows with the model's answers; rows that the model cannot be asked about get none.
+    def _prepared(self, fingerprint: str, place: str | None) -> PreparedModel:
+        """Return the prompt's model, from a place that the user names or from the one that it was saved with."""
+        section = self.config.model
+        if place is None:
+            return recorded_model(
+                section.name, fingerprint, section.dtype, revision=section.revision, root=self.path.parent
+            )
+        prepared = moved_model(place, fingerprint, section.dtype)
+        self.config = with_model(self.config, prepared)
+        return prepared
+
+    def predict(
+        self, source: str | pd.DataFrame, root: Path = Path(), read: Mapping[str, Any] = NO_KEYS
+    ) -> pd.DataFrame:
+        """Return the rows with the model's answers beside their own columns; see :meth:`answer`."""
+        return self.answer(source, root, read).frame()
+
+    def answer(
+        self, source: str | pd.DataFrame, root: Path = Path(), read: Mapping[str, Any] = NO_KEYS
+    ) -> PredictedRows:
+        """Return the rows and the model's answers; rows that the model cannot be asked about get none.
 
         A classification adds ``label`` and one ``p_LABEL`` column per label; a choice task ``label``, the option,
-        and its probability ``p``; a generation task ``output``.
+        and its probability ``p``; a generation task ``output``. If the rows have a column of such a name, all of
+        these names begin with ``predicted_``.
 
         Args:
             source: a file with the task's columns (no label needed), or a frame.
             root: folder that a relative file starts from.
+            read: keys of ``[task.read]`` for this very file.
 
         Raises:
             DataError: if a column is missing, or the model cannot be asked about any row.
         """
-        frame, items = read_items(source, self.config.task, root=root, trusted=True)
-        answered = self._answer(items, gold=False)
+        found = read_items(source, self.config.task, root=root, trusted=True, own=read)
+        rows, self.notes = found.frame, found.notes
+        answered = self._answer(found.items, gold=False)
         columns = answer_columns(answered.task, answered.evaluation)
-        return frame.assign(
-            **{name: full_column(len(frame), answered.rows, cells) for name, cells in columns.items()}
-        )
+        cells = {name: spread(len(rows), answered.rows, values) for name, values in columns.items()}
+        failed = Counter(answered.evaluation.failures.values())
+        return PredictedRows.of(rows, cells, {**answered.left_out, **failed})
 
-    def score(self, source: str | pd.DataFrame, label: str | None = None, root: Path = Path()) -> ScoreReport:
+    def score(
+        self,
+        source: str | pd.DataFrame,
+        label: str | None = None,
+        root: Path = Path(),
+        read: Mapping[str, Any] = NO_KEYS,
+    ) -> ScoreReport:
         """Return the prompt's score on labelled rows; a row that occurs twice counts twice.
 
         Args:
@@ -149,13 +179,16 @@ class Predictor:
             label: the column of gold labels, if other than in the prompt's campaign. Labels of a classification are
                 raw values, as in the campaign's data, or words.
             root: folder that a relative file starts from.
+            read: keys of ``[task.read]`` for this very file.
 
         Raises:
             ConfigError: if neither the campaign nor ``label`` names a column.
             DataError: if fewer than two rows can be scored, or a label is unknown.
         """
-        _, items = read_items(source, with_gold(self.config.task, label), root=root, trusted=True, gold=True)
-        answered = self._answer(items, gold=True)
+        section = with_gold(self.config.task, label)
+        rows = read_items(source, section, root=root, trusted=True, gold=True, own=read)
+        self.notes = rows.notes
+        answered = self._answer(rows.items, gold=True)
         return ScoreReport.of(answered.task, answered.evaluation, answered.left_out, self.seen)
 
     def score_items(self, items: Sequence[Item]) -> ScoreReport:
@@ -171,10 +204,8 @@ class Predictor:
             changed: whether this prompt's delta changes it; its modules must have the same shapes.
         """
         other = copy.copy(self)
-        names = {"name": prepared.name, "revision": "", "dtype": prepared.dtype}
-        section = self.config.model.model_copy(update=names)
-        other.config = self.config.model_copy(update={"model": section})
-        other.model = models.LanguageModel(prepared, section.chat_template, pass_settings(self.config))
+        other.config = with_model(self.config, prepared)
+        other.model = models.LanguageModel(prepared, self.config.model.chat_template, pass_settings(self.config))
         other.engine = evaluation.Engine(other.model, AnswerStore(":memory:"))
         if not changed:
             other.space = other.delta = other.change = None
@@ -266,6 +297,12 @@ class Predictor:
         self.engine.close()
 
 
+def with_model(config: CampaignConfig, prepared: PreparedModel) -> CampaignConfig:
+    """Return a campaign with another model."""
+    names = {"name": prepared.name, "revision": "", "dtype": prepared.dtype}
+    return config.model_copy(update={"model": config.model.model_copy(update=names)})
+
+
 def _dialogue(scoring: Scoring, shown: Phenotype, gold: bool) -> Dialogue:
     """Return the task scorer's dialogue about the test split; without gold, a dialogue that only predicts."""
     items = scoring.task.test
@@ -283,9 +320,11 @@ def _predict(scoring: Scoring, shown: Phenotype, items: Sequence[Item]) -> Dialo
 
 
 @contextmanager
-def saved_prompt(place: Path, n_jobs: int | str = 1, use: str = "best") -> Iterator[Predictor]:
+def saved_prompt(
+    place: Path, n_jobs: int | str = 1, use: str = "best", model: str | None = None
+) -> Iterator[Predictor]:
     """Open a :class:`Predictor` and close it afterwards."""
-    opened = Predictor(place, n_jobs, use)
+    opened = Predictor(place, n_jobs, use, model)
     try:
         yield opened
     finally:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from evolm.config import CampaignConfig, TaskSection
 from evolm.errors import ConfigError
@@ -74,8 +73,3 @@ def answer_columns(task: Task, evaluation: Evaluation) -> dict[str, Sequence[Any
     probabilities = np.exp(logprobs)
     columns = {f"p_{label}": probabilities[:, index] for index, label in enumerate(task.labels)}
     return {"label": chosen, **(columns or {"p": probabilities.max(axis=1)})}
-
-
-def full_column(length: int, rows: Sequence[int], cells: Sequence[Any]) -> np.ndarray:
-    """Return ``(length,)`` cells: the given ones at ``rows``, missing elsewhere."""
-    return pd.Series(cells, index=rows).reindex(range(length)).to_numpy()

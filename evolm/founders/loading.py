@@ -200,7 +200,7 @@ def refuse_unknown(prompt: Prompt, task: Task, where: str) -> None:
     for demo in prompt.demonstrations:
         known = task.labels or demo.options
         if known and demo.label not in known:
-            raise GenomeError(f"{where}: a demonstration's label is {demo.label!r}, expected one of {list(known)}")
+            raise GenomeError(f"{where}: a demonstration's label is {demo.label!r}, expected one of {listed(known)}")
     for label, _ in prompt.verbalizers:
         if task.labels and label not in task.labels:
-            raise GenomeError(f"{where}: a verbalizer stands for {label!r}, expected one of {list(task.labels)}")
+            raise GenomeError(f"{where}: a verbalizer stands for {label!r}, expected one of {listed(task.labels)}")

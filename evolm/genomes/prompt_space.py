@@ -17,6 +17,7 @@ from evolm.genomes.prompt import Demonstration, Prompt
 from evolm.genomes.prompt_coding import PromptCoding
 from evolm.genomes.space import ChromosomeSpace
 from evolm.tasks import KINDS, Item, Task, Template
+from evolm.wording import listed
 
 if TYPE_CHECKING:
     from evolm.models import LanguageModel
@@ -241,7 +242,7 @@ class PromptSpace(ChromosomeSpace):
             raise GenomeError(f"{where}: a demonstration's options must be a list of texts, found {options!r}")
         known = self.labels or options
         if not isinstance(label, str) or not label.strip() or (known and label not in known):
-            expected = f"one of {list(known)}" if known else "a text"
+            expected = f"one of {listed(known)}" if known else "a text"
             raise GenomeError(f"{where}: a demonstration's label is {label!r}, expected {expected}")
         fields = tuple(sorted((str(k), str(v)) for k, v in entry["fields"].items()))
         return Demonstration(str(entry.get("item") or content_digest(fields)), fields, label, tuple(options))
@@ -256,7 +257,7 @@ def allowed_words(params: PromptSpaceSection, task: Task) -> dict[str, tuple[str
     for label in params.verbalizers:
         if label not in task.labels:
             raise ConfigError(
-                f"space.prompt.verbalizers: {label!r} is no label, expected one of {list(task.labels)}"
+                f"space.prompt.verbalizers: {label!r} is no label, expected one of {listed(task.labels)}"
                 f"{nearest(label, task.labels)}"
             )
     return {label: tuple(dict.fromkeys((label, *params.verbalizers.get(label, ())))) for label in task.labels}

@@ -246,12 +246,18 @@ class LanguageModel:
         return forward
 
 
-def describe_tokens(model: LanguageModel, request: Request) -> list[tuple[str, bool]]:
-    """Return the text of each token of a request, in order, and whether it is scored; for display."""
+def describe_tokens(model: LanguageModel, request: Request, most: int = 8) -> list[tuple[str, bool]]:
+    """Return the text of each token of a request, in order, and whether it is scored; for display.
+
+    Of more than ``most`` continuations, the others are only counted.
+    """
     tokens: Any = model.tokenize([request])[0]
     pieces = [(model.tokenizer.decode([token]), False) for token in tokens.context]
-    for index, continuation in enumerate(getattr(tokens, "continuations", ())):
+    continuations = getattr(tokens, "continuations", ())
+    for index, continuation in enumerate(continuations[:most]):
         if index:
             pieces.append((" | ", False))
         pieces += [(model.tokenizer.decode([token]), True) for token in continuation]
+    if len(continuations) > most:
+        pieces.append((f" | and {len(continuations) - most} more", False))
     return pieces

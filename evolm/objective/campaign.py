@@ -21,7 +21,7 @@ from evolm.campaign.conclusion import conclude
 from evolm.campaign.interrupts import interruptible
 from evolm.campaign.notifier import Notifier
 from evolm.campaign.recorder import RunRecorder
-from evolm.campaign.records import campaign_name, head_record, phase_of, progress_of, settings_record
+from evolm.campaign.records import head_record, phase_of, progress_of
 from evolm.campaign.search import Search
 from evolm.campaign.searches import baseline_budget, baseline_searches, main_search, run_search
 from evolm.campaign.stopping import SearchStop
@@ -31,7 +31,7 @@ from evolm.genomes import from_summary
 from evolm.individual import Individual
 from evolm.objective.allowance import Allowance
 from evolm.objective.replay import RecordedBatch, Replay, recorded_counts, recorded_individual
-from evolm.observers import SCORING, VERDICT, Observer, Phase, RunInfo
+from evolm.observers import SCORING, VERDICT, Observer, Phase
 from evolm.searches import MAIN
 from evolm.storage import RunLayout, SharedLedger
 from evolm.strategies.external import ExternalStrategy
@@ -112,7 +112,9 @@ class ObjectiveCampaign:
             self.recorder.begin(head)
             self._clock("start")
             self.recorder.journal.sync()
-        self.notifier.tell("on_start", self._info())
+        self.notifier.tell_start(
+            self.recorder, self.main, self.stop, resumed=self._resumed, finished=self.state in FINISHED
+        )
         self.notifier.tell("on_phase", phase_of(self.main, self.allowance.budget, self.recorder.seconds))
 
     def _resume(self, replay: Replay) -> None:
@@ -125,19 +127,6 @@ class ObjectiveCampaign:
             self.recorder.journal.truncate(replay.end)
         self.recorder.continue_counts(*recorded_counts(self.recorder.layout.timing))
         self._clock("resume")
-
-    def _info(self) -> RunInfo:
-        return RunInfo(
-            directory=self.directory,
-            name=campaign_name(self.parts),
-            settings=settings_record(self.parts, self.main),
-            budget=self.allowance.budget.model_dump(),
-            resumed=self._resumed,
-            finished=self.state in FINISHED,
-            seconds=self.recorder.seconds,
-            resume_hint=self.notifier.resume_hint,
-            stop=self.stop.request,
-        )
 
     # -- evaluating ----------------------------------------------------------------------------------------
 

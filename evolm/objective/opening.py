@@ -21,7 +21,7 @@ from evolm.errors import RunError
 from evolm.objective.campaign import ObjectiveCampaign
 from evolm.observers import Observer
 from evolm.report import ReportWriter
-from evolm.storage import AnswerStore, RunLayout, SharedLedger, disk_errors, write_atomically
+from evolm.storage import AnswerStore, RunLayout, SharedLedger, disk_errors, read_entries, write_atomically
 
 FREE = ("budget", "evaluation")  # tables that may change when a run is continued
 
@@ -64,7 +64,7 @@ def objective_run(
                 _refuse_member(out)
             prepare(parts)
             pool = stack.enter_context(_joined(out, _digest(files))) if shared else None
-            layout = stack.enter_context(_directory(_own_place(out) if shared else out, files))
+            layout = stack.enter_context(_directory(_own_place(out) if shared else out, files, _model(parts)))
             parts.engine.answers.close()
             parts.engine.answers = AnswerStore(answers or RunLayout(out).answers)
             told = [*([ReportWriter()] if report else []), *observers]
@@ -78,7 +78,7 @@ def objective_run(
 
 
 @contextmanager
-def _directory(directory: Path, files: Mapping[str, str | bytes]) -> Iterator[RunLayout]:
+def _directory(directory: Path, files: Mapping[str, str | bytes], model: str) -> Iterator[RunLayout]:
     """Make a run's directory, or open it to continue; lock it while the context lasts."""
     layout = RunLayout(directory)
     begun = layout.journal.exists() and layout.journal.stat().st_size > 0
@@ -86,7 +86,7 @@ def _directory(directory: Path, files: Mapping[str, str | bytes]) -> Iterator[Ru
         layout.create()
     with layout.lock():
         if begun:
-            _go_on(layout, files)
+            _go_on(layout, files, model)
         else:
             write_first(layout, files)
         yield layout
@@ -139,8 +139,17 @@ def _digest(files: Mapping[str, str | bytes]) -> str:
     return total.hexdigest()[:16]
 
 
-def _go_on(layout: RunLayout, files: Mapping[str, str | bytes]) -> None:
-    """Compare the configuration with that of the run, and write the new budget.
+def _model(parts: Components) -> str:
+    return parts.model.prepared.fingerprint
+
+
+def _go_on(layout: RunLayout, files: Mapping[str, str | bytes], model: str) -> None:
+    """Compare the configuration with that of the run, and write the new budget and the model's new place.
+
+    Args:
+        layout: the run.
+        files: of a new run with this configuration.
+        model: fingerprint of the model, which may have moved.
 
     Raises:
         RunError: naming the table that changed.
@@ -149,8 +158,12 @@ def _go_on(layout: RunLayout, files: Mapping[str, str | bytes]) -> None:
     layout.clear_scratch()
     text = str(files[configuration.FILE_NAME])
     before, now = configuration.read_tables(layout.campaign), tomllib.loads(text)
+    head = next(read_entries(layout.journal), {})
+    same_model = head.get("model", {}).get("fingerprint") == model
     for table in sorted(before.keys() | now.keys()):
         was, found = before.get(table), now.get(table)
+        if table == "model" and same_model:
+            was, found = _unplaced(was), _unplaced(found)
         if table not in FREE and was != found:
             raise RunError(
                 f"{layout.directory}: {table} changed since the run began: expected {json.dumps(was)}, "
@@ -162,6 +175,11 @@ def _go_on(layout: RunLayout, files: Mapping[str, str | bytes]) -> None:
         )
     if before != now:
         write_atomically(layout.campaign, text)
+
+
+def _unplaced(table: Any) -> Any:
+    """Return ``[model]`` without the keys that say where the model is."""
+    return {key: value for key, value in table.items() if key not in ("name", "revision")}
 
 
 __all__ = ["objective_run"]

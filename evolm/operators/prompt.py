@@ -185,6 +185,9 @@ CROSSOVERS = {
     demonstrations_one_point: 1.0,
     demonstrations_two_point: 1.0,
 }
+ON_DEMONSTRATIONS = frozenset(
+    function.__name__ for function in (*MUTATIONS, *CROSSOVERS) if function.__name__.startswith("demonstrations_")
+)
 PROMPT_OPERATORS = [
     *(FunctionOperator(f.__name__, "mutation", PROMPT, f, weight) for f, weight in MUTATIONS.items()),
     *(FunctionOperator(f.__name__, "crossover", PROMPT, f, weight) for f, weight in CROSSOVERS.items()),

@@ -131,6 +131,11 @@ class RunRecord:
         return re.split(r"[/\\]", name.rstrip("/\\"))[-1]
 
     @property
+    def fingerprint(self) -> str:
+        """The model's fingerprint; ``""`` if it is not written yet."""
+        return str((self.run.get("model") or {}).get("fingerprint") or "")
+
+    @property
     def task(self) -> Entry:
         """Kind, metric, labels and splits of the task; empty if it is not written yet."""
         return self.run.get("task") or (self.result or {}).get("task") or {}

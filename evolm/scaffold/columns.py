@@ -14,11 +14,11 @@ from typing import Any
 import pandas as pd
 
 from evolm.tasks.options import read_options
-from evolm.tasks.sources import cell_text
+from evolm.tasks.tables.cells import cell_text
 
 NEARLY_ALL = 0.95  # of the cells that are there
 ROWS_PER_CLASS = 3  # a column of classes repeats its values at least this often
-MOST_CLASSES = 200
+MOST_CLASSES = 300
 CLASS_LENGTH = 60  # characters of the longest name of a class
 FEW_VALUES = "few different values"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evolm.config import FILE_NAME, CampaignConfig, SplitSection, overlay, validate
+from evolm.config import FILE_NAME, CampaignConfig, ReadSection, overlay, validate
 from evolm.errors import ConfigError
 from evolm.founders.generated import target_name, written_founders
 from evolm.scaffold.column_roles import guess_roles
@@ -20,12 +20,15 @@ from evolm.scaffold.suggestions import (
     about_demonstrations,
     about_labels,
     about_model,
+    about_reading,
     about_search,
     about_split,
     about_template,
     about_texts,
+    too_rare,
 )
-from evolm.tasks import Task, load_task, read_table
+from evolm.tasks import How, Task, load_task, read_table
+from evolm.tasks.outlook import outlook
 
 MOST_LABELS_SHOWN = 8
 
@@ -40,6 +43,7 @@ class Draft:
         examples: dotted key -> a value to show in a comment if the key keeps its default.
         founders: records for founders.jsonl.
         said: sentences about columns, and about rows that are left out.
+        outlook: sentences about the splits and the gains that they can show.
     """
 
     tables: dict[str, Any]
@@ -47,6 +51,7 @@ class Draft:
     examples: dict[str, Any]
     founders: list[dict[str, Any]]
     said: tuple[str, ...]
+    outlook: tuple[str, ...]
 
 
 def draft(source: str, data: str, hints: Hints, model: str, changes: Mapping[str, Any]) -> Draft:
@@ -62,15 +67,19 @@ def draft(source: str, data: str, hints: Hints, model: str, changes: Mapping[str
     Raises:
         EvolmError: if the data cannot be read or used, or a guess fails.
     """
-    pattern = changes.get("task", {}).get("pattern", "")
-    frame, _ = read_table(source, pattern=pattern, root=Path(), trusted=True)
-    roles = guess_roles(columns_of(frame), hints)
-    guesses = [*about_model(model), *about_columns(roles, data), *about_labels(roles, hints), *about_texts(roles)]
+    table = read_table(source, _how(hints, changes.get("task", {})), root=Path(), trusted=True)
+    roles = guess_roles(columns_of(table.frame), hints)
+    first, texts = [*about_model(model), *about_columns(roles, data), *about_reading(table.read)], about_texts(roles)
+    guesses = [*first, *about_labels(roles, hints), *texts]
     rows = _task(tables_of(guesses, changes), source, whole=True)
+    if rare := too_rare(roles, rows, tables_of(guesses, changes)["task"].get("labels", {})):
+        guesses = [*first, *about_labels(roles, hints, rare), *texts]
+        rows = _task(tables_of(guesses, changes), source, whole=True)
     guesses += [*about_split(rows), *about_template(roles, rows), *about_search(rows)]
     tables = tables_of(guesses, changes)
     task = _task(tables, source)
-    demonstrations, fitting = about_demonstrations(validate(CampaignConfig, tables, FILE_NAME), task)
+    config = validate(CampaignConfig, tables, FILE_NAME)
+    demonstrations, fitting = about_demonstrations(config, task)
     tables = tables_of([*guesses, *fitting], changes)
     target = target_name(roles.label.name) if roles.label else "answer"
     return Draft(
@@ -79,7 +88,14 @@ def draft(source: str, data: str, hints: Hints, model: str, changes: Mapping[str
         examples=_examples(task),
         founders=written_founders(task.kind, task.fields, task.labels, target, demonstrations),
         said=(*roles.said, *(f"rows: {note}" for note in task.notes)),
+        outlook=outlook(task, config.space),
     )
+
+
+def _how(hints: Hints, task: Mapping[str, Any]) -> How:
+    """Return how the data are read: as the user's keys of ``[task]`` say, with the columns that the hints name."""
+    read = validate(ReadSection, task.get("read", {}), "--set task.read")
+    return How(read, (*hints.text, *hints.options, *filter(None, [hints.label])), pattern=task.get("pattern", ""))
 
 
 def tables_of(guesses: Iterable[Guess], changes: Mapping[str, Any] = {}) -> dict[str, Any]:
@@ -105,12 +121,9 @@ def _stands(guessed: Any, actual: Any) -> bool:
 def _task(tables: Mapping[str, Any], source: str, whole: bool = False) -> Task:
     """Load the task from ``source``; ``whole`` = all usable rows as dev."""
     config = validate(CampaignConfig, tables, FILE_NAME)
-    changes: dict[str, Any] = {"data": source}
-    if whole:
-        changes["split"] = SplitSection(train=0, dev=1.0, test=0, validation=0)
-    section = config.task.model_copy(update=changes)
+    section = config.task.model_copy(update={"data": source})
     try:
-        return load_task(section, config.template, root=Path(), trusted=True)
+        return load_task(section, config.template, root=Path(), trusted=True, whole=whole)
     except ConfigError as error:
         key, colon, _ = str(error).partition(":")
         known = colon and re.fullmatch(r"(task|template)\.[\w.]+", key)

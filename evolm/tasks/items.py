@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -57,8 +58,17 @@ class Item:
 
 
 def normalised(text: str) -> str:
-    """Return the text in one case, with single spaces between words and none around them."""
-    return " ".join(text.casefold().split())
+    """Return the text in one case, in the form NFC, with single spaces between words and none around them."""
+    return " ".join(_composed(_composed(text).casefold()).split())
+
+
+def canonical(text: str) -> str:
+    """Return the form in which labels, options and names of columns are compared: NFC, without white space around."""
+    return _composed(text).strip()
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 @dataclass(frozen=True)

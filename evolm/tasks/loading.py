@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
-from typing import Final, TypeAlias
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
 
 import pandas as pd
 
-from evolm.config import DataFiles, TaskSection, TemplateSection
+from evolm.config import DataFiles, ReadSection, TaskSection, TemplateSection, validate
 from evolm.errors import ConfigError, DataError, nearest
 from evolm.tasks.checks import check_rendering, check_settings
 from evolm.tasks.hub import DATASETS, DatasetName
@@ -22,8 +23,9 @@ from evolm.tasks.rows import (
     without_duplicates,
     without_leaks,
 )
-from evolm.tasks.sources import read_table
 from evolm.tasks.splitting import SPLITS, split_items
+from evolm.tasks.tables import How, read_table, stem_of
+from evolm.tasks.tables.frames import checked_frame
 from evolm.tasks.task import Task
 from evolm.tasks.template import Template
 from evolm.wording import listed
@@ -41,13 +43,15 @@ def load_task(
     admitted: Sequence[Path] = (),
     trusted: bool = False,
     frame: Frames | None = None,
+    whole: bool = False,
 ) -> Task:
     """Read, clean and split the rows of ``[task]``.
 
     Args:
         section, template: the two tables of campaign.toml.
-        root, admitted, trusted: what may be read, see :func:`~evolm.tasks.sources.read_table`.
+        root, admitted, trusted: what may be read, see :func:`~evolm.tasks.tables.read_table`.
         frame: rows that stand for ``task.data``: one frame to split, or a frame per split.
+        whole: do not split: every usable row is in ``dev``, however few a label has.
 
     Raises:
         ConfigError: if settings are wrong or contradict each other.
@@ -68,7 +72,9 @@ def load_task(
         items[split], dropped = without_duplicates(to_items(rows[split], kind, answers.gold), kind)
         notes += _prefixed(split, dropped)
     strata = answers.labels if known and seen else ()
-    if _WHOLE in items:
+    if whole:
+        splits = {**dict.fromkeys(SPLITS, ()), "dev": tuple(item for split in items.values() for item in split)}
+    elif _WHOLE in items:
         splits = split_items(items[_WHOLE], strata, section.split, gold=known and seen)
     else:
         splits, dropped = _given_splits(items, strata)
@@ -103,6 +109,22 @@ def _rows(
     return rows, notes
 
 
+@dataclass(frozen=True)
+class NewRows:
+    """Rows to be answered.
+
+    Attributes:
+        frame: the rows as read, with all columns.
+        items: an item for each row: None if a mapped cell is missing, or if the row's options are fewer than two or
+            repeated.
+        notes: sentences about how a file was read, to be told to the user.
+    """
+
+    frame: pd.DataFrame
+    items: list[Item | None]
+    notes: tuple[str, ...]
+
+
 def read_items(
     source: str | pd.DataFrame,
     section: TaskSection,
@@ -111,17 +133,16 @@ def read_items(
     admitted: Sequence[Path] = (),
     trusted: bool = False,
     gold: bool = False,
-) -> tuple[pd.DataFrame, list[Item | None]]:
+    own: Mapping[str, Any] = {},
+) -> NewRows:
     """Read rows to be answered; none is dropped.
 
     Args:
-        source: a frame, or what :func:`~evolm.tasks.sources.read_table` reads, admitted in the same way.
-        section: the task, whose columns and labels apply; ``exclude``, ``max_chars`` and ``split`` are ignored.
+        source: a frame, or what :func:`~evolm.tasks.tables.read_table` reads, admitted in the same way.
+        section: the task, whose columns and labels apply; ``exclude``, ``max_chars`` and ``split`` are ignored. A
+            file may be written otherwise than the task's own data: then ``read`` gives way, and a note says so.
         gold: whether the label column is needed and read.
-
-    Returns:
-        The rows as read, with all columns, and an item for each: None if a mapped cell is missing, or if the row's
-        options are fewer than two or repeated.
+        own: keys of ``[task.read]`` that the user gives for this very file.
 
     Raises:
         ConfigError: if settings are wrong, or ``gold`` is true for a task without a label column.
@@ -132,23 +153,18 @@ def read_items(
     if gold and LABEL not in section.columns:
         raise ConfigError("task.columns: expected a column for `label` to read gold labels, found none")
     columns = {name: column for name, column in section.columns.items() if gold or name != LABEL}
-    where = "frame"
-    if isinstance(source, pd.DataFrame):
-        table = source
+    if isinstance(source, str):
+        wanted = section.model_copy(update={"columns": columns}).column_names
+        read = validate(ReadSection, section.read.model_dump(exclude_defaults=True) | dict(own), "task.read")
+        how = How(read, wanted, frozenset(own), new=True, pattern=section.pattern)
+        table = read_table(source, how, root=root, admitted=admitted, trusted=trusted)
+        where, frame, notes = source, table.frame, table.notes
     else:
-        where = source
-        table, _ = read_table(
-            source,
-            pattern=section.pattern,
-            root=root,
-            admitted=admitted,
-            trusted=trusted,
-            keep_unmatched=True,
-        )
-    rows = [row if row and answerable(row) else None for row in mapped_rows(table, columns, kind, where)]
+        where, frame, notes = "frame", checked_frame(source, "frame"), []
+    rows = [row if row and answerable(row) else None for row in mapped_rows(frame, columns, kind, where)]
     present = [row for row in rows if row is not None]
     items = iter(to_items(present, kind, kind.answers(section, present).gold if gold else no_gold))
-    return table, [None if row is None else next(items) for row in rows]
+    return NewRows(frame, [None if row is None else next(items) for row in rows], tuple(notes))
 
 
 def _tables(
@@ -156,19 +172,21 @@ def _tables(
 ) -> tuple[dict[str, tuple[str, pd.DataFrame]], list[str]]:
     """Return source and rows of each split, in the order of ``SPLITS``, or of the table that is still to be split."""
     if isinstance(frame, pd.DataFrame):
-        return {_WHOLE: ("frame", frame)}, []
+        return {_WHOLE: ("frame", checked_frame(frame, "frame"))}, []
     if frame is not None:
         for name in frame:
             if name not in SPLITS:
                 raise ConfigError(
                     f"frame: expected splits among {listed(SPLITS)}, found {name!r}{nearest(name, SPLITS)}"
                 )
-        return {name: (f"frame[{name!r}]", frame[name]) for name in SPLITS if name in frame}, []
+        places = {name: f"frame[{name!r}]" for name in SPLITS if name in frame}
+        return {name: (place, checked_frame(frame[name], place)) for name, place in places.items()}, []
     tables, notes = {}, []
+    how = How(section.read, section.column_names, pattern=section.pattern)
     for split, source in _sources(section).items():
-        table, left_out = read_table(source, pattern=section.pattern, root=root, admitted=admitted, trusted=trusted)
-        tables[split] = source, table
-        notes += _prefixed(split, left_out)
+        table = read_table(source, how, root=root, admitted=admitted, trusted=trusted)
+        tables[split] = source, table.frame
+        notes += _prefixed(split, table.notes)
     return tables, notes
 
 
@@ -201,4 +219,4 @@ def _given_splits(
 
 def _name(section: TaskSection) -> str:
     source = section.data.dev if isinstance(section.data, DataFiles) else section.data
-    return DatasetName.parse(source).name if source.startswith(DATASETS) else PurePosixPath(source).stem
+    return DatasetName.parse(source).name if source.startswith(DATASETS) else stem_of(source)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from evolm.tasks.items import MARKED, Options
-from evolm.tasks.sources import cell_text
+from evolm.tasks.tables.cells import cell_text
 from evolm.wording import listed
 
 

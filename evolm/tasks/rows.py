@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
-from evolm.errors import ConfigError, DataError, nearest
+from evolm.errors import ConfigError, DataError
 from evolm.tasks.items import LABEL, OPTIONS, Item, Options, Row
 from evolm.tasks.kinds import Kind
 from evolm.tasks.options import read_options
-from evolm.tasks.sources import cell_text
+from evolm.tasks.tables.cells import cell_text
+from evolm.tasks.tables.frames import cells_of
 from evolm.wording import counted, listed
 
 
@@ -50,7 +50,7 @@ def mapped_rows(
 
 def _texts(frame: pd.DataFrame, column: str, name: str, where: str) -> list[str | None]:
     texts: list[str | None] = []
-    for number, value in enumerate(_cells(frame, column, name, where), start=1):
+    for number, value in enumerate(cells_of(frame, column, where, f"task.columns.{name}"), start=1):
         try:
             text = cell_text(value)
         except TypeError as error:
@@ -62,7 +62,7 @@ def _texts(frame: pd.DataFrame, column: str, name: str, where: str) -> list[str 
 def _options(frame: pd.DataFrame, column: str | list[str], where: str) -> list[Options | None]:
     """Read the options of each row from one column, or from several columns with one option each."""
     names = [column] if isinstance(column, str) else column
-    columns = [_cells(frame, name, OPTIONS, where) for name in names]
+    columns = [cells_of(frame, name, where, f"task.columns.{OPTIONS}") for name in names]
     cells = columns[0] if isinstance(column, str) else list(zip(*columns, strict=True))
     options: list[Options | None] = []
     for number, cell in enumerate(cells, start=1):
@@ -71,14 +71,6 @@ def _options(frame: pd.DataFrame, column: str | list[str], where: str) -> list[O
         except (TypeError, ValueError) as error:
             raise DataError(f"{where}: options in {listed(names)}, row {number}: {error}") from None
     return options
-
-
-def _cells(frame: pd.DataFrame, column: str, name: str, where: str) -> list[Any]:
-    known = [str(existing) for existing in frame.columns]
-    if known.count(column) != 1:
-        found = "it twice" if column in known else listed(known) + nearest(column, known)
-        raise DataError(f"{where}: expected one column {column!r} (task.columns.{name}), found {found}")
-    return frame.iloc[:, known.index(column)].tolist()
 
 
 def usable_rows(rows: Sequence[Row | None], exclude: str, max_chars: int) -> tuple[list[Row], list[str]]:

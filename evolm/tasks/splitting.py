@@ -47,7 +47,9 @@ def split_items(
     firm = [name for name in _FILLED_IN_ORDER if sizes[name] and _is_firm(name, section)]
     strata = _strata(items, labels, section.seed)
     if labels:
-        _check_labels({label: len(stratum) for label, stratum in zip(labels, strata, strict=True)}, sizes, firm)
+        support = {label: len(stratum) for label, stratum in zip(labels, strata, strict=True)}
+        _check_support(support, firm)
+        _check_room(sizes, firm, len(labels), section)
     splits: dict[str, tuple[Item, ...]] = {}
     for name in _FILLED_IN_ORDER:
         least = 1 if labels and name in firm else 0
@@ -82,9 +84,14 @@ def split_sizes(section: SplitSection, n: int, gold: bool) -> dict[str, int]:
         asked["validation"] = section.validation
     fractional = all(asked[name] <= 1 for name in ("train", "dev", "test"))
     sizes = _from_fractions(asked, n) if fractional else _from_counts(asked, n)
-    for name, value in asked.items():
-        if value and not sizes[name]:
-            raise DataError(f"task.split.{name}: expected rows for {value:g} of the data, found {n} usable in all")
+    missing = [name for name, value in asked.items() if value and not sizes[name]]
+    if missing:
+        fitting = ", ".join(f"{name} = {n if name == 'dev' else 0}" for name in asked)
+        raise DataError(
+            f"task.split: expected rows for {', '.join(name for name in asked if asked[name])}, "
+            f"found {counted(n, 'usable row')} in all; add rows, or search without a test: "
+            f"task.split = {{ {fitting} }}"
+        )
     left = n - sum(sizes.values())
     if section.validation == "auto":
         sizes["validation"] = min(sizes["dev"], left) if gold and left >= _FEWEST_LEFT else 0
@@ -113,19 +120,47 @@ def _from_counts(asked: Mapping[str, float], n: int) -> dict[str, int]:
     return {name: int(value) for name, value in asked.items()}
 
 
-def _check_labels(support: Mapping[str, int], sizes: Mapping[str, int], firm: Sequence[str]) -> None:
+def sizes_with_room(sizes: Mapping[str, int], least: int) -> dict[str, int]:
+    """Return sizes near the given ones, in which every split that has rows has at least ``least``.
+
+    Their sum stays the same if that is possible.
+    """
+    names = [name for name, size in sizes.items() if size]
+    quotas = np.array([sizes[name] for name in names], dtype=float)
+    total = max(sum(sizes.values()), least * len(names))
+    shares = _nearest_whole(quotas, total, np.full(len(names), least), np.full(len(names), total))
+    return {**sizes, **{name: int(share) for name, share in zip(names, shares, strict=True)}}
+
+
+def _check_support(support: Mapping[str, int], firm: Sequence[str]) -> None:
     needed = max(2, len(firm))
-    for label, number in support.items():
-        if number < needed:
-            raise DataError(
-                f"label {label!r}: expected at least {counted(needed, 'usable row')} "
-                f"to split into {', '.join(firm)}, found {number}"
-            )
+    label = min(support, key=lambda label: support[label])
+    if support[label] < needed:
+        few = [label for label, number in support.items() if number < needed]
+        raise DataError(
+            f"label {label!r}: expected at least {counted(needed, 'usable row')} "
+            f"to split into {', '.join(firm)}, found {support[label]}{_how_to_mend(support, few)}"
+        )
+
+
+def _how_to_mend(support: Mapping[str, int], few: Sequence[str]) -> str:
+    """Return what to change if some labels have too few rows."""
+    several = f" ({len(few)} labels of {len(support)} have too few)" if len(few) > 1 else ""
+    if len(support) - len(few) < 2:
+        return f"{several}; add rows, or merge labels in task.labels"
+    if not any(support[label] for label in few):
+        return f"{several}; remove it from task.labels"
+    return f"{several}; leave such rows out with task.exclude, or merge labels in task.labels"
+
+
+def _check_room(sizes: Mapping[str, int], firm: Sequence[str], n_labels: int, section: SplitSection) -> None:
     for name in firm:
-        if sizes[name] < len(support):
+        if sizes[name] < n_labels:
+            asked = {split: sizes[split] for split in SPLITS if _is_firm(split, section)}
+            room = ", ".join(f"{split} = {size}" for split, size in sizes_with_room(asked, n_labels).items())
             raise DataError(
-                f"task.split.{name}: expected at least one row for each of {len(support)} labels, "
-                f"found {counted(sizes[name], 'row')} in all"
+                f"task.split.{name}: expected at least one row for each of {n_labels} labels, "
+                f"found {counted(sizes[name], 'row')} in all; task.split = {{ {room} }} has room for them"
             )
 
 

@@ -62,6 +62,7 @@ def test_the_smallest_visible_gain_follows_mcnemar() -> None:
     assert smallest_visible_gain([50, 50], False) == pytest.approx(1.959964 * np.sqrt(0.2 / 100))
     assert smallest_visible_gain([50, 50], True) == pytest.approx(1.959964 * np.sqrt(0.4 / 50) / 2)
     assert smallest_visible_gain([90, 10], True) > smallest_visible_gain([50, 50], True)
+    assert smallest_visible_gain([2, 2], True) == pytest.approx(1.959964**2 / 4)  # all disagreements are gains
     assert np.isnan(smallest_visible_gain([], True))
     assert np.isnan(smallest_visible_gain([5, 0], True))
 

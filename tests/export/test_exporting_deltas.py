@@ -104,7 +104,7 @@ def plain_logprobs(model: Any, tokenizer: Any, folder: Path, rows: pd.DataFrame)
 
 def own_logprobs(place: Path, rows: pd.DataFrame) -> np.ndarray:
     with saved_prompt(place) as opened:
-        return np.log(opened.predict(rows)[["p_ham", "p_spam"]].to_numpy())
+        return np.log(opened.predict(rows[["text"]])[["p_ham", "p_spam"]].to_numpy())
 
 
 def dev_rows(run: Path) -> pd.DataFrame:

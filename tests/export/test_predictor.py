@@ -45,7 +45,8 @@ def rows_of(run: Path, split: str = "test") -> pd.DataFrame:
 def test_answers_are_those_of_the_campaign_to_the_last_bit(run_of: Callable[[str], Path], kind: str) -> None:
     run = run_of(kind)
     with saved_prompt(run) as prompt:
-        found = prompt.predict(rows_of(run))
+        answers = prompt.answer(rows_of(run)).answers
+    found = pd.DataFrame({name.removeprefix("predicted_"): cells for name, cells in answers.items()})
     parts = components_of(run)
     items = parts.task.test
     (judged,) = parts.evaluator.task_evaluations([parts.space.completed({"prompt": prompt.genome})], items)
@@ -261,7 +262,7 @@ def test_a_model_that_the_campaign_names_relative_to_itself_is_found_from_anywhe
         (lambda r: r["model"].pop("fingerprint"), r"'model\.fingerprint' is required and missing"),
         (
             lambda r: r["model"].update(fingerprint="0" * 64),
-            r"the model changed since the run: expected 0{16}, found",
+            r"it changed since the run: expected 0{16}, found",
         ),
         (lambda r: r["model"].update(name="no/model"), r"model 'no/model'"),
         (lambda r: r["genome"].pop("instruction"), r"prompt's record is damaged"),

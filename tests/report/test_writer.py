@@ -19,7 +19,7 @@ Reads = list[int]
 
 def info_of(directory: Path) -> RunInfo:
     """Return the start of a new run."""
-    return RunInfo(directory, "toy", {}, {}, False, False, 0.0, "", lambda reason: None)
+    return RunInfo(directory, "toy", {}, {}, False, False, 0.0, (), "", lambda reason: None)
 
 
 @pytest.fixture

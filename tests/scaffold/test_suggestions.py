@@ -18,19 +18,49 @@ def column(name: str, *cells: Any) -> Column:
 
 
 @pytest.mark.parametrize(
-    ("n", "labels", "counts"),
+    ("n", "support", "counts"),
     [
-        (40, 2, {}),
-        (149, 0, {}),
-        (300, 2, {"train": 60, "dev": 75, "test": 120}),
-        (5000, 2, {"train": 200, "dev": 100, "test": 500}),
-        (5000, 77, {"train": 200, "dev": 154, "test": 500}),
-        (50_000, 500, {"train": 1000, "dev": 1000, "test": 1000}),
+        (40, [20, 20], {}),
+        (149, [], {}),
+        (300, [150, 150], {"train": 60, "dev": 75, "test": 120}),
+        (5000, [2500, 2500], {"train": 200, "dev": 100, "test": 500}),
+        (5000, [64] * 77, {"train": 200, "dev": 154, "test": 500}),
+        (50_000, [100] * 500, {"train": 1000, "dev": 1000, "test": 1000}),
     ],
 )
-def test_splits_grow_with_the_rows_up_to_what_is_worth_its_time(n: int, labels: int, counts: dict[str, int]) -> None:
-    assert sizes.split_counts(n, labels) == counts
+def test_splits_grow_with_the_rows_up_to_what_is_worth_its_time(
+    n: int, support: list[int], counts: dict[str, int]
+) -> None:
+    assert sizes.split_counts(n, support) == counts
     assert sum(counts.values()) < n
+
+
+@pytest.mark.parametrize(
+    ("support", "counts"),
+    [
+        ([3] * 77, {"train": 77, "dev": 77, "test": 77}),
+        ([4] * 77, {"train": 77, "dev": 77, "test": 107}),
+        ([3] * 10, {"train": 10, "dev": 10, "test": 10}),
+        ([12] * 2, {}),
+        ([3, 3], {}),
+        ([2] * 5, {"train": 0, "dev": 5, "test": 5}),
+    ],
+)
+def test_every_split_has_a_row_of_every_label(support: list[int], counts: dict[str, int]) -> None:
+    assert sizes.split_counts(sum(support), support) == counts
+
+
+@pytest.mark.parametrize(
+    ("support", "rare"),
+    [
+        ({"a": 9, "b": 8}, []),
+        ({"a": 9, "b": 8, "odd": 1}, ["odd"]),
+        ({"a": 9, "b": 8, **{f"odd {n}": 1 for n in range(15)}}, [f"odd {n}" for n in range(15)]),
+        ({"a": 2, "b": 2, "c": 2, "odd": 1}, ["odd"]),
+    ],
+)
+def test_labels_with_too_few_rows_are_left_out_if_most_rows_stay(support: dict[str, int], rare: list[str]) -> None:
+    assert sizes.rare_labels(support) == rare
 
 
 def test_a_label_with_less_than_half_its_even_share_is_skewed() -> None:
@@ -94,8 +124,8 @@ def test_labels_that_are_no_words_get_some(name: str, labels: list[str], words: 
 def test_labels_that_are_too_rare_to_split_are_left_out() -> None:
     label = column("label", *["a", "b"] * 10, "typo (?)")
     roles = Roles("classification", label, (), (), ())
-    assert about_labels(roles, Hints()) == [
-        Guess("task.exclude", r"^(?:typo\ \(\?\))$", "labels with fewer than 3 rows cannot be in every split")
+    assert about_labels(roles, Hints(), ["typo (?)"]) == [
+        Guess("task.exclude", r"^(?:typo\ \(\?\))$", "1 label with too few rows to be in every split")
     ]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -48,15 +50,56 @@ def test_an_unknown_key_is_left_out_and_a_known_one_replaced() -> None:
     store.close()
 
 
-def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.sqlite").write_bytes(b"this is no database at all, but long enough" * 50)
-    with pytest.raises(RunError, match=r"a\.sqlite: the answers cannot be opened"):
-        AnswerStore(tmp_path / "a.sqlite")
+@pytest.mark.parametrize("content", [b"this is no database at all, but long enough" * 50, b"short"])
+def test_a_file_that_is_no_database_may_be_deleted(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.sqlite"
+    path.write_bytes(content)
+    with pytest.raises(RunError, match=r"a\.sqlite: expected a cache .* found a damaged file .*; delete it"):
+        AnswerStore(path)
+    path.unlink()
+    AnswerStore(path).close()
+
+
+def test_damage_inside_of_the_file_is_found_when_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    store = AnswerStore(path)
+    store.put({key(number): bytes(200) for number in range(500)})
+    store.close()
+    with path.open("r+b") as stream:
+        stream.seek(4096)
+        stream.write(b"\xa5" * (path.stat().st_size - 4096))
+    damaged = AnswerStore(path)
+    for use in (lambda: damaged.get([key(number) for number in range(500)]), lambda: damaged.put({key(1): b""})):
+        with pytest.raises(RunError, match="found a damaged file .*; delete it"):
+            use()
+    damaged.close()
+
+
+def test_an_empty_file_is_a_store_without_answers(tmp_path: Path) -> None:
+    (tmp_path / "a.sqlite").touch()
+    store = AnswerStore(tmp_path / "a.sqlite")
+    assert len(store) == 0
+    store.close()
 
 
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="cannot be opened"):
-        AnswerStore(tmp_path / "missing" / "a.sqlite")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "missing" / "a.sqlite", tmp_path / "folder"):
+        with pytest.raises(RunError, match="cannot be opened"):
+            AnswerStore(path)
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o002])
+def test_the_files_of_a_store_follow_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        store = AnswerStore(tmp_path / "a.sqlite")
+        store.put({key(1): b"one"})
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    store.close()
+    assert modes == dict.fromkeys(["a.sqlite", "a.sqlite-wal", "a.sqlite-shm"], 0o666 & ~umask)
 
 
 def test_every_part_of_a_request_is_in_its_key() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from evolm.storage import layout
+from evolm.storage import files
 from tests.support.once import SharedFolder
 from tests.support.toy_campaign import ToyCampaign, quick, write_campaign
 from tests.support.warm_evolm import WarmProcess
@@ -36,7 +36,7 @@ def quick_campaigns() -> Iterator[None]:
 @pytest.fixture
 def durable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for the disk, as campaigns do outside of tests."""
-    monkeypatch.setattr(layout, "DURABLE", True)
+    monkeypatch.setattr(files, "DURABLE", True)
 
 
 @pytest.fixture

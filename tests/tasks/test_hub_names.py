@@ -31,10 +31,10 @@ def test_a_name_has_an_owner_and_may_have_a_config_and_a_split(source: str, expe
 )
 def test_a_name_that_could_be_a_path_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="expected datasets:OWNER/NAME"):
-        read_table(f"datasets:{name}", pattern="", root=Path())
+        read_table(f"datasets:{name}", root=Path())
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match=r"not installed; try: pip install 'evolm\[datasets\]'"):
-        read_table("datasets:acme/pets", pattern="", root=Path())
+        read_table("datasets:acme/pets", root=Path())

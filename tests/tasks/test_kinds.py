@@ -167,9 +167,9 @@ def test_a_target_that_the_answer_template_makes_empty_is_refused() -> None:
 
 def test_rows_to_score_bring_their_targets() -> None:
     section = TaskSection(kind="generation", data="x", columns=COLUMNS["generation"])
-    _, items = read_items(table(3), section, root=Path(), gold=True)
+    items = read_items(table(3), section, root=Path(), gold=True).items
     assert [item and item.gold for item in items] == ["yes", "no", "no"]
-    _, items = read_items(table(3).drop(columns="y"), section, root=Path())
+    items = read_items(table(3).drop(columns="y"), section, root=Path()).items
     assert [item and item.gold for item in items] == [None, None, None]
 
 

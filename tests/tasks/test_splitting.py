@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from evolm.config import SplitSection
 from evolm.errors import ConfigError, DataError
 from evolm.tasks import Item
-from evolm.tasks.splitting import SPLITS, apportion, split_items, split_sizes
+from evolm.tasks.splitting import SPLITS, apportion, sizes_with_room, split_items, split_sizes
 
 LABELS = ("a", "b", "c")
 
@@ -169,7 +169,12 @@ def test_sizes_are_fractions_or_counts(section: dict, n: int, gold: bool, expect
             DataError,
             "expected 30 usable rows for the splits, found 18",
         ),
-        ({"train": 0.01, "dev": 0.5, "test": 0.4}, (9, 9), DataError, "task.split.train"),
+        (
+            {"train": 0.01, "dev": 0.5, "test": 0.4},
+            (9, 9),
+            DataError,
+            "task.split: expected rows for train, dev, test, found 18 usable rows in all",
+        ),
         (
             {},
             (20, 1),
@@ -181,14 +186,46 @@ def test_sizes_are_fractions_or_counts(section: dict, n: int, gold: bool, expect
             {"train": 1, "dev": 5, "test": 5},
             (9, 9),
             DataError,
-            "task.split.train: expected at least one row for each",
+            "task.split.train: expected at least one row for each of 2 labels, found 1 row in all; "
+            "task.split = { train = 2, dev = 4, test = 5 } has room for them",
         ),
+        (
+            {"train": 1, "dev": 5, "test": 5, "validation": 1},
+            (9, 9),
+            DataError,
+            "task.split = { train = 2, dev = 4, validation = 2, test = 4 } has room for them",
+        ),
+        ({}, (1, 1), DataError, "found 2 usable rows in all; add rows, or search without a test: task.split = {"),
     ],
 )
 def test_impossible_splits_are_refused(section: dict, supports: tuple, error: type[Exception], named: str) -> None:
     with pytest.raises(error) as caught:
         split_items(items_of(*supports), LABELS[:2], SplitSection(**section), gold=True)
     assert named in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("supports", "advice"),
+    [
+        ((20, 19, 1), "leave such rows out with task.exclude, or merge labels in task.labels"),
+        ((20, 19, 0), "remove it from task.labels"),
+        ((20, 1, 1), "(2 labels of 3 have too few); add rows, or merge labels in task.labels"),
+    ],
+)
+def test_a_label_with_too_few_rows_is_refused_with_what_to_change(supports: tuple[int, ...], advice: str) -> None:
+    with pytest.raises(DataError) as caught:
+        split_items(items_of(*supports), LABELS, SplitSection(), gold=True)
+    assert str(caught.value).endswith(advice)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(0, 40), min_size=3, max_size=3).filter(any), st.integers(1, 100))
+def test_sizes_with_room_are_near_those_asked(asked: list[int], least: int) -> None:
+    sizes = dict(zip(("train", "dev", "test"), asked, strict=True))
+    roomy = sizes_with_room(sizes, least)
+    assert all(roomy[name] >= least if size else roomy[name] == 0 for name, size in sizes.items())
+    assert sum(roomy.values()) == max(sum(asked), least * sum(map(bool, asked)))
+    assert min(size for size in asked if size) < least or roomy == sizes
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,0 +1,75 @@
+"""The model of a run or of a saved prompt: at the place that it names, or at another one, where it was moved to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from evolm import models  # torch comes with the first use of prepare
+from evolm.config import ModelSection
+from evolm.data_access import model_place
+from evolm.errors import ModelError
+from evolm.models.specs import PreparedModel
+
+
+def moved_model(place: str, fingerprint: str, dtype: str) -> PreparedModel:
+    """Prepare a model at a place that the user names; its name becomes one that does not depend on a folder.
+
+    Args:
+        place: folder, hub id, ``.gguf`` file or ``package:DIST/FILE``.
+        fingerprint: of the model that is expected there.
+        dtype: see :func:`evolm.models.prepare`.
+
+    Raises:
+        ModelError: if there is no model, or another one.
+    """
+    prepared = models.prepare(model_place(place, Path()), dtype=dtype)
+    if prepared.fingerprint != fingerprint:
+        raise ModelError(
+            f"--model {place}: expected the model with the fingerprint {fingerprint[:16]}, found another one, "
+            f"{prepared.fingerprint[:16]}"
+        )
+    return prepared
+
+
+def moved_section(section: ModelSection, place: str, fingerprint: str) -> ModelSection:
+    """Return a campaign's ``[model]`` with the place that its model was moved to.
+
+    Args:
+        section: the campaign's.
+        place, fingerprint: see :func:`moved_model`, also for errors.
+    """
+    prepared = moved_model(place, fingerprint, section.dtype)
+    return section.model_copy(update={"name": prepared.name, "revision": ""})
+
+
+def recorded_model(name: str, fingerprint: str, dtype: str, *, revision: str, root: Path) -> PreparedModel:
+    """Prepare a model at the place that a record names.
+
+    Args:
+        name, fingerprint, dtype, revision: of the record.
+        root: folder to which relative names are relative.
+
+    Raises:
+        ModelError: if there is no model, or another one.
+    """
+    with move_hint(name, root):
+        prepared = models.prepare(name, revision=revision, dtype=dtype, root=root)
+    if prepared.fingerprint != fingerprint:
+        raise ModelError(
+            f"model {name!r}: it changed since the run: expected {fingerprint[:16]}, found "
+            f"{prepared.fingerprint[:16]}; if the run's own model is elsewhere, name its place with --model"
+        )
+    return prepared
+
+
+@contextmanager
+def move_hint(name: str, root: Path = Path()) -> Iterator[None]:
+    """Add to errors of models, if nothing is at a recorded place, that ``--model`` names another one."""
+    try:
+        yield
+    except ModelError as error:
+        if (root / name).expanduser().exists():
+            raise
+        raise ModelError(f"{error}; if it has moved, name its new place with --model") from None

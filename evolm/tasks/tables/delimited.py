@@ -1,0 +1,238 @@
+"""CSV and TSV files: separator, encoding, header and quoting are recognised unless ``[task.read]`` names them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from evolm.errors import DataError
+from evolm.tasks.items import canonical
+from evolm.tasks.tables.cells import frame_of_pairs
+from evolm.tasks.tables.encodings import UTF_8, decoded
+from evolm.tasks.tables.grid import Grid, grid
+from evolm.tasks.tables.how import How, Table
+from evolm.wording import counted, listed
+
+SEPARATORS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+_SEP_LINE = re.compile(r'"?sep=([^"\r\n])"?(?:\r\n|\n|\r)', re.IGNORECASE)  # Excel's first line
+_NAMELESS = re.compile(r"column_[1-9]\d*")
+
+
+@dataclass(frozen=True)
+class _Dialect:
+    """How a file was read; ``usual`` is the separator that its ending promises."""
+
+    separator: str
+    encoding: str
+    header: bool
+    quoting: str
+    usual: str
+    announced: bool
+
+    def settings(self) -> dict[str, Any]:
+        """Return the keys of ``[task.read]`` that differ from what is usual."""
+        values = {"separator": self.separator, "encoding": self.encoding, "header": self.header}
+        usual = {"separator": self.usual, "encoding": UTF_8, "header": True}
+        return {key: value for key, value in values.items() if value != usual[key]} | (
+            {"quoting": self.quoting} if self.quoting == "none" else {}
+        )
+
+    def sentence(self) -> str:
+        """Say what differs from what is usual; ``""`` if nothing does."""
+        parts = {
+            "separator": f"separator {_shown(self.separator)}",
+            "encoding": f"encoding {self.encoding}",
+            "header": "no header (columns column_1, column_2 ...)",
+            "quoting": "quotes are text",
+        }
+        said = [parts[key] for key in self.settings()]
+        if self.announced:
+            said.append("a first line sep=, which is no row")
+        return f"read with {', '.join(said)}" if said else ""
+
+
+def _shown(separator: str) -> str:
+    name = SEPARATORS.get(separator, "")
+    return name if separator == "\t" else f"{separator!r}{f' ({name})' if name else ''}"
+
+
+def read_csv(source: str, data: bytes, how: How) -> Table:
+    """Read comma-separated values; see :func:`_read`."""
+    return _read(source, data, how, ",")
+
+
+def read_tsv(source: str, data: bytes, how: How) -> Table:
+    """Read tab-separated values; see :func:`_read`."""
+    return _read(source, data, how, "\t")
+
+
+def _read(source: str, data: bytes, how: How, usual: str) -> Table:
+    """Read delimited text.
+
+    A row may have fewer cells than the header: the others are missing. An empty cell is missing too.
+
+    Raises:
+        DataError: if the encoding is not recognised, a row has more cells than the header, the first row seems to be
+            no header, or quotes are not closed.
+    """
+    text, encoding = decoded(source, data, how)
+    announced = _SEP_LINE.match(text)
+    body = text[announced.end() :] if announced else text
+    first = how.read.separator or (announced[1] if announced else usual)
+    fixed = announced is not None or ("separator" in how.firm and bool(how.read.separator))
+    chosen = _choose(list(_grids(source, body, first, fixed, how)), how.wanted)
+    if not chosen.rows:
+        raise DataError(f"{source}: expected rows, found none")
+    header = _has_header(source, chosen, how)
+    _check_quotes(source, chosen)
+    names = chosen.rows[0] if header else [f"column_{place}" for place in range(1, chosen.width + 1)]
+    rows = chosen.rows[1:] if header else chosen.rows
+    starts = chosen.starts[1:] if header else chosen.starts
+    names = _named(source, names, len(rows), how, header)
+    columns = _columns(source, names, rows, starts, chosen.separator)
+    dialect = _Dialect(chosen.separator, encoding, header, how.read.quoting, usual, announced is not None)
+    notes = [*filter(None, [_about(dialect, how)]), *_unsure(chosen, header), *how.unused(".csv and .tsv files")]
+    return Table(frame_of_pairs(names, columns, len(rows)), notes, dialect.settings())
+
+
+def _about(dialect: _Dialect, how: How) -> str:
+    """Return the sentence about the dialect, with how the training data were read if that was otherwise."""
+    set_before = how.read.model_dump(exclude_defaults=True, exclude={"quoting", *how.firm})
+    said, now = dialect.sentence(), dialect.settings()
+    usual = {"separator": dialect.usual, "encoding": UTF_8, "header": True}
+    other = {key: value for key, value in set_before.items() if now.get(key, usual[key]) != value}
+    if not how.new or not other:
+        return said
+    trained = ", ".join(f"{key} = {value!r}" for key, value in other.items())
+    return f"{said or 'read as usual'}; the campaign's task.read, {trained}, does not fit this file"
+
+
+# -- separator -----------------------------------------------------------------------------------------------
+
+
+def _grids(source: str, text: str, first: str, fixed: bool, how: How) -> Iterator[Grid]:
+    """Yield the text cut at ``first``, and at the other separators unless it is fixed or fits."""
+    one = grid(source, text, first, how.read.quoting, how.new)
+    yield one
+    if fixed or _fits(one, how.wanted):
+        return
+    for separator in SEPARATORS:
+        if separator != first and separator in text:
+            yield grid(source, text, separator, how.read.quoting, how.new)
+
+
+def _fits(cut: Grid, wanted: Sequence[str]) -> bool:
+    """Return whether a separator needs no other beside it: it gives the wanted columns, or a table of even rows."""
+    return _has(cut, wanted) if wanted else cut.width > 1 and cut.even
+
+
+def _has(cut: Grid, wanted: Sequence[str]) -> bool:
+    names = {canonical(name) for name in (cut.rows[0] if cut.rows else [])}
+    return bool(wanted) and all(canonical(name) in names for name in wanted)
+
+
+def _choose(cuts: Sequence[Grid], wanted: Sequence[str]) -> Grid:
+    """Return the cut with the wanted columns, else the first into several columns of even rows, else the first."""
+    named = [cut for cut in cuts if _has(cut, wanted)]
+    even = [cut for cut in cuts if cut.width > 1 and cut.even]
+    return [*named, *even, *cuts][0]
+
+
+# -- header --------------------------------------------------------------------------------------------------
+
+
+def _has_header(source: str, cut: Grid, how: How) -> bool:
+    """Return whether the first row holds names.
+
+    Raises:
+        DataError: if neither the user nor the wanted columns say so, and a name is also a value of its column.
+    """
+    asked = how.read.header
+    if asked != "auto" and ("header" in how.firm or not _has(cut, how.wanted)):
+        return asked
+    if _has(cut, how.wanted):
+        return True
+    if how.wanted and all(_NAMELESS.fullmatch(name) for name in how.wanted):
+        return False
+    first, *others = cut.rows
+    if first not in others:  # a header that is repeated in the middle is one nevertheless
+        for place, name in enumerate(first):
+            if name.strip() and any(row[place] == name for row in others if place < len(row)):
+                raise DataError(
+                    f"{source}: expected a header, found a first row with {name[:60]!r}, which is also a value in "
+                    "another row of its column; read it as a row with --no-header (task.read.header = false), or "
+                    "as names with --set task.read.header=true"
+                )
+    return True
+
+
+def _named(source: str, names: list[str], n_rows: int, how: How, header: bool) -> list[str]:
+    """Return the names of columns; the only column of a file without a header has the name of the only wanted one.
+
+    Raises:
+        DataError: if a file without a header has several columns, and columns with other names are wanted.
+    """
+    wanted = [name for name in how.wanted if not _NAMELESS.fullmatch(name)]
+    if header or not how.new or not wanted:
+        return names
+    if len(wanted) == len(names) == 1:
+        return wanted
+    raise DataError(
+        f"{source}: expected a first line with the names {listed(wanted)}, found none: it is read without a header "
+        f"as {counted(len(names), 'column')} and {counted(n_rows, 'row')}; write the names above the rows"
+    )
+
+
+# -- rows ----------------------------------------------------------------------------------------------------
+
+
+def _columns(
+    source: str, names: Sequence[str], rows: Sequence[Sequence[str]], starts: Sequence[int], separator: str
+) -> list[list[str | None]]:
+    """Return the cells of each column; None for an empty one.
+
+    Raises:
+        DataError: if a row has more cells than there are names, and one of the surplus ones is not empty.
+    """
+    for row, line in zip(rows, starts, strict=True):
+        if len(row) > len(names) and any(cell.strip() for cell in row[len(names) :]):
+            raise DataError(
+                f"{source}: expected {counted(len(names), 'cell')} a row as in the header, found {len(row)} in line "
+                f"{line} (separator: {_shown(separator)}); put a text that holds the separator in double quotes, or "
+                "name another separator with task.read.separator"
+            )
+    return [[row[place] or None if place < len(row) else None for row in rows] for place in range(len(names))]
+
+
+def _check_quotes(source: str, cut: Grid) -> None:
+    """Raise DataError if a quote is left open and rows differ in width: what belongs to its text is not known."""
+    if cut.open_quotes and not cut.even:
+        raise DataError(
+            f"{source}: expected quotes in pairs, found one that is left open in line "
+            f"{cut.starts[cut.open_quotes[0]]}; close, double or remove it, or set task.read.quoting "
+            "to 'none', which reads all quotes as text"
+        )
+
+
+def _unsure(cut: Grid, header: bool) -> list[str]:
+    """Return sentences about quotes and blank lines."""
+    n_rows, notes = len(cut.rows) - header, []
+    if cut.open_quotes:
+        where = f"line {cut.starts[cut.open_quotes[0]]}"
+        notes.append(
+            f"{counted(len(cut.open_quotes), 'row')} with a quote that is left open (first: {where}): the quote was "
+            "read as text"
+        )
+    if glued := cut.glued():
+        notes.append(
+            f"{counted(glued, 'row')} may be hidden in cells with line breaks, since a quote was left open: "
+            f"{counted(n_rows, 'row')} read, {n_rows + glued} if quotes are text (task.read.quoting = 'none')"
+        )
+    if cut.blank:
+        notes.append(f"{counted(len(cut.blank), 'blank line')} skipped (first: line {cut.blank[0]})")
+    if header and cut.rows[0] in cut.rows[1:]:
+        line = cut.starts[1 + cut.rows[1:].index(cut.rows[0])]
+        notes.append(f"the header occurs again as a row (line {line})")
+    return notes

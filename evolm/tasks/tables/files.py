@@ -1,0 +1,73 @@
+"""A user's file as bytes, and its ending, which decides how it is read."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from evolm.errors import DataError, nearest
+
+GZIP: Final = ".gz"
+_GZIP_START = b"\x1f\x8b"
+_OTHER_FORMATS = {
+    b"PK\x03\x04": "a ZIP archive or an Excel workbook; save the table as CSV",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook; save the table as CSV",
+    b"PAR1": "a Parquet file; give it a name that ends in .parquet",
+    b"%PDF": "a PDF document",
+    _GZIP_START: "gzip data; give it a name that ends in .gz",
+}
+
+
+def ending_of(source: str) -> str:
+    """Return a file's ending in lower case, that of its content if it is compressed: ``.csv`` of ``a.CSV.gz``."""
+    path = PurePosixPath(source)
+    return (PurePosixPath(path.stem) if path.suffix.lower() == GZIP else path).suffix.lower()
+
+
+def stem_of(source: str) -> str:
+    """Return a file's name without folder and endings: ``a`` of ``folder/a.csv.gz``."""
+    path = PurePosixPath(source)
+    return PurePosixPath(path.stem).stem if path.suffix.lower() == GZIP else path.stem
+
+
+def file_bytes(source: str, path: Path) -> bytes:
+    """Return the content of a file, decompressed if its name ends in ``.gz``.
+
+    Raises:
+        DataError: if it is missing, unreadable, damaged or empty; the message calls it ``source``.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{source}: expected a file, found none{_hint(path)}") from None
+    except OSError as error:
+        raise DataError(f"{source}: expected a readable file: {error.strerror}") from None
+    if source.lower().endswith(GZIP):
+        data = _decompressed(source, data)
+    if not data.strip():
+        raise DataError(f"{source}: expected rows, found an empty file")
+    return data
+
+
+def _hint(path: Path) -> str:
+    try:
+        siblings = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        return ""
+    return nearest(path.name, siblings)
+
+
+def _decompressed(source: str, data: bytes) -> bytes:
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{source}: expected gzip data: {error}") from None
+
+
+def refuse_other_formats(source: str, data: bytes) -> None:
+    """Raise DataError if a text file begins like a file of another well-known format."""
+    for start, what in _OTHER_FORMATS.items():
+        if data.startswith(start):
+            raise DataError(f"{source}: expected text, found {what}")

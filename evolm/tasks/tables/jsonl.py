@@ -1,0 +1,41 @@
+"""JSON Lines: an object a line. Numbers keep their text in the file."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from evolm.errors import DataError
+from evolm.tasks.tables.cells import frame_of
+from evolm.tasks.tables.encodings import UTF_8, decoded
+from evolm.tasks.tables.how import How, Table
+
+
+def read_jsonl(source: str, data: bytes, how: How) -> Table:
+    """Read objects as rows, their keys as columns; what an object lacks is missing. Blank lines are no rows.
+
+    Raises:
+        DataError: for a line that is no object or no Unicode text.
+    """
+    text, encoding = decoded(source, data, how)
+    records = [_record(source, number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    names = list(dict.fromkeys(name for record in records for name in record))
+    frame = frame_of({name: [record.get(name) for record in records] for name in names}, len(records))
+    unusual = {} if encoding == UTF_8 else {"encoding": encoding}
+    said = [f"read with encoding {encoding}"] if unusual else []
+    return Table(frame, [*said, *how.unused(".jsonl files", "separator", "header", "quoting")], unusual)
+
+
+def _record(source: str, number: int, line: str) -> dict[str, Any]:
+    try:
+        # Numbers keep their text in the file; Python writes a missing number as NaN.
+        record = json.loads(line, parse_int=str, parse_float=str, parse_constant=lambda _: None)
+        if "\\u" in line:
+            json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{source}: expected Unicode text in line {number}, found half a surrogate pair") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{source}: expected a JSON object in line {number}: {error}") from None
+    if not isinstance(record, dict):
+        raise DataError(f"{source}: expected a JSON object in line {number}, found {line.strip()[:40]!r}")
+    return record
