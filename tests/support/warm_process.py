@@ -143,7 +143,7 @@ class Strikes:
     def write(self) -> None:
         killed = len(list(self.dead.iterdir())) if self.dead.exists() else 0
         told = {"calls": self.counts, "workers": self._workers(), "workers_killed": killed}
-        self.report.write_text(json.dumps(told))
+        self.report.write_text(json.dumps(told), encoding="utf-8")
 
 
 def child(order: dict[str, Any], report: Path) -> None:
@@ -152,8 +152,8 @@ def child(order: dict[str, Any], report: Path) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(0)
-    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", buffering=1, closefd=False, encoding="utf-8")  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, closefd=False, encoding="utf-8")  # noqa: SIM115
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["evolm", *order["arguments"]]
     strikes = Strikes(order["strike"], report)
@@ -182,7 +182,7 @@ def carry_out(order: dict[str, Any]) -> dict[str, Any]:
         os.kill(pid, signal.SIGKILL)  # a zombie, if it was faster, takes no harm
     _, status = os.waitpid(pid, 0)
     seconds = time.monotonic() - began
-    told = json.loads(report.read_text()) if report.exists() else {}
+    told = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
     return {"exit": os.waitstatus_to_exitcode(status), "seconds": seconds, **told}
 
 
