@@ -40,6 +40,7 @@ from evolm.cli_options import (
     strategies,
     task_kinds,
 )
+from evolm.streams import accept_every_character
 
 if TYPE_CHECKING:
     from evolm.campaign import Observer
@@ -119,7 +120,7 @@ def schema() -> None:
     """Print the JSON Schema of campaign.toml. Editors complete and check the file with it."""
     from evolm.schema import campaign_schema
 
-    typer.echo(json.dumps(campaign_schema(), indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(campaign_schema(), indent=2))  # in ASCII, so that it is valid in every encoding
 
 
 @app.command()
@@ -449,4 +450,5 @@ def _file_name(name: str) -> str:
 
 def main() -> None:
     """Entry point of the ``evolm`` command."""
+    accept_every_character()
     app(prog_name="evolm")

@@ -46,7 +46,7 @@ class WarmProcess:
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())
-        return {**answer, "log": log.read_text(encoding="utf-8")}
+        return {**answer, "log": log.read_text(encoding=strike.get("encoding", "utf-8"))}
 
     def close(self) -> None:
         """End it."""
