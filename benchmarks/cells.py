@@ -95,11 +95,11 @@ class Cell:
     def record(self) -> dict[str, Any]:
         """Return the cell's record; empty before the cell was begun."""
         path = self.directory / CELL
-        return json.loads(path.read_text()) if path.exists() else {}
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
     def write(self, **record: Any) -> None:
         """Write the cell's record."""
-        (self.directory / CELL).write_text(json.dumps(record, indent=2) + "\n")
+        (self.directory / CELL).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def cells_of(arenas: Mapping[str, Arena], seeds: Sequence[int], out: Path) -> list[Cell]:

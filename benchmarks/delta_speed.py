@@ -253,7 +253,7 @@ def _peak(dtype: str, count: int, results: Any) -> None:
 
 def _high_water() -> float:
     """Peak resident bytes of this process (Linux)."""
-    with open("/proc/self/status") as status:
+    with open("/proc/self/status", encoding="utf-8") as status:
         line = next(line for line in status if line.startswith("VmHWM"))
     return float(line.split()[1]) * 1024
 

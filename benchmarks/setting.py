@@ -22,10 +22,9 @@ RESULTS = Path(__file__).parent / "results"
 
 def setting(command: str, *packages: str) -> dict[str, Any]:
     """Return the command, the machine, the commit, and the versions of what evolm runs on and of further packages."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    commit = _output("git", "rev-parse", "HEAD").strip()
     looked_at = ["--", ":(top)", ":(top,exclude)benchmarks/results"]  # results change while parts are measured
-    status = ["git", "status", "--porcelain", *looked_at]
-    changed = subprocess.run(status, capture_output=True, text=True, check=False).stdout
+    changed = _output("git", "status", "--porcelain", *looked_at)
     return {
         "command": command,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -42,8 +41,13 @@ def setting(command: str, *packages: str) -> dict[str, Any]:
     }
 
 
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, encoding="utf-8", check=False).stdout
+
+
 def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
+    known = Path("/proc/cpuinfo")
+    for line in known.read_text(encoding="utf-8").splitlines() if known.exists() else ():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor()
@@ -52,12 +56,12 @@ def _processor() -> str:
 def read_result(name: str) -> dict[str, Any]:
     """Return the content of ``results/NAME.json``, or nothing."""
     path = RESULTS / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def write_result(name: str, record: dict[str, Any]) -> Path:
     """Write ``results/NAME.json`` and return its path."""
     path = RESULTS / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(record, indent=2) + "\n")
+    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return path

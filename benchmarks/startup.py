@@ -65,6 +65,7 @@ def measured(command: str, folder: Path) -> tuple[float, list[str]]:
         env={**os.environ, "PYTHONPATH": paths},
         capture_output=True,
         text=True,
+        encoding="utf-8",
         check=False,  # refusals exit with 2
     )
     seconds, loaded = json.loads(done.stderr.splitlines()[-1])

@@ -59,7 +59,7 @@ class Result:
     @property
     def prompt(self) -> str:
         """The best prompt, with the item's template where an item goes."""
-        return RunLayout(self.directory).prompt.read_text()
+        return RunLayout(self.directory).prompt.read_text(encoding="utf-8")
 
     @property
     def test(self) -> dict[str, Any] | None:
@@ -330,7 +330,7 @@ def load_result(directory: str | Path) -> Result:
         raise RunError(
             f"{directory}: expected a finished run, found no {layout.result.name}; go on with 'evolm resume'"
         )
-    return Result(layout.directory, json.loads(layout.result.read_text()))
+    return Result(layout.directory, json.loads(layout.result.read_text(encoding="utf-8")))
 
 
 def _source(rows: pd.DataFrame | str | Path) -> pd.DataFrame | str:

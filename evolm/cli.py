@@ -45,6 +45,7 @@ from evolm.cli_options import (
     strategies,
     task_kinds,
 )
+from evolm.streams import accept_every_character
 from evolm.wording import counted
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def schema() -> None:
     """Print the JSON Schema of campaign.toml. Editors complete and check the file with it."""
     from evolm.schema import campaign_schema
 
-    typer.echo(json.dumps(campaign_schema(), indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(campaign_schema(), indent=2))  # in ASCII, so that it is valid in every encoding
 
 
 @app.command()
@@ -512,4 +513,5 @@ def _file_name(name: str) -> str:
 
 def main() -> None:
     """Entry point of the ``evolm`` command."""
+    accept_every_character()
     app(prog_name="evolm")

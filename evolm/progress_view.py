@@ -82,7 +82,7 @@ class ProgressView(Observer):
         self._answered = 0
         self._phase_began = time.monotonic()
         self._generation_ended = time.monotonic()
-        self._spinner = Spinner("dots")
+        self._spinner = Spinner("line" if console.options.ascii_only else "dots")
         self._bars = Bars(
             TextColumn("{task.description:<12}"),
             BarColumn(40),

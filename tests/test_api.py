@@ -78,7 +78,7 @@ def test_predict_takes_a_frame_or_a_file(result: Result, frame: pd.DataFrame, tm
 def test_export_copies_the_best_and_never_overwrites(result: Result, tmp_path: Path) -> None:
     target = result.export(tmp_path / "deep" / "best")
     assert {path.name for path in target.iterdir()} == {"prompt.txt", "prompt.json"}
-    assert (target / "prompt.txt").read_text() == result.prompt
+    assert (target / "prompt.txt").read_text(encoding="utf-8") == result.prompt
     with pytest.raises(RunError, match="expected a new folder"):
         result.export(target)
 
@@ -104,7 +104,7 @@ def test_a_population_of_a_temporary_run_outlives_it_with_its_rows(
     winner = found.best
     target = found.export(tmp_path / "population", to="population", copy=True)
     bare = found.export(tmp_path / "bare", to="population", without_examples=True)
-    assert "demonstrations" not in (bare / "founders.jsonl").read_text()
+    assert "demonstrations" not in (bare / "founders.jsonl").read_text(encoding="utf-8")
     del found
     again = evolve(frame, **{**settings, "budget": 2}, warm_start=[target], out=tmp_path / "again")
     assert entries(tmp_path / "again", "individual", "main")[0]["genome"] == winner

@@ -77,7 +77,7 @@ def test_options_override_the_file_and_the_run_is_named_by_default(
     first = entries(out, "individual", "main")[0]
     assert first["genome"]["prompt"]["instruction"] == "Spam?"
     assert first["operators"] == ["--founder 1"]
-    timing = [json.loads(line) for line in (out / "timing.jsonl").read_text().splitlines()]
+    timing = [json.loads(line) for line in (out / "timing.jsonl").read_text(encoding="utf-8").splitlines()]
     assert {entry["n_jobs"] for entry in timing} == {1}
     assert {e.get("search") for e in entries(out)} == {"main", None}
 
@@ -237,7 +237,7 @@ def test_score_shows_the_metric_its_interval_every_label_and_what_was_left_out(
     write_rows(tmp_path / "gold.csv", [*toy_rows(20), ("", "ham"), ("so " * 600, "spam")], ("text", "truth"))
     said = evolm("score", finished, "gold.csv", "--label", "truth", "--out", "deep/score.json", "--n-jobs", 1)
     assert said.exit_code == 0, said.output
-    record = json.loads((tmp_path / "deep" / "score.json").read_text())
+    record = json.loads((tmp_path / "deep" / "score.json").read_text(encoding="utf-8"))
     low, high = record["interval"]
     assert re.search(rf"^ *{record['score']:.3f} +{low:.3f} to {high:.3f}$", said.stdout, re.MULTILINE)
     assert "balanced accuracy, 20 rows" in said.stdout
@@ -261,7 +261,7 @@ def test_an_exported_prompt_is_applied_and_scored_like_its_run(finished: Path, t
         assert evolm("predict", place, "new.csv", "--out", f"{out}.csv", *use).exit_code == 0
         assert evolm("score", place, "new.csv", "--out", f"{out}.json", *use).exit_code == 0
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
-    mine, theirs = (json.loads((tmp_path / name).read_text()) for name in ("a.json", "b.json"))
+    mine, theirs = (json.loads((tmp_path / name).read_text(encoding="utf-8")) for name in ("a.json", "b.json"))
     assert {**mine, "seen": None, "use": "best", "prompt": "taken"} == theirs
 
 
@@ -448,7 +448,7 @@ def test_data_outside_the_folder_is_read_where_the_user_says_so(
 def test_an_admitted_package_s_function_scores(
     toy: Callable[..., ToyCampaign], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "my_scorers.py").write_text("def short(item, label, p):\n    return p[item.gold]\n")
+    (tmp_path / "my_scorers.py").write_text("def short(item, label, p):\n    return p[item.gold]\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     toy(scorers={"my_scorers:short": 1.0})
     said = evolm("run", "toy", "--out", "out", *QUICK, "--allow", "my_scorers")
@@ -474,14 +474,14 @@ def test_an_output_directory_that_holds_another_run_or_files_is_left_alone(
     refused(evolm("run", "toy", "--out", "out"), r"found another run; continue it with 'evolm resume out'")
     assert bytes_of(out) == before
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work", encoding="utf-8")
     refused(evolm("run", "toy", "--out", "mine"), r"expected a new or empty directory, found 'thesis.txt' in it")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
 def test_a_place_that_cannot_be_written_is_refused(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:
     toy()
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     refused(evolm("run", "toy", "--out", "file/run"), r"file/run: cannot be written: Not a directory")
     refused(evolm("run", "toy", "--out", "file"), r"file: cannot be written: Not a directory")
 
@@ -500,7 +500,9 @@ def test_a_population_that_is_not_there_is_refused(tmp_path: Path, name: str, me
 
 
 def test_python_runs_the_package_and_both_say_their_version() -> None:
-    module = subprocess.run([sys.executable, "-m", "evolm", "--version"], capture_output=True, text=True, check=True)
+    module = subprocess.run(
+        [sys.executable, "-m", "evolm", "--version"], capture_output=True, text=True, check=True, encoding="utf-8"
+    )
     assert module.stdout == f"evolm {__version__}\n"
     assert CliRunner().invoke(app, ["--version"]).output == module.stdout
 

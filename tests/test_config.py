@@ -21,7 +21,7 @@ columns = {text = "t", label = "y"}
 
 def written(folder: Path, text: str = "") -> Path:
     path = folder / "campaign.toml"
-    path.write_text(MINIMAL + text)
+    path.write_text(MINIMAL + text, encoding="utf-8")
     return path
 
 
@@ -43,7 +43,7 @@ def test_three_keys_are_enough(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["name", "data", "columns"])
 def test_each_of_the_three_is_required(key: str, tmp_path: Path) -> None:
     path = tmp_path / "campaign.toml"
-    path.write_text("\n".join(line for line in MINIMAL.splitlines() if not line.startswith(key)))
+    path.write_text("\n".join(line for line in MINIMAL.splitlines() if not line.startswith(key)), encoding="utf-8")
     assert f"{key}' is required and missing" in refusal(path)
 
 
@@ -72,13 +72,13 @@ def test_what_is_wrong_is_named(text: str, message: str, tmp_path: Path) -> None
 
 def test_another_version_of_the_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "campaign.toml"
-    path.write_text("schema = 2\n" + MINIMAL)
+    path.write_text("schema = 2\n" + MINIMAL, encoding="utf-8")
     assert "'schema' is 2" in refusal(path)
 
 
 def test_a_misspelt_key_of_a_file_per_split_is_named(tmp_path: Path) -> None:
     path = tmp_path / "campaign.toml"
-    path.write_text(MINIMAL.replace('"rows.csv"', '{dve = "a.csv", dev = "b.csv"}'))
+    path.write_text(MINIMAL.replace('"rows.csv"', '{dve = "a.csv", dev = "b.csv"}'), encoding="utf-8")
     assert "did you mean 'dev'?" in refusal(path)
 
 

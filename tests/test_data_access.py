@@ -28,14 +28,14 @@ def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def install(files: list[str], record: str | None = "", direct_url: str = "") -> Path:
         info = site / "Odd_Data-1.0.dist-info"
         info.mkdir(parents=True)
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: Odd_Data\nVersion: 1.0\n")
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: Odd_Data\nVersion: 1.0\n", encoding="utf-8")
         for file in files:
             (site / file).parent.mkdir(parents=True, exist_ok=True)
-            (site / file).write_text("x")
+            (site / file).write_text("x", encoding="utf-8")
         if record is not None:
-            (info / "RECORD").write_text("".join(f"{file},,\n" for file in files) + record)
+            (info / "RECORD").write_text("".join(f"{file},,\n" for file in files) + record, encoding="utf-8")
         if direct_url:
-            (info / "direct_url.json").write_text(direct_url)
+            (info / "direct_url.json").write_text(direct_url, encoding="utf-8")
         return site
 
     return install
@@ -122,9 +122,9 @@ def outside(tmp_path: Path) -> tuple[Path, Path]:
     root, secret = tmp_path / "root", tmp_path / "elsewhere" / "secret.csv"
     root.mkdir()
     secret.parent.mkdir()
-    secret.write_text("a\n1\n")
+    secret.write_text("a\n1\n", encoding="utf-8")
     (root / "link.csv").symlink_to(secret)
-    (root / "inner.csv").write_text("a\n1\n")
+    (root / "inner.csv").write_text("a\n1\n", encoding="utf-8")
     return root, secret
 
 

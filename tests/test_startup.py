@@ -36,6 +36,7 @@ def in_a_process(commands: list[list[str]], folder: Path) -> list[tuple[str, int
         capture_output=True,
         text=True,
         check=True,
+        encoding="utf-8",
     )
     return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
 
@@ -55,7 +56,7 @@ def test_helps_and_commands_without_a_model_import_no_torch(finished: Path, tmp_
 
 
 def test_refusals_that_need_no_model_import_no_torch(finished: Path, tmp_path: Path) -> None:
-    (tmp_path / "rows.csv").write_text("text\n")
+    (tmp_path / "rows.csv").write_text("text\n", encoding="utf-8")
     into = ("--out", "out")
     commands = [
         ["report", "nothing"],
@@ -87,7 +88,9 @@ def test_refusals_that_need_no_model_import_no_torch(finished: Path, tmp_path: P
 
 def test_importing_evolm_imports_no_package_of_arrays_or_tables() -> None:
     program = "import sys, evolm; print([n for n in ('numpy', 'pandas', 'pydantic', 'torch') if n in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, encoding="utf-8"
+    )
     assert done.stdout.strip() == "[]"
 
 

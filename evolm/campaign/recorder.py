@@ -135,7 +135,7 @@ class RunRecorder:
 
     def read_result(self) -> Record:
         """Return a finished run's result."""
-        return json.loads(self.layout.result.read_text())
+        return json.loads(self.layout.result.read_text(encoding="utf-8"))
 
     def _write_prompt(self, genome: Genome, folder: Path) -> None:
         parts = self.parts

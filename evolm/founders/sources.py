@@ -77,7 +77,7 @@ def best_of_run(layout: RunLayout, name: str) -> Iterator[Placed]:
     damaged = f"{name}: expected a run that can be read"
     try:
         entries = list(read_entries(layout.journal))
-        result = json.loads(layout.result.read_text()) if layout.result.exists() else {}
+        result = json.loads(layout.result.read_text(encoding="utf-8")) if layout.result.exists() else {}
         mine = [e for e in entries if e.get("type") == "individual" and e.get("search") == MAIN]
         evaluated = {entry["id"]: entry for entry in mine if entry["fitness"]}
         winner = (result.get("best") or {}).get("id")

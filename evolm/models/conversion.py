@@ -101,7 +101,9 @@ def _convert(source: Path, dtype: str, target: Path) -> None:
                 del model.config.quantization_config
             model.save_pretrained(scratch)
             tokenizer.save_pretrained(scratch)
-        (scratch / "evolm.json").write_text(json.dumps({"source": source.name, "dtype": dtype}) + "\n")
+        (scratch / "evolm.json").write_text(
+            json.dumps({"source": source.name, "dtype": dtype}) + "\n", encoding="utf-8"
+        )
         for path in scratch.iterdir():
             path.chmod(0o644)
         scratch.chmod(0o755)

@@ -79,7 +79,7 @@ def read_checkpoint(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_text(encoding="utf-8"))
         arrays = load((folder / record["arrays"]).read_bytes())
         return _join(record["state"], arrays)
     except (OSError, ValueError, KeyError, SafetensorError) as error:

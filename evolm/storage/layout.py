@@ -149,7 +149,7 @@ class RunLayout:
             raise RunError(
                 f"{self.directory}: expected {ITEMS}, which lists the items that its founders have seen; found none"
             )
-        splits = json.loads(self.items.read_text())
+        splits = json.loads(self.items.read_text(encoding="utf-8"))
         seen = {key for split, keys in splits.items() if split != "test" for key in keys}
         return seen - set(splits.get("test", ()))  # two rows of one key: the same words in swapped fields
 

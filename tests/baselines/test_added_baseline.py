@@ -84,7 +84,7 @@ def test_a_baseline_of_predictions_reaches_verdict_and_claim(run: Path) -> None:
     assert result["test"]["strongest_baseline"] == "shared_words"
     assert result["test"]["climber"] is None  # off by default
     assert result["claim"].startswith("No reliable gain: keep counting words (")
-    assert len(json.loads((run / "test.json").read_text())["outcomes"]["shared_words"]) == 1
+    assert len(json.loads((run / "test.json").read_text(encoding="utf-8"))["outcomes"]["shared_words"]) == 1
     assert not (run / "baselines" / "shared_words").exists()  # no genome to apply
     assert (run / "baselines" / "random_search" / "prompt.txt").exists()
 

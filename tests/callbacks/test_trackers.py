@@ -105,7 +105,7 @@ def test_tensorboard_has_the_verdict_the_best_prompt_and_the_settings(boarded: t
     low, high = (events.Scalars(f"test/gain_{end}")[-1].value for end in ("low", "high"))
     assert [low, high] == pytest.approx(test["interval"])
     assert text_of(events, "claim") == result["claim"]
-    assert (run / "best" / "prompt.txt").read_text() in text_of(events, "best prompt")
+    assert (run / "best" / "prompt.txt").read_text(encoding="utf-8") in text_of(events, "best prompt")
     metadata = events.SummaryMetadata("_hparams_/session_start_info")
     assert b"strategy.population_size" in metadata.plugin_data.content
 
@@ -180,9 +180,9 @@ def test_mlflow_has_the_verdict_the_settings_the_best_prompt_and_the_report(
     client, folder = MlflowClient(store), out.parent / "artifacts"
     folder.mkdir(exist_ok=True)
     prompt = client.download_artifacts(run.info.run_id, "best/prompt.txt", str(folder))
-    assert Path(prompt).read_text() == (out / "best" / "prompt.txt").read_text()
+    assert Path(prompt).read_text(encoding="utf-8") == (out / "best" / "prompt.txt").read_text(encoding="utf-8")
     report = client.download_artifacts(run.info.run_id, "report.html", str(folder))
-    assert result["claim"] in Path(report).read_text()
+    assert result["claim"] in Path(report).read_text(encoding="utf-8")
 
 
 def test_a_raised_budget_goes_on_in_the_same_mlflow_run(tracked: tuple[Path, Any], store: str, request: Any) -> None:
@@ -219,7 +219,7 @@ def test_both_are_an_option_of_the_command_line(founding: ToyCampaign, store: st
 def test_a_tracker_that_cannot_be_written_to_is_named_and_the_run_goes_on_without_it(
     founding: ToyCampaign, finished: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "logs").write_text("no folder")
+    (tmp_path / "logs").write_text("no folder", encoding="utf-8")
     out = tmp_path / "run"
     with pytest.raises(TrackerError, match=f"^TensorBoard: cannot write to .*logs: .* with 'evolm resume {out}'"):
         founding.run(out, observers=[callbacks.TensorBoard(tmp_path / "logs")])

@@ -103,7 +103,7 @@ def test_the_journal_and_the_result_agree(finished: Path) -> None:
 
 
 def test_the_best_prompt_and_the_report_are_written(finished: Path) -> None:
-    record = json.loads((finished / "best" / "prompt.json").read_text())
+    record = json.loads((finished / "best" / "prompt.json").read_text(encoding="utf-8"))
     result = result_of(finished)
     assert record["genome"] == result["best"]["genome"]["prompt"]
     assert record["model"] == result["model"]
@@ -111,28 +111,28 @@ def test_the_best_prompt_and_the_report_are_written(finished: Path) -> None:
     assert record["chat_template"] is False
     word = result["best"]["genome"]["prompt"]["verbalizers"].get("ham", "ham")
     assert record["answers"]["ham"] == f" {word}"
-    text = (finished / "best" / "prompt.txt").read_text()
+    text = (finished / "best" / "prompt.txt").read_text(encoding="utf-8")
     assert text.startswith(result["best"]["genome"]["prompt"]["instruction"])
     assert text.endswith(record["item"])
     for shown in result["best"]["genome"]["prompt"]["demonstrations"]:
         answer = word if shown["label"] == "ham" else shown["label"]
         assert f"Text: {shown['fields']['text']}\nLabel: {answer}\n\n" in text
     assert not (finished / "best" / "messages.json").exists()
-    assert "<html" in (finished / "report.html").read_text()
+    assert "<html" in (finished / "report.html").read_text(encoding="utf-8")
 
 
 def test_with_a_chat_template_the_messages_are_written_too(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:
     out = toy(model__chat_template="on", template__system="You sort mail.").run(tmp_path / "run").directory
-    messages = json.loads((out / "best" / "messages.json").read_text())
+    messages = json.loads((out / "best" / "messages.json").read_text(encoding="utf-8"))
     assert messages == [
         {"role": "system", "content": "You sort mail."},
         {"role": "user", "content": messages[1]["content"]},
     ]
-    exact = (out / "best" / "prompt.txt").read_text()
+    exact = (out / "best" / "prompt.txt").read_text(encoding="utf-8")
     assert messages[1]["content"] in exact
     assert exact.startswith("<|im_start|>system\nYou sort mail.")
     assert exact.endswith("<|im_start|>assistant\n")
-    assert json.loads((out / "best" / "prompt.json").read_text())["chat_template"] is True
+    assert json.loads((out / "best" / "prompt.json").read_text(encoding="utf-8"))["chat_template"] is True
 
 
 def test_the_same_seed_gives_the_same_journal_and_another_seed_another(

@@ -74,7 +74,7 @@ def test_the_same_campaign_gives_the_same_run_at_two_workers(
 def test_predictions_of_the_saved_best_are_those_of_the_campaign(run: Path, tmp_path: Path) -> None:
     parts = components_of(run)
     test = parts.task.test
-    content = json.loads((run / "test.json").read_text())
+    content = json.loads((run / "test.json").read_text(encoding="utf-8"))
     frame = pd.DataFrame([dict(item.fields) for item in test])
     with saved_prompt(run) as saved:
         assert saved.delta is not None
@@ -130,7 +130,9 @@ def test_a_space_that_does_not_fit_the_model_is_one_sentence(
 
 def test_deltas_alone_need_one_prompt(tiny_model_folder: Path, tmp_path: Path) -> None:
     toy = write_delta_campaign(tmp_path, tiny_model_folder, "delta")
-    (tmp_path / "founders.jsonl").write_text("".join(json.dumps(founder) + "\n" for founder in FOUNDERS))
+    (tmp_path / "founders.jsonl").write_text(
+        "".join(json.dumps(founder) + "\n" for founder in FOUNDERS), encoding="utf-8"
+    )
     with pytest.raises(ConfigError, match="founders with 2 different prompts"):
         toy.run(tmp_path / "run")
     run = write_delta_campaign(tmp_path / "written", tiny_model_folder, "delta", founders=[], budget__evaluations=4)

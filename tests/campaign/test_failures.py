@@ -54,7 +54,7 @@ def test_an_item_that_a_scorer_fails_on_makes_the_individual_invalid_and_the_cam
     assert failed["fitness"] is None
     assert failed["reason"].startswith(f"1 of {DEV} items failed; item ")
     assert "no such thing" in failed["reason"]
-    assert "no such thing" in (out / "report.html").read_text()
+    assert "no such thing" in (out / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "text"])

@@ -126,7 +126,7 @@ def test_ctrl_c_saves_exits_with_130_and_says_how_to_go_on(
     assert told["exit"] == 130
     assert f"evolm resume {out}" in told["log"]
     assert "Traceback" not in told["log"]
-    assert '"event":"interrupt"' in (out / "timing.jsonl").read_text()
+    assert '"event":"interrupt"' in (out / "timing.jsonl").read_text(encoding="utf-8")
     whole = bytes_of(undisturbed["out"])["journal.jsonl"]
     assert whole.startswith((out / "journal.jsonl").read_bytes())
     check(evolm("resume", out), out, undisturbed)

@@ -72,7 +72,7 @@ def test_the_model_writes_children_and_the_rates_say_so(undisturbed: Path) -> No
 
 def test_what_operators_ask_is_charged_to_the_search(undisturbed: Path) -> None:
     generations = entries(undisturbed, "generation")
-    timing = [json.loads(line) for line in (undisturbed / "timing.jsonl").read_text().splitlines()]
+    timing = [json.loads(line) for line in (undisturbed / "timing.jsonl").read_text(encoding="utf-8").splitlines()]
     charged = [entry["tokens_charged"] for entry in timing if entry["event"] == "generation"]
     assert [entry["tokens"] for entry in generations] == charged
     assert len(charged) >= 3

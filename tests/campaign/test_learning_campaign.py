@@ -30,7 +30,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
 def campaign(folder: Path, model: Path, name: str, **changes: Any) -> ToyCampaign:
     toy = write_campaign(folder, model, **{"budget__evaluations": 9, "baselines__random_search": False, **changes})
     toy.tables.update(STRATEGIES[name])
-    (folder / "founders.jsonl").write_text(json.dumps(FOUNDERS[0]) + "\n")
+    (folder / "founders.jsonl").write_text(json.dumps(FOUNDERS[0]) + "\n", encoding="utf-8")
     return toy
 
 

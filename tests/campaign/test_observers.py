@@ -174,7 +174,7 @@ def test_an_interruption_is_told_and_the_page_says_so(founding: ToyCampaign, tmp
         founding.run(tmp_path / "run", observers=[observer])
     assert observer.heard == [*["generation", "saved"] * 2, "Interrupted"]
     assert RunRecord.read(tmp_path / "run").status == "interrupted"
-    assert "interrupted" in RunLayout(tmp_path / "run").report.read_text()
+    assert "interrupted" in RunLayout(tmp_path / "run").report.read_text(encoding="utf-8")
 
 
 # -- stopping --------------------------------------------------------------------------------------------------

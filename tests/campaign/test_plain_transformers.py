@@ -17,7 +17,7 @@ from tests.support.toy_campaign import TEST, ToyCampaign, result_of
 
 def plain_predictions(run: Path, folder: Path, contexts: list[str], bos: bool) -> np.ndarray:
     """Return the index of the likeliest answer of every context, its prior taken away where there is one."""
-    record = json.loads((run / "best" / "prompt.json").read_text())
+    record = json.loads((run / "best" / "prompt.json").read_text(encoding="utf-8"))
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     predictions = []
@@ -48,8 +48,8 @@ def check(run: Path, folder: Path, context: Callable[[dict[str, str]], str], bos
 
 
 def test_plain_transformers_gives_the_recorded_scores(finished: Path, tiny_model_folder: Path) -> None:
-    record = json.loads((finished / "best" / "prompt.json").read_text())
-    prompt = (finished / "best" / "prompt.txt").read_text()
+    record = json.loads((finished / "best" / "prompt.json").read_text(encoding="utf-8"))
+    prompt = (finished / "best" / "prompt.txt").read_text(encoding="utf-8")
     check(finished, tiny_model_folder, lambda fields: render(record, prompt, fields), bos=True)
 
 
@@ -57,8 +57,8 @@ def test_without_a_system_message_the_exact_prompt_gives_the_recorded_scores(
     toy: Callable[..., ToyCampaign], tiny_model_folder: Path, tmp_path: Path
 ) -> None:
     out = toy(model__chat_template="on").run(tmp_path / "run").directory
-    record = json.loads((out / "best" / "prompt.json").read_text())
-    prompt = (out / "best" / "prompt.txt").read_text()
+    record = json.loads((out / "best" / "prompt.json").read_text(encoding="utf-8"))
+    prompt = (out / "best" / "prompt.txt").read_text(encoding="utf-8")
     assert "system" not in prompt  # the template's own default would have been added
     assert not (out / "best" / "messages.json").exists()  # they would not make this prompt
     check(out, tiny_model_folder, lambda fields: render(record, prompt, fields), bos=False)
@@ -68,8 +68,8 @@ def test_messages_json_in_plain_transformers_gives_the_recorded_scores(
     toy: Callable[..., ToyCampaign], tiny_model_folder: Path, tmp_path: Path
 ) -> None:
     out = toy(model__chat_template="on", template__system="You sort mail.").run(tmp_path / "run").directory
-    record = json.loads((out / "best" / "prompt.json").read_text())
-    messages = json.loads((out / "best" / "messages.json").read_text())
+    record = json.loads((out / "best" / "prompt.json").read_text(encoding="utf-8"))
+    messages = json.loads((out / "best" / "messages.json").read_text(encoding="utf-8"))
     tokenizer = AutoTokenizer.from_pretrained(tiny_model_folder)
 
     def context(fields: dict[str, str]) -> str:

@@ -187,9 +187,9 @@ def test_a_resume_with_another_rule_is_refused(run: Path, mode: str, key: str, v
     if (mode, key) == ("halving", "race_level"):
         pytest.skip("the level decides nothing in a halving")
     copy = Path(shutil.copytree(run, tmp_path / "run"))
-    text = (copy / "campaign.toml").read_text()
+    text = (copy / "campaign.toml").read_text(encoding="utf-8")
     before = next(line for line in text.splitlines() if line.startswith(f"{key} = "))
-    (copy / "campaign.toml").write_text(text.replace(before, f"{key} = {value}"))
+    (copy / "campaign.toml").write_text(text.replace(before, f"{key} = {value}"), encoding="utf-8")
     with pytest.raises(RunError, match="racing changed since the run began: expected {'mode'"):
         continue_run(copy)
 

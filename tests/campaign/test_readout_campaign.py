@@ -49,7 +49,7 @@ def test_readouts_evolve_beside_prompts_and_the_best_is_saved_with_its_fit(finis
 def test_the_rivals_are_the_founders_words_a_probe_and_a_bag_of_words(finished_readouts: Path) -> None:
     test = result_of(finished_readouts)["test"]
     assert test["probe"] is not None and test["bag_of_words"] is not None
-    record = json.loads((finished_readouts / "baselines" / "founder" / "prompt.json").read_text())
+    record = json.loads((finished_readouts / "baselines" / "founder" / "prompt.json").read_text(encoding="utf-8"))
     assert "readout" not in record
     rows = pd.DataFrame({"text": ["win a free prize 3", "see you at lunch 8"]})
     with saved_prompt(finished_readouts, use="probe") as prompt:

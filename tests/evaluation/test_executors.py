@@ -75,7 +75,7 @@ def test_a_killed_worker_is_replaced_and_results_stay_the_same(
         import signal
 
         if batch == [5] and not os.path.exists(mark):
-            open(mark, "w").close()
+            open(mark, "w", encoding="utf-8").close()
             os.kill(os.getpid(), signal.SIGKILL)
         return batch[0] * 10
 
@@ -146,7 +146,7 @@ def test_a_worker_ends_when_its_parent_is_killed(tiny_model: Callable[..., Langu
             if not os.fork():  # its worker
                 start_local_worker(me, 0)
                 answer_in_worker(own, request)
-                mark.with_suffix(".part").write_text(str(os.getpid()))
+                mark.with_suffix(".part").write_text(str(os.getpid()), encoding="utf-8")
                 mark.with_suffix(".part").rename(mark)
             time.sleep(300)
         finally:
@@ -155,7 +155,7 @@ def test_a_worker_ends_when_its_parent_is_killed(tiny_model: Callable[..., Langu
         end = time.monotonic() + 60
         while not mark.exists() and time.monotonic() < end:
             time.sleep(0.05)
-        worker = psutil.Process(int(mark.read_text()))
+        worker = psutil.Process(int(mark.read_text(encoding="utf-8")))
         assert alive(worker)
     finally:
         os.kill(parent, signal.SIGKILL)

@@ -53,9 +53,9 @@ def runs(finished_runs: Path, tmp_path: Path) -> Path:
 
 def rewritten(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change a JSON file in place."""
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     change(content)
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def compared(folder: Path, *names: str) -> Comparison:
@@ -122,8 +122,12 @@ def test_runs_that_differ_in_the_seed_or_in_what_changes_no_result_are_one_group
     finished_runs: Path, runs: Path
 ) -> None:
     campaign = runs / "genetic-1" / "campaign.toml"
-    text = campaign.read_text().replace("n_jobs = 1", "n_jobs = 2").replace("few_shot = false", "few_shot = true")
-    campaign.write_text(text.replace('name = ""', 'name = "my mail"', 1))
+    text = (
+        campaign.read_text(encoding="utf-8")
+        .replace("n_jobs = 1", "n_jobs = 2")
+        .replace("few_shot = false", "few_shot = true")
+    )
+    campaign.write_text(text.replace('name = ""', 'name = "my mail"', 1), encoding="utf-8")
     names = ("genetic-0", "genetic-1", "climb-0")
     assert [len(members) for members in grouped([read_run(runs / name) for name in names]).values()] == [2, 1]
 
@@ -209,7 +213,7 @@ def test_an_unfinished_run_is_refused(runs: Path) -> None:
 
 
 def test_a_finished_run_that_was_gone_on_with_and_stopped_is_refused(runs: Path) -> None:
-    with (runs / "climb-0" / "journal.jsonl").open("a") as journal:
+    with (runs / "climb-0" / "journal.jsonl").open("a", encoding="utf-8") as journal:
         journal.write('{"type":"individual"}\n')
     with pytest.raises(RunError, match="expected a finished run"):
         compared(runs, "genetic-0", "climb-0")
@@ -252,7 +256,7 @@ def test_the_command_shows_both_tables_and_writes_them(
     assert "genetic, population_size=5 over hill_climb" in said.stdout
     assert "Seed 1 on 14 test items" in said.stdout
     assert "Left out of genetic, population_size=5, since not all have them: seeds 0, 2." in said.stdout
-    record = json.loads((tmp_path / "out.json").read_text())
+    record = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert record == compared(finished_runs, *CELLS).to_record()
     frame = pd.read_csv(tmp_path / "out.csv")
     assert frame["difference"].tolist() == pytest.approx((frame["first_score"] - frame["second_score"]).tolist())
@@ -265,9 +269,9 @@ def test_the_command_shows_both_tables_and_writes_them(
 def test_the_command_refuses_a_file_that_exists_or_that_it_cannot_write(
     finished_runs: Path, tmp_path: Path, name: str, message: str
 ) -> None:
-    (tmp_path / "kept.csv").write_text("mine")
+    (tmp_path / "kept.csv").write_text("mine", encoding="utf-8")
     said = CliRunner().invoke(app, ["compare", str(finished_runs), "--out", str(tmp_path / name)])
     assert said.exit_code == 2
     assert message in said.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["kept.csv"]
-    assert (tmp_path / "kept.csv").read_text() == "mine"
+    assert (tmp_path / "kept.csv").read_text(encoding="utf-8") == "mine"

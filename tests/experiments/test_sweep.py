@@ -40,7 +40,7 @@ def planned(
 def small(shared_folder: SharedFolder, tiny_model_folder: Path) -> ToyCampaign:
     """A toy campaign of six evaluations, changed by no test."""
     folder = shared_folder.once("sweeping", lambda folder: write_campaign(folder / "toy", tiny_model_folder, **SMALL))
-    return ToyCampaign(folder / "toy", tomllib.loads((folder / "toy" / "campaign.toml").read_text()))
+    return ToyCampaign(folder / "toy", tomllib.loads((folder / "toy" / "campaign.toml").read_text(encoding="utf-8")))
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +81,7 @@ class Counter(Observer):
 
 def tables_of(out: Path) -> dict[str, bytes]:
     """Return the files that a sweep ends with, without the places of its runs."""
-    record = json.loads((out / "sweep.json").read_text())
+    record = json.loads((out / "sweep.json").read_text(encoding="utf-8"))
     for group in record["groups"]:
         group["runs"] = [str(Path(run).relative_to(out)) for run in group["runs"]]
     files = {path.name: path.read_bytes() for path in out.glob("sweep.*") if path.suffix != ".json"}
@@ -125,7 +125,7 @@ def test_random_search_beside_a_search_is_left_out_only_where_it_is_a_strategy_i
 
 
 def test_the_tables_agree_with_the_verdicts(finished_sweep: Path) -> None:
-    record = json.loads((finished_sweep / "sweep.json").read_text())
+    record = json.loads((finished_sweep / "sweep.json").read_text(encoding="utf-8"))
     assert [group["name"] for group in record["groups"]] == list(STRATEGIES)
     for group in record["groups"]:
         verdicts = [result_of(finished_sweep / group["name"] / f"seed-{seed}")["test"] for seed in SEEDS]
@@ -137,7 +137,7 @@ def test_the_tables_agree_with_the_verdicts(finished_sweep: Path) -> None:
     assert frame["score"].tolist() == pytest.approx([group["score"] for group in record["groups"]])
     assert frame["difference"].tolist()[1] == pytest.approx(pair["difference"])
     assert frame["p_holm"].isna().tolist() == [True, False]
-    text = (finished_sweep / "sweep.md").read_text()
+    text = (finished_sweep / "sweep.md").read_text(encoding="utf-8")
     assert "| random_search over hill_climb |" in text
     assert "Means over 2 seeds and 14 test items" in text
 
@@ -153,7 +153,7 @@ def test_one_strategy_alone_has_a_mean_and_nothing_to_be_compared_with(small: To
     comparison = run_sweep(planned(small, swept, ("hill_climb",)))
     assert [group.name for group in comparison.groups] == ["hill_climb"]
     assert not comparison.differences
-    assert (swept / "sweep.md").read_text().startswith("|  | test balanced accuracy |")
+    assert (swept / "sweep.md").read_text(encoding="utf-8").startswith("|  | test balanced accuracy |")
 
 
 # -- going on ------------------------------------------------------------------------------------------------
@@ -257,7 +257,9 @@ def test_a_cell_whose_budget_was_raised_is_refused(small: ToyCampaign, swept: Pa
 def test_founders_that_changed_on_the_way_are_refused(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:
     changing = toy(**SMALL)
     run_sweep(planned(changing, tmp_path / "out", ("hill_climb",), range(1)))
-    (changing.folder / "founders.jsonl").write_text(json.dumps(FOUNDERS[0] | {"instruction": "Ham?"}) + "\n")
+    (changing.folder / "founders.jsonl").write_text(
+        json.dumps(FOUNDERS[0] | {"instruction": "Ham?"}) + "\n", encoding="utf-8"
+    )
     with pytest.raises(
         RunError, match=r"hill_climb: expected cells that differ in the seed only, found .*'instructions'"
     ):
@@ -266,7 +268,7 @@ def test_founders_that_changed_on_the_way_are_refused(toy: Callable[..., ToyCamp
 
 def test_directories_that_hold_something_else_are_left_alone(small: ToyCampaign, swept: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work", encoding="utf-8")
     with pytest.raises(
         RunError, match="mine: expected a new, empty or a sweep's directory, found 'thesis.txt' in it"
     ):

@@ -35,13 +35,13 @@ def shown(finished_run: Callable[..., Path]) -> Path:
 
 def founders_of(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the records of an exported population's founders, and the content keys of what they have seen."""
-    seen, *records = map(json.loads, (folder / "founders.jsonl").read_text().splitlines())
+    seen, *records = map(json.loads, (folder / "founders.jsonl").read_text(encoding="utf-8").splitlines())
     return records, seen["seen"]
 
 
 def texts_in(folder: Path) -> str:
     """Return everything that a folder's files say."""
-    return "\n".join(path.read_text() for path in folder.rglob("*") if path.is_file())
+    return "\n".join(path.read_text(encoding="utf-8") for path in folder.rglob("*") if path.is_file())
 
 
 # -- a prompt ------------------------------------------------------------------------------------------------
@@ -65,26 +65,26 @@ def test_a_prompt_works_elsewhere_as_it_does_in_its_run(
 
 def test_a_baseline_is_exported_by_its_name(finished: Path, tmp_path: Path) -> None:
     export(finished, tmp_path / "founder", use="founder")
-    record = json.loads((tmp_path / "founder" / "prompt.json").read_text())
+    record = json.loads((tmp_path / "founder" / "prompt.json").read_text(encoding="utf-8"))
     assert record["genome"] == result_of(finished)["founder"]["genome"]["prompt"]
 
 
 def test_a_prompt_file_takes_only_itself_along(shown: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.json").write_bytes((shown / "best" / "prompt.json").read_bytes())
-    (tmp_path / "prompt.txt").write_text("a diary")
+    (tmp_path / "prompt.txt").write_text("a diary", encoding="utf-8")
     export(tmp_path / "mine.json", tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["prompt.json"]
 
 
 def test_without_examples_a_prompt_holds_no_row_and_says_that_it_is_another_one(shown: Path, tmp_path: Path) -> None:
-    (demo,) = json.loads((shown / "best" / "prompt.json").read_text())["genome"]["demonstrations"]
+    (demo,) = json.loads((shown / "best" / "prompt.json").read_text(encoding="utf-8"))["genome"]["demonstrations"]
     said = export(shown, tmp_path / "bare", without_examples=True)
     assert said[-1] == "Without its 1 demonstration this is another prompt than the one that was scored."
     text = texts_in(tmp_path / "bare")
     assert demo["fields"]["text"] not in text and demo["item"] not in text
-    record = json.loads((tmp_path / "bare" / "prompt.json").read_text())
+    record = json.loads((tmp_path / "bare" / "prompt.json").read_text(encoding="utf-8"))
     assert record["left_out"] == 1 and record["genome"]["demonstrations"] == []
-    before = json.loads((shown / "best" / "prompt.json").read_text())
+    before = json.loads((shown / "best" / "prompt.json").read_text(encoding="utf-8"))
     assert record["prior"] != before["prior"]  # it is the prior of this prompt
     with saved_prompt(tmp_path / "bare") as prompt:
         assert prompt.genome.calibrated
@@ -106,9 +106,9 @@ def test_a_population_is_run_where_its_rows_are_admitted(finished: Path, tmp_pat
     said = export(finished, target, "population")
     option = f" --data-root {data}"
     assert said[-1] == f"Next: evolm run {target}{option}"
-    text = (target / "campaign.toml").read_text()
+    text = (target / "campaign.toml").read_text(encoding="utf-8")
     assert f"# The rows are outside of this folder: evolm run .{option}\n" in text
-    assert f"`{data / 'toy.csv'}`" in " ".join((target / "README.md").read_text().split())
+    assert f"`{data / 'toy.csv'}`" in " ".join((target / "README.md").read_text(encoding="utf-8").split())
     settings = {"evaluation": {"n_jobs": 1}, "strategy": {"name": "genetic", "population_size": 2}}
     config = load(target / "campaign.toml", {**SMALL, **settings})
     with pytest.raises(EvolmError, match="expected a path in the campaign's folder"):
@@ -160,7 +160,9 @@ def test_rows_that_came_from_python_are_copied_too(toy: Callable[..., ToyCampaig
 def test_code_of_the_user_s_is_named_where_a_population_needs_it(
     toy: Callable[..., ToyCampaign], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "my_scorers.py").write_text("def short(item, label, probabilities):\n    return 1.0\n")
+    (tmp_path / "my_scorers.py").write_text(
+        "def short(item, label, probabilities):\n    return 1.0\n", encoding="utf-8"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     small = toy(**SMALL, scorers={"my_scorers:short": 1.0, "longer": 2.0})
     run = small.run(
@@ -170,7 +172,7 @@ def test_code_of_the_user_s_is_named_where_a_population_needs_it(
     ).directory
     said = export(run, tmp_path / "population", "population", copy=True)
     assert said[-1] == f"Next: evolm run {tmp_path / 'population'} --allow my_scorers"
-    page = " ".join((tmp_path / "population" / "README.md").read_text().split())
+    page = " ".join((tmp_path / "population" / "README.md").read_text(encoding="utf-8").split())
     assert "Its scorers `longer` were functions of a Python program" in page
 
 
@@ -189,12 +191,14 @@ def test_files_of_given_splits_are_copied_and_installed_ones_stay(
     (small.folder / "b.csv").unlink()
     with pytest.raises(DataError, match=r"b\.csv: expected the run's rows, found no file"):
         export(run, tmp_path / "again", "population", copy=True)
-    text = (run / "campaign.toml").read_text()
+    text = (run / "campaign.toml").read_text(encoding="utf-8")
     for name in "abc":
         text = text.replace(str(small.folder / f"{name}.csv"), "package:somewhere/rows.csv")
-    (run / "campaign.toml").write_text(text)
+    (run / "campaign.toml").write_text(text, encoding="utf-8")
     assert export(run, tmp_path / "installed", "population")[-1] == f"Next: evolm run {tmp_path / 'installed'}"
-    assert "The rows are those of `package:somewhere/rows.csv`" in (tmp_path / "installed" / "README.md").read_text()
+    assert "The rows are those of `package:somewhere/rows.csv`" in (tmp_path / "installed" / "README.md").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_founders_are_the_best_distinct_prompts_with_what_they_have_seen(finished: Path, tmp_path: Path) -> None:
@@ -204,12 +208,12 @@ def test_founders_are_the_best_distinct_prompts_with_what_they_have_seen(finishe
     assert len(records) == FROM_A_RUN
     assert records[0] == {**result["best"]["genome"]["prompt"], "from": f"{finished.name} #{result['best']['id']}"}
     assert set(seen) == RunLayout(finished).read_seen()
-    page = " ".join((tmp_path / "population" / "README.md").read_text().split())
+    page = " ".join((tmp_path / "population" / "README.md").read_text(encoding="utf-8").split())
     assert result["claim"] in page
     assert f"{len(seen)} content keys" in page
     assert f"| best of evolution | {result['test']['best']:.3f} |" in page
     assert "rows of the data, word for word" in page
-    assert max(map(len, (tmp_path / "population" / "README.md").read_text().splitlines())) <= 118
+    assert max(map(len, (tmp_path / "population" / "README.md").read_text(encoding="utf-8").splitlines())) <= 118
 
 
 def test_without_examples_a_population_holds_no_row(finished: Path, tmp_path: Path) -> None:
@@ -258,13 +262,13 @@ def test_the_members_of_a_front_come_right_behind_the_winner(toy: Callable[..., 
 
 def test_a_run_that_was_stopped_is_exported_as_far_as_it_came(finished: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(finished, tmp_path / "run"))
-    lines = (run / "journal.jsonl").read_text().splitlines(keepends=True)
+    lines = (run / "journal.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     (run / "result.json").unlink()
-    (run / "journal.jsonl").write_text("".join(lines[:4]) + lines[4][:20])
+    (run / "journal.jsonl").write_text("".join(lines[:4]) + lines[4][:20], encoding="utf-8")
     export(run, tmp_path / "population", "population")
     assert len(founders_of(tmp_path / "population")[0]) == 3
-    assert "exported before it was finished" in (tmp_path / "population" / "README.md").read_text()
-    (run / "journal.jsonl").write_text(lines[0])
+    assert "exported before it was finished" in (tmp_path / "population" / "README.md").read_text(encoding="utf-8")
+    (run / "journal.jsonl").write_text(lines[0], encoding="utf-8")
     with pytest.raises(GenomeError, match="expected a run with evaluated individuals, found none"):
         export(run, tmp_path / "nothing", "population")
     assert not (tmp_path / "nothing").exists()
@@ -298,7 +302,7 @@ def test_what_contradicts_itself_is_refused_and_nothing_is_written(
 @pytest.mark.parametrize("to", ["prompt", "population"])
 def test_what_lies_there_is_left_alone(finished: Path, tmp_path: Path, to: str) -> None:
     (tmp_path / "empty").mkdir()
-    (tmp_path / "file").write_text("years of work")
+    (tmp_path / "file").write_text("years of work", encoding="utf-8")
     os.symlink("nowhere", tmp_path / "link")
     for name in ("empty", "file", "link"):
         with pytest.raises(RunError, match=rf"{name}: expected a new folder, found an existing file or folder"):
@@ -306,7 +310,9 @@ def test_what_lies_there_is_left_alone(finished: Path, tmp_path: Path, to: str) 
     with pytest.raises(RunError, match="cannot be written"):
         export(finished, tmp_path / "file" / "below", to)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file", "link"]
-    assert (tmp_path / "file").read_text() == "years of work" and not list((tmp_path / "empty").iterdir())
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "years of work" and not list(
+        (tmp_path / "empty").iterdir()
+    )
 
 
 @pytest.mark.parametrize("to", ["prompt", "population"])
@@ -320,8 +326,8 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="out: cannot be written: No such file"):
         write_folder(tmp_path / "out", {"a.txt": "text", "data/b.csv": tmp_path / "missing.csv"})
     assert not list(tmp_path.iterdir())
-    (tmp_path / "b.csv").write_text("x,y\n")
+    (tmp_path / "b.csv").write_text("x,y\n", encoding="utf-8")
     write_folder(tmp_path / "out", {"a.txt": "Übel", "data/b.csv": tmp_path / "b.csv"})
     assert {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*")} == {"a.txt", "data/b.csv"}
-    assert (tmp_path / "out" / "a.txt").read_text() == "Übel"
+    assert (tmp_path / "out" / "a.txt").read_text(encoding="utf-8") == "Übel"
     assert (tmp_path / "out").stat().st_mode & 0o777 == 0o755

@@ -87,7 +87,10 @@ def other_base(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory
 
 def plain_logprobs(model: Any, tokenizer: Any, folder: Path, rows: pd.DataFrame) -> np.ndarray:
     """Return ``(n, labels)`` normalised log-probabilities, by one plain forward pass per row and label."""
-    record, prompt = json.loads((folder / "prompt.json").read_text()), (folder / "prompt.txt").read_text()
+    record, prompt = (
+        json.loads((folder / "prompt.json").read_text(encoding="utf-8")),
+        (folder / "prompt.txt").read_text(encoding="utf-8"),
+    )
     found = []
     for fields in rows[["text"]].to_dict("records"):
         context, scores = render(record, prompt, fields), []
@@ -185,7 +188,7 @@ def test_a_config_says_which_modules_of_which_layers(run_of: Runs, tmp_path: Pat
     found = {}
     for encoding in ADAPTERS:
         export(run_of(encoding), tmp_path / encoding, "peft")
-        found[encoding] = json.loads((tmp_path / encoding / "adapter_config.json").read_text())
+        found[encoding] = json.loads((tmp_path / encoding / "adapter_config.json").read_text(encoding="utf-8"))
     low = found["lowrank"]
     assert (low["peft_type"], low["r"], low["lora_alpha"], low["target_modules"]) == ("LORA", 2, 2, sorted(LINEAR))
     assert (low["layers_to_transform"], low["layers_pattern"]) == ([1], "layers")
@@ -198,14 +201,16 @@ def test_a_config_says_which_modules_of_which_layers(run_of: Runs, tmp_path: Pat
 def test_without_examples_an_adapter_s_prompt_says_that_it_is_another_one(run_of: Runs, tmp_path: Path) -> None:
     run = run_of("subspace", "hybrid", seed=3)
     export(run, tmp_path / "whole", "peft")
-    record = json.loads((tmp_path / "whole" / "prompt.json").read_text())
+    record = json.loads((tmp_path / "whole" / "prompt.json").read_text(encoding="utf-8"))
     shown = len(record["genome"]["demonstrations"])
     assert shown, "the run's best must show something"
     said = export(run, tmp_path / "bare", "peft", without_examples=True)
     assert any("this is another prompt than the one that was scored" in sentence for sentence in said)
-    bare = json.loads((tmp_path / "bare" / "prompt.json").read_text())
+    bare = json.loads((tmp_path / "bare" / "prompt.json").read_text(encoding="utf-8"))
     assert bare["left_out"] == shown and not bare["genome"]["demonstrations"]
-    text = "".join(path.read_text() for path in (tmp_path / "bare").iterdir() if path.suffix != ".safetensors")
+    text = "".join(
+        path.read_text(encoding="utf-8") for path in (tmp_path / "bare").iterdir() if path.suffix != ".safetensors"
+    )
     assert all(demo["fields"]["text"] not in text for demo in record["genome"]["demonstrations"])
 
 
@@ -217,7 +222,7 @@ def test_on_another_base_the_adapter_is_scored_and_both_scores_are_kept(
 ) -> None:
     run, out = run_of("lowrank"), tmp_path / "adapter"
     said = export(run, out, "peft", base=str(other_base))
-    record = json.loads((out / "score.json").read_text())
+    record = json.loads((out / "score.json").read_text(encoding="utf-8"))
     model = PeftModel.from_pretrained(base_of(other_base), out)
     found = plain_logprobs(model, AutoTokenizer.from_pretrained(other_base), out, dev_rows(run))
     assert record["base"]["score"] == pytest.approx(dev_score(run, found))
@@ -227,8 +232,13 @@ def test_on_another_base_the_adapter_is_scored_and_both_scores_are_kept(
     assert (record["split"], record["run"]["scored"], record["base"]["scored"]) == ("dev", 10, 10)
     assert record["base"]["model"]["name"] == str(other_base)
     assert record["base"]["model"]["fingerprint"] != record["run"]["model"]["fingerprint"]
-    assert said[1] in " ".join((out / "README.md").read_text().split()) and f" on {other_base}, " in said[1]
-    assert json.loads((out / "adapter_config.json").read_text())["base_model_name_or_path"] == str(other_base)
+    assert (
+        said[1] in " ".join((out / "README.md").read_text(encoding="utf-8").split())
+        and f" on {other_base}, " in said[1]
+    )
+    assert json.loads((out / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"] == str(
+        other_base
+    )
     with saved_prompt(out) as opened:  # evolm applies it to the model that it was evolved on
         assert opened.model.prepared.fingerprint == record["run"]["model"]["fingerprint"]
 
@@ -237,7 +247,7 @@ def test_a_base_that_is_not_at_hand_is_named_and_nothing_is_recorded(run_of: Run
     said = export(run_of("lowrank"), tmp_path / "adapter", "peft", base="someone/tiny-full")
     assert "Not scored on someone/tiny-full, which is not on this machine." in said
     assert not (tmp_path / "adapter" / "score.json").exists()
-    config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
     assert config["base_model_name_or_path"] == "someone/tiny-full"
 
 
@@ -252,9 +262,11 @@ def test_rows_that_changed_are_not_scored(run_of: Runs, other_base: Path, tmp_pa
     run = shutil.copytree(run_of("lowrank"), tmp_path / "run")
     path = Path(configuration.load(run / "campaign.toml").task.data)
     shutil.copy(path, tmp_path / "rows.csv")
-    text = (run / "campaign.toml").read_text().replace(str(path), str(tmp_path / "rows.csv"))
-    (run / "campaign.toml").write_text(text)
-    (tmp_path / "rows.csv").write_text((tmp_path / "rows.csv").read_text().replace("lunch", "dinner"))
+    text = (run / "campaign.toml").read_text(encoding="utf-8").replace(str(path), str(tmp_path / "rows.csv"))
+    (run / "campaign.toml").write_text(text, encoding="utf-8")
+    (tmp_path / "rows.csv").write_text(
+        (tmp_path / "rows.csv").read_text(encoding="utf-8").replace("lunch", "dinner"), encoding="utf-8"
+    )
     said = export(run, tmp_path / "adapter", "peft", base=str(other_base))
     assert f"Not scored on {other_base}: the run's rows changed since it began." in said
     (tmp_path / "rows.csv").unlink()
@@ -298,7 +310,7 @@ def test_the_merged_model_in_plain_transformers_gives_the_recorded_score_and_pro
     assert digests(tiny_model_folder) == before
     shutil.move(out, tmp_path / "moved")
     assert np.abs(own_logprobs(tmp_path / "moved", rows) - expected).max() < 1e-4
-    record = json.loads((tmp_path / "moved" / "score.json").read_text())
+    record = json.loads((tmp_path / "moved" / "score.json").read_text(encoding="utf-8"))
     assert record["run"]["score"] == record["merged"]["score"] == pytest.approx(result_of(run)["dev"]["best"])
     assert record["difference"] == 0
 
@@ -308,11 +320,11 @@ def test_a_merged_model_is_stored_in_the_run_s_dtype(run_of: Runs, tmp_path: Pat
     said = export(run, tmp_path / "merged", "merged")
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
-    page = " ".join((tmp_path / "merged" / "README.md").read_text().split())
+    page = " ".join((tmp_path / "merged" / "README.md").read_text(encoding="utf-8").split())
     assert "stored in bfloat16, so its answers differ a little" in page and said[1] in page
     with saved_prompt(tmp_path / "merged") as opened:
         found = opened.score(dev_rows(run)).value
-    assert found == json.loads((tmp_path / "merged" / "score.json").read_text())["merged"]["score"]
+    assert found == json.loads((tmp_path / "merged" / "score.json").read_text(encoding="utf-8"))["merged"]["score"]
 
 
 def test_the_prompt_of_a_merged_model_is_exported_with_where_the_model_lies(run_of: Runs, tmp_path: Path) -> None:
@@ -327,12 +339,15 @@ def test_a_calibrated_prompt_s_prior_is_the_merged_model_s_own(
     run_of: Runs, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
     run = shutil.copytree(run_of("lowrank"), tmp_path / "run")
-    record = json.loads((run / "best" / "prompt.json").read_text())
+    record = json.loads((run / "best" / "prompt.json").read_text(encoding="utf-8"))
     record["genome"]["calibrated"], record["prior"] = True, {"spam": 0.0, "ham": 0.0}
-    (run / "best" / "prompt.json").write_text(json.dumps(record))
+    (run / "best" / "prompt.json").write_text(json.dumps(record), encoding="utf-8")
     export(run, tmp_path / "merged", "merged")
     export(run, tmp_path / "adapter", "peft")
-    priors = [json.loads((tmp_path / name / "prompt.json").read_text())["prior"] for name in ("merged", "adapter")]
+    priors = [
+        json.loads((tmp_path / name / "prompt.json").read_text(encoding="utf-8"))["prior"]
+        for name in ("merged", "adapter")
+    ]
     assert priors[0] == pytest.approx(priors[1], abs=1e-4) and priors[0] != record["prior"]
     rows = dev_rows(run)
     for out, model in (("merged", base_of(tmp_path / "merged")), ("adapter", base_of(tiny_model_folder))):
@@ -416,10 +431,10 @@ def test_a_population_brings_the_vectors_back(run_of: Runs, kind: str, tmp_path:
     assert [founder.digest for founder in parts.founders.genomes] == best_digests(run)
     assert parts.space.evolving == (("delta",) if kind == "delta" else ("prompt", "delta"))
     assert set(parts.founders.names.values()) <= {f"run #{e['id']}" for e in entries(run, "individual")}
-    lines = [json.loads(line) for line in (out / "founders.jsonl").read_text().splitlines()[1:]]
+    lines = [json.loads(line) for line in (out / "founders.jsonl").read_text(encoding="utf-8").splitlines()[1:]]
     changed = [line["delta"]["tensors"]["genes"] for line in lines if "delta" in line]
     assert set(changed) == load_file(out / "deltas.safetensors").keys() and len(changed) >= 4
-    page = " ".join((out / "README.md").read_text().split())
+    page = " ".join((out / "README.md").read_text(encoding="utf-8").split())
     assert f"{len(changed)} of them change the model's weights" in page and "encoding `lowrank`" in page
     shutil.move(out, tmp_path / "moved")
     with quick():
@@ -532,7 +547,7 @@ def test_without_examples_the_vectors_stay_and_no_row_does(run_of: Runs, tmp_pat
     own = {parts.space["delta"].neutral().digest}
     stored = [load_file(path) for path in (run / "genes").iterdir() if path.name.startswith("main")]
     assert vectors == {DeltaGenes(v).digest for each in stored for v in each.values()} - own
-    text = (out / "founders.jsonl").read_text() + (out / "README.md").read_text()
+    text = (out / "founders.jsonl").read_text(encoding="utf-8") + (out / "README.md").read_text(encoding="utf-8")
     assert not [item for item in task_of(run).train if item.fields["text"] in text]
 
 
@@ -558,7 +573,7 @@ def test_a_founder_without_its_vector_is_refused(run_of: Runs, tmp_path: Path) -
     (tmp_path / "population" / "deltas.safetensors").write_bytes(b"years of work")
     with pytest.raises(GenomeError, match=r"founders\.jsonl:2: expected the arrays .* in .*deltas\.safetensors"):
         built(tmp_path / "population")
-    (tmp_path / "population" / "founders.jsonl").write_text('{"kind": "hybrid", "prompt": {}}\n')
+    (tmp_path / "population" / "founders.jsonl").write_text('{"kind": "hybrid", "prompt": {}}\n', encoding="utf-8")
     with pytest.raises(GenomeError, match=r"founders\.jsonl:1: expected an object for each kind of chromosome"):
         built(tmp_path / "population")
 

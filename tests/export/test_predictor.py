@@ -51,7 +51,7 @@ def test_answers_are_those_of_the_campaign_to_the_last_bit(run_of: Callable[[str
     items = parts.task.test
     (judged,) = parts.evaluator.task_evaluations([parts.space.completed({"prompt": prompt.genome})], items)
     assert not isinstance(judged, str)
-    recorded = json.loads((run / "test.json").read_text())
+    recorded = json.loads((run / "test.json").read_text(encoding="utf-8"))
     assert judged.outcomes.tolist() == recorded["outcomes"]["best"][0]
     assert prompt.genome.calibrated == (kind.startswith("calibrated") or kind == "chat")
     if kind == "perplexity":  # it judges the target's probability, but predictions are still written
@@ -209,7 +209,7 @@ def test_few_labels_of_options_are_read_in_the_form_that_the_campaign_found(
     rows = rows.assign(y=[list(row[["A", "B", "C"]]).index(row["y"]) + 1 for _, row in rows.iterrows()])
     rows.to_csv(campaign.folder / "rows.csv", index=False)
     run = campaign.run(tmp_path / "run").directory
-    assert json.loads((run / "best" / "prompt.json").read_text())["task"]["answer_key"] == "number"
+    assert json.loads((run / "best" / "prompt.json").read_text(encoding="utf-8"))["task"]["answer_key"] == "number"
     few = rows[rows["y"] < 3].head(4)  # indices from 0 would fit these, too
     with saved_prompt(run) as prompt:
         answers = prompt.predict(few)["label"]
@@ -272,9 +272,9 @@ def test_a_model_that_the_campaign_names_relative_to_itself_is_found_from_anywhe
 def test_a_damaged_prompt_is_one_sentence(
     run_of: Callable[[str], Path], tmp_path: Path, change: Callable[[dict[str, Any]], Any], message: str
 ) -> None:
-    record = json.loads((run_of("classification") / "best" / "prompt.json").read_text())
+    record = json.loads((run_of("classification") / "best" / "prompt.json").read_text(encoding="utf-8"))
     change(record)
-    (tmp_path / "prompt.json").write_text(json.dumps(record))
+    (tmp_path / "prompt.json").write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(EvolmError, match=message), saved_prompt(tmp_path) as prompt:
         prompt.predict(pd.DataFrame({"text": ["win cash"]}))
 

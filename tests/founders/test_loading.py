@@ -66,7 +66,7 @@ def test_a_run_gives_its_best_the_winner_first_and_says_what_they_have_seen(
     others = [tried[f.digest]["fitness"] for f in parts.founders.genomes[1:]]
     assert others == sorted(others, reverse=True)
     assert set(parts.founders.names.values()) <= {f"{finished.name} #{e['id']}" for e in tried.values()}
-    keys = json.loads((finished / "items.json").read_text())
+    keys = json.loads((finished / "items.json").read_text(encoding="utf-8"))
     assert parts.founders.seen == {key for split in ("train", "dev", "validation") for key in keys[split]}
 
 
@@ -131,7 +131,7 @@ def test_a_demonstration_from_the_test_split_is_refused(toy: Callable[..., ToyCa
     for item, accepted in ((task.train[0], True), (task.test[0], False)):
         text = dict(item.fields)["text"].upper()
         founder = {"instruction": "Spam?", "demonstrations": [{"fields": {"text": text}, "label": item.gold}]}
-        (campaign.folder / "founders.jsonl").write_text(json.dumps(founder) + "\n")
+        (campaign.folder / "founders.jsonl").write_text(json.dumps(founder) + "\n", encoding="utf-8")
         if accepted:
             assert instructions(components_of(campaign)) == ["Spam?"]
         else:
@@ -237,7 +237,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
 
 @pytest.mark.parametrize(("change", "message"), BROKEN.values(), ids=BROKEN.keys())
@@ -249,7 +249,7 @@ def test_a_place_without_founders_is_one_sentence(tmp_path: Path, change: Change
 
 def test_a_file_of_founders_reads_back_as_it_was_written(tmp_path: Path) -> None:
     records = [{"instruction": "Spam?", "demonstrations": 2}, {"instruction": "Übel?"}]
-    (tmp_path / "f.jsonl").write_text(founders_file(records, {"b", "a"}))
+    (tmp_path / "f.jsonl").write_text(founders_file(records, {"b", "a"}), encoding="utf-8")
     source = read_source(tmp_path / "f.jsonl", "f.jsonl")
     assert [record for record, _ in source.records] == records
     assert [where for _, where in source.records] == ["f.jsonl:2", "f.jsonl:3"]

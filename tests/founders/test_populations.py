@@ -27,7 +27,7 @@ def test_a_shipped_population_reads_only_packages_and_its_own_folder(name: str) 
     assert all(":" not in scorer for scorer in config.scorers)
     assert ":" not in config.strategy.get("name", "")
     for source in config.founders:
-        records = [json.loads(line) for line in (folder / source).read_text().splitlines()]
+        records = [json.loads(line) for line in (folder / source).read_text(encoding="utf-8").splitlines()]
         assert records
         assert all(isinstance(record["instruction"], str) for record in records)
 

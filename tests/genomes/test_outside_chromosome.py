@@ -60,7 +60,9 @@ def test_it_changes_what_an_earlier_chromosome_expressed(campaign: ToyCampaign, 
         assert entry["measures"]["prefix_tokens"] == parts.space.tokens(genome)
         hidden += len(genome.prompt.demonstrations) - len(shown)
     assert hidden > 0
-    saved = Prompt.from_record(json.loads((run.directory / "best" / "prompt.json").read_text())["genome"])
+    saved = Prompt.from_record(
+        json.loads((run.directory / "best" / "prompt.json").read_text(encoding="utf-8"))["genome"]
+    )
     assert saved == parts.space.express(from_record(result_of(run.directory)["best"]["genome"])).prompt
 
 

@@ -70,13 +70,13 @@ def test_truncated_safetensors_are_refused_with_the_files_name(keep: int, folder
 
 
 def test_a_folder_whose_config_is_no_json_is_refused(folder: Path) -> None:
-    (folder / "config.json").write_text("{")
+    (folder / "config.json").write_text("{", encoding="utf-8")
     with pytest.raises(ModelError, match=re.escape(str(folder))):
         LanguageModel(prepare(str(folder), dtype="float32", device="cpu")).tokenize([LogLikelihood("a", "b", ("c",))])
 
 
 def test_a_folder_whose_config_is_no_json_is_refused_when_it_is_converted(folder: Path, own_cache: Path) -> None:
-    (folder / "config.json").write_text("{")
+    (folder / "config.json").write_text("{", encoding="utf-8")
     refusal(folder, dtype="bfloat16")
     assert [path.name for path in own_cache.iterdir() if path.is_dir()] == []
 
@@ -170,8 +170,8 @@ def test_fingerprint_follows_weights_config_and_tokenizer_but_not_the_place(
     before = tiny_prepared("float32").fingerprint
     assert prepare(str(folder), dtype="float32", device="cpu").fingerprint == before
     assert tiny_prepared("bfloat16").fingerprint == before
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-3}))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-3}), encoding="utf-8")
     assert prepare(str(folder), dtype="float32", device="cpu").fingerprint != before
 
 
@@ -190,10 +190,12 @@ def test_a_chat_template_corrected_in_the_tokenizers_settings_reaches_a_converte
 ) -> None:
     (folder / "chat_template.jinja").unlink()
     path = folder / "tokenizer_config.json"
-    settings = json.loads(path.read_text())
+    settings = json.loads(path.read_text(encoding="utf-8"))
     said = []
     for word in ("Wrong", "Right"):
-        path.write_text(json.dumps({**settings, "chat_template": word + "{{ messages[0]['content'] }}"}))
+        path.write_text(
+            json.dumps({**settings, "chat_template": word + "{{ messages[0]['content'] }}"}), encoding="utf-8"
+        )
         model = LanguageModel(prepare(str(folder), dtype="bfloat16", device="cpu"), "on")
         said.append(model.render_messages([{"role": "user", "content": "x"}]))
     assert said == ["Wrongx", "Rightx"]
@@ -242,7 +244,7 @@ def test_weights_are_mapped_from_their_file(dtype: str, tiny_prepared: Prepared)
     model = LanguageModel(tiny_prepared(dtype)).forward.model
     weights = str(Path(tiny_prepared(dtype).folder) / "model.safetensors")
     ranges = []
-    for line in Path("/proc/self/smaps").read_text().splitlines():
+    for line in Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines():
         if line.endswith(weights):
             begin, end = line.split()[0].split("-")
             ranges.append((int(begin, 16), int(end, 16)))

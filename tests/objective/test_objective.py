@@ -302,7 +302,7 @@ def test_finish_judges_as_a_campaign_does(finished: Path, arguments: Callable[..
     assert founder["operators"] != ["proposed"]
     for name in ("result.json", "test.json", "report.html", "best/prompt.txt", "baselines/random_search/prompt.txt"):
         assert (finished / name).exists(), name
-    assert "best of the search" in (finished / "report.html").read_text()
+    assert "best of the search" in (finished / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -330,7 +330,7 @@ def test_the_best_founder_is_the_best_of_all_whichever_the_host_asked_for(
     first, second, founder = entries(whole, "individual", "main")
     assert (founder["id"], founder["digest"]) == (result["founder"]["id"], result["founder"]["digest"])
     assert founder["fitness"] == second["fitness"] > first["fitness"]
-    assert ordered[-1] in (whole / "baselines" / "founder" / "prompt.txt").read_text()
+    assert ordered[-1] in (whole / "baselines" / "founder" / "prompt.txt").read_text(encoding="utf-8")
     with Objective(**settings, out=torn) as objective:
         objective(objective.x0)
     with Objective(**settings, out=torn) as objective:
@@ -364,7 +364,7 @@ def test_the_commands_know_such_a_run(finished: Path, undisturbed: Path, tmp_pat
     ):
         told = CliRunner().invoke(app, list(map(str, command)))
         assert told.exit_code == 0, (command, told.output)
-    assert "[strategy]" not in (tmp_path / "population" / "campaign.toml").read_text()
+    assert "[strategy]" not in (tmp_path / "population" / "campaign.toml").read_text(encoding="utf-8")
     with pytest.raises(RunError, match="this run belongs to evolm.Objective"):
         continue_run(finished)
 
@@ -651,7 +651,7 @@ def test_a_program_that_starts_over_counts_what_the_model_did_for_the_whole_run(
     out = tmp_path / "run"
     with Objective(**arguments(), out=out) as objective:
         objective.many(rows(objective, 4))
-    clock = [json.loads(line) for line in (out / "timing.jsonl").read_text().splitlines()]
+    clock = [json.loads(line) for line in (out / "timing.jsonl").read_text(encoding="utf-8").splitlines()]
     with (out / "timing.jsonl").open("ab") as stream:
         stream.write(b'{"event":"gen')
     with Objective(**arguments(), out=out) as objective:
@@ -687,7 +687,7 @@ def test_another_configuration_is_refused_and_another_budget_is_not(
 def test_a_campaigns_directory_is_not_taken_over(arguments: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     settings = arguments(budget=2)
     run = evolm.evolve(**settings, strategy="random_search", out=tmp_path / "run")
-    before = json.loads((run.directory / "result.json").read_text())
+    before = json.loads((run.directory / "result.json").read_text(encoding="utf-8"))
     with pytest.raises(RunError, match="strategy changed since the run began: expected .*random_search"):
         Objective(**settings, out=tmp_path / "run")
     assert result_of(run.directory) == before

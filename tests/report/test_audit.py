@@ -130,7 +130,7 @@ def test_prompts_that_tell_items_apart_and_tasks_without_labels_are_not_flagged(
 
 def test_it_is_the_winner_of_the_verdict_that_is_flagged(audited: Path) -> None:
     assert one_class(RunRecord.read(audited)) == ""
-    best = json.loads((audited / "result.json").read_text())["best"]["id"]
+    best = json.loads((audited / "result.json").read_text(encoding="utf-8"))["best"]["id"]
 
     def one_sided(entry: dict[str, Any]) -> dict[str, Any]:
         return {"measures": {**entry["measures"], "largest_share": 1.0 if entry["id"] == best else 0.5}}

@@ -23,9 +23,9 @@ def write(run: Path, **changes: Any) -> RunRecord:
         "outcomes": {"best": [[1.0, 1.0, 0.0]], "founder": [[1.0, 0.71, 0.0]]},
     }
     write_outcomes(run, **{**content, **changes})
-    result = json.loads((run / "result.json").read_text())
+    result = json.loads((run / "result.json").read_text(encoding="utf-8"))
     result["founder"]["digest"] = "another"
-    (run / "result.json").write_text(json.dumps(result))
+    (run / "result.json").write_text(json.dumps(result), encoding="utf-8")
     return RunRecord.read(run)
 
 
@@ -41,7 +41,9 @@ def test_texts_stand_beside_their_targets_with_the_words_that_differ_marked(run:
 
 def test_a_founder_that_stayed_the_best_is_not_shown_twice(run: Path) -> None:
     record = write(run)
-    (run / "result.json").write_text(json.dumps({**record.result, "founder": record.result["best"]}))  # type: ignore[index,dict-item]
+    (run / "result.json").write_text(
+        json.dumps({**record.result, "founder": record.result["best"]}), encoding="utf-8"
+    )  # type: ignore[index,dict-item]
     assert [item.founder for item in written_items(RunRecord.read(run))] == [None, None]
 
 

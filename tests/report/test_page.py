@@ -71,7 +71,7 @@ def test_a_finished_run_shows_every_section_in_order(run: Path) -> None:
         "Individuals that failed",
         "To reproduce",
     ]
-    claim = json.loads((run / "result.json").read_text())["claim"]
+    claim = json.loads((run / "result.json").read_text(encoding="utf-8"))["claim"]
     assert f"<h1>{claim}</h1>" in html
     assert html.index("<h1>") < html.index("strongest baseline") < html.index("<h2>")
 
@@ -87,14 +87,14 @@ def test_hostile_text_is_escaped_everywhere(run: Path) -> None:
 
 def test_hostile_names_and_labels_are_escaped_in_text_and_figures(run: Path) -> None:
     hostile = "<script>$\\frac$ '\""
-    result = json.loads((run / "result.json").read_text())
+    result = json.loads((run / "result.json").read_text(encoding="utf-8"))
     result["task"]["labels"] = ["ham", hostile]
     result["test"]["per_class"][1]["label"] = hostile
-    (run / "result.json").write_text(json.dumps(result))
-    lines = (run / "journal.jsonl").read_text().splitlines()
+    (run / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    lines = (run / "journal.jsonl").read_text(encoding="utf-8").splitlines()
     first = json.loads(lines[0])
     first["name"] = first["task"]["metric"] = hostile
-    (run / "journal.jsonl").write_text("\n".join([json.dumps(first), *lines[1:]]) + "\n")
+    (run / "journal.jsonl").write_text("\n".join([json.dumps(first), *lines[1:]]) + "\n", encoding="utf-8")
     assert "script" not in outline(page(run)).tags
 
 
@@ -127,7 +127,9 @@ def test_any_beginning_of_a_journal_gives_a_whole_page(run: Path, lines: int) ->
     (run / "result.json").unlink()
     (run / "timing.jsonl").unlink()
     journal = run / "journal.jsonl"
-    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:lines]))
+    journal.write_text(
+        "".join(journal.read_text(encoding="utf-8").splitlines(keepends=True)[:lines]), encoding="utf-8"
+    )
     html = page(run)
     outline(html)
     assert '<span class="status running">' in html
@@ -139,7 +141,7 @@ def test_a_run_in_which_nobody_was_evaluated_gives_a_page(run: Path) -> None:
     entries = [e for e in RunRecord.read(run).entries if e["type"] in {"run", "individual"}]
     failed = {"status": "failed", "score": None, "fitness": None, "reason": "<b>no</b>"}
     entries = [e if e["type"] == "run" else e | failed for e in entries]
-    (run / "journal.jsonl").write_text("".join(json.dumps(e) + "\n" for e in entries))
+    (run / "journal.jsonl").write_text("".join(json.dumps(e) + "\n" for e in entries), encoding="utf-8")
     html = page(run)
     assert "No individual has a score yet." in html
     assert "&lt;b&gt;no&lt;/b&gt;" in html
@@ -156,7 +158,9 @@ def test_a_result_without_a_test_split_claims_no_test_score(run_factory: Callabl
 def test_any_beginning_of_a_journal_with_a_front_gives_a_whole_page(pareto: Path, lines: int) -> None:
     (pareto / "result.json").unlink()
     journal = pareto / "journal.jsonl"
-    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:lines]))
+    journal.write_text(
+        "".join(journal.read_text(encoding="utf-8").splitlines(keepends=True)[:lines]), encoding="utf-8"
+    )
     outline(page(pareto))
 
 

@@ -14,7 +14,7 @@ from evolm.report import RunRecord
 
 
 def write_journal(directory: Path, *entries: dict[str, Any]) -> RunRecord:
-    (directory / "journal.jsonl").write_text("".join(json.dumps(e) + "\n" for e in entries))
+    (directory / "journal.jsonl").write_text("".join(json.dumps(e) + "\n" for e in entries), encoding="utf-8")
     return RunRecord.read(directory)
 
 
@@ -53,9 +53,9 @@ def test_a_line_torn_inside_a_character_is_survived(run: Path) -> None:
 
 
 def test_damage_before_the_last_line_of_the_journal_is_refused_with_its_line(run: Path) -> None:
-    lines = (run / "journal.jsonl").read_text().splitlines()
+    lines = (run / "journal.jsonl").read_text(encoding="utf-8").splitlines()
     lines[3] = lines[3][:20]
-    (run / "journal.jsonl").write_text("\n".join(lines))
+    (run / "journal.jsonl").write_text("\n".join(lines), encoding="utf-8")
     with pytest.raises(RunError, match="line 4"):
         RunRecord.read(run)
 
@@ -63,7 +63,7 @@ def test_damage_before_the_last_line_of_the_journal_is_refused_with_its_line(run
 def test_a_torn_line_inside_the_clocks_file_is_survived(run: Path) -> None:
     events = len(RunRecord.read(run).timing)
     file = run / "timing.jsonl"
-    file.write_text('{"event":"gen\n' + file.read_text())
+    file.write_text('{"event":"gen\n' + file.read_text(encoding="utf-8"), encoding="utf-8")
     assert len(RunRecord.read(run).timing) == events
 
 
@@ -199,7 +199,7 @@ def test_the_front_is_that_of_the_last_generation(pareto: Path) -> None:
 
 def test_what_was_answered_on_test_is_read_where_it_was_kept(run: Path) -> None:
     assert RunRecord.read(run).outcomes is None
-    (run / "test.json").write_text('{"gold": [0, 1]}')
+    (run / "test.json").write_text('{"gold": [0, 1]}', encoding="utf-8")
     assert RunRecord.read(run).outcomes == {"gold": [0, 1]}
 
 
@@ -210,10 +210,10 @@ def test_a_lineage_with_an_unknown_parent_ends_there(tmp_path: Path) -> None:
 
 
 def test_the_verdict_in_the_journal_stands_in_for_a_missing_result(run: Path) -> None:
-    result = json.loads((run / "result.json").read_text())
+    result = json.loads((run / "result.json").read_text(encoding="utf-8"))
     (run / "result.json").unlink()
     assert RunRecord.read(run).status == "running"
-    with (run / "journal.jsonl").open("a") as file:
+    with (run / "journal.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps({"type": "verdict", **result}) + "\n")
     record = RunRecord.read(run)
     assert record.status == "finished"
@@ -221,14 +221,14 @@ def test_the_verdict_in_the_journal_stands_in_for_a_missing_result(run: Path) ->
 
 
 def test_a_damaged_result_is_refused(run: Path) -> None:
-    (run / "result.json").write_text("{")
+    (run / "result.json").write_text("{", encoding="utf-8")
     with pytest.raises(RunError, match="damaged"):
         RunRecord.read(run)
 
 
 def test_an_interrupted_run_says_so(run_factory: Callable[..., Path]) -> None:
     run = run_factory(finished=False)
-    with (run / "timing.jsonl").open("a") as file:
+    with (run / "timing.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"event": "interrupt", "time": "2026-03-02T09:21:00Z"}\n')
     assert RunRecord.read(run).status == "interrupted"
 

@@ -29,7 +29,7 @@ def report(directory: Path) -> tuple[str, str]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (page, views):
             patch.setattr(module, "render", render)
-        html = write_report(directory).read_text()
+        html = write_report(directory).read_text(encoding="utf-8")
     console = Console(width=160)
     with console.capture() as capture:
         console.print(render_summary(directory))
@@ -42,7 +42,7 @@ def test_a_generation_task_keeps_a_dozen_items_and_the_page_shows_what_was_writt
     split = {"train": 10, "dev": 8, "test": 14, "validation": 0}
     campaign = write_kind(tmp_path / "campaign", tiny_model_folder, "generation", task__split=split)
     run = campaign.run(tmp_path / "run").directory
-    kept = json.loads((run / "test.json").read_text())
+    kept = json.loads((run / "test.json").read_text(encoding="utf-8"))
     assert len(kept["inputs"]) == len(kept["targets"]) == 12
     assert len(kept["items"]) == len(kept["predictions"]["best"]) == 14
     animal, number = kept["targets"][0].split()
@@ -60,7 +60,7 @@ def test_a_task_without_labels_or_texts_is_reported_without_their_sections(
     tmp_path: Path, tiny_model_folder: Path, kind: str, metric: str
 ) -> None:
     run = write_kind(tmp_path / "campaign", tiny_model_folder, kind).run(tmp_path / "run").directory
-    assert "inputs" not in json.loads((run / "test.json").read_text())
+    assert "inputs" not in json.loads((run / "test.json").read_text(encoding="utf-8"))
     html, summary = report(run)
     assert f"{metric}, 12 test items" in summary
     assert "What the best writes" not in html
@@ -94,7 +94,7 @@ def test_a_task_without_gold_ends_with_a_page_that_claims_nothing(
 ) -> None:
     campaign = toy(task__labels=["ham", "spam"], scorers={"mutual_information": 1.0}, **ALONE)
     del campaign.tables["task"]["columns"]["label"]
-    (campaign.folder / "founders.jsonl").write_text('{"instruction": "Is it spam, or ham?"}\n')
+    (campaign.folder / "founders.jsonl").write_text('{"instruction": "Is it spam, or ham?"}\n', encoding="utf-8")
     html, summary = report(campaign.run(tmp_path / "run").directory)
     assert "none to compare with" in html
     assert "mutual information on dev" in summary
@@ -108,7 +108,7 @@ def test_several_objectives_are_reported_as_a_front(toy: Callable[..., ToyCampai
         "strategy": {"name": "nsga2", "population_size": 4},
     }
     run = toy(**changes, **ALONE).run(tmp_path / "run").directory
-    front = json.loads((run / "result.json").read_text())["front"]
+    front = json.loads((run / "result.json").read_text(encoding="utf-8"))["front"]
     assert [e["id"] for e in RunRecord.read(run).front()] == [member["id"] for member in front["members"]]
     html, summary = report(run)
     assert f"<h2>The front: {len(front['members'])} prompt" in html

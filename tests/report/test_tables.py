@@ -74,7 +74,7 @@ def test_the_best_comes_first_and_intervals_stand_only_where_they_were_computed(
 
 
 def test_baselines_that_were_switched_off_or_have_no_score_are_left_out(run: Path) -> None:
-    result = json.loads((run / "result.json").read_text())
+    result = json.loads((run / "result.json").read_text(encoding="utf-8"))
     result["test"] |= {
         "majority": float("nan"),
         "random_search": None,
@@ -82,7 +82,7 @@ def test_baselines_that_were_switched_off_or_have_no_score_are_left_out(run: Pat
         "interval": [0.2, 0.3],
     }
     del result["test"]["few_shot"], result["test"]["draws"], result["test"]["prior_corrected"]
-    (run / "result.json").write_text(json.dumps(result))
+    (run / "result.json").write_text(json.dumps(result), encoding="utf-8")
     rows = score_rows(RunRecord.read(run))
     assert [(r.key, r.strongest) for r in rows] == [("best", False), ("founder", True)]
     assert rows[1].interval == (0.2, 0.3)
@@ -125,12 +125,12 @@ def test_failures_are_grouped_by_their_reason(run: Path) -> None:
 
 
 def test_the_headline_of_a_finished_run_is_its_claim(run: Path) -> None:
-    claim = json.loads((run / "result.json").read_text())["claim"]
+    claim = json.loads((run / "result.json").read_text(encoding="utf-8"))["claim"]
     assert headline(RunRecord.read(run)) == claim
 
 
 def test_the_summary_ends_with_the_claim(run: Path) -> None:
-    claim = json.loads((run / "result.json").read_text())["claim"]
+    claim = json.loads((run / "result.json").read_text(encoding="utf-8"))["claim"]
     lines = printed(run).rstrip().splitlines()
     assert lines[-1] == claim
     assert any("random search" in line and "+0.042" in line for line in lines)
@@ -150,7 +150,7 @@ def test_the_summary_tells_the_front_and_the_rule_that_picked(pareto: Path) -> N
 def test_the_summary_warns_of_one_answer_for_everything_before_the_claim(audited: Path) -> None:
     revise(audited, individual=lambda e: {"measures": {**e["measures"], "largest_share": 1.0}})
     text = " ".join(printed(audited).split())
-    claim = json.loads((audited / "result.json").read_text())["claim"]
+    claim = json.loads((audited / "result.json").read_text(encoding="utf-8"))["claim"]
     assert (
         "Warning: The best prompt gives the same label to 100\N{NO-BREAK SPACE}%".replace("\N{NO-BREAK SPACE}", " ")
         in text

@@ -118,4 +118,4 @@ def test_a_real_page_is_written(run_factory: Callable[..., Path]) -> None:
     report = ReportWriter()
     report.on_start(info_of(run))
     report.on_saved()
-    assert RunLayout(run).report.read_text().startswith("<!doctype html>")
+    assert RunLayout(run).report.read_text(encoding="utf-8").startswith("<!doctype html>")

@@ -141,7 +141,9 @@ FILES: dict[str, tuple[str, Writer, list[dict[str, Any]], tuple[str, ...], dict[
     ),
     "lines of text": (
         "log.txt",
-        lambda path, lines: path.write_text("\n".join(f"{row['spam']}: {row['text']}" for row in lines)),
+        lambda path, lines: path.write_text(
+            "\n".join(f"{row['spam']}: {row['text']}" for row in lines), encoding="utf-8"
+        ),
         messages(),
         ("--set", "task.pattern=(?P<spam>.): (?P<text>.+)"),
         {
@@ -178,7 +180,7 @@ def test_a_realistic_file_becomes_a_folder_that_builds_as_it_is(
         assert 6 <= len(genomes) <= 12
         assert len(shown) == (len(genomes) // 3 if parts.task.has_gold else 0)
         assert len(shown) == sum(
-            "demonstrations" in json.loads(line) for line in (tmp_path / "founders.jsonl").open()
+            "demonstrations" in json.loads(line) for line in (tmp_path / "founders.jsonl").open(encoding="utf-8")
         )
     finally:
         parts.engine.close()
@@ -242,7 +244,7 @@ def test_a_generated_text_is_asked_for_by_its_name(tmp_path: Path) -> None:
     assert evolm("init", "news.jsonl").exit_code == 0
     config = configuration.load(tmp_path / "campaign.toml")
     assert config.template.item == "Article: {{ article }}\nSummary:"
-    assert "Write the summary for the article." in (tmp_path / "founders.jsonl").read_text()
+    assert "Write the summary for the article." in (tmp_path / "founders.jsonl").read_text(encoding="utf-8")
 
 
 def test_a_dry_run_of_the_written_folder_works(tiny_model_folder: Path, tmp_path: Path) -> None:
@@ -282,18 +284,18 @@ def test_what_the_user_sets_wins_and_is_not_said_as_a_guess(tmp_path: Path) -> N
     assert (config.budget.evaluations, config.strategy) == (7, {"name": "hill_climb"})
     assert config.task.labels == {"0": "ham", "1": "spam"}
     assert "budget.evaluations" not in said.stdout and "strategy" not in said.stdout
-    founders = [json.loads(line) for line in (tmp_path / "founders.jsonl").read_text().splitlines()]
+    founders = [json.loads(line) for line in (tmp_path / "founders.jsonl").read_text(encoding="utf-8").splitlines()]
     assert {founder["demonstrations"] for founder in founders} == {1, 2}
 
 
 def test_files_that_are_there_are_never_overwritten(tmp_path: Path) -> None:
     delimited(tmp_path / "sms.csv", messages())
-    (tmp_path / "founders.jsonl").write_text("years of work")
+    (tmp_path / "founders.jsonl").write_text("years of work", encoding="utf-8")
     refused(
         evolm("init", "sms.csv"), r"founders.jsonl: expected a new file, found an existing one; .*--out DIR --copy"
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["founders.jsonl", "sms.csv"]
-    assert (tmp_path / "founders.jsonl").read_text() == "years of work"
+    assert (tmp_path / "founders.jsonl").read_text(encoding="utf-8") == "years of work"
 
 
 def test_another_folder_gets_the_data_below_it_by_name_or_else_a_copy(tmp_path: Path) -> None:
@@ -375,6 +377,6 @@ BAD: dict[str, tuple[str, str, tuple[str, ...], str]] = {
 def test_what_cannot_be_guessed_is_one_sentence_and_writes_nothing(
     name: str, content: str, arguments: tuple[str, ...], message: str, tmp_path: Path
 ) -> None:
-    (tmp_path / name).write_text(content)
+    (tmp_path / name).write_text(content, encoding="utf-8")
     refused(evolm("init", *arguments), message)
     assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -49,7 +49,7 @@ NAME = "my_confidence:Confidence"
 
 @pytest.fixture(autouse=True)
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "my_confidence.py").write_text(MODULE)
+    (tmp_path / "my_confidence.py").write_text(MODULE, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
 
 

@@ -140,14 +140,14 @@ def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path, damage: str) -> No
     if damage == "torn state":
         state.write_bytes(state.read_bytes()[:-3])
     elif damage == "no state":
-        state.write_text("{}")
+        state.write_text("{}", encoding="utf-8")
     elif damage == "arrays gone":
         arrays.unlink()
     elif damage == "torn arrays":
         arrays.write_bytes(arrays.read_bytes()[:-3])
     else:
-        record = json.loads(state.read_text())
+        record = json.loads(state.read_text(encoding="utf-8"))
         record["state"]["x"]["__array__"] = "999999"
-        state.write_text(json.dumps(record))
+        state.write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(RunError, match=r"state\.json: the checkpoint cannot be read"):
         read_checkpoint(tmp_path)

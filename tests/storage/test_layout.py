@@ -27,7 +27,7 @@ def test_a_directory_with_anything_in_it_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(RunError, match=r"expected a new or empty directory, found 'notes.txt' in it"):
         RunLayout(tmp_path).create()
-    (tmp_path / "journal.jsonl").write_text("{}\n")
+    (tmp_path / "journal.jsonl").write_text("{}\n", encoding="utf-8")
     with pytest.raises(RunError, match=r"found another run; continue it with 'evolm resume"):
         RunLayout(tmp_path).create()
 
@@ -80,7 +80,7 @@ def test_a_lock_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
 def test_a_file_is_written_whole_with_its_folder(tmp_path: Path, content: str | bytes) -> None:
     path = tmp_path / "deep" / "file"
     path.parent.mkdir()
-    path.write_text("old")
+    path.write_text("old", encoding="utf-8")
     write_atomically(path, content)
     assert path.read_bytes() == (content.encode() if isinstance(content, str) else content)
     assert [entry.name for entry in path.parent.iterdir()] == ["file"]
@@ -92,7 +92,7 @@ def test_a_disk_that_refuses_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     path = tmp_path / "file"
-    path.write_text("old")
+    path.write_text("old", encoding="utf-8")
 
     def refuse(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
@@ -101,7 +101,7 @@ def test_a_disk_that_refuses_leaves_the_old_file_and_nothing_else(
         patch.setattr(os, call, refuse)
         with pytest.raises(RunError, match="file: cannot be written: No space left on device"):
             write_atomically(path, "new")
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
@@ -118,4 +118,4 @@ def test_durability_is_one_setting_for_files_and_journals(tmp_path: Path, monkey
     journal.sync()
     journal.close()
     assert len(synced) == 2
-    assert (tmp_path / "not waited either").read_text() == "for"
+    assert (tmp_path / "not waited either").read_text(encoding="utf-8") == "for"

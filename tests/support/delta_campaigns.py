@@ -20,5 +20,5 @@ def write_delta_campaign(folder: Path, model: Path, kind: str, **changes: Any) -
     toy = write_campaign(folder, model, **{"seed": 1, "strategy__population_size": 4, **changes})
     toy.tables["space"] = merged(KINDS[kind], {})
     if kind == "delta":
-        (folder / "founders.jsonl").write_text(json.dumps(FOUNDERS[0]) + "\n")
+        (folder / "founders.jsonl").write_text(json.dumps(FOUNDERS[0]) + "\n", encoding="utf-8")
     return toy

@@ -73,7 +73,7 @@ def write_kind(folder: Path, model: Path, name: str, **changes: Any) -> ToyCampa
         tables["task"] = {"data": "rows.csv", **kind["task"]}
     campaign = write_campaign(folder, model, **{**tables, **changes})
     lines = "".join(json.dumps(record) + "\n" for record in kind["founders"])
-    (folder / "founders.jsonl").write_text(lines)
+    (folder / "founders.jsonl").write_text(lines, encoding="utf-8")
     if "rows" in kind:
         pd.DataFrame(kind["rows"]).to_csv(folder / "rows.csv", index=False)
     return campaign

@@ -121,7 +121,9 @@ def make_run(
         journal += _ending(finalists)
     write_lines(directory / "journal.jsonl", journal)
     write_lines(directory / "timing.jsonl", _clock(generations, size, finished))
-    (directory / "campaign.toml").write_text('schema = 1\nseed = 0\n\n[model]\nname = "SmolLM2-135M"\n')
+    (directory / "campaign.toml").write_text(
+        'schema = 1\nseed = 0\n\n[model]\nname = "SmolLM2-135M"\n', encoding="utf-8"
+    )
     if finished and people:
         founder = max((e for e in people if not e["parents"]), key=lambda e: e["score"])
         _write_result(directory, founder, finalists[0], test)
@@ -160,7 +162,9 @@ def _write_result(
     }
     (directory / "result.json").write_text(json.dumps(result), encoding="utf-8")
     (directory / "best").mkdir(exist_ok=True)
-    (directory / "best" / "prompt.txt").write_text(best["genome"]["prompt"]["instruction"] + "\n\nText: {{ text }}")
+    (directory / "best" / "prompt.txt").write_text(
+        best["genome"]["prompt"]["instruction"] + "\n\nText: {{ text }}", encoding="utf-8"
+    )
 
 
 def _search(rng: random.Random, search: str, generations: int, size: int, hostile: bool) -> list[dict[str, Any]]:
@@ -278,12 +282,12 @@ def _clock(generations: int, size: int, finished: bool) -> list[dict[str, Any]]:
 
 def revise(directory: Path, **changes: Callable[[dict[str, Any]], dict[str, Any]]) -> Path:
     """Replace parts of the journal's entries, by their type, and of ``result.json`` (``result``)."""
-    lines = (directory / "journal.jsonl").read_text().splitlines()
+    lines = (directory / "journal.jsonl").read_text(encoding="utf-8").splitlines()
     entries = [json.loads(line) for line in lines]
     write_lines(directory / "journal.jsonl", [e | changes.get(e["type"], lambda _: {})(e) for e in entries])
     if "result" in changes:
-        result = json.loads((directory / "result.json").read_text())
-        (directory / "result.json").write_text(json.dumps(result | changes["result"](result)))
+        result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
+        (directory / "result.json").write_text(json.dumps(result | changes["result"](result)), encoding="utf-8")
     return directory
 
 

@@ -89,8 +89,10 @@ def write_campaign(folder: Path, model: Path | str, **changes: Any) -> ToyCampai
     folder.mkdir(parents=True, exist_ok=True)
     tables = merged(TABLES, {"model": {"name": str(model), "dtype": "float32", "chat_template": "off"}})
     tables = merged(tables, {key.replace("__", "."): value for key, value in changes.items()})
-    (folder / "campaign.toml").write_text(tomlkit.dumps(tables))
-    (folder / "founders.jsonl").write_text("".join(json.dumps(founder) + "\n" for founder in FOUNDERS))
+    (folder / "campaign.toml").write_text(tomlkit.dumps(tables), encoding="utf-8")
+    (folder / "founders.jsonl").write_text(
+        "".join(json.dumps(founder) + "\n" for founder in FOUNDERS), encoding="utf-8"
+    )
     write_rows(folder / "toy.csv", toy_rows())
     return ToyCampaign(folder, tables)
 
@@ -104,13 +106,13 @@ def write_rows(path: Path, rows: list[tuple[str, str]], header: tuple[str, ...] 
 
 def entries(run: Path, kind: str = "", search: str = "") -> list[dict[str, Any]]:
     """Return the journal's entries, or those of a type and a search."""
-    found = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
+    found = [json.loads(line) for line in (run / "journal.jsonl").read_text(encoding="utf-8").splitlines()]
     return [e for e in found if kind in ("", e["type"]) and search in ("", e.get("search"))]
 
 
 def result_of(run: Path) -> dict[str, Any]:
     """Return ``result.json``."""
-    return json.loads((run / "result.json").read_text())
+    return json.loads((run / "result.json").read_text(encoding="utf-8"))
 
 
 def bytes_of(run: Path) -> dict[str, bytes]:

@@ -33,6 +33,7 @@ class WarmProcess:
             stdout=subprocess.PIPE,
             env={**os.environ, **settings},
             text=True,
+            encoding="utf-8",
         )
 
     def __call__(self, *arguments: object, **strike: Any) -> dict[str, Any]:
@@ -45,7 +46,7 @@ class WarmProcess:
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())
-        return {**answer, "log": log.read_text()}
+        return {**answer, "log": log.read_text(encoding=strike.get("encoding", "utf-8"))}
 
     def close(self) -> None:
         """End it."""

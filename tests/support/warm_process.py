@@ -9,7 +9,9 @@ Orders come as JSON lines: ``arguments`` of the command line, ``log`` for its ou
 - ``signal``: ``"SIGKILL"`` unless told otherwise;
 - ``workers``: strike as soon as so many worker processes exist;
 - ``worker_kills``: so many workers die in all, see :func:`kill_workers`;
-- ``file_limit``: the most bytes a file may have: the disk refuses the rest, as a full one does.
+- ``file_limit``: the most bytes a file may have: the disk refuses the rest, as a full one does;
+- ``encoding``: of standard output and error, UTF-8 unless told otherwise;
+- ``locale``: of the process, such as ``"C"``, whose encoding files get that are opened without one.
 
 The answer holds the exit code (negative: the signal that ended it), ``seconds``, how often each function of
 ``CALLS`` was called, the process ids of workers at the strike, and ``workers_killed``.
@@ -18,6 +20,7 @@ The answer holds the exit code (negative: the signal that ended it), ``seconds``
 from __future__ import annotations
 
 import json
+import locale
 import os
 import resource
 import signal
@@ -143,7 +146,7 @@ class Strikes:
     def write(self) -> None:
         killed = len(list(self.dead.iterdir())) if self.dead.exists() else 0
         told = {"calls": self.counts, "workers": self._workers(), "workers_killed": killed}
-        self.report.write_text(json.dumps(told))
+        self.report.write_text(json.dumps(told), encoding="utf-8")
 
 
 def child(order: dict[str, Any], report: Path) -> None:
@@ -152,8 +155,11 @@ def child(order: dict[str, Any], report: Path) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(0)
-    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+    encoding = order["strike"].get("encoding", "utf-8")
+    sys.stdout = open(1, "w", buffering=1, closefd=False, encoding=encoding)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, closefd=False, encoding=encoding)  # noqa: SIM115
+    if chosen := order["strike"].get("locale"):
+        locale.setlocale(locale.LC_ALL, chosen)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["evolm", *order["arguments"]]
     strikes = Strikes(order["strike"], report)
@@ -182,7 +188,7 @@ def carry_out(order: dict[str, Any]) -> dict[str, Any]:
         os.kill(pid, signal.SIGKILL)  # a zombie, if it was faster, takes no harm
     _, status = os.waitpid(pid, 0)
     seconds = time.monotonic() - began
-    told = json.loads(report.read_text()) if report.exists() else {}
+    told = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
     return {"exit": os.waitstatus_to_exitcode(status), "seconds": seconds, **told}
 
 

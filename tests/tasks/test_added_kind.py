@@ -56,7 +56,7 @@ def test_a_campaign_runs_on_a_kind_of_task_that_is_one_row(toy: Callable[..., An
         if not entry["parents"]
     }
     assert "Say no or yes of the text." in told
-    assert (run.directory / "best" / "prompt.txt").read_text().endswith("Spam, yes or no?")
+    assert (run.directory / "best" / "prompt.txt").read_text(encoding="utf-8").endswith("Spam, yes or no?")
     assert result_of(run.directory)["test"]["majority"] is not None
 
 

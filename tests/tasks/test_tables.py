@@ -125,7 +125,7 @@ def test_an_empty_parquet_file_has_no_rows(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_comes_with_the_nearest_name(tmp_path: Path) -> None:
-    (tmp_path / "reviews.csv").write_text("a\n1\n")
+    (tmp_path / "reviews.csv").write_text("a\n1\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"review\.csv: expected a file, found none; did you mean 'reviews\.csv'\?"):
         read_table("review.csv", root=tmp_path)
 

@@ -291,7 +291,7 @@ def test_data_outside_the_campaign_folder_needs_permission(tmp_path: Path) -> No
 
 
 def test_rows_to_predict_are_never_dropped(tmp_path: Path) -> None:
-    (tmp_path / "new.csv").write_text("id,text\n7,one\n8,\n9, ONE \n10,excluded\n")
+    (tmp_path / "new.csv").write_text("id,text\n7,one\n8,\n9, ONE \n10,excluded\n", encoding="utf-8")
     section = TaskSection(data="x.csv", columns=COLUMNS, labels={"0": "no", "1": "yes"}, exclude="excl", max_chars=2)
     rows = read_items("new.csv", section, root=tmp_path)
     frame, items = rows.frame, rows.items
@@ -306,11 +306,11 @@ def test_rows_to_predict_are_never_dropped(tmp_path: Path) -> None:
 
 
 def test_rows_to_score_bring_their_gold(tmp_path: Path) -> None:
-    (tmp_path / "new.csv").write_text("text,y\none,1\ntwo,\nthree,0\n")
+    (tmp_path / "new.csv").write_text("text,y\none,1\ntwo,\nthree,0\n", encoding="utf-8")
     section = TaskSection(data="x.csv", columns=COLUMNS, labels={"0": "no", "1": "yes"})
     items = read_items("new.csv", section, root=tmp_path, gold=True).items
     assert [item and item.gold for item in items] == ["yes", None, "no"]
-    (tmp_path / "bad.csv").write_text("text,y\none,1\ntwo,2\n")
+    (tmp_path / "bad.csv").write_text("text,y\none,1\ntwo,2\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"bad\.csv: .*found '2' in row 2"):
         read_items("bad.csv", section, root=tmp_path, gold=True)
     with pytest.raises(ConfigError, match="`label`"):
@@ -323,7 +323,7 @@ def test_rows_to_score_bring_their_gold(tmp_path: Path) -> None:
 
 
 def test_lines_to_predict_that_do_not_match_stay_in_place(tmp_path: Path) -> None:
-    (tmp_path / "new.txt").write_text("> one\nnoise\n> two\n")
+    (tmp_path / "new.txt").write_text("> one\nnoise\n> two\n", encoding="utf-8")
     section = TaskSection(data="x.txt", columns=COLUMNS, pattern="> (?P<text>.*)")
     rows = read_items("new.txt", section, root=tmp_path)
     frame, items = rows.frame, rows.items

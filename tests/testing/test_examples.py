@@ -30,9 +30,9 @@ class TestChanging(StrategySuite):
 
 def run(folder: Path, text: str, *options: str) -> str:
     """Run a test file in a process of its own and return what pytest says."""
-    (folder / "test_mine.py").write_text(text)
+    (folder / "test_mine.py").write_text(text, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "test_mine.py", *options]
-    return subprocess.run(command, cwd=folder, text=True, capture_output=True).stdout
+    return subprocess.run(command, cwd=folder, text=True, capture_output=True, encoding="utf-8").stdout
 
 
 def test_the_example_is_short_and_only_a_broken_promise_fails(tmp_path: Path) -> None:
