@@ -27,7 +27,7 @@ from evolm.baselines import BASELINES
 from evolm.campaign import Observer, Permissions, start_run
 from evolm.choices import ExportForm
 from evolm.config import DEFAULT_STRATEGY
-from evolm.errors import ConfigError, RunError
+from evolm.errors import ConfigError, DataError, RunError
 from evolm.export.export import export as write_export
 from evolm.export.predictor import saved_prompt
 from evolm.export.score_report import ScoreReport
@@ -334,7 +334,11 @@ def load_result(directory: str | Path) -> Result:
 
 
 def _source(rows: pd.DataFrame | str | Path) -> pd.DataFrame | str:
-    return rows if isinstance(rows, pd.DataFrame) else str(rows)
+    if isinstance(rows, str | Path):
+        return str(rows)
+    if not isinstance(rows, pd.DataFrame):
+        raise DataError(f"rows: expected a file's name or a pandas DataFrame, found {_kind_of(rows)}")
+    return rows
 
 
 def _place(start: str | Path | Result) -> Path:
@@ -346,10 +350,21 @@ def _task_table(task: Mapping[str, Any] | pd.DataFrame) -> tuple[pd.DataFrame | 
     if isinstance(task, pd.DataFrame):
         return task, {"data": "frame", "name": "frame", "columns": {"text": "text", "label": "label"}}
     if not isinstance(task, Mapping):
-        raise ConfigError(f"task: expected a DataFrame or the [task] table, found {type(task).__name__}")
+        raise ConfigError(f"task: expected a pandas DataFrame or the [task] table, found {_kind_of(task)}")
     table = dict(task)
     data = table.get("data")
     if isinstance(data, pd.DataFrame):
         table["data"] = "frame"
         return data, table
+    if data is not None and not isinstance(data, str | Path | Mapping):
+        raise ConfigError(f"task.data: expected a file's name or a pandas DataFrame, found {_kind_of(data)}")
+    if isinstance(data, Path):
+        table["data"] = str(data)
     return None, table
+
+
+def _kind_of(value: Any) -> str:
+    """Return the type of a value, and how to make a pandas frame of another package's."""
+    kind = type(value)
+    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+    return f"{name}; convert it with .to_pandas()" if hasattr(value, "to_pandas") else name

@@ -42,8 +42,9 @@ def locate(source: str, root: Path, admitted: Sequence[Path] = (), trusted: bool
         raise DataError(f"{source!r}: expected a path that can be resolved: {error}") from None
     if trusted or any(path.is_relative_to(folder) for folder in folders):
         return path
+    link = f" ({source!r} is a symbolic link to {path})" if (root / source).is_symlink() else ""
     raise PermissionNeeded(
-        f"{source!r}: expected a path in the campaign's folder, found one outside; "
+        f"{source!r}: expected a path in the campaign's folder, found one outside{link}; "
         "allow its folder with --data-root or name the file with --set"
     )
 

@@ -240,7 +240,7 @@ def test_callbacks_are_called_in_order(frame: pd.DataFrame, settings: dict[str, 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"task": [1, 2]}, "task: expected a DataFrame or the .task. table, found list"),
+        ({"task": [1, 2]}, "task: expected a pandas DataFrame or the .task. table, found list"),
         ({"strategy": "genetics"}, "did you mean 'genetic'"),
         ({"budget": {"evaluation": 3}}, "did you mean 'evaluations'"),
         ({"options": {"baseline": {}}}, "did you mean 'baselines'"),

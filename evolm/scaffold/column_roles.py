@@ -140,6 +140,12 @@ def _label(columns: Sequence[Column], hints: Hints) -> tuple[Column | None, str]
     repeating = [column for column in possible if column.has_classes]
     if repeating and not (hints.kind and KINDS[hints.kind].open):
         return _about_label(_the_one(repeating, columns), "few values, often repeated")
+    for column in columns:
+        if len(column.distinct) == 1 and any(_promises(column, names) for names in _LABEL_NAMES):
+            raise DataError(
+                f"label: expected several labels, found only {column.texts[0][:60]!r} in the column {column.name!r}; "
+                "name another column with --label COLUMN, or add rows of other labels"
+            )
     raise DataError(
         f"label: expected a column of labels or answers, found none among {listed(c.name for c in columns)}; "
         "name it with --label COLUMN, or say --labels a,b (the words of a classification) or --no-label"

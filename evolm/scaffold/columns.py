@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from evolm.tasks.items import canonical
 from evolm.tasks.options import read_options
 from evolm.tasks.tables.cells import cell_text
 
@@ -52,7 +53,7 @@ class Column:
     def stripped(self) -> tuple[str, ...]:
         """Text of each cell, empty if it is missing; no texts at all if a cell is not a scalar."""
         try:
-            return tuple((cell_text(cell) or "").strip() for cell in self.cells)
+            return tuple(canonical(cell_text(cell) or "") for cell in self.cells)
         except TypeError:
             return ()
 

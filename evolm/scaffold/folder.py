@@ -80,6 +80,12 @@ def _below(path: Path, folder: Path) -> str:
     try:
         return path.resolve().relative_to(folder.resolve()).as_posix()
     except ValueError:
+        if path.is_symlink():
+            raise ConfigError(
+                f"{path}: expected a file in the campaign's folder {folder}, found a symbolic link to "
+                f"{path.resolve()}, which a campaign may not follow; name that file instead, or "
+                "copy it with --copy --out DIR"
+            ) from None
         raise ConfigError(
             f"{path}: expected data in the campaign's folder {folder}, found it elsewhere; "
             "add --copy, or omit --out to write beside the data"

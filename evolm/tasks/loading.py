@@ -15,6 +15,7 @@ from evolm.tasks.checks import check_rendering, check_settings
 from evolm.tasks.hub import DATASETS, DatasetName
 from evolm.tasks.items import LABEL, Item, Row, no_gold
 from evolm.tasks.kinds import KINDS, Kind, check_labels
+from evolm.tasks.lookalikes import lookalikes
 from evolm.tasks.rows import (
     answerable,
     mapped_rows,
@@ -25,7 +26,7 @@ from evolm.tasks.rows import (
 )
 from evolm.tasks.splitting import SPLITS, split_items
 from evolm.tasks.tables import How, read_table, stem_of
-from evolm.tasks.tables.frames import checked_frame
+from evolm.tasks.tables.frames import checked_frame, refuse_lost_labels
 from evolm.tasks.task import Task
 from evolm.tasks.template import Template
 from evolm.wording import listed
@@ -62,11 +63,15 @@ def load_task(
     kind, known, seen = KINDS[section.kind], LABEL in section.columns, section.gold == "use"
     rendering = Template.from_section(template, list(section.columns), kind.name)
     tables, notes = _tables(section, root, admitted, trusted, frame)
+    if frame is not None and known and kind.labels:
+        for source, table in tables.values():
+            refuse_lost_labels(table, str(section.columns[LABEL]), source, section.labels)
     rows, dropped = _rows(section, kind, tables)
     notes += dropped
     answers = kind.answers(section, [row for split in rows.values() for row in split])
     if kind.labels:
         check_labels(answers.labels)
+        notes += lookalikes(answers.labels)
     items: dict[str, list[Item]] = {}
     for split in tables:
         items[split], dropped = without_duplicates(to_items(rows[split], kind, answers.gold), kind)

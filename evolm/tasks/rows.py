@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from evolm.errors import ConfigError, DataError
-from evolm.tasks.items import LABEL, OPTIONS, Item, Options, Row
+from evolm.tasks.items import LABEL, OPTIONS, Item, Options, Row, canonical
 from evolm.tasks.kinds import Kind
 from evolm.tasks.options import read_options
 from evolm.tasks.tables.cells import cell_text
@@ -24,7 +24,8 @@ def mapped_rows(
 ) -> list[Row | None]:
     """Return one row per row of ``frame``, in order; None if a mapped cell is missing or blank.
 
-    Surrounding white space is stripped from every cell. A row of an open task with a blank label is kept, and refused
+    Surrounding white space is stripped from every cell, and a label that is compared with others is brought to one
+    Unicode form. A row of an open task with a blank label is kept, and refused
     when its gold is read: an empty target is more often a mistake than a row to leave out.
 
     Raises:
@@ -40,12 +41,17 @@ def mapped_rows(
     rows: list[Row | None] = []
     for index in range(len(frame)):
         fields = {name: cell for name, cells in texts.items() if (cell := cells[index])}
-        label = None if labels is None else labels[index] or ""
+        label = None if labels is None else _label(labels[index] or "", kind)
         shown = None if options is None else options[index]
         blank = label == "" and not kind.open
         whole = len(fields) == len(texts) and not blank and (options is None or shown is not None)
         rows.append(Row(where, index + 1, fields, label, shown) if whole else None)
     return rows
+
+
+def _label(text: str, kind: Kind) -> str:
+    """Return a label in the form in which labels are compared; the target of an open task stays as it is."""
+    return text if kind.open else canonical(text)
 
 
 def _texts(frame: pd.DataFrame, column: str, name: str, where: str) -> list[str | None]:
@@ -114,7 +120,7 @@ def _too_few(row: Row) -> bool:
 
 
 def _repeating(row: Row) -> bool:
-    return row.options is not None and len(set(row.options.texts)) < len(row.options.texts)
+    return row.options is not None and len(set(map(canonical, row.options.texts))) < len(row.options.texts)
 
 
 def _shown(row: Row) -> list[str]:

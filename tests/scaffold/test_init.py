@@ -354,7 +354,12 @@ BAD: dict[str, tuple[str, str, tuple[str, ...], str]] = {
     "missing": ("sms.csv", LABELLED, ("smt.csv",), r"smt.csv: expected a file, .*; did you mean 'sms.csv'"),
     "empty": ("sms.csv", "", ("sms.csv",), r"expected rows, found an empty file"),
     "lines": ("sms.txt", "a\n", ("sms.txt",), r"sms.txt: expected '.csv', .*found '.txt'; .*--set 'task.pattern="),
-    "one label": ("a.csv", "text,label\n" + "x y,a\n" * 9, ("a.csv",), r"label: expected a column .*--label COLUMN"),
+    "one label": (
+        "a.csv",
+        "text,label\n" + "x y,a\n" * 9,
+        ("a.csv",),
+        r"label: expected several labels, found only 'a'",
+    ),
     "no label": ("a.csv", "en,de\none two,eins\nthree four,drei\n", ("a.csv",), r"--label COLUMN, or .*--labels a,b"),
     "wrong option": ("a.csv", LABELLED, ("a.csv", "--text", "txt"), r"--text: .*did you mean 'text'"),
     "wrong key": ("a.csv", LABELLED, ("a.csv", "--set", "bugdet.items=3"), r"did you mean 'budget'"),

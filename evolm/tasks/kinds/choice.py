@@ -7,13 +7,14 @@ from typing import Any
 
 from evolm.config import TaskSection
 from evolm.errors import ConfigError, DataError
-from evolm.tasks.items import LABEL, MARKED, Answers, Options, Row, no_gold
+from evolm.tasks.items import LABEL, MARKED, Answers, Options, Row, canonical, no_gold
 from evolm.tasks.kinds.base import Form, Kind
 from evolm.wording import listed
 
 
 def _by_text(label: str, options: Options) -> int | None:
-    return options.texts.index(label) if label in options.texts else None
+    texts = list(map(canonical, options.texts))
+    return texts.index(label) if label in texts else None
 
 
 def _by_letter(label: str, options: Options) -> int | None:

@@ -7,7 +7,7 @@ from functools import partial
 
 from evolm.config import TaskSection
 from evolm.errors import ConfigError, DataError
-from evolm.tasks.items import LABEL, Answers, Row, no_gold
+from evolm.tasks.items import LABEL, Answers, Row, canonical, no_gold
 from evolm.tasks.kinds.base import Form, Kind
 from evolm.wording import listed
 
@@ -20,7 +20,7 @@ def classification_answers(section: TaskSection, rows: Sequence[Row]) -> Answers
     """
     if LABEL not in section.columns:
         return Answers(tuple(section.labels), no_gold)
-    words = dict(section.labels) if isinstance(section.labels, dict) else {}
+    words = {canonical(raw): word for raw, word in section.labels.items()} if isinstance(section.labels, dict) else {}
     words = words or {raw: raw for raw in sorted({row.label for row in rows if row.label is not None})}
     return Answers(tuple(dict.fromkeys(words.values())), partial(_word, words))
 

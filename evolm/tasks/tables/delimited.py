@@ -30,6 +30,7 @@ class _Dialect:
     quoting: str
     usual: str
     announced: bool
+    names: Sequence[str]
 
     def settings(self) -> dict[str, Any]:
         """Return the keys of ``[task.read]`` that differ from what is usual."""
@@ -44,8 +45,8 @@ class _Dialect:
         parts = {
             "separator": f"separator {_shown(self.separator)}",
             "encoding": f"encoding {self.encoding}",
-            "header": "no header (columns column_1, column_2 ...)",
-            "quoting": "quotes are text",
+            "header": f"no header (columns {listed(self.names, 3)})",
+            "quoting": "quotes as text",
         }
         said = [parts[key] for key in self.settings()]
         if self.announced:
@@ -92,7 +93,7 @@ def _read(source: str, data: bytes, how: How, usual: str) -> Table:
     starts = chosen.starts[1:] if header else chosen.starts
     names = _named(source, names, len(rows), how, header)
     columns = _columns(source, names, rows, starts, chosen.separator)
-    dialect = _Dialect(chosen.separator, encoding, header, how.read.quoting, usual, announced is not None)
+    dialect = _Dialect(chosen.separator, encoding, header, how.read.quoting, usual, announced is not None, names)
     notes = [*filter(None, [_about(dialect, how)]), *_unsure(chosen, header), *how.unused(".csv and .tsv files")]
     return Table(frame_of_pairs(names, columns, len(rows)), notes, dialect.settings())
 
@@ -172,9 +173,15 @@ def _named(source: str, names: list[str], n_rows: int, how: How, header: bool) -
     """Return the names of columns; the only column of a file without a header has the name of the only wanted one.
 
     Raises:
-        DataError: if a file without a header has several columns, and columns with other names are wanted.
+        DataError: if a file without a header has several columns, and columns with other names are wanted; or if the
+            only column of a file has another name than the wanted one.
     """
     wanted = [name for name in how.wanted if not _NAMELESS.fullmatch(name)]
+    if header and how.new and len(wanted) == len(names) == 1 and canonical(names[0]) != canonical(wanted[0]):
+        raise DataError(
+            f"{source}: expected a first line with the name {wanted[0]!r}, found {names[0][:60]!r}; write the name "
+            "above the rows, or say --no-header if every line is a row"
+        )
     if header or not how.new or not wanted:
         return names
     if len(wanted) == len(names) == 1:
@@ -222,8 +229,8 @@ def _unsure(cut: Grid, header: bool) -> list[str]:
     if cut.open_quotes:
         where = f"line {cut.starts[cut.open_quotes[0]]}"
         notes.append(
-            f"{counted(len(cut.open_quotes), 'row')} with a quote that is left open (first: {where}): the quote was "
-            "read as text"
+            f"{counted(len(cut.open_quotes), 'row')} with a cell that begins with a quote and does not end with one "
+            f"(first: {where}): its quotes are text"
         )
     if glued := cut.glued():
         notes.append(

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections import Counter
+from collections.abc import Collection
+from typing import Any, Final
 
 import pandas as pd
 
 from evolm.errors import DataError, nearest
 from evolm.tasks.items import canonical
 from evolm.tasks.tables.cells import cell_text, frame_of_pairs
-from evolm.wording import listed
+from evolm.wording import counted, listed
+
+# What pandas.read_csv reads as a missing value by default.
+_MISSING: Final = {
+    *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"),
+    *("NULL", "NaN", "None", "n/a", "nan", "null"),
+}
 
 
 def checked_frame(frame: pd.DataFrame, where: str) -> pd.DataFrame:
@@ -54,6 +63,31 @@ def cells_of(frame: pd.DataFrame, column: str, where: str, key: str) -> list[Any
             f"{' and '.join(str(place + 1) for place in places)}); give each column a name of its own"
         )
     return frame.iloc[:, places[0]].tolist()
+
+
+def refuse_lost_labels(frame: pd.DataFrame, column: str, where: str, labels: Collection[str]) -> None:
+    """Refuse a frame whose missing labels seem to be a label that pandas has read as a missing value.
+
+    So it seems if a name that pandas reads as missing is among ``labels`` but not in the column; or, if ``labels``
+    is empty, if the rows without a label are as many as those of the rarest one, and labels are words.
+
+    Raises:
+        DataError: naming what to type.
+    """
+    cells = cells_of(frame, column, where, "task.columns.label")
+    lost = sum(isinstance(cell, float) and math.isnan(cell) for cell in cells)
+    texts = [cell for cell in cells if isinstance(cell, str)]
+    counts = Counter(texts)
+    named = [name for name in labels if name in _MISSING and name not in counts]
+    rare = not labels and len(counts) > 1 and lost > 1 and lost >= min(counts.values())
+    if lost and (named or rare):
+        found = f"none with {listed(named)}, which task.labels names" if named else "as many as some labels have"
+        raise DataError(
+            f"{where}: expected a label in every row, found {counted(lost, 'row')} without one in {column!r}, "
+            f"{found}; pandas reads words like NA, None and null as missing: give evolm the file's name instead, "
+            "or read it with pd.read_csv(..., keep_default_na=False); rows that have no label: "
+            f"frame.dropna(subset=[{column!r}])"
+        )
 
 
 def mapped_texts(frame: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
