@@ -220,7 +220,7 @@ class ReadoutSpaceSection(Section):
     kinds: tuple[str, ...] = Field(
         ("probe", "linear", "words"),
         min_length=1,
-        description="readouts that may be tried, the founders' first: words | batch | linear | probe",
+        description="readouts that may be tried, the founders' first: words | batch | linear | probe | bag_of_words",
     )
     layers: Literal["auto"] | tuple[int, ...] = Field(
         "auto", description="layers whose states a probe may read, the first is 1; auto = eight of the upper half"

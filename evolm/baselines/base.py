@@ -44,6 +44,17 @@ class Contest:
     finals: Mapping[str, Genome]
     seed: int
 
+    @property
+    def readouts(self) -> Any:
+        """The space of readouts; None if the task has no labels that could be fitted."""
+        return self.space.get("readout")
+
+    @property
+    def can_fit_readouts(self) -> bool:
+        """Whether a readout can be fitted on train rows: they have gold of two of the task's labels or more."""
+        known = {item.gold for item in self.task.train} & set(self.task.labels)
+        return self.readouts is not None and self.task.has_gold and len(known) > 1
+
 
 @dataclass(frozen=True)
 class Baseline:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def _contestants(contest: Contest) -> list[Genome]:
-    founder, readouts = contest.founder, contest.space.get("readout")
+    founder, readouts = contest.founder, contest.readouts
     if readouts is None or "readout" not in founder:
         return [founder]
     return [founder.with_chromosome("readout", readouts.readout("words"))]

@@ -13,11 +13,9 @@ NAME = "probe"
 
 
 def _contestants(contest: Contest) -> list[Genome]:
-    readouts = contest.space.get("readout")
-    task = contest.task
-    if readouts is None or not task.has_gold or len({item.gold for item in task.train} & set(task.labels)) < 2:
+    if not contest.can_fit_readouts:
         return []
-    return [contest.founder.with_chromosome("readout", readouts.readout(NAME))]
+    return [contest.founder.with_chromosome("readout", contest.readouts.readout(NAME))]
 
 
 PROBE = Baseline(

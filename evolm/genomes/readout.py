@@ -28,6 +28,8 @@ class Readout:
         layers: all layers whose states are asked for, the same for all genomes of a campaign, so that genomes that
             differ only in their readout share one pass. Empty for kinds that read no states.
         rows: most train rows that are fitted on.
+        refit: whether all rows but those of the test split are fitted on. Genomes that a search scores on dev rows
+            never have it.
     """
 
     kind: str = WORDS
@@ -36,6 +38,7 @@ class Readout:
     strength: float = 0.0
     layers: tuple[int, ...] = ()
     rows: int = 256
+    refit: bool = False
 
     @cached_property
     def digest(self) -> str:

@@ -48,6 +48,7 @@ KINDS_OF_READOUTS = {
     "batch": ReadoutKind(),
     "linear": ReadoutKind(fitted=True, gold=True),
     "probe": ReadoutKind(states=True, fitted=True, gold=True),
+    "bag_of_words": ReadoutKind(gold=True),
 }
 
 
@@ -148,6 +149,8 @@ class ReadoutSpace(ChromosomeSpace):
         """Return why a readout can only belong to another space, or ``""``."""
         known = KINDS_OF_READOUTS.get(chromosome.kind)
         wanted = self.layers if known and known.states else ()
+        if chromosome.refit:
+            return "a readout that was fitted on all rows"
         if chromosome.layers != wanted or chromosome.rows != self.rows:
             return (
                 f"readout {chromosome.kind!r} of layers {list(chromosome.layers)} fitted on {chromosome.rows} rows, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from evolm.readouts.bag_of_words import BagOfWords
 from evolm.readouts.base import Fit, FittedReader, Reader, WordLikelihoods
 from evolm.readouts.batch import BatchCalibration
 from evolm.readouts.calibration import calibrated
@@ -9,6 +10,12 @@ from evolm.readouts.linear import Linear
 from evolm.readouts.probe import Probe
 from evolm.readouts.words import Words
 
-READOUTS: dict[str, type[Reader]] = {"words": Words, "batch": BatchCalibration, "linear": Linear, "probe": Probe}
+READOUTS: dict[str, type[Reader]] = {
+    "words": Words,
+    "batch": BatchCalibration,
+    "linear": Linear,
+    "probe": Probe,
+    "bag_of_words": BagOfWords,
+}
 
 __all__ = ["READOUTS", "Fit", "FittedReader", "Reader", "WordLikelihoods", "calibrated"]

@@ -4,7 +4,8 @@ A readout is made for one prompt. It holds a dialogue with the model (see :mod:`
 items and returns log-probabilities. One that is *fitted* asks about train rows in the same round, and fits them
 before it reads the items. The contract:
 
-- the fit sees train rows only, never one that the prompt shows as a demonstration, and no item's gold;
+- the fit sees train rows only, or all rows but test if the genes say ``refit``; never a demonstration of the prompt,
+  and no item's gold;
 - it is a function of genes, prompt, delta and train rows, with the same bits each time on the same machine;
 - an item's log-probabilities do not depend on the other items.
 """
@@ -109,9 +110,10 @@ class FittedReader(Reader):
         """Return ``(n, n_labels)`` normalised log-probabilities (nats)."""
 
     def rows(self) -> list[Item]:
-        """Return the train rows that are fitted on: those that the prompt does not show, in the split's order."""
+        """Return the rows that are fitted on: those that the prompt does not show, in the split's order."""
         shown = {demonstration.item for demonstration in self.prompt.demonstrations}
-        return [item for item in self.task.train if item.digest not in shown][: self.genes.rows]
+        own = [item for item in self.task.train if item.digest not in shown]
+        return [*own, *self.task.dev, *self.task.validation] if self.genes.refit else own[: self.genes.rows]
 
     def ask(self, items: Sequence[Item], fit: Fit | None = None) -> Dialogue[np.ndarray]:
         """See the base class."""

@@ -51,10 +51,14 @@ def test_the_rivals_are_the_founders_words_a_probe_and_a_bag_of_words(finished_r
     assert test["probe"] is not None and test["bag_of_words"] is not None
     record = json.loads((finished_readouts / "baselines" / "founder" / "prompt.json").read_text(encoding="utf-8"))
     assert "readout" not in record
+    assert (finished_readouts / "baselines" / "bag_of_words" / "readout.safetensors").exists()
     rows = pd.DataFrame({"text": ["win a free prize 3", "see you at lunch 8"]})
-    with saved_prompt(finished_readouts, use="probe") as prompt:
-        assert prompt.fit is not None and prompt.fit.genes.kind == "probe"
-        assert prompt.predict(rows)["label"].notna().all()
+    for rival in ("probe", "bag_of_words"):
+        with saved_prompt(finished_readouts, use=rival) as prompt:
+            assert prompt.fit is not None and prompt.fit.genes.kind == rival
+            labels = prompt.predict(rows)["label"].tolist()
+        assert set(labels) <= {"spam", "ham"}
+    assert labels == ["spam", "ham"]  # a bag of words knows these words; the probe reads a random model
 
 
 @pytest.mark.parametrize("at", [4, slow(9)])
