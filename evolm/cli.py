@@ -469,10 +469,12 @@ def _own_read(assignments: Sequence[str], no_header: bool) -> dict[str, Any]:
 
 
 def _conclude(directory: Path, console: Console) -> None:
-    from evolm.report import render_summary
+    from evolm.report import advice, render_summary
     from evolm.storage import RunLayout
 
     console.print(render_summary(directory))
+    if command := advice(directory):
+        console.print(Text(f"Apply it: {command}"), soft_wrap=True)
     layout = RunLayout(directory)
     if layout.prompt.exists():
         console.print(Text(f"Best prompt: {layout.prompt}"), soft_wrap=True)

@@ -55,6 +55,9 @@ def test_run_writes_a_run_and_ends_with_the_claim_and_where_things_are(
     assert said.exit_code == 0, said.output
     result = result_of(tmp_path / "out")
     assert result["claim"] in " ".join(said.stdout.split())
+    strongest = result["test"]["strongest_baseline"]
+    kept = result["test"]["interval"][0] <= 0 and (tmp_path / "out" / "baselines" / strongest).exists()
+    assert (f"Apply it: evolm predict out ROWS --use {strongest} --out FILE.csv" in said.stdout) == kept
     assert "Best prompt: out/best/prompt.txt" in said.stdout
     assert "Report: out/report.html" in said.stdout
     assert load(tmp_path / "out" / "campaign.toml").name == "toy"

@@ -35,7 +35,7 @@ class BagOfWords(FittedReader):
         return []
 
     def fit(self, answers: Sequence[Any], rows: Sequence[Item]) -> Fit:
-        """Return the terms, as JSON in UTF-8, ``idf`` ``(f,)``, ``weights`` ``(k, f)`` and ``intercepts`` ``(k,)``."""
+        """Return the terms as JSON in UTF-8, ``idf`` ``(f,)``, ``weights`` ``(k, f)`` and ``intercepts`` ``(k,)``."""
         gold, k = self.task.gold_indices(rows), len(self.task.labels)
         vectorizers = _vectorizers()
         with threadpool_limits(1, user_api="blas"):

@@ -12,6 +12,7 @@ from evolm.report.audit import audits, one_class
 from evolm.report.front import members, rule
 from evolm.report.reading import RunRecord
 from evolm.report.tables import budget_rows, headline, progress_rows, racing, score_rows, stopped
+from evolm.storage import RunLayout
 from evolm.wording import counted, signed
 
 
@@ -25,6 +26,21 @@ def render_summary(directory: Path) -> RenderableType:
     rows = score_rows(record)
     table = _verdict(record) if rows else _progress(record)
     return Group(_title(record), table, *_notes(record), Text(headline(record), style="bold"))
+
+
+def advice(directory: Path) -> str:
+    """Return the command that applies the baseline that a run's claim advises to keep; ``""`` if it advises none.
+
+    Raises:
+        RunError: if ``directory`` holds no journal, or a damaged one.
+    """
+    record = RunRecord.read(directory)
+    if not record.test or record.test["interval"][0] > 0:
+        return ""
+    strongest = record.test["strongest_baseline"]
+    if not (RunLayout(directory).baselines / strongest).exists():
+        return ""
+    return f"evolm predict {directory} ROWS --use {strongest} --out FILE.csv"
 
 
 def _title(record: RunRecord) -> Text:
