@@ -112,6 +112,11 @@ class TaskSection(Section):
         default_factory=dict,
         description="raw value -> word; a list = the words of a task without gold; empty = the values themselves",
     )
+    bins: dict[str, tuple[float, float]] = Field(
+        default_factory=dict,
+        description="word -> [lowest, highest] of a numeric label, both included; rows between are left out; "
+        "instead of `labels`",
+    )
     gold: Literal["use", "audit"] = Field(
         "use",
         description="audit = gold labels are hidden from the search and used only in reports and on the test split",
@@ -152,6 +157,13 @@ class TaskSection(Section):
             field: [_name(one) for one in column] if isinstance(column, list | tuple) else _name(column)
             for field, column in columns.items()
         }
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The labels' words that ``labels`` or ``bins`` give, each once; none if the raw values are the words."""
+        if self.bins:
+            return tuple(self.bins)
+        return tuple(dict.fromkeys(self.labels.values() if isinstance(self.labels, dict) else self.labels))
 
     @property
     def column_names(self) -> tuple[str, ...]:

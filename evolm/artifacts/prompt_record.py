@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = 2
 # Keys of [task] that say how rows are read; the other keys say which rows there were.
-READING = ("name", "kind", "columns", "labels", "answer_key", "metric", "pattern")
+READING = ("name", "kind", "columns", "labels", "bins", "answer_key", "metric", "pattern")
 
 
 class ModelRecord(Section):
@@ -113,7 +113,7 @@ class PromptRecord(Section):
                 **config.task.model_dump(mode="json", include=set(READING)),
                 "metric": task.metric,
                 "answer_key": task.answer_key,
-                "labels": config.task.labels or {label: label for label in task.labels},
+                "labels": {} if config.task.bins else config.task.labels or {word: word for word in task.labels},
             },
             template=config.template,
             generation=None if labels else config.generation,

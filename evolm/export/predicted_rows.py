@@ -43,10 +43,7 @@ class PredictedRows:
 
     def frame(self) -> pd.DataFrame:
         """Return the rows with the answers beside their own columns."""
-        frame = self.rows.copy()
-        for name, cells in self.answers.items():
-            frame[name] = cells
-        return frame
+        return pd.concat([self.rows, pd.DataFrame(dict(self.answers), index=self.rows.index)], axis=1)
 
     @property
     def renamed(self) -> str:

@@ -60,6 +60,7 @@ from evolm.tasks import KINDS, Item, Task, read_items
 NO_KEYS: Mapping[str, Any] = {}
 EMPTY = "an empty cell"
 UNANSWERABLE = "an empty cell, or fewer than two different options"
+BETWEEN = "a label in no bin of task.bins"
 TOO_LONG = "longer than the model's context"
 
 
@@ -188,7 +189,7 @@ class Predictor:
         section = with_gold(self.config.task, label)
         rows = read_items(source, section, root=root, trusted=True, gold=True, own=read)
         self.notes = rows.notes
-        answered = self._answer(rows.items, gold=True)
+        answered = self._answer(rows.items, gold=True, between=rows.between)
         return ScoreReport.of(answered.task, answered.evaluation, answered.left_out, self.seen)
 
     def score_items(self, items: Sequence[Item]) -> ScoreReport:
@@ -257,8 +258,13 @@ class Predictor:
         words = {label: (self.genome.word(label),) for label in task.labels}
         return make_scoring(self.config, task, self.model, words, lambda genome: 0, self.fit)
 
-    def _answer(self, items: Sequence[Item | None], gold: bool) -> Predictions:
+    def _answer(self, items: Sequence[Item | None], gold: bool, between: int = 0) -> Predictions:
         """Ask the model about every row that is complete and fits its context.
+
+        Args:
+            items: None for each other row.
+            gold: whether gold labels are known.
+            between: number of rows that are left out because their label is in no bin.
 
         Raises:
             DataError: if there is none.
@@ -266,7 +272,8 @@ class Predictor:
         whole = {index: item for index, item in enumerate(items) if item is not None}
         fitting = self._fitting(whole, gold)
         incomplete = UNANSWERABLE if KINDS[self.config.task.kind].options else EMPTY
-        counts = {incomplete: len(items) - len(whole), TOO_LONG: len(whole) - len(fitting)}
+        missing = len(items) - len(whole) - between
+        counts = {incomplete: missing, BETWEEN: between, TOO_LONG: len(whole) - len(fitting)}
         left_out = {reason: number for reason, number in counts.items() if number}
         if not fitting:
             raise DataError(

@@ -23,12 +23,11 @@ def task_with_test(config: CampaignConfig, items: Sequence[Item], gold: bool) ->
         gold: whether gold labels are known.
     """
     section = config.task
-    words = section.labels if isinstance(section.labels, list) else section.labels.values()
     return Task(
         name=section.name,
         kind=section.kind,
         metric=section.metric,
-        labels=tuple(dict.fromkeys(words)),
+        labels=section.words,
         template=Template.from_section(config.template, list(section.columns), section.kind),
         train=(),
         dev=(),
@@ -53,9 +52,10 @@ def with_gold(section: TaskSection, label: str | None) -> TaskSection:
     columns = section.columns | ({LABEL: label} if label else {})
     if LABEL not in columns:
         raise ConfigError("the prompt was evolved without gold labels: expected the name of their column (--label)")
-    words = section.labels if isinstance(section.labels, list) else list(section.labels.values())
+    if section.bins:
+        return section.model_copy(update={"columns": columns})
     raw = {} if isinstance(section.labels, list) else section.labels
-    return section.model_copy(update={"columns": columns, "labels": {word: word for word in words} | raw})
+    return section.model_copy(update={"columns": columns, "labels": {word: word for word in section.words} | raw})
 
 
 def answer_columns(task: Task, evaluation: Evaluation) -> dict[str, Sequence[Any]]:

@@ -140,6 +140,8 @@ def _label(columns: Sequence[Column], hints: Hints) -> tuple[Column | None, str]
     repeating = [column for column in possible if column.has_classes]
     if repeating and not (hints.kind and KINDS[hints.kind].open):
         return _about_label(_the_one(repeating, columns), "few values, often repeated")
+    if (scales := [column for column in possible if column.is_scale]) and not hints.kind:
+        return _about_label(_the_one(scales, columns), "numbers on a scale")
     for column in columns:
         if len(column.distinct) == 1 and any(_promises(column, names) for names in _LABEL_NAMES):
             raise DataError(
@@ -193,8 +195,10 @@ def _about_label(label: Column, why: str) -> tuple[Column, str]:
 
 def _kind(label: Column | None, options: Sequence[str]) -> str:
     """Return the first kind in the catalogue whose form of answers fits the columns."""
-    form = Form.OPTIONS if options else Form.LABELS if label is None or label.has_classes else Form.TEXT
-    return kinds_with(form)[0]
+    if options:
+        return kinds_with(Form.OPTIONS)[0]
+    classes = label is None or label.has_classes or label.is_scale
+    return kinds_with(Form.LABELS if classes else Form.TEXT)[0]
 
 
 def _texts(

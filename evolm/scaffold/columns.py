@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from evolm.tasks.items import canonical
+from evolm.tasks.bins import number_of
 from evolm.tasks.options import read_options
 from evolm.tasks.tables.cells import cell_text
 
@@ -34,6 +35,8 @@ _RUNS = (
     tuple(ascii_uppercase),
 )
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
+_SCALES = {"star", "stars", "rating", "ratings", "score", "scores", "grade", "polarity", "sentiment", "points"}
+_TARGETS = {"label", "labels", "gold", "target", "class", "y"}
 _NUMBERING = {"id", "ids", "idx", "index", "uid", "uuid", "guid", "unnamed", "no", "nr", "row", "key", "hash"}
 
 
@@ -95,6 +98,22 @@ class Column:
     def may_be_label(self) -> bool:
         """Whether it may hold labels: several values, and no identifiers, dates or links."""
         return len(self.distinct) > 1 and self.shape in ("", "numbers")
+
+    @property
+    def is_scale(self) -> bool:
+        """Whether it holds numbers that say how much: a rating by its name, or a label of numbers not all whole."""
+        if len(self.numbers) < 3:
+            return False
+        broken = any(number != int(number) for number in self.numbers)
+        return not _SCALES.isdisjoint(self.words) or (broken and not _TARGETS.isdisjoint(self.words))
+
+    @cached_property
+    def numbers(self) -> tuple[float, ...]:
+        """The distinct numbers, in order; none if a text is no number."""
+        try:
+            return tuple(sorted({number_of(text) for text in self.texts}))
+        except ValueError:
+            return ()
 
     @property
     def why_no_text(self) -> str:

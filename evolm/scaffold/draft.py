@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ from evolm.config import FILE_NAME, CampaignConfig, ReadSection, overlay, valida
 from evolm.errors import ConfigError
 from evolm.founders.generated import target_name, written_founders
 from evolm.scaffold.column_roles import guess_roles
-from evolm.scaffold.columns import columns_of
+from evolm.scaffold.columns import Column, columns_of
 from evolm.scaffold.hints import Hints
+from evolm.scaffold.scales import proposed_bins
 from evolm.scaffold.suggestions import (
     Guess,
     about_columns,
@@ -27,10 +28,11 @@ from evolm.scaffold.suggestions import (
     about_texts,
     too_rare,
 )
-from evolm.tasks import How, Task, load_task, read_table
+from evolm.tasks import Form, How, Task, kinds_with, load_task, read_table
 from evolm.tasks.outlook import outlook
 
 MOST_LABELS_SHOWN = 8
+_EITHER = {"task.labels": "bins", "task.bins": "labels"}  # a guess, and the key of [task] that takes its place
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,14 @@ def draft(source: str, data: str, hints: Hints, model: str, changes: Mapping[str
     Raises:
         EvolmError: if the data cannot be read or used, or a guess fails.
     """
+    if changes.get("task", {}).get("bins") and not hints.kind:
+        hints = replace(hints, kind=kinds_with(Form.LABELS)[0])
     table = read_table(source, _how(hints, changes.get("task", {})), root=Path(), trusted=True)
     roles = guess_roles(columns_of(table.frame), hints)
     first, texts = [*about_model(model), *about_columns(roles, data), *about_reading(table.read)], about_texts(roles)
     guesses = [*first, *about_labels(roles, hints), *texts]
     rows = _task(tables_of(guesses, changes), source, whole=True)
-    if rare := too_rare(roles, rows, tables_of(guesses, changes)["task"].get("labels", {})):
+    if rare := too_rare(roles, rows, tables_of(guesses, changes)["task"]):
         guesses = [*first, *about_labels(roles, hints, rare), *texts]
         rows = _task(tables_of(guesses, changes), source, whole=True)
     guesses += [*about_split(rows), *about_template(roles, rows), *about_search(rows)]
@@ -85,7 +89,7 @@ def draft(source: str, data: str, hints: Hints, model: str, changes: Mapping[str
     return Draft(
         tables=tables,
         guesses=tuple(guess for guess in [*guesses, *fitting] if _stands(tables_of([guess]), tables)),
-        examples=_examples(task),
+        examples=_examples(task, roles.label),
         founders=written_founders(task.kind, task.fields, task.labels, target, demonstrations),
         said=(*roles.said, *(f"rows: {note}" for note in task.notes)),
         outlook=outlook(task, config.space),
@@ -103,6 +107,8 @@ def tables_of(guesses: Iterable[Guess], changes: Mapping[str, Any] = {}) -> dict
     tables: dict[str, Any] = {}
     for guess in guesses:
         if guess.key in ("scorers", "strategy") and guess.key in changes:
+            continue
+        if _EITHER.get(guess.key) in changes.get("task", {}):
             continue
         value = guess.value
         for part in reversed(guess.key.split(".")):
@@ -130,8 +136,10 @@ def _task(tables: Mapping[str, Any], source: str, whole: bool = False) -> Task:
         raise ConfigError(f"{error} (--set {key}=...)" if known else str(error)) from None
 
 
-def _examples(task: Task) -> dict[str, Any]:
-    """Return values that explain more than the defaults: the template, and labels if they are few."""
+def _examples(task: Task, label: Column | None) -> dict[str, Any]:
+    """Return values that explain more than the defaults: the template, labels if they are few, ranges of a scale."""
     labels = {label: label for label in task.labels}
-    shown = {"task.labels": labels} if 0 < len(labels) <= MOST_LABELS_SHOWN else {}
+    shown: dict[str, Any] = {"task.labels": labels} if 0 < len(labels) <= MOST_LABELS_SHOWN else {}
+    if labels and label is not None and label.is_scale and (bins := proposed_bins(label)):
+        shown["task.bins"] = bins
     return {"template.item": task.template.item_source, **shown}

@@ -17,6 +17,7 @@ from evolm.scaffold import sizes
 from evolm.scaffold.column_roles import Roles
 from evolm.scaffold.columns import Column
 from evolm.scaffold.hints import Hints
+from evolm.scaffold.scales import proposed_bins
 from evolm.storage.layout import FOUNDERS
 from evolm.tasks import KINDS, OPEN, Item, Task, kinds_with
 from evolm.tasks.items import LABEL, OPTIONS
@@ -92,22 +93,31 @@ def about_labels(roles: Roles, hints: Hints, rare: Collection[str] = ()) -> list
         missing = len(roles.label.cells) - len(roles.label.texts)
         why = f"{counted(missing, 'row')} without {target_name(roles.label.name)}"
         return [Guess("task.exclude", "^$", why)] if missing else []
+    if roles.label.is_scale and not roles.label.has_classes:
+        return about_bins(roles.label)
     words = label_words(roles.label.name, sorted(label for label in roles.label.distinct if label not in rare))
     return [*words, *([_without(sorted(rare))] if rare else [])]
 
 
-def too_rare(roles: Roles, rows: Task, words: Mapping[str, str] | Sequence[str]) -> list[str]:
+def about_bins(label: Column) -> list[Guess]:
+    """Words for the lower and the upper numbers of a column, if both have enough rows."""
+    bins = proposed_bins(label)
+    why = f"of {counted(len(label.numbers), 'different number')}; rows between the ranges are left out"
+    return [Guess("task.bins", bins, why)] if bins else []
+
+
+def too_rare(roles: Roles, rows: Task, section: Mapping[str, Any]) -> list[str]:
     """Return the raw labels to leave out because they have too few usable rows.
 
     Args:
         roles: of the columns.
         rows: the task with all usable rows as dev.
-        words: ``task.labels``, raw label -> word; empty = the labels themselves.
+        section: the keys of ``[task]``.
 
     Raises:
         DataError: if that would leave out most rows.
     """
-    if roles.label is None or not rows.labels or not rows.knows_gold:
+    if roles.label is None or not rows.labels or not rows.knows_gold or section.get("bins"):
         return []
     counts = Counter(item.gold for item in rows.dev)
     try:
@@ -117,7 +127,7 @@ def too_rare(roles: Roles, rows: Task, words: Mapping[str, str] | Sequence[str])
             f"label {roles.label.name!r}: {error}; choose another column with --label, merge labels with "
             f"--set 'task.labels={{raw = \"word\", ...}}', or --kind {kinds_with(*OPEN)[0]}"
         ) from None
-    raw = dict(words) if isinstance(words, Mapping) and words else {word: word for word in rows.labels}
+    raw = section.get("labels") or {word: word for word in rows.labels}
     return [value for value, word in raw.items() if word in rare]
 
 
@@ -131,7 +141,7 @@ def label_words(column: str, labels: list[str]) -> list[Guess]:
             Guess("task.labels", {no: f"not {name}", yes: name}, f"words for the values of the column {column!r}")
         ]
     if all(re.fullmatch(r"[-+]?[\d.]+", label) for label in labels):
-        why = "numbers mean little to a model: replace them with words"
+        why = "numbers mean little to a model: replace them with words, or with ranges in task.bins"
         return [Guess("task.labels", {label: label for label in labels}, why)]
     return []
 

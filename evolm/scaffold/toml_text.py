@@ -24,7 +24,7 @@ WIDTH = 118
 SHOWN = {
     "": ("name", "seed"),
     "model": ("dtype", "chat_template"),
-    "task": ("labels", "metric", "exclude", "max_chars"),
+    "task": ("labels", "bins", "metric", "exclude", "max_chars"),
     "task.split": ("train", "dev", "test", "validation", "balanced"),
     "template": ("item", "answer", "system"),
     "generation": ("stop_strings", "temperature"),
@@ -32,6 +32,7 @@ SHOWN = {
     "budget": ("seconds", "plateau"),
 }
 OF_LABELS = {"task.labels", "task.split.balanced", "space.prompt.verbalizers"}  # shown only if rows share labels
+ONLY_WITH_EXAMPLE = {"task.bins"}
 ALWAYS = ("task.split", "template", "space.prompt")
 
 
@@ -149,7 +150,10 @@ class _Page:
 
     def _hidden(self) -> set[str]:
         kind = self.tables["task"].get("kind", TaskSection.model_fields["kind"].default)
-        return set() if KINDS[kind].labels else OF_LABELS
+        hidden = {key for key in ONLY_WITH_EXAMPLE if key not in self.examples}
+        if "bins" in self.tables["task"]:
+            hidden.add("task.labels")
+        return hidden | (set() if KINDS[kind].labels else OF_LABELS)
 
 
 def _opened(document: tomlkit.TOMLDocument, path: str) -> Table | tomlkit.TOMLDocument:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from evolm.config import TaskSection
 from evolm.errors import ConfigError, nearest
+from evolm.tasks.bins import check_bins
 from evolm.tasks.items import LABEL, OPTIONS, Item
 from evolm.tasks.kinds import KINDS, Form, Kind, kinds_with
 from evolm.tasks.metrics import METRICS
@@ -27,9 +28,11 @@ def check_settings(section: TaskSection) -> None:
     _check_metric(section.metric, kind)
     _check_columns(section, kind)
     if kind.labels:
+        _check_bins(section)
         _check_where_labels_come_from(section)
-    elif section.labels:
-        raise ConfigError(f"task.labels: expected none for {kind.name}, found {listed(section.labels)}")
+    elif section.labels or section.bins:
+        key, found = ("labels", section.labels) if section.labels else ("bins", section.bins)
+        raise ConfigError(f"task.{key}: expected none for {kind.name}, found {listed(found)}")
     if section.gold == "audit" and LABEL not in section.columns:
         raise ConfigError("task.gold: 'audit' needs gold, but task.columns maps no `label`")
     if section.answer_key != "auto" and not kind.options:
@@ -73,6 +76,16 @@ def _check_where_labels_come_from(section: TaskSection) -> None:
             "task.columns: expected a column for `label`; "
             "a task without gold gives its words as a list in task.labels"
         )
+
+
+def _check_bins(section: TaskSection) -> None:
+    if not section.bins:
+        return
+    if section.labels:
+        raise ConfigError("task.bins: expected no task.labels with it: both name the words of the labels; remove one")
+    if LABEL not in section.columns:
+        raise ConfigError("task.bins: expected a column of numbers for `label` in task.columns, found none")
+    check_bins(section.bins)
 
 
 def check_rendering(template: Template, labels: Sequence[str], items: Sequence[Item]) -> None:

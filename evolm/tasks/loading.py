@@ -11,6 +11,7 @@ import pandas as pd
 
 from evolm.config import DataFiles, ReadSection, TaskSection, TemplateSection, validate
 from evolm.errors import ConfigError, DataError, nearest
+from evolm.tasks.bins import binned
 from evolm.tasks.checks import check_rendering, check_settings
 from evolm.tasks.hub import DATASETS, DatasetName
 from evolm.tasks.items import LABEL, Item, Row, no_gold
@@ -107,7 +108,7 @@ def _rows(
     notes: list[str] = []
     for split, (source, table) in tables.items():
         mapped = mapped_rows(table, section.columns, kind, source)
-        rows[split], dropped = usable_rows(mapped, section.exclude, section.max_chars)
+        rows[split], dropped = usable_rows(mapped, section.exclude, section.max_chars, section.bins)
         if not rows[split]:
             raise DataError(f"{source}: expected usable rows, found none: {'; '.join(dropped) or 'it has no rows'}")
         notes += _prefixed(split, dropped)
@@ -120,13 +121,15 @@ class NewRows:
 
     Attributes:
         frame: the rows as read, with all columns.
-        items: an item for each row: None if a mapped cell is missing, or if the row's options are fewer than two or
-            repeated.
+        items: an item for each row: None if a mapped cell is missing, if the row's options are fewer than two or
+            repeated, or if the label is needed and in no bin of ``task.bins``.
+        between: number of rows whose label is in no bin.
         notes: sentences about how a file was read, to be told to the user.
     """
 
     frame: pd.DataFrame
     items: list[Item | None]
+    between: int
     notes: tuple[str, ...]
 
 
@@ -167,9 +170,11 @@ def read_items(
     else:
         where, frame, notes = "frame", checked_frame(source, "frame"), []
     rows = [row if row and answerable(row) else None for row in mapped_rows(frame, columns, kind, where)]
+    outside = [gold and row is not None and bool(section.bins) and binned(section.bins, row) is None for row in rows]
+    rows = [None if out else row for row, out in zip(rows, outside, strict=True)]
     present = [row for row in rows if row is not None]
     items = iter(to_items(present, kind, kind.answers(section, present).gold if gold else no_gold))
-    return NewRows(frame, [None if row is None else next(items) for row in rows], tuple(notes))
+    return NewRows(frame, [None if row is None else next(items) for row in rows], sum(outside), tuple(notes))
 
 
 def _tables(

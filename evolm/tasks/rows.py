@@ -12,6 +12,7 @@ import pandas as pd
 
 from evolm.errors import ConfigError, DataError
 from evolm.tasks.items import LABEL, OPTIONS, Item, Options, Row, canonical
+from evolm.tasks.bins import Bins, binned
 from evolm.tasks.kinds import Kind
 from evolm.tasks.options import read_options
 from evolm.tasks.tables.cells import cell_text
@@ -79,35 +80,46 @@ def _options(frame: pd.DataFrame, column: str | list[str], where: str) -> list[O
     return options
 
 
-def usable_rows(rows: Sequence[Row | None], exclude: str, max_chars: int) -> tuple[list[Row], list[str]]:
-    """Drop rows with missing cells, too few or equal options, a match of ``exclude``, or a too long text.
+def usable_rows(
+    rows: Sequence[Row | None], exclude: str, max_chars: int, bins: Bins = {}
+) -> tuple[list[Row], list[str]]:
+    """Drop rows with missing cells, bad options, a match of ``exclude``, a label in no bin, or a too long text.
 
     Args:
         rows: from :func:`mapped_rows`.
         exclude: regular expression that is searched in every mapped field, in options and the raw label; ``""``
             matches nothing.
         max_chars: longest text of a field or option, in characters; 0 = no limit.
+        bins: ranges of numeric labels; empty = labels are texts.
 
     Returns:
         The other rows, and sentences about the dropped ones.
 
     Raises:
         ConfigError: if ``exclude`` is not a regular expression.
+        DataError: if there are bins and a label is no number.
     """
     whole = [row for row in rows if row is not None]
     several = [row for row in whole if not _too_few(row)]
     distinct = [row for row in several if not _repeating(row)]
     expression = _expression(exclude)
     wanted = [row for row in distinct if not (exclude and _matches(row, expression))]
-    short = [row for row in wanted if not max_chars or max(map(len, _shown(row))) <= max_chars]
+    inside = [row for row in wanted if not bins or binned(bins, row) is not None]
+    short = [row for row in inside if not max_chars or max(map(len, _shown(row))) <= max_chars]
     notes = [
         *_dropped(len(rows) - len(whole), "a mapped cell is missing"),
         *_dropped(len(whole) - len(several), "fewer than two options"),
         *_dropped(len(several) - len(distinct), "an option occurs twice"),
         *_dropped(len(distinct) - len(wanted), "match `exclude`"),
-        *_dropped(len(wanted) - len(short), f"a field is longer than {max_chars} characters"),
+        *_dropped(len(wanted) - len(inside), f"label in no bin of `bins` ({_labels_outside(wanted, inside)})"),
+        *_dropped(len(inside) - len(short), f"a field is longer than {max_chars} characters"),
     ]
     return short, notes
+
+
+def _labels_outside(rows: Sequence[Row], inside: Sequence[Row]) -> str:
+    kept = {row.label for row in inside}
+    return listed(sorted({row.label or "" for row in rows if row.label not in kept}), most=4)
 
 
 def answerable(row: Row) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import tomllib
 from collections.abc import Callable
 from importlib import metadata
@@ -221,6 +222,42 @@ def test_few_rows_of_a_label_get_splits_that_show_every_label(
     assert (len(task.train), len(task.dev), len(task.test)) == sizes
     for split in (task.train, task.dev, task.test):
         assert {item.gold for item in split} == set(task.labels)
+
+
+def test_stars_stay_labels_and_ranges_are_shown_as_a_comment(tmp_path: Path) -> None:
+    delimited(tmp_path / "a.csv", rows(text=sentence, stars=lambda n: n % 5 + 1))
+    assert evolm("init", "a.csv").exit_code == 0
+    text = (tmp_path / "campaign.toml").read_text(encoding="utf-8")
+    assert "\n# bins = {negative = [1, 2], positive = [4, 5]}\n" in text
+    assert len(tomllib.loads(text)["task"]["labels"]) == 5
+
+
+def test_many_numbers_on_a_scale_become_two_ranges(tmp_path: Path) -> None:
+    delimited(tmp_path / "a.csv", rows(text=sentence, score=lambda n: (n * 37 % 61) / 10))
+    said = evolm("init", "a.csv")
+    assert said.exit_code == 0, said.output
+    task = configuration.load(tmp_path / "campaign.toml").task
+    assert task.kind == "classification" and list(task.bins) == ["low", "high"] and not task.labels
+    assert re.search(r"rows: 1\d rows dropped: label in no bin of `bins` \('2\.\d', ", said.stdout)
+    assert "# labels =" not in (tmp_path / "campaign.toml").read_text(encoding="utf-8")
+
+
+def test_ranges_that_the_user_sets_replace_the_labels_of_numbers(tmp_path: Path) -> None:
+    delimited(tmp_path / "a.csv", rows(text=sentence, label=lambda n: n % 5 + 1))
+    said = evolm("init", "a.csv", "--set", "task.bins={ bad = [1, 2], good = [4, 5] }")
+    assert said.exit_code == 0, said.output
+    task = configuration.load(tmp_path / "campaign.toml").task
+    assert task.bins == {"bad": (1, 2), "good": (4, 5)} and not task.labels
+    assert "rows: 12 rows dropped: label in no bin of `bins` ('3')" in said.stdout
+
+
+def test_numbers_that_are_names_or_answers_get_no_ranges(tmp_path: Path) -> None:
+    delimited(tmp_path / "a.csv", rows(text=sentence, label=lambda n: n % 5))
+    delimited(tmp_path / "b.csv", rows(question=lambda n: f"{n} halves?", answer=lambda n: n / 2))
+    assert evolm("init", "a.csv").exit_code == 0
+    assert "bins =" not in (tmp_path / "campaign.toml").read_text(encoding="utf-8")
+    assert evolm("init", "b.csv", "--out", "b", "--copy").exit_code == 0
+    assert configuration.load(tmp_path / "b" / "campaign.toml").task.kind == "generation"
 
 
 def test_repeated_texts_do_not_count_as_rows_of_a_label(tmp_path: Path) -> None:

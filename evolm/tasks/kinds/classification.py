@@ -8,6 +8,7 @@ from functools import partial
 from evolm.config import TaskSection
 from evolm.errors import ConfigError, DataError
 from evolm.tasks.items import LABEL, Answers, Row, canonical, no_gold
+from evolm.tasks.bins import binned
 from evolm.tasks.kinds.base import Form, Kind
 from evolm.wording import listed
 
@@ -16,10 +17,12 @@ def classification_answers(section: TaskSection, rows: Sequence[Row]) -> Answers
     """Return the labels' words, in the order of ``task.labels``, and how a row's label becomes its word.
 
     If ``task.labels`` is empty, the words are the raw values of ``rows``, sorted. Several values may share a word. A
-    task without a label column lists its words.
+    task without a label column lists its words. With ``task.bins``, a number's word is that of its range.
     """
     if LABEL not in section.columns:
         return Answers(tuple(section.labels), no_gold)
+    if section.bins:
+        return Answers(section.words, partial(binned, section.bins))
     words = {canonical(raw): word for raw, word in section.labels.items()} if isinstance(section.labels, dict) else {}
     words = words or {raw: raw for raw in sorted({row.label for row in rows if row.label is not None})}
     return Answers(tuple(dict.fromkeys(words.values())), partial(_word, words))
