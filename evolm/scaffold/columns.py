@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from evolm.tasks.items import canonical
 from evolm.tasks.bins import number_of
+from evolm.tasks.items import canonical
 from evolm.tasks.options import read_options
 from evolm.tasks.tables.cells import cell_text
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from evolm.errors import ConfigError, DataError
-from evolm.tasks.items import LABEL, OPTIONS, Item, Options, Row, canonical
 from evolm.tasks.bins import Bins, binned
+from evolm.tasks.items import LABEL, OPTIONS, Item, Options, Row, canonical
 from evolm.tasks.kinds import Kind
 from evolm.tasks.options import read_options
 from evolm.tasks.tables.cells import cell_text

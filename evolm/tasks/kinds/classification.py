@@ -7,8 +7,8 @@ from functools import partial
 
 from evolm.config import TaskSection
 from evolm.errors import ConfigError, DataError
-from evolm.tasks.items import LABEL, Answers, Row, canonical, no_gold
 from evolm.tasks.bins import binned
+from evolm.tasks.items import LABEL, Answers, Row, canonical, no_gold
 from evolm.tasks.kinds.base import Form, Kind
 from evolm.wording import listed
 
