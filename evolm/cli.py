@@ -1,6 +1,7 @@
 """The command line: init, tune, run, resume, report, compare, sweep, predict, score, export, schema.
 
-Errors that a user can cause are one sentence and exit code 2; an interrupted campaign exits with 130.
+Errors that a user can cause are one sentence and exit code 2; a stopped campaign exits with 130 (Ctrl-C),
+143 (SIGTERM) or 129 (SIGHUP).
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ from evolm.cli_options import (
     strategies,
     task_kinds,
 )
+from evolm.signals import end_in_order
 from evolm.streams import accept_every_character
 from evolm.wording import counted
 
@@ -516,4 +518,5 @@ def _file_name(name: str) -> str:
 def main() -> None:
     """Entry point of the ``evolm`` command."""
     accept_every_character()
+    end_in_order()
     app(prog_name="evolm")

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from evolm.choices import TABLE_ENDINGS
 from evolm.errors import EvolmError, Interrupted, RunError
+from evolm.signals import exit_code
 
 # -- errors ----------------------------------------------------------------------------------------------------
 
@@ -42,15 +43,17 @@ class OneSentenceGroup(TyperGroup):
             known = ctx.invoked_subcommand in self.commands
             print_error(f"{message}; see {' '.join(['evolm', *([ctx.invoked_subcommand] if known else [])])} --help")
             raise typer.Exit(2) from None
+        except KeyboardInterrupt as error:  # while the command's modules were imported
+            raise typer.Exit(exit_code(error)) from None
 
 
 @contextmanager
 def one_sentence(resume: Path | None = None, advice: str = "") -> Iterator[None]:
-    """Print evolm's errors as one sentence and exit with code 2, or with 130 after Ctrl-C.
+    """Print evolm's errors as one sentence and exit with code 2; after a signal, with 128 and its number.
 
     Args:
-        resume: the run that can be resumed after Ctrl-C, if it exists by then.
-        advice: printed after Ctrl-C if there is no such run.
+        resume: the run that can be resumed after a signal, if it exists by then.
+        advice: printed after a signal if there is no such run.
     """
     from evolm.storage import RunLayout
 
@@ -59,11 +62,11 @@ def one_sentence(resume: Path | None = None, advice: str = "") -> Iterator[None]
     except EvolmError as error:
         print_error(str(error))
         raise typer.Exit(2) from None
-    except (Interrupted, KeyboardInterrupt):
+    except (Interrupted, KeyboardInterrupt) as error:
         # Before a run's directory exists, there is nothing to resume.
         how = f"Go on with: evolm resume {resume}" if resume and RunLayout(resume).journal.exists() else advice
         Console(stderr=True).print(Text(f"Stopped. {how}".rstrip()), soft_wrap=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(exit_code(error)) from None
 
 
 # -- parsers ---------------------------------------------------------------------------------------------------

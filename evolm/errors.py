@@ -24,6 +24,7 @@ A message names the setting, file or row, and says what was expected, what was f
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 from typing import Any
 
@@ -91,7 +92,15 @@ class MissingPackage(EvolmError, ImportError):
 
 
 class Interrupted(Exception):
-    """The user asked to stop; the work so far is saved and can be resumed."""
+    """The user asked to stop; the work so far is saved and can be resumed.
+
+    Attributes:
+        number: of the signal that asked, such as ``signal.SIGTERM``.
+    """
+
+    def __init__(self, message: str = "", number: int = signal.SIGINT) -> None:
+        super().__init__(*([message] if message else []))
+        self.number = number
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Ctrl-C: the first one ends the campaign after the current batch, the second one at once."""
+"""Signals that ask to stop: the first one ends the campaign after the current batch, the second one at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from evolm.signals import ENDING, is_ours, leave_closed_terminal
 
 if TYPE_CHECKING:
     from evolm.evaluation.engine import Engine
@@ -17,22 +20,31 @@ logger = logging.getLogger("evolm")
 
 @contextmanager
 def interruptible(engine: Engine) -> Iterator[None]:
-    """Turn the first Ctrl-C into a request that the engine raises ``Interrupted`` after the current batch.
+    """Turn the first signal into a request that the engine raises ``Interrupted`` after the current batch.
 
-    In another thread than the main one, signals stay as they are.
+    Ctrl-C is handled in every program, SIGTERM and SIGHUP on the command line only; see :mod:`evolm.signals`. In
+    another thread than the main one, signals stay as they are.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def request_stop(number: int, frame: Any) -> None:
-        engine.stop_requested = True
-        logger.warning("Stopping after the current batch; press Ctrl-C again to stop at once.")
-        signal.signal(signal.SIGINT, before)
+    def request_stop(number: int, frame: FrameType | None) -> None:
+        leave_closed_terminal()
+        engine.stop_signal = number
+        again = "press Ctrl-C again" if number == signal.SIGINT else "send the signal again"
+        logger.warning("Stopping after the current batch; %s to stop at once.", again)
+        restore()
 
-    before = signal.signal(signal.SIGINT, request_stop)
+    def restore() -> None:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    before = {number: signal.getsignal(number) for number in ENDING if is_ours(number)}
     try:
+        for number in before:
+            signal.signal(number, request_stop)
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-        engine.stop_requested = False
+        restore()
+        engine.stop_signal = None

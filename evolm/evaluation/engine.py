@@ -57,7 +57,7 @@ class Engine:
         self.answers = answers
         self.usage = Usage()
         self.progress = progress or (lambda done, total: None)
-        self.stop_requested = False
+        self.stop_signal: int | None = None  # that asked to stop after the current batch
         self._tokens: LRUCache[tuple[Request, ...], list[Tokenized]] = LRUCache(TOKENIZED, getsizeof=len)
         self._states: LRUCache[bytes, bytes] = LRUCache(STATE_BYTES, getsizeof=len)
         spec = ModelSpec(model.prepared, "on" if model.chat else "off", model.profile.digest, model.passes)
@@ -181,8 +181,8 @@ class Engine:
                 yield [places[i] for i in batch.indices]
 
     def _raise_if_stopped(self) -> None:
-        if self.stop_requested:
-            raise Interrupted
+        if self.stop_signal is not None:
+            raise Interrupted(number=self.stop_signal)
 
     def close(self) -> None:
         """End the workers and close the cache."""

@@ -21,6 +21,7 @@ from joblib.parallel import get_active_backend
 from evolm.errors import WorkerError
 from evolm.evaluation.worker import Asked, BatchResult, answer_batch, answer_in_worker, start_local_worker
 from evolm.models.specs import ModelSpec
+from evolm.signals import ENDING
 
 if TYPE_CHECKING:
     from evolm.models import LanguageModel
@@ -119,9 +120,9 @@ class JoblibExecutor:
 
 @contextmanager
 def interrupts_kept_from_children() -> Iterator[None]:
-    """Block Ctrl-C in this thread while it starts processes: they inherit the block and never see the signal."""
+    """Block signals that end programs in this thread while it starts processes, which inherit the block."""
     blockable = hasattr(signal, "pthread_sigmask") and threading.current_thread() is threading.main_thread()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if blockable else None
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING) if blockable else None
     try:
         yield
     finally:

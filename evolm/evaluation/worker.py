@@ -1,7 +1,7 @@
 """The code of a worker process: it loads the model once and answers batches.
 
-Workers never write to the run, ignore Ctrl-C (the parent handles it) and end when their parent is gone: plain loky
-workers live on for more than a minute after their parent was killed.
+Workers never write to the run, ignore Ctrl-C, SIGTERM and SIGHUP (the parent handles them) and end when their parent
+is gone: plain loky workers live on for more than a minute after their parent was killed.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from evolm.models.decoding import TextGenerator
 from evolm.models.forward_plan import ForwardPlan
 from evolm.models.learning import GradientComputer
 from evolm.models.states import StateReader
+from evolm.signals import ENDING
 
 PARENT_POLL_SECONDS = 0.5
 LEAK = 300_000_000  # bytes of growth that loky takes for a memory leak; its default
@@ -152,7 +153,7 @@ def _give_memory_back() -> None:
 
 
 def start_local_worker(parent: int, kept: int) -> None:
-    """Initialise a worker process on this machine: ignore Ctrl-C, end as soon as ``parent`` is gone.
+    """Initialise a worker process on this machine: ignore signals, end as soon as ``parent`` is gone.
 
     The parent may be gone already, since the worker's imports take seconds. Loky replaces a worker that has grown by
     300 MB, because it takes the growth for a memory leak; the limit is raised, so that the model's caches survive.
@@ -162,7 +163,8 @@ def start_local_worker(parent: int, kept: int) -> None:
         kept: bytes that the model's caches may take.
     """
     process_executor._MAX_MEMORY_LEAK_SIZE = LEAK + kept
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -100,7 +101,7 @@ def test_a_requested_stop_keeps_what_is_finished(
     engine = Engine(tiny_model(), AnswerStore(tmp_path / "answers.sqlite"))
 
     def stop_after_three(done: int, total: int) -> None:
-        engine.stop_requested = done == 3
+        engine.stop_signal = signal.SIGINT if done == 3 else None
 
     engine.progress = stop_after_three
     with pytest.raises(Interrupted):

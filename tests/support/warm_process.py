@@ -6,7 +6,9 @@ Orders come as JSON lines: ``arguments`` of the command line, ``log`` for its ou
 - ``call`` and ``at``: before the so-manieth call of a function of ``CALLS``, the process signals itself;
 - ``torn``: before the signal, half of the journal's next line is written;
 - ``full``: instead of a signal, the journal's file is from now on ``/dev/full``, where every write fails;
-- ``signal``: ``"SIGKILL"`` unless told otherwise;
+- ``signal``: ``"SIGKILL"`` unless told otherwise, sent ``times`` times, or once to the process and its workers if
+  ``group`` is true;
+- ``ignored``: a signal that the process ignores from its beginning, as under ``nohup``;
 - ``workers``: strike as soon as so many worker processes exist;
 - ``worker_kills``: so many workers die in all, see :func:`kill_workers`;
 - ``file_limit``: the most bytes a file may have: the disk refuses the rest, as a full one does;
@@ -19,6 +21,7 @@ The answer holds the exit code (negative: the signal that ended it), ``seconds``
 
 from __future__ import annotations
 
+import atexit
 import json
 import locale
 import os
@@ -141,7 +144,12 @@ class Strikes:
 
     def hit(self) -> None:
         self.write()
-        os.kill(os.getpid(), getattr(signal, self.strike.get("signal", "SIGKILL")))
+        number = getattr(signal, self.strike.get("signal", "SIGKILL"))
+        for _ in range(self.strike.get("times", 1)):
+            if self.strike.get("group"):
+                os.killpg(0, number)
+            else:
+                os.kill(os.getpid(), number)
 
     def write(self) -> None:
         killed = len(list(self.dead.iterdir())) if self.dead.exists() else 0
@@ -161,6 +169,10 @@ def child(order: dict[str, Any], report: Path) -> None:
     if chosen := order["strike"].get("locale"):
         locale.setlocale(locale.LC_ALL, chosen)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if ignored := order["strike"].get("ignored"):
+        signal.signal(getattr(signal, ignored), signal.SIG_IGN)
+    if order["strike"].get("group"):
+        os.setpgid(0, 0)
     sys.argv = ["evolm", *order["arguments"]]
     strikes = Strikes(order["strike"], report)
     code = 1
@@ -173,6 +185,7 @@ def child(order: dict[str, Any], report: Path) -> None:
     finally:
         if "file_limit" not in order["strike"]:
             strikes.write()
+        atexit._run_exitfuncs()  # as in a process that was not forked
         os._exit(code)
 
 
