@@ -103,7 +103,7 @@ def test_rows_none_of_which_can_be_asked_about_are_one_sentence_and_no_file(fini
     refused(
         evolm("predict", finished, "rows.jsonl", "--out", "out.csv"), "found none; 2 rows left out: an empty cell"
     )
-    (tmp_path / "none.csv").write_text("text\n")
+    (tmp_path / "none.csv").write_text("text\n", encoding="utf-8")
     refused(evolm("predict", finished, "none.csv", "--out", "out.csv"), "none.csv: expected rows, found none")
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["none.csv", "rows.jsonl"]
 
@@ -178,7 +178,7 @@ def test_parquet_columns_keep_their_types(finished: Path) -> None:
 
 def test_a_parquet_file_can_be_made_from_rows_of_another_format(finished: Path, tmp_path: Path) -> None:
     lines = [{"text": "win cash", "odd": ["a"]}, {"text": "see you", "odd": "b"}, {"text": "hello", "empty": None}]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     predict(finished, "rows.jsonl", "out.parquet")
     found = pq.read_table("out.parquet").to_pydict()
     assert found["odd"] == ['["a"]', "b", None] and found["empty"] == [None] * 3

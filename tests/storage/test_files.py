@@ -44,7 +44,7 @@ def test_files_and_folders_follow_the_umask(tmp_path: Path, mask: int) -> None:
 @pytest.mark.parametrize("name", ["x" * 255, "é" * 127])
 def test_a_name_may_be_as_long_as_the_disk_allows(tmp_path: Path, name: str) -> None:
     write_atomically(tmp_path / name, "text")
-    assert (tmp_path / name).read_text() == "text"
+    assert (tmp_path / name).read_text(encoding="utf-8") == "text"
 
 
 def test_a_folder_that_cannot_be_filled_leaves_nothing_behind(tmp_path: Path) -> None:
