@@ -43,9 +43,11 @@ from evolm.cli_options import (
     new_record,
     new_table,
     one_sentence,
+    print_error,
     strategies,
     task_kinds,
 )
+from evolm.lost_output import lost, tolerate_lost_output
 from evolm.signals import end_in_order
 from evolm.streams import accept_every_character
 from evolm.wording import counted
@@ -519,4 +521,11 @@ def main() -> None:
     """Entry point of the ``evolm`` command."""
     accept_every_character()
     end_in_order()
-    app(prog_name="evolm")
+    output = tolerate_lost_output()
+    try:
+        app(prog_name="evolm")
+    except SystemExit as end:
+        code, sentence = lost(output)
+        if sentence:
+            print_error(sentence)
+        raise SystemExit(end.code or code) from None

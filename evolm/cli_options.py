@@ -62,6 +62,11 @@ def one_sentence(resume: Path | None = None, advice: str = "") -> Iterator[None]
     except EvolmError as error:
         print_error(str(error))
         raise typer.Exit(2) from None
+    except OSError as error:  # of a path on the command line, or of a disk that fails
+        if error.filename is None:
+            raise
+        print_error(f"{error.filename}: {error.strerror}")
+        raise typer.Exit(2) from None
     except (Interrupted, KeyboardInterrupt) as error:
         # Before a run's directory exists, there is nothing to resume.
         how = f"Go on with: evolm resume {resume}" if resume and RunLayout(resume).journal.exists() else advice

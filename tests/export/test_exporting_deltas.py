@@ -375,9 +375,9 @@ def test_transposed_weights_are_changed_as_peft_changes_them(kind: str, tmp_path
     with torch.random.fork_rng():
         torch.manual_seed(0)
         base, model = GPT2LMHeadModel(config).eval(), GPT2LMHeadModel(config).eval()
-    for module in base.modules():
-        if type(module).__name__ == "Conv1D":
-            torch.nn.init.normal_(module.bias)
+        for module in base.modules():
+            if type(module).__name__ == "Conv1D":
+                torch.nn.init.normal_(module.bias)
     model.load_state_dict(base.state_dict())
     for name, content in adapter_files(changes, sites, 2, "gpt2").items():
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
