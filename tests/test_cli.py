@@ -484,7 +484,7 @@ def test_an_output_directory_that_holds_another_run_or_files_is_left_alone(
 
 def test_a_place_that_cannot_be_written_is_refused(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:
     toy()
-    (tmp_path / "file").write_text("", encoding="utf-8")
+    (tmp_path / "file").touch()
     refused(evolm("run", "toy", "--out", "file/run"), r"file/run: cannot be written: Not a directory")
     refused(evolm("run", "toy", "--out", "file"), r"file: cannot be written: Not a directory")
 

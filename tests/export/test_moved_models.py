@@ -109,9 +109,8 @@ def test_an_export_names_the_new_place(here: Path, form: str) -> None:
     record = json.loads((here / "out" / "prompt.json").read_text(encoding="utf-8"))["model"]
     assert record["name"] == ("." if form == "merged" else str(here / "new"))
     if form == "peft":
-        assert json.loads((here / "out" / "adapter_config.json").read_text(encoding="utf-8"))[
-            "base_model_name_or_path"
-        ].endswith("new")
+        adapter = json.loads((here / "out" / "adapter_config.json").read_bytes())
+        assert adapter["base_model_name_or_path"] == str(here / "new")
     done("predict", "out", "rows.csv", "--out", "out.csv")  # without --model
     if form == "prompt":
         done("predict", "run", "rows.csv", "--out", "run.csv", "--model", "new")
@@ -121,9 +120,7 @@ def test_an_export_names_the_new_place(here: Path, form: str) -> None:
 def test_a_resumed_run_remembers_the_new_place(here: Path) -> None:
     done(*COMMANDS["resume"], "--model", "new")
     assert load(here / "run" / "campaign.toml").model.name == str(here / "new")
-    names = {
-        json.loads(path.read_text(encoding="utf-8"))["model"]["name"] for path in (here / "run").rglob("prompt.json")
-    }
+    names = {json.loads(path.read_bytes())["model"]["name"] for path in (here / "run").rglob("prompt.json")}
     assert names == {str(here / "new")}
     done(*COMMANDS["predict"])
     continue_run(here / "run")

@@ -92,7 +92,9 @@ def test_rows_that_cannot_be_asked_about_stay_in_place_and_are_counted_with_thei
     labels = {
         ".csv": lambda: [row["label"] or None for row in delimited(Path("out.csv"))],
         ".tsv": lambda: [row["label"] or None for row in delimited(Path("out.tsv"), "\t")],
-        ".jsonl": lambda: [json.loads(line)["label"] for line in Path("out.jsonl").read_text("utf-8").splitlines()],
+        ".jsonl": lambda: [
+            json.loads(line)["label"] for line in Path("out.jsonl").read_text(encoding="utf-8").splitlines()
+        ],
         ".parquet": lambda: pq.read_table("out.parquet")["label"].to_pylist(),
     }[ending]()
     assert [label is not None for label in labels] == [True, False, False, False, True]
