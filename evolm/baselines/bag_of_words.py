@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evolm.baselines.base import Baseline, Contest
@@ -16,8 +15,7 @@ NAME = "bag_of_words"
 def _contestants(contest: Contest) -> list[Genome]:
     if not contest.can_fit_readouts:
         return []
-    readout = replace(contest.readouts.readout(NAME), refit=True)
-    return [contest.founder.with_chromosome("readout", readout)]
+    return [contest.founder.with_chromosome("readout", contest.readouts.readout(NAME))]
 
 
 BAG_OF_WORDS = Baseline(

@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from evolm.genomes import Genome
 
 
-def _contestants(contest: Contest) -> list[Genome]:
-    founder, readouts = contest.founder, contest.readouts
-    if readouts is None or "readout" not in founder:
-        return [founder]
-    return [founder.with_chromosome("readout", readouts.readout("words"))]
+def read_by_words(contest: Contest) -> Genome:
+    """Return the best founder, its labels read by the likelihood of their words."""
+    founder = contest.founder
+    if "readout" not in founder:
+        return founder
+    return founder.with_chromosome("readout", contest.readouts.readout("words"))
 
 
 BEST_FOUNDER = Baseline(
@@ -22,7 +23,7 @@ BEST_FOUNDER = Baseline(
     title="best founder",
     phrase="the best founder",
     summary="the founder with the best fitness on dev, as it is, read by its words",
-    contestants=_contestants,
+    contestants=lambda contest: [read_by_words(contest)],
     switchable=False,
     compared=True,
 )

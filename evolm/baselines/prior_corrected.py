@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evolm.baselines.base import Baseline, Contest
+from evolm.baselines.founder import read_by_words
 
 if TYPE_CHECKING:
     from evolm.genomes import Genome
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 def _contestants(contest: Contest) -> list[Genome]:
     if contest.scoring.labels is None:
         return []
-    return [contest.founder.with_chromosome("prompt", replace(contest.founder.prompt, calibrated=True))]
+    founder = read_by_words(contest)
+    return [founder.with_chromosome("prompt", replace(founder.prompt, calibrated=True))]
 
 
 PRIOR_CORRECTED = Baseline(

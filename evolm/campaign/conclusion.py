@@ -13,6 +13,7 @@ from evolm.campaign.search import Search
 from evolm.campaign.verdict import run_verdict
 from evolm.errors import EvolmError
 from evolm.individual import Individual
+from evolm.readouts import refitted
 from evolm.searches import MAIN
 
 
@@ -54,6 +55,6 @@ def conclude(
     result = result_record(parts, main, finals[MAIN], verdict.record if verdict else None, stopped)
     recorder.journal.append({"type": "verdict", **result})
     result["budget"]["seconds"] = round(recorder.seconds, 3)
-    recorder.write_best(finals[MAIN].winner.genome)
+    recorder.write_best(refitted(finals[MAIN].winner.genome))
     recorder.write_result(result, verdict)
     return result

@@ -1,7 +1,8 @@
 """The verdict: the winner and its baselines on the test split, which is opened once.
 
-Test rows have decided nothing before. The claimed gain is over the strongest of the baselines
-(:mod:`evolm.baselines`), with a paired bootstrap interval.
+Test rows have decided nothing before. Readouts, the winner's and those of baselines, are fitted once more on all other
+rows. The claimed gain is over the strongest of the baselines (:mod:`evolm.baselines`), with a paired bootstrap
+interval.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from evolm.baselines.founder import BEST_FOUNDER
 from evolm.campaign.build import Components
 from evolm.campaign.finals import Final
 from evolm.campaign.search import Search
+from evolm.readouts import refitted
 from evolm.scorers import Evaluation
 from evolm.searches import MAIN
 from evolm.statistics import paired_bootstrap
@@ -92,7 +94,10 @@ def _contestants(parts: Components, main: Search, finals: Mapping[str, Final]) -
         seed=parts.config.seed,
     )
     entered = {baseline.name: baseline.contestants(contest) for baseline in chosen_baselines(parts.config.baselines)}
-    return {BEST: [winner.genome], **{name: each for name, each in entered.items() if each}}
+    all_entered = {BEST: [winner.genome], **{name: each for name, each in entered.items() if each}}
+    return {
+        name: [each if is_outcomes(each) else refitted(each) for each in all_entered[name]] for name in all_entered
+    }
 
 
 def _evaluations(parts: Components, genomes: Mapping[str, Sequence[Any]]) -> dict[str, list[Evaluation | str]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from evolm.genomes import READOUT, Genome, Readout
 from evolm.readouts.bag_of_words import BagOfWords
 from evolm.readouts.base import Fit, FittedReader, Reader, WordLikelihoods
 from evolm.readouts.batch import BatchCalibration
@@ -18,4 +21,13 @@ READOUTS: dict[str, type[Reader]] = {
     "bag_of_words": BagOfWords,
 }
 
-__all__ = ["READOUTS", "Fit", "FittedReader", "Reader", "WordLikelihoods", "calibrated"]
+
+def refitted(genome: Genome) -> Genome:
+    """Return a genome whose readout is fitted on all rows but test: the last step before the test split is opened."""
+    readout: Readout | None = genome.chromosomes.get(READOUT)  # type: ignore[assignment]
+    if readout is None or not READOUTS[readout.kind].fitted:
+        return genome
+    return genome.with_chromosome(READOUT, replace(readout, refit=True))
+
+
+__all__ = ["READOUTS", "Fit", "FittedReader", "Reader", "WordLikelihoods", "calibrated", "refitted"]

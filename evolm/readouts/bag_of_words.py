@@ -30,6 +30,11 @@ class BagOfWords(FittedReader):
     needs_gold = True
     arrays = ("words", "letters", "idf", "weights", "intercepts")
 
+    @property
+    def most_rows(self) -> int:
+        """No limit: rows cost no pass of the model."""
+        return len(self.task.train) + len(self.task.dev) + len(self.task.validation)
+
     def requests(self, items: Sequence[Item]) -> Sequence[Request]:
         """Return nothing."""
         return []

@@ -25,6 +25,8 @@ from evolm.genomes.readout import Readout
 from evolm.models import Dialogue, LogLikelihood, Request
 from evolm.tasks import METRICS, Item, Task
 
+REFIT_SHARE = 4  # times the rows of a fit are the most of a refit
+
 
 class WordLikelihoods(Protocol):
     """The part of :class:`evolm.scorers.LabelProbabilities` that readouts need."""
@@ -112,8 +114,13 @@ class FittedReader(Reader):
     def rows(self) -> list[Item]:
         """Return the rows that are fitted on: those that the prompt does not show, in the split's order."""
         shown = {demonstration.item for demonstration in self.prompt.demonstrations}
-        own = [item for item in self.task.train if item.digest not in shown]
-        return [*own, *self.task.dev, *self.task.validation] if self.genes.refit else own[: self.genes.rows]
+        known = [*self.task.train, *self.task.dev, *self.task.validation] if self.genes.refit else self.task.train
+        return [item for item in known if item.digest not in shown][: self.most_rows]
+
+    @property
+    def most_rows(self) -> int:
+        """Most rows that are fitted on."""
+        return REFIT_SHARE * self.genes.rows if self.genes.refit else self.genes.rows
 
     def ask(self, items: Sequence[Item], fit: Fit | None = None) -> Dialogue[np.ndarray]:
         """See the base class."""

@@ -14,6 +14,7 @@ import pytest
 
 from evolm.errors import ConfigError, DataError, EvolmError, RunError
 from evolm.export.predictor import Predictor, saved_prompt
+from evolm.readouts import refitted
 from tests.support.kinds_of_campaigns import KINDS, components_of, frame_of, write_kind
 from tests.support.toy_campaign import ToyCampaign, result_of, toy_rows
 
@@ -49,7 +50,8 @@ def test_answers_are_those_of_the_campaign_to_the_last_bit(run_of: Callable[[str
     found = pd.DataFrame({name.removeprefix("predicted_"): cells for name, cells in answers.items()})
     parts = components_of(run)
     items = parts.task.test
-    (judged,) = parts.evaluator.task_evaluations([parts.space.completed({"prompt": prompt.genome})], items)
+    genome = refitted(parts.space.completed({"prompt": prompt.genome}))
+    (judged,) = parts.evaluator.task_evaluations([genome], items)
     assert not isinstance(judged, str)
     recorded = json.loads((run / "test.json").read_text(encoding="utf-8"))
     assert judged.outcomes.tolist() == recorded["outcomes"]["best"][0]
