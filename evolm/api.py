@@ -34,6 +34,7 @@ from evolm.export.score_report import ScoreReport
 from evolm.founders.sources import find_source
 from evolm.report import RunRecord
 from evolm.storage import RunLayout
+from evolm.typed import at_home
 
 logger = logging.getLogger("evolm")
 
@@ -169,9 +170,10 @@ class Result:
             ConfigError: if the arguments contradict each other.
             RunError: if ``path`` exists already.
         """
+        folder = Path(at_home(str(path)))
         write_export(
             self.directory,
-            Path(path),
+            folder,
             to,
             use=use,
             without_examples=without_examples,
@@ -179,7 +181,7 @@ class Result:
             base=base,
             model=model,
         )
-        return Path(path)
+        return folder
 
     def __repr__(self) -> str:
         return f"Result({self.claim!r}, directory={str(self.directory)!r})"
@@ -313,7 +315,7 @@ def arguments(
 def run_directory(out: str | Path | None) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
     """Return a run's directory, and the temporary directory that holds it if ``out`` is None."""
     if out is not None:
-        return Path(out), None
+        return Path(at_home(str(out))), None
     temporary = tempfile.TemporaryDirectory(prefix="evolm-")
     return Path(temporary.name), temporary
 
@@ -324,7 +326,7 @@ def load_result(directory: str | Path) -> Result:
     Raises:
         RunError: if the directory holds no finished run.
     """
-    layout = RunLayout(Path(directory))
+    layout = RunLayout(Path(at_home(str(directory))))
     layout.require_run()
     if not layout.result.exists():
         raise RunError(
@@ -335,7 +337,7 @@ def load_result(directory: str | Path) -> Result:
 
 def _source(rows: pd.DataFrame | str | Path) -> pd.DataFrame | str:
     if isinstance(rows, str | Path):
-        return str(rows)
+        return at_home(str(rows))
     if not isinstance(rows, pd.DataFrame):
         raise DataError(f"rows: expected a file's name or a pandas DataFrame, found {_kind_of(rows)}")
     return rows

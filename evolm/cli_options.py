@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from evolm.choices import TABLE_ENDINGS
 from evolm.errors import EvolmError, Interrupted, RunError
 from evolm.signals import exit_code
+from evolm.typed import at_home
 
 # -- errors ----------------------------------------------------------------------------------------------------
 
@@ -29,6 +30,10 @@ def print_error(message: str) -> None:
 
 class OneSentenceGroup(TyperGroup):
     """Commands whose wrong usage is one sentence, like every other error that a user can cause."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Read the arguments; ``~`` at the beginning of one is the home folder, also after ``--out=``."""
+        return super().make_context(info_name, list(map(_at_home, args)), parent, **extra)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; print wrong usage as one sentence.
@@ -45,6 +50,11 @@ class OneSentenceGroup(TyperGroup):
             raise typer.Exit(2) from None
         except KeyboardInterrupt as error:  # while the command's modules were imported
             raise typer.Exit(exit_code(error)) from None
+
+
+def _at_home(argument: str) -> str:
+    option, equals, value = argument.partition("=")
+    return f"{option}={at_home(value)}" if option.startswith("--") and equals else at_home(argument)
 
 
 @contextmanager

@@ -13,10 +13,11 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from evolm.choices import Dtype
 from evolm.errors import ConfigError, nearest
+from evolm.typed import place, text_of, toml_problem, toml_value, with_dotted_keys, without_typed_escapes
 from evolm.wording import truth_word
 
 SCHEMA: Final = 1
@@ -40,6 +41,8 @@ class ModelSection(Section):
         "auto", description="wrap prompts in the model's chat template; auto = on if it has one"
     )
 
+    _place = field_validator("name")(place)
+
 
 class SplitSection(Section):
     train: float = Field(0.3, ge=0, description="rows for demonstrations (fraction, or count above 1)")
@@ -59,6 +62,8 @@ class DataFiles(Section):
     train: str = ""
     dev: str
     test: str = ""
+
+    _places = field_validator("train", "dev", "test")(place)
 
 
 class ReadSection(Section):
@@ -144,8 +149,17 @@ class TaskSection(Section):
     @field_validator("labels", mode="before")
     @classmethod
     def _label_keys_are_text(cls, labels: Any) -> Any:
-        """Accept numbers and truth values as raw values from Python, where TOML keys are always text."""
-        return {_raw(key): value for key, value in labels.items()} if isinstance(labels, Mapping) else labels
+        """Accept numbers and truth values as raw values from Python, and in TOML numbers without quotes."""
+        if not isinstance(labels, Mapping):
+            return labels
+        return with_dotted_keys({_raw(key): value for key, value in labels.items()})
+
+    _dotted_bins = field_validator("bins", mode="before")(with_dotted_keys)
+
+    @field_validator("data")
+    @classmethod
+    def _data_place(cls, data: str | DataFiles) -> str | DataFiles:
+        return place(data) if isinstance(data, str) else data
 
     @field_validator("columns", mode="before")
     @classmethod
@@ -196,6 +210,11 @@ class TemplateSection(Section):
     separator: str = Field("\n\n", description="between instruction, demonstrations and item")
     system: str = Field("", description="system message; empty = none, not the tokenizer's silent default")
 
+    @field_validator("item", "answer", "separator", "system")
+    @classmethod
+    def _no_typed_escapes(cls, text: str, info: ValidationInfo) -> str:
+        return without_typed_escapes(text, f"template.{info.field_name}")
+
 
 class PromptSpaceSection(Section):
     instruction: bool = Field(True, description="evolve the instruction")
@@ -208,6 +227,8 @@ class PromptSpaceSection(Section):
         description="whether label probabilities may be divided by those of a content-free input (a gene)",
     )
     max_tokens: int = Field(600, gt=0, description="longest prompt, item excluded")
+
+    _dotted_labels = field_validator("verbalizers", mode="before")(with_dotted_keys)
 
 
 class DeltaSpaceSection(Section):
@@ -303,7 +324,7 @@ class GenerationSection(Section):
         """Refuse an empty text: it occurs before the first character of every answer."""
         if "" in stops:
             raise ValueError("expected texts, found an empty one")
-        return stops
+        return tuple(without_typed_escapes(stop, "generation.stop_strings") for stop in stops)
 
 
 class FitnessSection(Section):
@@ -387,6 +408,11 @@ class CampaignConfig(Section):
         default_factory=dict, description="baseline = whether it takes part in the test; all do by default"
     )
 
+    @field_validator("founders")
+    @classmethod
+    def _founder_places(cls, founders: list[str]) -> list[str]:
+        return list(map(place, founders))
+
     def to_toml(self) -> str:
         """Return the text of a file that reads back as this campaign."""
         return toml_text(self.model_dump(by_alias=True, mode="json", exclude_none=True))
@@ -422,7 +448,8 @@ def _sentence(model: type[BaseModel], error: ValidationError, where: str) -> str
         return f"{where}: unknown key '{path}'{nearest(str(problem['loc'][-1]), known)}"
     if problem["type"] == "missing":
         return f"{where}: '{path}' is required and missing"
-    return f"{where}: '{path}' is {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+    why = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: '{path}' is {problem['input']!r}: {why[0].lower()}{why[1:]}"
 
 
 def _known_keys(model: type[BaseModel], path: Sequence[Any]) -> list[str]:
@@ -452,7 +479,7 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
     read as TOML if it parses, else as text.
 
     Raises:
-        ConfigError: if an assignment has no ``=`` or an empty key.
+        ConfigError: if an assignment has no ``=`` or an empty key, or a value in quotes is no TOML.
     """
     tables: dict[str, Any] = {}
     for assignment in assignments:
@@ -461,10 +488,9 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
         if not equals or not all(parts):
             raise ConfigError(f"--set {assignment!r}: expected key=value, like budget.evaluations=50")
         try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text
-        overlay(tables, _nest(parts, value))
+            overlay(tables, _nest(parts, toml_value(text)))
+        except ValueError as error:
+            raise ConfigError(f"--set {key}: {error}") from None
     return tables
 
 
@@ -516,13 +542,14 @@ def read_tables(path: Path) -> dict[str, Any]:
         ConfigError: if the file is missing, unreadable or not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = text_of(path)
+        return tomllib.loads(text)
     except FileNotFoundError:
         raise ConfigError(f"{path}: expected a campaign file, found none") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: expected TOML: {error}") from None
+        raise ConfigError(f"{path}: expected TOML: {toml_problem(text, error)}") from None
 
 
 def load(path: Path, overrides: Mapping[str, Any] | None = None) -> CampaignConfig:

@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 
 from evolm.errors import ConfigError, DataError, PermissionNeeded, nearest
+from evolm.typed import at_home
 from evolm.wording import counted, listed
 
 PACKAGE = "package:"
@@ -36,7 +37,7 @@ def locate(source: str, root: Path, admitted: Sequence[Path] = (), trusted: bool
     if source.startswith(PACKAGE):
         return _in_distribution(source)
     try:
-        path = (root / source).resolve()
+        path = (root / at_home(source)).resolve()
         folders = [folder.resolve() for folder in (root, *admitted)]
     except (OSError, RuntimeError, ValueError) as error:
         raise DataError(f"{source!r}: expected a path that can be resolved: {error}") from None
@@ -51,8 +52,9 @@ def locate(source: str, root: Path, admitted: Sequence[Path] = (), trusted: bool
 
 def model_place(name: str, root: Path) -> str:
     """Return a model folder's or file's absolute path; hub ids and files of distributions stay as they are."""
+    name = name if name.startswith(PACKAGE) else at_home(name)
     if not name.startswith(PACKAGE) and ((root / name).exists() or name.endswith(".gguf")):
-        return str((root / name).expanduser().resolve())
+        return str((root / name).resolve())
     return name
 
 

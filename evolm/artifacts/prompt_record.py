@@ -15,6 +15,7 @@ from evolm.genomes import Prompt
 from evolm.models import PassSettings
 from evolm.scorers import LabelProbabilities
 from evolm.tasks import Task
+from evolm.typed import text_of
 
 if TYPE_CHECKING:
     from evolm.models import LanguageModel
@@ -145,7 +146,7 @@ class PromptRecord(Section):
             ConfigError: if a key is missing, unknown or of a wrong type.
         """
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = json.loads(text_of(path))
         except (OSError, ValueError) as error:
             raise RunError(f"{path}: expected a prompt saved by evolm: {error}") from None
         if not isinstance(found, dict) or found.get("schema") != SCHEMA:

@@ -9,6 +9,7 @@ from typing import Any
 from evolm.callbacks.tracker import Parameter, Tracker
 from evolm.extras import extra
 from evolm.searches import MAIN
+from evolm.typed import at_home
 
 with extra("tensorboard"):
     from torch.utils.tensorboard import SummaryWriter
@@ -27,7 +28,7 @@ class TensorBoard(Tracker):
     """
 
     def __init__(self, log_dir: str | Path) -> None:
-        self.log_dir = Path(log_dir)
+        self.log_dir = Path(at_home(str(log_dir)))
         self.place = str(log_dir)
         self._writers: dict[str, Any] = {}  # SummaryWriter, typed as Any: its stubs lack the file writer
         self._parameters: Mapping[str, Parameter] = {}

@@ -22,6 +22,7 @@ from evolm.errors import RunError
 from evolm.report import RunRecord
 from evolm.storage import RunLayout
 from evolm.tasks import METRICS
+from evolm.typed import text_of
 
 # Settings that do not decide a run's best, or that are read elsewhere than in its campaign file.
 APART = ("schema", "name", "seed", "task.name", "task.data", "evaluation.n_jobs", "baselines", "founders")
@@ -114,7 +115,7 @@ def _settings(layout: RunLayout, head: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that decide a run's best, from its campaign file, founders and the journal's head."""
     tables = configuration.load(layout.campaign).model_dump(by_alias=True, mode="json")
     tables |= {name: head[name] for name in FROM_HEAD}
-    founders = [json.loads(line) for line in layout.founders.read_text(encoding="utf-8").splitlines()]
+    founders = [json.loads(line) for line in text_of(layout.founders).split("\n") if line]
     return {
         **{key: value for key, value in flat(tables).items() if not below(key, APART)},
         "scorers": sorted(head["scorers"]),

@@ -21,6 +21,7 @@ from evolm.artifacts.delta import SPACE
 from evolm.errors import GenomeError
 from evolm.genomes import PROMPT
 from evolm.storage.layout import DELTAS, FOUNDERS
+from evolm.typed import text_of
 
 SEEN = "seen"  # the only key of the line with the content keys of items that the founders' lineage has seen
 FROM = "from"  # key of a founder's record: its source, if not its file
@@ -117,7 +118,7 @@ def read_lines(path: Path, name: str) -> Source:
         GenomeError: if it is damaged, or an array that it names is not beside it.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = text_of(path).split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise GenomeError(f"{name}: expected a file of founders: {error}") from None
     records: list[Placed] = []

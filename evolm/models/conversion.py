@@ -25,6 +25,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from evolm.errors import ModelError
+from evolm.typed import at_home
 
 logger = logging.getLogger("evolm")
 
@@ -43,7 +44,7 @@ UNREADABLE = (
 
 def cache_folder() -> Path:
     """Return the folder of converted models: ``EVOLM_CACHE``, else evolm's folder in the user's cache directory."""
-    return Path(os.environ.get("EVOLM_CACHE") or platformdirs.user_cache_dir("evolm"))
+    return Path(at_home(os.environ.get("EVOLM_CACHE") or platformdirs.user_cache_dir("evolm")))
 
 
 def converted(source: Path, fingerprint: str, dtype: str) -> Path:

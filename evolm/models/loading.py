@@ -23,6 +23,7 @@ from evolm.errors import ModelError
 from evolm.models.conversion import UNREADABLE, converted, quiet_transformers, require_all_weights
 from evolm.models.profile import best_device, best_dtype
 from evolm.models.specs import PreparedModel, is_hub_id
+from evolm.typed import at_home
 
 SAFETENSORS_NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 # Files that decide a text's tokens: of fast tokenizers, of slow ones that are converted, and chat templates.
@@ -84,7 +85,7 @@ def _find(name: str, revision: str, root: Path, download: bool) -> Path:
         if not path.is_file():
             raise ModelError(f"model {name!r}: expected a .gguf file, found none of that name")
         return path
-    folder = (root / name).expanduser()
+    folder = root / at_home(name)
     if folder.is_dir():
         return folder
     if not is_hub_id(name):

@@ -11,6 +11,7 @@ from evolm.config import ModelSection
 from evolm.data_access import model_place
 from evolm.errors import ModelError
 from evolm.models.specs import PreparedModel
+from evolm.typed import at_home
 
 
 def moved_model(place: str, fingerprint: str, dtype: str) -> PreparedModel:
@@ -70,6 +71,6 @@ def move_hint(name: str, root: Path = Path()) -> Iterator[None]:
     try:
         yield
     except ModelError as error:
-        if (root / name).expanduser().exists():
+        if (root / at_home(name)).exists():
             raise
         raise ModelError(f"{error}; if it has moved, name its new place with --model") from None

@@ -22,6 +22,7 @@ from evolm.objective.campaign import ObjectiveCampaign
 from evolm.observers import Observer
 from evolm.report import ReportWriter
 from evolm.storage import AnswerStore, RunLayout, SharedLedger, disk_errors, read_entries, write_atomically
+from evolm.typed import text_of
 
 FREE = ("budget", "evaluation")  # tables that may change when a run is continued
 
@@ -169,7 +170,7 @@ def _go_on(layout: RunLayout, files: Mapping[str, str | bytes], model: str) -> N
                 f"{layout.directory}: {table} changed since the run began: expected {json.dumps(was)}, "
                 f"found {json.dumps(found)}"
             )
-    if layout.founders.read_text(encoding="utf-8") != files[layout.founders.name]:
+    if text_of(layout.founders) != files[layout.founders.name]:
         raise RunError(
             f"{layout.directory}: founders changed since the run began: expected those of {layout.founders}"
         )
