@@ -7,7 +7,8 @@
     │   └── PermissionNeeded        a campaign file names code or data that the user has not allowed
     ├── DataError                   rows, columns, labels or splits are wrong
     ├── ModelError                  a model is missing, damaged or lacks a capability
-    │   └── ContextExceeded         a prompt is longer than the model's context
+    │   └── Unanswerable            the model cannot be asked about one text; others are not affected
+    │       └── ContextExceeded     a prompt is longer than the model's context
     ├── GenomeError                 a genome does not fit its space, or its record is damaged
     ├── RunError                    a run directory is taken, locked, changed or unwritable
     ├── ScorerError                 a scorer failed for every item
@@ -49,8 +50,20 @@ class ModelError(EvolmError):
     """A model cannot be found, read or used."""
 
 
-class ContextExceeded(ModelError):
+class Unanswerable(ModelError):
+    """A text that the model cannot be asked about; requests with other texts are not affected.
+
+    Attributes:
+        reason: the kind of the error, by which rows are counted.
+    """
+
+    reason = "not in tokens that the model can be asked about"
+
+
+class ContextExceeded(Unanswerable):
     """A prompt needs more tokens than the model's context holds."""
+
+    reason = "longer than the model's context"
 
 
 class GenomeError(EvolmError):

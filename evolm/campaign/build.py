@@ -18,7 +18,7 @@ import pandas as pd
 from evolm import evaluation
 from evolm import models as language_models  # torch comes with the first use of LanguageModel, prepare or Engine
 from evolm.baselines import chosen_baselines
-from evolm.campaign.checks import check_context, check_trunk
+from evolm.campaign.checks import check_context, check_texts, check_trunk
 from evolm.campaign.permissions import Permissions
 from evolm.campaign.resolution import resolved
 from evolm.campaign.scorers import ScoreFunctions, choose_scorers, make_scorers, task_scorer_among
@@ -132,6 +132,7 @@ def build(
     engine = evaluation.Engine(model, AnswerStore(answers), jobs(config.evaluation.n_jobs, model))
     evaluator = Evaluator(engine, task, scorers, task_scorer, space.express, space.tokens, config.fitness.combine)
     check_context(evaluator, founders)
+    check_texts(evaluator, founders)
     check_trunk(evaluator, founders, space)
     return Components(config, task, model, engine, evaluator, scoring, space, founders, strategy, permissions)
 

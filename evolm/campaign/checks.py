@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from evolm.errors import ConfigError, ContextExceeded
+from collections.abc import Sequence
+
+from evolm.errors import ConfigError, ContextExceeded, Unanswerable
 from evolm.evaluation.evaluator import Evaluator
 from evolm.founders.loading import Founders
-from evolm.genomes import DELTA, Space
+from evolm.genomes import DELTA, Phenotype, Space
+from evolm.scorers import Scorer
+from evolm.tasks import Item
 
 
 def check_trunk(evaluator: Evaluator, founders: Founders, space: Space) -> None:
@@ -39,10 +43,45 @@ def check_context(evaluator: Evaluator, founders: Founders) -> None:
     task = evaluator.task
     items = (*task.dev, *task.validation, *task.test)
     longest = max(items, key=lambda item: sum(map(len, item.fields.values())))
-    scorers = [evaluator.task_scorer] if task.knows_gold else [scorer for scorer, _ in evaluator.scorers.values()]
+    scorers = _scorers(evaluator)
     for founder in founders.genomes:
         for scorer in scorers:
             try:
                 evaluator.engine.tokenize(next(scorer.dialogue(evaluator.express(founder), [longest])))
             except ContextExceeded as error:
                 raise ContextExceeded(f"founder {founders.names[founder.digest]}: {error}") from None
+
+
+def check_texts(evaluator: Evaluator, founders: Founders) -> None:
+    """Raise if the model cannot be asked about an item behind the first founder.
+
+    Raises:
+        Unanswerable: naming the item and the reason.
+    """
+    task, shown = evaluator.task, evaluator.express(founders.genomes[0])
+    for scorer in _scorers(evaluator):
+        for items in (task.dev, task.validation, task.test):
+            if _refusal(evaluator, scorer, shown, items):
+                for item in items:
+                    if error := _refusal(evaluator, scorer, shown, [item]):
+                        raise Unanswerable(
+                            f"task.data: the row {' | '.join(item.fields.values())[:60]!r} cannot be asked about: "
+                            f"{error}; task.exclude drops rows"
+                        )
+
+
+def _scorers(evaluator: Evaluator) -> list[Scorer]:
+    """Return the scorers whose requests are checked."""
+    if evaluator.task.knows_gold:
+        return [evaluator.task_scorer]
+    return [scorer for scorer, _ in evaluator.scorers.values()]
+
+
+def _refusal(evaluator: Evaluator, scorer: Scorer, shown: Phenotype, items: Sequence[Item]) -> Unanswerable | None:
+    """Return why the model cannot be asked about some items, or None."""
+    if items:
+        try:
+            evaluator.engine.tokenize(next(scorer.dialogue(shown, items)))
+        except Unanswerable as error:
+            return error
+    return None

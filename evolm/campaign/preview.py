@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -21,7 +22,7 @@ from evolm.genomes import DELTA
 from evolm.models import Request
 from evolm.storage import AnswerStore
 from evolm.tasks.outlook import outlook, shows_demonstrations
-from evolm.wording import listed, words
+from evolm.wording import counted, listed, words
 
 BATCH_ITEMS = 32
 MOST_SHOWN = 12  # labels
@@ -42,8 +43,10 @@ def preview(parts: Components, console: Console) -> None:
         for note in task.notes:
             console.print(Text(f"  {note}"))
         _print_model(parts, console)
-        _print_prompt(parts, console)
-        console.print(_estimate(parts))
+        requests = _requests(parts)
+        _print_prompt(parts, requests[0], console)
+        _print_joins(parts, requests, console)
+        console.print(_estimate(parts, requests))
         _print_racing(parts, console)
     finally:
         parts.engine.close()
@@ -73,9 +76,8 @@ def _shortened(names: Sequence[str]) -> str:
     return shown if len(names) <= MOST_SHOWN else f"{shown} and {len(names) - MOST_SHOWN} more"
 
 
-def _print_prompt(parts: Components, console: Console) -> None:
+def _print_prompt(parts: Components, request: Request, console: Console) -> None:
     """Print one rendered prompt, its scored tokens marked."""
-    request = _requests(parts)[0]
     text = Text()
     for piece, scored in models.describe_tokens(parts.model, request):
         text.append(piece, style="bold reverse" if scored else "")
@@ -83,6 +85,19 @@ def _print_prompt(parts: Components, console: Console) -> None:
             text.append("⟵scored ")
     console.print(Text("One prompt, as the model reads it (scored tokens marked):", style="bold"))
     console.print(text)
+
+
+def _print_joins(parts: Components, requests: Sequence[Request], console: Console) -> None:
+    """Say if a token spans the border of item and answer."""
+    joins: list[Any] = [tokens for tokens in parts.engine.tokenize(requests) if getattr(tokens, "joined", 0)]
+    if joins:
+        first = parts.model.tokenizer.decode(joins[0].continuations[0])
+        console.print(
+            Text(
+                f"In {len(joins)} of {counted(len(requests), 'prompt')} one token holds the end of the item and the "
+                f"beginning of an answer: answers are scored from the last token before it, here as {first!r}"
+            )
+        )
 
 
 def _requests(parts: Components) -> list[Request]:
@@ -93,10 +108,10 @@ def _requests(parts: Components) -> list[Request]:
     )
 
 
-def _estimate(parts: Components) -> Table:
+def _estimate(parts: Components, asked: Sequence[Request]) -> Table:
     """Score a batch and extrapolate."""
     engine = evaluation.Engine(parts.model, AnswerStore(":memory:"))  # one worker, this process
-    requests = engine.tokenize(_requests(parts))
+    requests = engine.tokenize(asked)
     engine.answer_tokenized(requests[:1])  # loads the model outside the measurement
     before = engine.usage.tokens_padded
     began = time.perf_counter()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol
 
-from evolm.errors import ContextExceeded, DataError, EvolmError
+from evolm.errors import DataError, EvolmError, Unanswerable
 from evolm.models import Answer, Dialogue, Request, Result, Tokenized, charge
 from evolm.models.deltas import Delta
 
@@ -30,7 +30,7 @@ class Outcome(Generic[Result]):
 
     Attributes:
         result: what the dialogue returned; None if it failed.
-        error: why it failed: a request is longer than the model's context, or the template fails on an item.
+        error: why it failed: the model cannot be asked about an item, or the template fails on it.
         tokens: charged for its requests and answers, before caching and sharing.
     """
 
@@ -68,7 +68,7 @@ def hold(
                 asked[index] = [request.under(delta) for request in tokens] if delta else tokens
             except StopIteration as end:
                 outcomes[index].result = end.value
-            except (ContextExceeded, DataError) as error:
+            except (Unanswerable, DataError) as error:
                 outcomes[index].error = error
                 dialogues[index].close()
         received = _answered(asked, engine)

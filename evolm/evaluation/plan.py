@@ -177,7 +177,7 @@ def split_answers(requests: Sequence[TokenizedRequest], logprobs: np.ndarray) ->
         for continuation in request.continuations:
             answer.append(logprobs[begin : begin + len(continuation)])
             begin += len(continuation)
-        answers.append(tuple(answer))
+        answers.append(LogProbs(answer, request.joined))
     return answers
 
 

@@ -29,7 +29,7 @@ from evolm.artifacts import (
     seen_by_run,
 )
 from evolm.config import CampaignConfig
-from evolm.errors import ConfigError, ContextExceeded, DataError
+from evolm.errors import ConfigError, DataError, Unanswerable
 from evolm.evaluation.dialogue import hold
 from evolm.evaluation.settings import jobs, pass_settings
 from evolm.export.predicted_rows import PredictedRows, spread
@@ -61,7 +61,6 @@ NO_KEYS: Mapping[str, Any] = {}
 EMPTY = "an empty cell"
 UNANSWERABLE = "an empty cell, or fewer than two different options"
 BETWEEN = "a label in no bin of task.bins"
-TOO_LONG = "longer than the model's context"
 
 
 @dataclass(frozen=True)
@@ -270,10 +269,11 @@ class Predictor:
             DataError: if there is none.
         """
         whole = {index: item for index, item in enumerate(items) if item is not None}
-        fitting = self._fitting(whole, gold)
+        refused = self._refused(whole, gold)
+        fitting = {index: item for index, item in whole.items() if index not in refused}
         incomplete = UNANSWERABLE if KINDS[self.config.task.kind].options else EMPTY
         missing = len(items) - len(whole) - between
-        counts = {incomplete: missing, BETWEEN: between, TOO_LONG: len(whole) - len(fitting)}
+        counts = {incomplete: missing, BETWEEN: between, **Counter(refused.values())}
         left_out = {reason: number for reason, number in counts.items() if number}
         if not fitting:
             raise DataError(
@@ -285,19 +285,21 @@ class Predictor:
             raise DataError(str(outcome.error))
         return Predictions(list(fitting), task, outcome.result, left_out)
 
-    def _fitting(self, items: Mapping[int, Item], gold: bool) -> dict[int, Item]:
-        """Return the items that fit the model's context behind the prompt."""
-        if not items or self._fits(list(items.values()), gold):
-            return dict(items)
-        return {index: item for index, item in items.items() if self._fits([item], gold)}
+    def _refused(self, items: Mapping[int, Item], gold: bool) -> dict[int, str]:
+        """Return the items that the model cannot be asked about behind the prompt, each with the reason."""
+        if not items or not self._refusal(list(items.values()), gold):
+            return {}
+        reasons = {index: self._refusal([item], gold) for index, item in items.items()}
+        return {index: reason for index, reason in reasons.items() if reason}
 
-    def _fits(self, items: Sequence[Item], gold: bool) -> bool:
-        task = task_with_test(self.config, items, gold)
+    def _refusal(self, items: Sequence[Item], gold: bool) -> str:
+        """Return why the model cannot be asked about some items, or ``""``."""
+        dialogue = _dialogue(self._scoring(task_with_test(self.config, items, gold)), self._shown, gold)
         try:
-            self.engine.tokenize(next(_dialogue(self._scoring(task), self._shown, gold)))
-        except ContextExceeded:
-            return False
-        return True
+            self.engine.tokenize(next(dialogue))
+        except Unanswerable as error:
+            return error.reason
+        return ""
 
     def close(self) -> None:
         """End the workers."""

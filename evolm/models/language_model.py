@@ -2,9 +2,10 @@
 
 A request holds text: a prefix that many requests share, an item, and continuations if these are scored. The joined
 string is tokenised at once, since parts that are encoded separately give other tokens. Continuations are split off
-as in lm-evaluation-harness (``_encode_pair``: trailing white space of the context moves to the continuation). The
-shared prefix is the common token prefix of the joined string and of the prefix alone, so that the cut of a request,
-and with it its arithmetic, depends on the request alone.
+as in lm-evaluation-harness (``_encode_pair``: trailing white space of the context moves to the continuation), unless
+a token spans the border (:mod:`evolm.models.splitting`), for which the harness has no rule. The shared prefix is the
+common token prefix of the joined string and of the prefix alone, so that the cut of a request, and with it its
+arithmetic, depends on the request alone.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from evolm.errors import ContextExceeded, ModelError
+from evolm.errors import ContextExceeded, ModelError, Unanswerable
 from evolm.models.chat_frame import ChatTemplate
 from evolm.models.inspection import read_structure
 from evolm.models.loading import load_config, load_tokenizer, load_weights, read_tensors
@@ -36,6 +37,7 @@ from evolm.models.requests import (
 )
 from evolm.models.self_check import check_packed_forward, refuse_unsupported, refuse_unsupported_weights
 from evolm.models.specs import PassSettings, PreparedModel
+from evolm.models.splitting import border, common_length, require_answers
 from evolm.models.structure import Structure
 
 
@@ -144,7 +146,7 @@ class LanguageModel:
         """Return the tokens of every request, in order: the ``Tokenized...`` class of its kind.
 
         Raises:
-            ModelError: if a context is empty, or a continuation has no tokens of its own.
+            Unanswerable: if a context is empty, or a continuation has no tokens of its own or those of another.
             ContextExceeded: if a context and its longest continuation exceed the model's context length.
         """
         done: dict[int, Tokenized] = {}
@@ -167,31 +169,36 @@ class LanguageModel:
             texts.update(dict.fromkeys((prefix, bare, *wholes)))
         tokens = dict(zip(texts, self.encode(list(texts), chat), strict=True))
         return [
-            self._split(tokens[prefix], tokens[bare], [tokens[whole] for whole in wholes], request)
+            self._split(tokens[prefix], bare, tokens[bare], [tokens[whole] for whole in wholes], request)
             for (prefix, bare, wholes), request in zip(parts, requests, strict=True)
         ]
 
-    def _split(self, prefix: list[int], context: list[int], wholes: list[list[int]], request: Request) -> Tokenized:
+    def _split(
+        self, prefix: list[int], text: str, context: list[int], wholes: list[list[int]], request: Request
+    ) -> Tokenized:
         if not context:
-            raise ModelError("a prompt needs at least one token before the answer, found none")
-        shared = 0
-        for alone, joined in zip(prefix, context, strict=False):
-            if alone != joined:
-                break
-            shared += 1
+            raise Unanswerable("a prompt needs at least one token before the answer, found none")
         if isinstance(request, Generate):
             self._require_room(len(context) + request.decoding.max_new_tokens)
+            shared = common_length(prefix, context)
             return TokenizedGeneration(tuple(context), shared, request.decoding, request.delta)
         if isinstance(request, States):
             self._require_room(len(context))
             self._require_layers(request.layers)
+            shared = common_length(prefix, context)
             return TokenizedStates(tuple(context), shared, request.layers, request.poolings, request.delta)
-        continuations = tuple(tuple(whole[len(context) :]) for whole in wholes)
-        for text, ids in zip(request.continuations, continuations, strict=True):
-            if not ids:
-                raise ModelError(f"answer {text!r}: expected at least one token, found none")
-        self._require_room(len(context) + max(map(len, continuations)))
-        return TokenizedRequest(tuple(context), shared, continuations, request.delta)
+        cut = border(context, wholes)
+        answers = tuple(tuple(whole[cut:]) for whole in wholes)
+        require_answers(request.continuations, answers, cut)
+        self._require_room(cut + max(map(len, answers)))
+        joined = self._characters(text, len(context) - cut) if cut < len(context) else 0
+        shared = common_length(prefix, context[:cut])
+        return TokenizedRequest(tuple(context[:cut]), shared, answers, request.delta, joined)
+
+    def _characters(self, text: str, last: int) -> int:
+        """Return the number of a text's characters that its last tokens hold a part of."""
+        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        return len(text) - int(encoded.offset_mapping[-last][0])
 
     def _require_room(self, tokens: int) -> None:
         if tokens > self.context_length:

@@ -6,7 +6,7 @@ depends on besides the model itself.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
@@ -34,6 +34,16 @@ class LogLikelihood:
     system: str = ""
     chat: bool | None = None
     delta: Delta | None = None
+
+
+def characters(text: str, joined: int) -> int:
+    """Return the number of characters by which a continuation's log-likelihood is divided, at least 1.
+
+    Args:
+        text: the continuation; white space around it does not count.
+        joined: characters before it that are scored with it.
+    """
+    return max(len(text.strip()), 1) + joined
 
 
 @dataclass(frozen=True)
@@ -109,12 +119,15 @@ class TokenizedRequest:
         prefix_length: number of tokens in the prefix.
         continuations: tokens of each continuation, at least one each.
         delta: as in the request.
+        joined: characters at the end of the item that are scored with every continuation, since a token holds some of
+            them and the beginning of a continuation; 0 = none.
     """
 
     context: tuple[int, ...]
     prefix_length: int
     continuations: tuple[tuple[int, ...], ...]
     delta: Delta | None = None
+    joined: int = 0
 
     @property
     def own_tokens(self) -> int:
@@ -128,7 +141,7 @@ class TokenizedRequest:
 
     def under(self, delta: Delta | None) -> TokenizedRequest:
         """Return the same request with another delta."""
-        return TokenizedRequest(self.context, self.prefix_length, self.continuations, delta)
+        return TokenizedRequest(self.context, self.prefix_length, self.continuations, delta, self.joined)
 
 
 @dataclass(frozen=True)
@@ -217,10 +230,11 @@ class GradientRequest:
         """Return per continuation of each example the factor that normalises its log-likelihood for its length."""
         if self.normalization == "tokens":
             return tuple(tuple(1 / len(tokens) for tokens in example.continuations) for example in examples)
-        per_text = self.normalization == "characters"
+        if self.normalization == "sum":
+            return tuple((1.0,) * len(example.continuations) for example in examples)
         return tuple(
-            tuple(1 / max(len(text.strip()), 1) if per_text else 1.0 for text in example.continuations)
-            for example in self.examples
+            tuple(1 / characters(text, example.joined) for text in request.continuations)
+            for request, example in zip(self.examples, examples, strict=True)
         )
 
 
@@ -260,6 +274,21 @@ class GradientResult:
     gradients: dict[str, tuple[np.ndarray, ...]]
 
 
+class LogProbs(tuple[np.ndarray, ...]):
+    """The answer to a :class:`LogLikelihood`: one float32 array per continuation, the nats of each of its tokens.
+
+    Attributes:
+        joined: as in :class:`TokenizedRequest`.
+    """
+
+    joined: int
+
+    def __new__(cls, continuations: Iterable[np.ndarray], joined: int = 0) -> LogProbs:
+        self = super().__new__(cls, continuations)
+        self.joined = joined
+        return self
+
+
 @dataclass(frozen=True)
 class Generated:
     """The answer to a :class:`Generate`.
@@ -277,7 +306,6 @@ class Generated:
 
 Request: TypeAlias = LogLikelihood | Generate | States
 Tokenized: TypeAlias = TokenizedRequest | TokenizedGeneration | TokenizedStates
-LogProbs: TypeAlias = tuple[np.ndarray, ...]  # one float32 array per continuation: nats of each of its tokens
 Hidden: TypeAlias = np.ndarray  # (layers, poolings, d) float32: the answer to States
 Answer: TypeAlias = LogProbs | Generated | Hidden
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from evolm.errors import ContextExceeded, DataError
+from evolm.errors import DataError, Unanswerable
 from evolm.evaluation.dialogue import hold
 from evolm.models import Dialogue, GradientRequest, GradientResult, Result
 from evolm.scorers import Scoring
@@ -47,7 +47,7 @@ class ModelAccess:
     def learn(self, requests: Sequence[GradientRequest]) -> list[GradientResult | None]:
         """Return the value and the gradient of every request, in order, and count their tokens.
 
-        The result is None for a request that does not fit the model's context.
+        The result is None for a request that the model cannot be asked, such as one that does not fit its context.
 
         Raises:
             Interrupted: if a stop was requested.
@@ -62,7 +62,7 @@ class ModelAccess:
     def _fits(self, request: GradientRequest) -> bool:
         try:
             self.engine.tokenize(request.examples)
-        except (ContextExceeded, DataError):
+        except (Unanswerable, DataError):
             return False
         return True
 

@@ -5,7 +5,8 @@ answer has more negative terms; ``task.normalization`` corrects for that, in the
 
 - ``sum``: no correction (right if all answers have the same number of tokens);
 - ``tokens``: mean per token;
-- ``characters``: mean per character, as ``acc_norm`` of lm-evaluation-harness does;
+- ``characters``: mean per character, as ``acc_norm`` of lm-evaluation-harness does; characters of the item that are
+  scored with the answers, since one token spans the border, count for each of them;
 - ``auto``: ``sum`` if all words for labels have the same number of tokens, otherwise the normalization of the task's
   kind: ``tokens`` for labels, ``characters`` for options, whose lengths differ more.
 """
@@ -20,6 +21,7 @@ from cachetools import LRUCache
 
 from evolm.genomes import Phenotype, Prompt, Readout
 from evolm.models import Dialogue, LogLikelihood, LogProbs
+from evolm.models.requests import characters
 from evolm.readouts import READOUTS, Fit, Reader
 from evolm.tasks import KINDS, Item, Task
 
@@ -31,11 +33,11 @@ READERS = 1024  # whose fits are kept
 CONTENT_FREE = ("N/A", "[MASK]", "")  # Zhao 2021, section 5
 PREMISE = ("",)  # Holtzman 2021: the option behind the template without an item
 
-# (tokens ``(m,)`` of each answer, function returning the answers' texts) -> divisor of summed log-probabilities
-NORMALIZATIONS: dict[str, Callable[[np.ndarray, Callable[[], list[str]]], np.ndarray | float]] = {
-    "sum": lambda tokens, texts: 1.0,
-    "tokens": lambda tokens, texts: tokens,
-    "characters": lambda tokens, texts: np.array([max(len(text.strip()), 1) for text in texts()]),
+# (tokens ``(m,)`` of each answer, function returning the answers' characters) -> divisor of summed log-probabilities
+NORMALIZATIONS: dict[str, Callable[[np.ndarray, Callable[[], list[int]]], np.ndarray | float]] = {
+    "sum": lambda tokens, characters: 1.0,
+    "tokens": lambda tokens, characters: tokens,
+    "characters": lambda tokens, characters: np.array(characters()),
 }
 
 
@@ -62,17 +64,24 @@ class LabelProbabilities:
         self.fit = fit
         self._readers: LRUCache[tuple[str, str, str], Reader] = LRUCache(READERS)
         all_words = {word for label in task.labels for word in words.get(label, (label,))}
-        self.word_tokens = {word: self._length(model, word) for word in sorted(all_words)}
+        self.word_tokens = self._lengths(model, sorted(all_words))
         same_length = len(set(self.word_tokens.values())) == 1
         chosen = "sum" if same_length else KINDS[task.kind].normalization
         self.normalization = chosen if normalization == "auto" else normalization
 
-    def _length(self, model: LanguageModel, word: str) -> int:
-        """Return the tokens of a label's answer behind an item; the model refuses a word without tokens."""
+    def _lengths(self, model: LanguageModel, words: Sequence[str]) -> dict[str, int]:
+        """Return word -> tokens of its answer behind an item.
+
+        Raises:
+            ModelError: if a word has no tokens, or two words have the same ones.
+        """
+        if not words:
+            return {}
         template = self.task.template
         item = template.item(dict.fromkeys(self.task.fields, "x"))
-        tokenized = model.tokenize([LogLikelihood("", item, (template.answer(word),), template.system)])[0]
-        return len(tokenized.continuations[0])
+        texts = tuple(template.answer(word) for word in words)
+        tokenized = model.tokenize([LogLikelihood("", item, texts, template.system)])[0]
+        return {word: len(tokens) for word, tokens in zip(words, tokenized.continuations, strict=True)}
 
     def describe(self) -> dict[str, Any]:
         """Return the normalization and the number of tokens of each word."""
@@ -121,7 +130,12 @@ class LabelProbabilities:
         lengths = np.array([len(tokens) for tokens in flat])
         sums = np.add.reduceat(np.concatenate(flat).astype(np.float64), np.cumsum(lengths) - lengths)
         divisor = NORMALIZATIONS[self.normalization](
-            lengths, lambda: [text for texts in self.answers(prompt, items) for text in texts]
+            lengths,
+            lambda: [
+                characters(text, answer.joined)
+                for texts, answer in zip(self.answers(prompt, items), answers, strict=True)
+                for text in texts
+            ],
         )
         options = np.array([len(answer) for answer in answers])
         raw = np.full((len(items), self.task.n_options), -np.inf)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -21,15 +23,23 @@ CHAT_TEMPLATE = (
 )
 
 
-def tokenizer_of_letters() -> PreTrainedTokenizerFast:
-    """Return a byte-level tokenizer in which ``" spam"`` is one token and ``" ham"`` are four."""
+def tokenizer_of_letters(
+    merged: Sequence[str] = MERGED, chat_template: str | None = CHAT_TEMPLATE
+) -> PreTrainedTokenizerFast:
+    """Return a byte-level tokenizer in which ``" spam"`` is one token and ``" ham"`` are four.
+
+    Args:
+        merged: texts that become one token each.
+        chat_template: Jinja2 source; None = no chat template.
+    """
     vocabulary = {letter: index for index, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     merges = []
-    for text in MERGED:
-        letters = text.replace(" ", "Ġ")
+    for text in merged:
+        [(letters, _)] = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(text)
         for end in range(2, len(letters) + 1):
-            merges.append((letters[: end - 1], letters[end - 1]))
-            vocabulary[letters[:end]] = len(vocabulary)
+            if letters[:end] not in vocabulary:
+                merges.append((letters[: end - 1], letters[end - 1]))
+                vocabulary[letters[:end]] = len(vocabulary)
     tokenizer = Tokenizer(models.BPE(vocabulary, merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -42,13 +52,19 @@ def tokenizer_of_letters() -> PreTrainedTokenizerFast:
         clean_up_tokenization_spaces=False,
     )
     fast.add_special_tokens({"additional_special_tokens": SPECIAL[1:]})
-    fast.chat_template = CHAT_TEMPLATE
+    if chat_template is not None:
+        fast.chat_template = chat_template
     return fast
 
 
-def write_tiny_model(folder: Path) -> None:
-    """Write a Llama of two layers: GQA, float32, SmolLM2's chat template, 512 tokens of context."""
-    tokenizer = tokenizer_of_letters()
+def write_tiny_model(folder: Path, tokenizer: Any = None) -> None:
+    """Write a Llama of two layers: GQA, float32, 512 tokens of context.
+
+    Args:
+        folder: where.
+        tokenizer: its tokenizer; by default :func:`tokenizer_of_letters`, with SmolLM2's chat template.
+    """
+    tokenizer = tokenizer or tokenizer_of_letters()
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=32,

@@ -106,7 +106,6 @@ PAIRS = [
     ("Label:  ", "spam"),
     ("Label:", " ham"),
     ("Label", ": ham"),
-    ("x Tex", "t more"),
     ("ünï", "cödé"),
 ]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from evolm.genomes import Phenotype, Prompt
-from evolm.models import Generate, Generated, LanguageModel, LogLikelihood
+from evolm.models import Generate, Generated, LanguageModel, LogLikelihood, LogProbs
 from evolm.readouts import calibrated
 from evolm.scorers import SCORERS, Evaluation, FunctionParams, FunctionScorer
 from evolm.scorers.labels import CONTENT_FREE
@@ -46,15 +46,15 @@ def made(toy_task: Task, tiny_model: Callable[..., LanguageModel]) -> Callable[.
     return scorer
 
 
-def answer(*continuations: list[float]) -> tuple[np.ndarray, ...]:
-    return tuple(np.array(values, dtype=np.float32) for values in continuations)
+def answer(*continuations: list[float], joined: int = 0) -> LogProbs:
+    return LogProbs((np.array(values, dtype=np.float32) for values in continuations), joined)
 
 
 def softmax(values: list[float]) -> np.ndarray:
     return np.exp(values) / np.exp(values).sum()
 
 
-def all_right(task: Task, sure: float) -> list[tuple[np.ndarray, ...]]:
+def all_right(task: Task, sure: float) -> list[LogProbs]:
     return [answer([-sure], [0.0]) if item.gold == "spam" else answer([0.0], [-sure]) for item in task.dev]
 
 
@@ -76,6 +76,12 @@ def test_normalisation_adds_up_or_averages(normalization: str, raw: list[float],
     logprobs = labels.read(GENOME, [answer([-1, -2, -1, -2], [-1])], toy_task.dev[:1])
     assert np.allclose(np.exp(logprobs), [softmax(raw)])
     assert logprobs.dtype == np.float64
+
+
+def test_characters_of_the_item_that_are_scored_with_the_answers_count_for_each(made: Any, toy_task: Task) -> None:
+    labels = made(normalization="characters").labels
+    logprobs = labels.read(GENOME, [answer([-1, -2, -1, -2], [-1, -3], joined=2)], toy_task.dev[:1])
+    assert np.allclose(np.exp(logprobs), [softmax([-6 / 5, -4 / 6])])
 
 
 def test_a_request_holds_the_prompt_the_item_and_every_label(made: Any, toy_task: Task) -> None:
