@@ -1,7 +1,7 @@
 """The verdict: the winner and its baselines on the test split, which is opened once.
 
-Test rows have decided nothing before. Readouts, the winner's and those of baselines, are fitted once more on all other
-rows. The claimed gain is over the strongest of the baselines (:mod:`evolm.baselines`), with a paired bootstrap
+Test rows have decided nothing before. Readouts, the winner's and those of baselines, are fitted once more on all
+other rows. The claimed gain is over the strongest of the baselines (:mod:`evolm.baselines`), with a paired bootstrap
 interval.
 """
 
