@@ -27,7 +27,7 @@ from evolm.objective import campaign as objective_campaign
 from tests.support.toy_campaign import bytes_of, entries, quick, result_of, without_clock
 
 Open = Callable[..., Objective]
-PLAIN = {"baselines": {"random_search": False, "few_shot": False}}
+PLAIN = {"baselines": {"random_search": False, "few_shot": False, "probe": False, "bag_of_words": False}}
 PARETO = {"fitness": {"combine": "pareto"}}
 
 
@@ -40,7 +40,7 @@ def rows(objective: Objective, count: int, seed: int = 0) -> np.ndarray:
 # -- values --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("space", ["prompt", "delta", "hybrid"])
+@pytest.mark.parametrize("space", ["prompt", "delta", "hybrid", "readout"])
 def test_vectors_genomes_and_batches_are_worth_the_same(space: str, opened: Open) -> None:
     objective = opened(space, budget=20)
     X = rows(objective, 3)

@@ -14,10 +14,15 @@ from tests.support.toy_campaign import toy_rows
 
 PROMPTS = {"demonstrations": [0, 2], "max_tokens": 240, "verbalizers": {"ham": ["fine"]}}
 DELTAS = {"layers": "last:1", "dimension": 6}
-SPACES = {"prompt": {"prompt": PROMPTS}, "delta": {"delta": DELTAS}, "hybrid": {"prompt": PROMPTS, "delta": DELTAS}}
+SPACES = {
+    "prompt": {"prompt": PROMPTS},
+    "delta": {"delta": DELTAS},
+    "hybrid": {"prompt": PROMPTS, "delta": DELTAS},
+    "readout": {"prompt": PROMPTS, "readout": {}},
+}
 DEV = 10
 FOUNDERS = ["Is it spam, or ham?", "Read the text. Say spam if it sells, else ham."]
-PLAIN = {"baselines": {"random_search": False, "few_shot": False}}
+PLAIN = {"baselines": {"random_search": False, "few_shot": False, "probe": False, "bag_of_words": False}}
 
 
 @pytest.fixture(scope="session")
