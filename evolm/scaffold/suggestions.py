@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
 
-from evolm.config import DEFAULT_STRATEGY, CampaignConfig
+from evolm.config import DEFAULT_STRATEGY, CampaignConfig, ReadoutSpaceSection
 from evolm.errors import DataError
 from evolm.founders.generated import SHOWN, target_name
 from evolm.scaffold import sizes
@@ -216,6 +216,9 @@ def about_search(rows: Task) -> list[Guess]:
     kind = KINDS[rows.kind]
     scorer = kind.task_scorer(metric) if rows.has_gold else kind.unlabelled_scorer
     why = "" if rows.has_gold else "it needs no gold labels"
+    if rows.labels and rows.has_gold:
+        reads = "a linear probe on hidden states mostly reads more than the labels' words; without this table, words alone"
+        guesses.append(Guess("space.readout.kinds", list(ReadoutSpaceSection().kinds), reads))
     return [
         *guesses,
         Guess("scorers", {scorer: 1.0}, why),
