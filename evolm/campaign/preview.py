@@ -18,7 +18,7 @@ from evolm.campaign.build import Components
 from evolm.campaign.search import FINALISTS
 from evolm.campaign.strategies import strategy_name
 from evolm.evaluation.racing import Rules, looks
-from evolm.genomes import DELTA
+from evolm.genomes import DELTA, READOUT, ReadoutSpace
 from evolm.models import Request
 from evolm.storage import AnswerStore
 from evolm.tasks.outlook import outlook, shows_demonstrations
@@ -135,15 +135,21 @@ def _own_share(parts: Components) -> float:
     return 1 - deltas.depth / parts.model.structure.layers
 
 
+def _fitted_rows(parts: Components) -> int:
+    """Return the train rows that most readouts are fitted on; 0 if readouts do not evolve."""
+    readouts = parts.space.parts.get(READOUT)
+    return min(len(parts.task.train), readouts.rows) if isinstance(readouts, ReadoutSpace) else 0
+
+
 def _phases(parts: Components, prefix: float, per_item: float) -> list[tuple[str, int, float]]:
     task, config = parts.task, parts.config
     evaluations = config.budget.evaluations or (config.budget.items // max(len(task.dev), 1))
 
-    own = _own_share(parts)
+    own, fitted = _own_share(parts), _fitted_rows(parts)
 
     def cost(individuals: int, items: int) -> float:
-        """Tokens of a whole pass: what all deltas share once, their own layers for each."""
-        each = prefix + items * per_item
+        """Tokens of a whole pass: what all deltas share once, their own layers for each, and what readouts fit."""
+        each = prefix + (items + fitted) * per_item
         return individuals * each if own == 1 else each * (1 - own) + individuals * each * own
 
     strategy = parts.strategy(config.strategy, config.seed)
