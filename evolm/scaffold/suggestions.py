@@ -217,7 +217,7 @@ def about_search(rows: Task) -> list[Guess]:
     scorer = kind.task_scorer(metric) if rows.has_gold else kind.unlabelled_scorer
     why = "" if rows.has_gold else "it needs no gold labels"
     if rows.labels and rows.has_gold:
-        reads = "a linear probe on hidden states mostly reads more than the labels' words; without this table, words alone"
+        reads = "a linear probe on hidden states mostly reads more than words; without this table, words alone"
         guesses.append(Guess("space.readout.kinds", list(ReadoutSpaceSection().kinds), reads))
     return [
         *guesses,
