@@ -256,7 +256,7 @@ class ReadoutSpaceSection(Section):
         description="readouts that may be tried, the founders' first: words | batch | linear | probe | bag_of_words",
     )
     layers: Literal["auto"] | tuple[int, ...] = Field(
-        "auto", description="layers whose states a probe may read, the first is 1; auto = eight of the upper half"
+        "auto", description="layers whose states a probe may read, the first is 1; auto = six of the upper half"
     )
     poolings: tuple[Literal["last", "mean"], ...] = Field(
         ("last", "mean"), min_length=1, description="states of the last token, or the mean over the item's tokens"

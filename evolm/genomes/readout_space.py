@@ -20,7 +20,7 @@ from evolm.wording import listed
 if TYPE_CHECKING:
     from evolm.models import LanguageModel
 
-LAYERS = 8  # that "auto" reads
+LAYERS = 6  # that "auto" reads
 LOWEST = 0.5  # of the layers: where "auto" begins
 GENES = ("kind", "layer", "pooling", "strength")
 

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 Floats = NDArray[np.float64]
 
-SCALES = (-1.5, 3.0)  # natural logarithms of the lowest and highest scale
+LOG_SCALES = np.linspace(-1.5, 3.0, 19)  # natural logarithms of the scales that are tried
 RANK_TOLERANCE = 1e-10  # of the largest squared singular value
 
 
@@ -65,14 +65,10 @@ def _fit(x: Floats, gold: np.ndarray, n_labels: int, w: Floats, strengths: tuple
     centred = root * (y - w @ y / w.sum())
     u, s = _left_factors(a)
     projected = u.T @ centred  # (r, k)
-    best: tuple[float, float, float] | None = None  # loss, strength, scale
-    for strength in strengths:
-        left_out = _left_out_scores(u, s, projected, centred, root, y, strength)
-        loss, scale = _best_scale(left_out, gold, w)
-        if best is None or loss < best[0]:
-            best = (loss, strength, scale)
-    assert best is not None
-    loss, strength, scale = best
+    left_out = [_left_out_scores(u, s, projected, centred, root, y, strength) for strength in strengths]
+    losses = [_losses(scores, gold, w) for scores in left_out]  # (scales,) each
+    place = int(np.argmin([each.min() for each in losses]))
+    strength, (loss, scale) = strengths[place], _refined(left_out[place], gold, w, losses[place])
     b = a.T @ (u @ (projected / (s + strength)[:, None]))  # (d, k), for standardised features
     slopes = scale * b / spread[:, None]
     intercepts = scale * (w @ y / w.sum()) - mean @ slopes
@@ -99,12 +95,22 @@ def _left_out_scores(
     return y - residual / root
 
 
-def _best_scale(scores: Floats, gold: np.ndarray, w: Floats) -> tuple[float, float]:
-    """Return the lowest log-loss of ``softmax(scale * scores)``, and its scale."""
+def _losses(scores: Floats, gold: np.ndarray, w: Floats) -> Floats:
+    """Return ``(scales,)``: the log-loss of ``softmax(scale * scores)`` for all scales that are tried."""
+    logits = np.exp(LOG_SCALES)[:, None, None] * (scores - scores.max(axis=1, keepdims=True))  # (scales, n, k)
+    of_gold = logits[:, np.arange(len(gold)), gold] - np.log(np.exp(logits).sum(axis=2))
+    losses: Floats = -of_gold @ w / w.sum()
+    return losses
+
+
+def _refined(scores: Floats, gold: np.ndarray, w: Floats, losses: Floats) -> tuple[float, float]:
+    """Return the lowest log-loss near the best of the scales that were tried, and its scale."""
     from scipy.optimize import minimize_scalar  # takes half a second, which commands without a model save
 
+    best, last = int(np.argmin(losses)), len(LOG_SCALES) - 1
+    bounds = LOG_SCALES[max(best - 1, 0)], LOG_SCALES[min(best + 1, last)]
     found = minimize_scalar(
-        lambda log_scale: log_loss(np.exp(log_scale) * scores, gold, w), bounds=SCALES, options={"xatol": 1e-3}
+        lambda log_scale: log_loss(np.exp(log_scale) * scores, gold, w), bounds=bounds, options={"xatol": 1e-3}
     )
     return float(found.fun), float(np.exp(found.x))
 
