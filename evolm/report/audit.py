@@ -1,19 +1,25 @@
-"""Scorers without gold labels compared with gold: a model can learn to please itself."""
+"""Warnings: a model that learned to please itself, one answer to everything, a search that diverged.
+
+Scorers without gold labels are compared with gold.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 import scipy
 
 from evolm.report.front import LENGTH
 from evolm.report.reading import RunRecord
 from evolm.report.tables import percent
+from evolm.strategies import STRATEGIES
 from evolm.wording import counted, signed, words
 
 FEW = 8  # with fewer individuals no rank correlation is called significant
+LAST = 2  # generations in which all are worse than the start if a search diverged
 ONE_CLASS = 0.95  # a prompt is flagged if its most predicted label has at least this share
 
 
@@ -98,6 +104,30 @@ def _audit(record: RunRecord, scorer: str) -> Audit:
         return audit
     found = scipy.stats.spearmanr(pairs["score"], pairs["gold"])
     return replace(audit, correlation=float(found.statistic), p=float(found.pvalue))
+
+
+def warnings(record: RunRecord) -> list[str]:
+    """Return a sentence for everything that makes the best, or the search, worth doubting."""
+    return [sentence for sentence in (one_class(record), diverged(record)) if sentence]
+
+
+def diverged(record: RunRecord) -> str:
+    """Return a warning if a search that follows a mean ended where all are worse than its start, else ``""``."""
+    settings = record.run.get("strategy") or {}
+    strategy = STRATEGIES.get(str(settings.get("name")))
+    if strategy is None or not strategy.can_diverge:
+        return ""
+    told = record.individuals()
+    start = told["score"][told["parents"].map(len) == 0].max()
+    last = told["score"][told["generation"] > told["generation"].max() - LAST]
+    # Failed individuals are worse than any; a start that failed, NaN, is better than none.
+    if told["generation"].max() < LAST or not start > last.fillna(-np.inf).max():
+        return ""
+    sigma = settings.get("sigma")
+    return (
+        f"The search diverged: all {len(last)} individuals of its last {LAST} generations are worse than its start, "
+        f"{start:.3f}; try smaller steps ({f'strategy.sigma = {sigma:g}' if sigma else 'space.delta.sigma'})."
+    )
 
 
 def one_class(record: RunRecord) -> str:

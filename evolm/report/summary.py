@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from evolm.report.audit import audits, one_class
+from evolm.report.audit import audits, warnings
 from evolm.report.front import members, rule
 from evolm.report.reading import RunRecord
 from evolm.report.tables import budget_rows, headline, progress_rows, racing, score_rows, stopped
@@ -49,12 +49,12 @@ def _title(record: RunRecord) -> Text:
 
 
 def _notes(record: RunRecord) -> list[Text]:
-    """Return the notes between table and claim: the front, an early end, racing's savings, audits, a warning."""
-    found, warning = members(record), one_class(record)
+    """Return the notes between table and claim: the front, an early end, racing's savings, audits, warnings."""
+    found = members(record)
     notes = [Text(f"Front: {counted(len(found), 'prompt')}; picked: {rule(record)}.")] if found else []
     notes += [Text(sentence) for sentence in (stopped(record), racing(record)) if sentence]
     notes += [Text(f"{audit.finding} {audit.reading}") for audit in audits(record)]
-    return notes + ([Text(f"Warning: {warning}", style="bold yellow")] if warning else [])
+    return notes + [Text(f"Warning: {warning}", style="bold yellow") for warning in warnings(record)]
 
 
 def _verdict(record: RunRecord) -> Table:

@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from evolm.report import dot_plots
-from evolm.report.audit import audits, one_class, scorers_without_gold
+from evolm.report.audit import audits, scorers_without_gold, warnings
 from evolm.report.differences import compare
 from evolm.report.front import members, objectives, rule
 from evolm.report.generated_texts import written_items
@@ -39,7 +39,8 @@ class VerdictView:
 
     Attributes:
         headline: the verdict's sentence, or the state of the search.
-        warning: a sentence about a best that gives one answer to nearly everything, or ``""``.
+        warning: sentences about a best that gives one answer to nearly everything or a search that diverged, or
+            ``""``.
         scores: rows of test scores; none without a test.
         progress: ``(name, score on dev)``.
         test: the result's record of the test; empty without a test.
@@ -57,7 +58,9 @@ class VerdictView:
     def of(cls, record: RunRecord) -> VerdictView:
         """Return the view of a run."""
         test, validation = record.test or {}, record.last("validation") or {}
-        return cls(headline(record), one_class(record), score_rows(record), progress_rows(record), test, validation)
+        return cls(
+            headline(record), " ".join(warnings(record)), score_rows(record), progress_rows(record), test, validation
+        )
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ class Strategy(ABC):
     accepts_partial: ClassVar[bool] = False  # whether a race may drop individuals before all items are scored
     many_objectives: ClassVar[bool] = False  # whether it searches a front of several objectives
     any_objectives: ClassVar[bool] = False  # whether it works with one objective and with several
+    can_diverge: ClassVar[bool] = False  # whether a generation begins where the last one ended, be it good or bad
     learns: ClassVar[bool] = False  # whether it takes gradient steps, which need the gold labels of train items
     needs: ClassVar[tuple[str, ...]] = ()  # kinds of chromosomes that must evolve
     searches: ClassVar[tuple[str, ...]] = ()  # the only kinds of chromosomes that it can search; () = any

@@ -61,6 +61,7 @@ class CmaEs(VectorStrategy):
     Params = CmaEsParams
     params: CmaEsParams
     operator_name = "cmaes"
+    can_diverge = True
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

@@ -62,6 +62,7 @@ class EvolutionStrategy(VectorStrategy):
     Params = EvolutionStrategyParams
     params: EvolutionStrategyParams
     operator_name = "es"
+    can_diverge = True
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

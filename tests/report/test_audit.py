@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from evolm.report import RunRecord
-from evolm.report.audit import Audit, audits, one_class, scorers_without_gold
+from evolm.report.audit import Audit, audits, diverged, one_class, scorers_without_gold
 from tests.support.synthetic_run import revise, write_lines, write_outcomes
 
 
@@ -137,3 +137,40 @@ def test_it_is_the_winner_of_the_verdict_that_is_flagged(audited: Path) -> None:
 
     revise(audited, individual=one_sided)
     assert "100\N{NO-BREAK SPACE}% of the dev items" in one_class(RunRecord.read(audited))
+
+
+def search_of(directory: Path, name: str, *generations: list[float | None], **settings: Any) -> RunRecord:
+    """Return a run whose start, and the generations after it, have these scores."""
+    rows = [(number, score) for number, scores in enumerate(generations) for score in scores]
+    people = [
+        {"type": "individual", "search": "main", "id": id, "generation": number, "score": score}
+        | {"parents": [0] if id else [], "status": "failed" if score is None else "evaluated"}
+        for id, (number, score) in enumerate(rows)
+    ]
+    head = {"type": "run", "strategy": {"name": name, **settings}, "task": {"metric": "accuracy"}}
+    write_lines(directory / "journal.jsonl", [head, *people])
+    return RunRecord.read(directory)
+
+
+@pytest.mark.parametrize("bad", [[0.3, 0.1], [None, 0.5], [None, None]])
+def test_a_search_that_ends_below_its_start_diverged(tmp_path: Path, bad: list[float | None]) -> None:
+    record = search_of(tmp_path, "es", [0.6, 0.7], [0.5, 0.9], bad, bad, sigma=300.0)
+    assert diverged(record) == (
+        "The search diverged: all 4 individuals of its last 2 generations are worse than its start, 0.600; try "
+        "smaller steps (strategy.sigma = 300)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "generations"),
+    [
+        ("es", ([0.6, 0.7], [0.1, 0.2], [0.1, 0.6])),
+        ("es", ([0.6, 0.7], [0.1, 0.2])),
+        ("es", ([None, 0.7], [0.1, 0.2], [0.1, 0.2])),
+        ("genetic", ([0.6, 0.7], [0.1, 0.2], [0.1, 0.2])),
+    ],
+)
+def test_other_searches_are_not_said_to_diverge(
+    tmp_path: Path, name: str, generations: tuple[list[float | None], ...]
+) -> None:
+    assert diverged(search_of(tmp_path, name, *generations)) == ""
