@@ -54,7 +54,7 @@ class RunInfo:
         resumed: whether an earlier process began the run.
         finished: whether the verdict is written already.
         seconds: spent by earlier processes.
-        outlook: sentences about the splits and the gains that they can show.
+        outlook: sentences about the splits, the gains that they can show, and how the rows were read.
         resume_hint: what becomes of the run after an error, and how to continue it; part of error messages.
         stop: ends the main search after the current generation; see
             :meth:`evolm.campaign.stopping.SearchStop.request`.

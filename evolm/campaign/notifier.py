@@ -63,7 +63,7 @@ class Notifier:
             resumed=resumed,
             finished=finished,
             seconds=recorder.seconds,
-            outlook=outlook(parts.task, parts.config.space),
+            outlook=(*outlook(parts.task, parts.config.space), *parts.task.notes),
             resume_hint=self.resume_hint,
             stop=stop.request,
         )

@@ -73,7 +73,14 @@ def draft(source: str, data: str, hints: Hints, model: str, changes: Mapping[str
         hints = replace(hints, kind=kinds_with(Form.LABELS)[0])
     table = read_table(source, _how(hints, changes.get("task", {})), root=Path(), trusted=True)
     roles = guess_roles(columns_of(table.frame), hints)
-    first, texts = [*about_model(model), *about_columns(roles, data), *about_reading(table.read)], about_texts(roles)
+    first, texts = (
+        [
+            *about_model(model),
+            *about_columns(roles, data),
+            *about_reading(table.read, changes.get("task", {}).get("read", {})),
+        ],
+        about_texts(roles),
+    )
     guesses = [*first, *about_labels(roles, hints), *texts]
     rows = _task(tables_of(guesses, changes), source, whole=True)
     if rare := too_rare(roles, rows, tables_of(guesses, changes)["task"]):

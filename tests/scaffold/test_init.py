@@ -397,6 +397,13 @@ BAD: dict[str, tuple[str, str, tuple[str, ...], str]] = {
         ("a.csv",),
         r"label: expected several labels, found only 'a'",
     ),
+    "no header": ("a.csv", LABELLED.split("\n", 1)[1], ("a.csv",), r"expected a header, found .*; .*--no-header"),
+    "unknown encoding": (
+        "a.csv",
+        LABELLED,
+        ("a.csv", "--set", "task.read.encoding=utf-9"),
+        r"expected an encoding that",
+    ),
     "no label": ("a.csv", "en,de\none two,eins\nthree four,drei\n", ("a.csv",), r"--label COLUMN, or .*--labels a,b"),
     "wrong option": ("a.csv", LABELLED, ("a.csv", "--text", "txt"), r"--text: .*did you mean 'text'"),
     "wrong key": ("a.csv", LABELLED, ("a.csv", "--set", "bugdet.items=3"), r"did you mean 'budget'"),
@@ -422,3 +429,35 @@ def test_what_cannot_be_guessed_is_one_sentence_and_writes_nothing(
     (tmp_path / name).write_text(content, encoding="utf-8")
     refused(evolm("init", *arguments), message)
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_how_a_file_is_read_is_said_and_written_and_the_dry_run_says_it_too(
+    tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text(LABELLED.replace(",", ";").replace("t ", "été "), encoding="cp1252")
+    said = evolm("init", "a.csv", "--model", tiny_model_folder, "--set", "budget.evaluations=7")
+    assert said.exit_code == 0, said.output
+    note = "read with separator ';' (semicolon), encoding cp1252"
+    assert f"rows: {note}" in said.stdout
+    assert 'encoding = "cp1252"} (recognised from the file; the encoding is a guess)' in said.stdout
+    read = configuration.load(tmp_path / "campaign.toml").task.read
+    assert read.model_dump(exclude_defaults=True) == {"separator": ";", "encoding": "cp1252"}
+    assert f"  {note}" in evolm("run", ".", "--dry-run", "--n-jobs", 1).stdout
+
+
+def test_a_file_without_a_header_is_read_with_an_option(tiny_model_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(LABELLED.split("\n", 1)[1], encoding="utf-8")
+    assert evolm("init", "a.csv", "--no-header", "--model", tiny_model_folder).exit_code == 0
+    task = configuration.load(tmp_path / "campaign.toml").task
+    assert task.columns == {"text": "column_1", "label": "column_2"} and task.read.header is False
+
+
+def test_a_symbolic_link_is_refused_with_what_to_type(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "a.csv").write_text(LABELLED, encoding="utf-8")
+    (tmp_path / "folder" / "link.csv").symlink_to(tmp_path / "a.csv")
+    refused(
+        evolm("init", "folder/link.csv"), r"found a symbolic link to .*a\.csv, .*name that file instead, or copy it"
+    )
+    assert evolm("init", "folder/link.csv", "--out", "new", "--copy").exit_code == 0
+    assert (tmp_path / "new" / "link.csv").read_text(encoding="utf-8") == LABELLED

@@ -10,7 +10,7 @@ from typing import Any, Final
 from evolm.errors import DataError
 from evolm.tasks.items import canonical
 from evolm.tasks.tables.cells import frame_of_pairs
-from evolm.tasks.tables.encodings import UTF_8, decoded
+from evolm.tasks.tables.encodings import UTF_8, decoded, described
 from evolm.tasks.tables.grid import Grid, grid
 from evolm.tasks.tables.how import How, Table
 from evolm.wording import counted, listed
@@ -40,11 +40,11 @@ class _Dialect:
             {"quoting": self.quoting} if self.quoting == "none" else {}
         )
 
-    def sentence(self) -> str:
+    def sentence(self, how: How) -> str:
         """Say what differs from what is usual; ``""`` if nothing does."""
         parts = {
             "separator": f"separator {_shown(self.separator)}",
-            "encoding": f"encoding {self.encoding}",
+            "encoding": described(self.encoding, how),
             "header": f"no header (columns {listed(self.names, 3)})",
             "quoting": "quotes as text",
         }
@@ -101,7 +101,7 @@ def _read(source: str, data: bytes, how: How, usual: str) -> Table:
 def _about(dialect: _Dialect, how: How) -> str:
     """Return the sentence about the dialect, with how the training data were read if that was otherwise."""
     set_before = how.read.model_dump(exclude_defaults=True, exclude={"quoting", *how.firm})
-    said, now = dialect.sentence(), dialect.settings()
+    said, now = dialect.sentence(how), dialect.settings()
     usual = {"separator": dialect.usual, "encoding": UTF_8, "header": True}
     other = {key: value for key, value in set_before.items() if now.get(key, usual[key]) != value}
     if not how.new or not other:

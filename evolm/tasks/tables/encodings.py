@@ -15,7 +15,7 @@ from evolm.tasks.tables.files import refuse_other_formats
 from evolm.tasks.tables.how import How
 
 UTF_8: Final = "utf-8"
-_CP1252 = "cp1252"
+GUESSED: Final = "cp1252"
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -25,14 +25,17 @@ _MARKS = (
 )
 _SAMPLE = 4096  # bytes that are searched for NUL
 # Between two letters, Western text has letters, apostrophes, dashes and dots; no signs, and no capital after a small
-# letter, as decoding another code page gives.
+# letter, as decoding another code page gives. The letters þ, ð and ý, which Icelandic needs, are refused too:
+# more often they stand for the ş, ğ and ı of Turkish.
 _STRANGE = re.compile(
     r"(?<=[^\W\d_])[\x80-\xa6\xa8-\xac\xae-\xb3\xb6\xb8\xb9\xbc-\xbf\xd7\xf7\u20ac\u201a\u201e\u2020\u2021\u02c6\u2030"
     r"\u2039\u203a\u02dc\u2122](?=[^\W\d_])"
+    r"|[\xd0\xdd\xde\xf0\xfd\xfe]"
     r"|(?<=[a-z\xdf-\xf6\xf8-\xff])[\xc0-\xd6\xd8-\xde\u0160\u017d\u0152\u0178](?=[a-z]|\b)"
 )
-_WORD = re.compile(r"[^\W\d_]+")
-_MOST_FOREIGN = 0.4  # share of letters beyond ASCII in a word of three letters or more
+_RUN = re.compile(r"[^\W\d_\x00-\x7f]{4,}")  # letters beyond ASCII; Estonian has words like "jäääär"
+_FEWEST_IN_RUN = 3  # different letters that make such a run foreign
+_MOST_FOREIGN = 0.6  # share of letters beyond ASCII in a Western text
 
 
 def decoded(source: str, data: bytes, how: How) -> tuple[str, str]:
@@ -56,7 +59,13 @@ def decoded(source: str, data: bytes, how: How) -> tuple[str, str]:
         return _text(source, data, name), UTF_8 if name == "utf-8-sig" else name
     if name := _unmarked_utf16(data):
         return _text(source, data, name), name
-    return _western(source, data), _CP1252
+    return _western(source, data), GUESSED
+
+
+def described(encoding: str, how: How) -> str:
+    """Return the words on a file's encoding for a note: its name, and whether it is a guess."""
+    guessed = encoding == GUESSED and not how.read.encoding
+    return f"encoding {encoding}{' (a guess: the file is not UTF-8)' if guessed else ''}"
 
 
 def _is_utf8(data: bytes) -> bool:
@@ -105,10 +114,10 @@ def _western(source: str, data: bytes) -> str:
         DataError: if a byte has no character there, or the text does not look like a Western language.
     """
     try:
-        text = data.decode(_CP1252)
+        text = data.decode(GUESSED)
     except UnicodeDecodeError:
         text = "\0"
-    if "\0" in text or _STRANGE.search(text) or any(map(_is_foreign, _WORD.findall(text))):
+    if "\0" in text or _STRANGE.search(text) or _is_foreign(text):
         start = _first_error(data)
         raise DataError(
             f"{source}: expected UTF-8, found byte 0x{data[start]:02x} in line {_line(data, start)}; {_advice()}"
@@ -116,8 +125,11 @@ def _western(source: str, data: bytes) -> str:
     return text
 
 
-def _is_foreign(word: str) -> bool:
-    return len(word) > 2 and sum(letter > "\x7f" for letter in word) > _MOST_FOREIGN * len(word)
+def _is_foreign(text: str) -> bool:
+    """Return whether letters beyond ASCII are too many, or form words of their own."""
+    beyond = sum(letter > "\x7f" and letter.isalpha() for letter in text)
+    letters = sum(map(str.isalpha, text))
+    return beyond > _MOST_FOREIGN * letters or any(len(set(run)) >= _FEWEST_IN_RUN for run in _RUN.findall(text))
 
 
 def _first_error(data: bytes) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from evolm.errors import DataError
 from evolm.tasks.tables.cells import frame_of
-from evolm.tasks.tables.encodings import UTF_8, decoded
+from evolm.tasks.tables.encodings import UTF_8, decoded, described
 from evolm.tasks.tables.how import How, Table
 
 
@@ -22,7 +22,7 @@ def read_jsonl(source: str, data: bytes, how: How) -> Table:
     names = list(dict.fromkeys(name for record in records for name in record))
     frame = frame_of({name: [record.get(name) for record in records] for name in names}, len(records))
     unusual = {} if encoding == UTF_8 else {"encoding": encoding}
-    said = [f"read with encoding {encoding}"] if unusual else []
+    said = [f"read with {described(encoding, how)}"] if unusual else []
     return Table(frame, [*said, *how.unused(".jsonl files", "separator", "header", "quoting")], unusual)
 
 

@@ -6,7 +6,7 @@ import re
 
 from evolm.errors import ConfigError, DataError
 from evolm.tasks.tables.cells import frame_of
-from evolm.tasks.tables.encodings import UTF_8, decoded
+from evolm.tasks.tables.encodings import UTF_8, decoded, described
 from evolm.tasks.tables.how import How, Table
 from evolm.wording import counted
 
@@ -34,7 +34,7 @@ def read_lines(source: str, data: bytes, how: How) -> Table:
     names = list(expression.groupindex)
     frame = frame_of({name: [match and match[name] for match in rows] for name in names}, len(rows))
     unusual = {} if encoding == UTF_8 else {"encoding": encoding}
-    notes = [f"read with encoding {encoding}"] if unusual else []
+    notes = [f"read with {described(encoding, how)}"] if unusual else []
     if unmatched and not how.new:
         notes.append(
             f"{counted(len(unmatched), 'line')} dropped: no match for `pattern` (first: line {unmatched[0]})"
