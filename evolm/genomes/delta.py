@@ -19,7 +19,8 @@ from evolm.genomes.chromosome import Arrays
 
 
 def _frozen(values: Any) -> np.ndarray:
-    array = np.array(values, dtype=np.float32)
+    with np.errstate(over="ignore"):  # infinite genes lie outside of every space
+        array = np.array(values, dtype=np.float32)
     array.setflags(write=False)
     return array
 

@@ -141,7 +141,8 @@ class LabelProbabilities:
         raw = np.full((len(items), self.task.n_options), -np.inf)
         asked = np.arange(raw.shape[1]) < options[:, None]  # (n, n_options)
         raw[asked] = sums / divisor
-        return raw - np.logaddexp.reduce(raw, axis=1, keepdims=True)
+        with np.errstate(invalid="ignore"):  # infinities become NaN, which fails the item
+            return raw - np.logaddexp.reduce(raw, axis=1, keepdims=True)
 
     def prior_requests(self, prompt: Prompt, items: Sequence[Item]) -> list[LogLikelihood]:
         """Return the requests for the prior: the answers' probabilities without an informative item.

@@ -10,7 +10,10 @@ import pytest
 from evolm.campaign import build
 from evolm.errors import EvolmError
 from evolm.operators.prompt import ON_DEMONSTRATIONS
+from evolm.report import RunRecord
+from evolm.report.audit import diverged
 from tests.support.command_line import evolm, refused
+from tests.support.delta_campaigns import write_delta_campaign
 from tests.support.toy_campaign import DEV, ToyCampaign, entries, toy_rows, write_rows
 
 
@@ -95,3 +98,19 @@ def test_a_campaign_of_250_labels_runs(toy: Callable[..., ToyCampaign], tmp_path
     assert len(result["task"]["labels"]) == 250
     assert result["test"]["best"] < 0.1
     assert "c249" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_steps_that_overflow_end_in_a_result_and_a_warning_of_our_own(
+    tmp_path: Path, tiny_model_folder: Path
+) -> None:
+    campaign = write_delta_campaign(
+        tmp_path / "toy",
+        tiny_model_folder,
+        "delta",
+        strategy={"name": "es", "population_size": 4, "sigma": 3e38},
+        baselines={"random_search": False},
+    )
+    result = campaign.run(tmp_path / "out").result
+    assert result["dev"]["best"] == result["dev"]["founder"]
+    assert diverged(RunRecord.read(tmp_path / "out")).startswith("The search diverged: all 4 individuals")
