@@ -21,10 +21,12 @@ import platformdirs
 import torch
 import transformers
 from filelock import FileLock
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from evolm.errors import ModelError
+from evolm.models.checkpoint_folder import is_whole
 from evolm.typed import at_home
 
 logger = logging.getLogger("evolm")
@@ -39,7 +41,18 @@ UNREADABLE = (
     struct.error,
     SafetensorError,
     RuntimeError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
+    ImportError,
+    MemoryError,
+    StrictDataclassError,
 )
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its class."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def cache_folder() -> Path:
@@ -59,13 +72,19 @@ def converted(source: Path, fingerprint: str, dtype: str) -> Path:
         ModelError: if the source cannot be read or the cache cannot be written.
     """
     target = cache_folder() / "models" / f"{fingerprint[:16]}-{dtype}"
+    if is_whole(target):
+        return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{target}.lock"):
-            if not target.exists():
+            if not is_whole(target):
+                shutil.rmtree(target, ignore_errors=True)
                 _convert(source, dtype, target)
-    except PermissionError as error:
-        raise ModelError(f"model cache {str(target.parent)!r}: expected a writable folder: {error}") from None
+    except OSError as error:
+        raise ModelError(
+            f"model cache {str(target.parent)!r}: expected a folder that can be written to: {error}; the environment "
+            "variable EVOLM_CACHE names another one"
+        ) from None
     return target
 
 
@@ -89,6 +108,7 @@ def _convert(source: Path, dtype: str, target: Path) -> None:
             model, loaded = from_pretrained(
                 folder,
                 **gguf,
+                **(unpacked() if gguf else {}),
                 dtype=getattr(torch, dtype),
                 trust_remote_code=False,
                 use_safetensors=True,
@@ -105,15 +125,25 @@ def _convert(source: Path, dtype: str, target: Path) -> None:
         (scratch / "evolm.json").write_text(
             json.dumps({"source": source.name, "dtype": dtype}) + "\n", encoding="utf-8"
         )
+        if not is_whole(scratch):
+            raise ModelError(f"model {str(source)!r}: cannot be converted: transformers saved no whole model")
         for path in scratch.iterdir():
             path.chmod(0o644)
         scratch.chmod(0o755)
         scratch.rename(target)
     except UNREADABLE as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"model {str(source)!r}: cannot be converted: {reason}") from None
+        raise ModelError(f"model {str(source)!r}: cannot be converted: {first_line(error)}") from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def unpacked() -> dict[str, Any]:
+    """Return the settings that ask transformers for plain weights from a GGUF file.
+
+    Its newer versions keep weights packed if a kernel for them is installed.
+    """
+    config: Any = getattr(transformers, "GgufConfig", None)
+    return {"quantization_config": config(dequantize=True)} if config else {}
 
 
 def _parameters(config: Any) -> int:

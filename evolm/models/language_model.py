@@ -20,7 +20,7 @@ import torch
 from evolm.errors import ContextExceeded, ModelError, Unanswerable
 from evolm.models.chat_frame import ChatTemplate
 from evolm.models.inspection import read_structure
-from evolm.models.loading import load_config, load_tokenizer, load_weights, read_tensors
+from evolm.models.loading import load_config, load_tokenizer, load_weights, read_tensors, readable
 from evolm.models.packed_forward import ATTENTION, PackedForward
 from evolm.models.profile import NumericProfile
 from evolm.models.requests import (
@@ -78,7 +78,8 @@ class LanguageModel:
     @cached_property
     def structure(self) -> Structure:
         """The model's layers, and the modules in them that deltas can change."""
-        return read_structure(self.config)
+        with readable(self.prepared.name, "its config.json describes no model"):
+            return read_structure(self.config)
 
     def read_weights(self, modules: Sequence[str]) -> dict[str, np.ndarray]:
         """Return the weights of modules, ``(out, in)`` float32 each, however they are stored."""

@@ -9,38 +9,23 @@ and GGUF are read, and code that ships with a model never runs.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from evolm.data_access import locate
 from evolm.errors import ModelError
-from evolm.models.conversion import UNREADABLE, converted, quiet_transformers, require_all_weights
+from evolm.models.checkpoint_folder import model_files, stored_dtype
+from evolm.models.conversion import UNREADABLE, converted, first_line, quiet_transformers, require_all_weights
 from evolm.models.profile import best_device, best_dtype
 from evolm.models.specs import PreparedModel, is_hub_id
 from evolm.typed import at_home
-
-SAFETENSORS_NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
-# Files that decide a text's tokens: of fast tokenizers, of slow ones that are converted, and chat templates.
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "chat_template.jinja",
-    "additional_chat_templates/*.jinja",
-    "chat_template.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "tekken.json",
-    "*.model",
-)
 
 
 def prepare(
@@ -72,8 +57,8 @@ def prepare(
         fingerprint = _sha256([source])
         folder = converted(source, fingerprint, dtype)
     else:
-        fingerprint = _sha256(_model_files(source))
-        folder = source if _stored_dtype(source) == dtype else converted(source, fingerprint, dtype)
+        fingerprint = _sha256(model_files(source))
+        folder = source if stored_dtype(source) == dtype else converted(source, fingerprint, dtype)
     return PreparedModel(name, str(folder), fingerprint, dtype, device)
 
 
@@ -108,18 +93,6 @@ def _snapshot(name: str, revision: str, download: bool) -> Path:
         raise ModelError(f"model {name!r}: no such folder, and the hub gave no such model: {reason}") from None
 
 
-def _model_files(folder: Path) -> list[Path]:
-    """Return all files of a model's folder that decide its answers, in a fixed order."""
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        raise ModelError(f"model {str(folder)!r}: expected .safetensors files, found none (others are not loaded)")
-    config = folder / "config.json"
-    if not config.exists():
-        raise ModelError(f"model {str(folder)!r}: expected config.json, found none")
-    tokenizer = [path for pattern in TOKENIZER_FILES for path in sorted(folder.glob(pattern))]
-    return [config, *tokenizer, *weights]
-
-
 def _sha256(files: list[Path]) -> str:
     total = hashlib.sha256()
     for path in files:
@@ -128,25 +101,25 @@ def _sha256(files: list[Path]) -> str:
     return total.hexdigest()
 
 
-def _stored_dtype(folder: Path) -> str:
-    """Return the dtype of the stored weights, ``"mixed"`` if there are several, ``"other"`` if it is unknown."""
-    kinds = set()
-    for path in folder.glob("*.safetensors"):
-        try:
-            with safe_open(path, framework="pt") as tensors:
-                kinds |= {tensors.get_slice(key).get_dtype() for key in tensors.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
-            raise ModelError(f"model file {str(path)!r}: expected safetensors: {error}") from None
-    return SAFETENSORS_NAMES.get(kinds.pop(), "other") if len(kinds) == 1 else "mixed"
+@contextmanager
+def readable(name: str, what: str) -> Iterator[None]:
+    """Turn errors of transformers about files that it cannot use into one sentence.
+
+    Args:
+        name: of the model.
+        what: the end of the sentence before the reason, like ``"its tokenizer cannot be read"``.
+    """
+    try:
+        with quiet_transformers():
+            yield
+    except UNREADABLE as error:
+        raise ModelError(f"model {name!r}: {what}: {first_line(error)}") from None
 
 
 def load_tokenizer(prepared: PreparedModel) -> Any:
     """Load the tokenizer of a prepared model."""
-    try:
-        with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(prepared.folder, trust_remote_code=False, local_files_only=True)
-    except UNREADABLE as error:
-        raise ModelError(f"model {prepared.name!r}: its tokenizer cannot be read: {error}") from None
+    with readable(prepared.name, "its tokenizer cannot be read"):
+        tokenizer = AutoTokenizer.from_pretrained(prepared.folder, trust_remote_code=False, local_files_only=True)
     if not tokenizer.is_fast:
         raise ModelError(f"model {prepared.name!r}: expected a fast tokenizer (tokenizer.json), found a slow one")
     return tokenizer
@@ -154,10 +127,8 @@ def load_tokenizer(prepared: PreparedModel) -> Any:
 
 def load_config(prepared: PreparedModel) -> Any:
     """Load the configuration of a prepared model."""
-    try:
+    with readable(prepared.name, "its config.json cannot be read"):
         return AutoConfig.from_pretrained(prepared.folder, trust_remote_code=False, local_files_only=True)
-    except UNREADABLE as error:
-        raise ModelError(f"model {prepared.name!r}: its config.json cannot be read: {error}") from None
 
 
 def load_weights(prepared: PreparedModel, attention: str) -> Any:
@@ -167,22 +138,18 @@ def load_weights(prepared: PreparedModel, attention: str) -> Any:
         prepared: the model.
         attention: transformers' name of the attention implementation.
     """
-    try:
-        with quiet_transformers():
-            from_pretrained: Any = AutoModelForCausalLM.from_pretrained
-            model, loaded = from_pretrained(
-                prepared.folder,
-                dtype=getattr(torch, prepared.dtype),
-                attn_implementation=attention,
-                trust_remote_code=False,
-                use_safetensors=True,
-                local_files_only=True,
-                output_loading_info=True,
-            )
-            require_all_weights(prepared.name, loaded)
-    except UNREADABLE as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"model {prepared.name!r}: cannot be loaded: {reason}") from None
+    with readable(prepared.name, "cannot be loaded"):
+        from_pretrained: Any = AutoModelForCausalLM.from_pretrained
+        model, loaded = from_pretrained(
+            prepared.folder,
+            dtype=getattr(torch, prepared.dtype),
+            attn_implementation=attention,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+        require_all_weights(prepared.name, loaded)
     model.to(torch.device(prepared.device))
     return model.eval().requires_grad_(False)
 

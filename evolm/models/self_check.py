@@ -11,6 +11,7 @@ from evolm.errors import ModelError
 from evolm.models.forward_plan import ForwardPlan, Segment
 from evolm.models.packed_forward import ATTENTION, PackedForward
 from evolm.models.specs import PreparedModel
+from evolm.wording import counted
 
 # transformers' names of the number of experts
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
@@ -65,7 +66,7 @@ def check_packed_forward(forward: PackedForward, prepared: PreparedModel) -> Non
     """Compare the packed log-probabilities of a random text with those of transformers' own forward pass.
 
     Raises:
-        ModelError: if they differ by more than the dtype explains.
+        ModelError: if they are not finite, or differ by more than the dtype explains.
     """
     generator = torch.Generator().manual_seed(0)
     size = forward.head.weight.shape[0]
@@ -82,6 +83,8 @@ def check_packed_forward(forward: PackedForward, prepared: PreparedModel) -> Non
     )
     packed = forward.logprobs(plan)
     plain = _plain_logprobs(forward, ids[:11])[: len(packed)]
+    if not np.isfinite(plain).all():
+        raise ModelError(f"model {prepared.name!r}: {_not_finite(forward.model, prepared.dtype)}")
     difference = float(np.abs(plain - packed).max())
     allowed = 1e-3 if prepared.dtype == "float32" else 0.5
     if not difference <= allowed:
@@ -89,6 +92,15 @@ def check_packed_forward(forward: PackedForward, prepared: PreparedModel) -> Non
             f"model {prepared.name!r}: packed and plain forward passes differ by {difference:.3g} nats "
             f"(at most {allowed:g} expected), so this architecture cannot be scored in packs"
         )
+
+
+def _not_finite(model: Any, dtype: str) -> str:
+    """Return why a model's log-probabilities are not finite."""
+    for name, weight in model.named_parameters():
+        broken = int((~torch.isfinite(weight)).sum())
+        if broken:
+            return f"expected finite weights, found {counted(broken, 'number')} in {name!r} that are NaN or infinite"
+    return f"expected finite log-probabilities of a short text, found NaN: its states overflow in {dtype}"
 
 
 def _plain_logprobs(forward: PackedForward, tokens: list[int]) -> np.ndarray:
