@@ -223,6 +223,29 @@ def test_predict_takes_auto_as_number_of_workers(
     assert said.exit_code == 0, said.output
 
 
+def test_how_new_rows_are_read_is_said_and_can_be_set(finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text("id;text\n1;привет, win\n2;\n", encoding="cp1251")
+    refused(evolm("predict", finished, "new.csv", "--out", "a.csv"), "--set task.read.encoding=cp1251")
+    said = evolm("predict", finished, "new.csv", "--out", "a.csv", "--set", "task.read.encoding=cp1251")
+    assert said.exit_code == 0, said.output
+    assert said.stdout.splitlines() == [
+        "read with separator ';' (semicolon), encoding cp1251",
+        "2 rows written to a.csv",
+        "1 row without an answer: an empty cell.",
+    ]
+    assert pd.read_csv("a.csv")["text"][0] == "привет, win"
+    other = evolm("predict", finished, "new.csv", "--out", "b.csv", "--set", "task.split.dev=3")
+    refused(other, "--set task.split: expected a key of task.read here")
+
+
+def test_a_file_of_texts_without_a_header_is_answered_line_by_line(finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text('win cash\n\nsee "you"\n', encoding="utf-8")
+    refused(evolm("predict", finished, "new.csv", "--out", "a.csv"), "name 'text', found 'win cash'; .*--no-header")
+    assert evolm("predict", finished, "new.csv", "--out", "a.csv", "--no-header").exit_code == 0
+    assert pd.read_csv("a.csv", keep_default_na=False)["text"].tolist() == ["win cash", "", 'see "you"']
+    refused(evolm("score", finished, "new.csv", "--no-header"), "names 'text', 'label', found none")
+
+
 def test_predict_never_overwrites(finished: Path, tmp_path: Path) -> None:
     write_rows(tmp_path / "new.csv", toy_rows(4))
     refused(evolm("predict", finished, "new.csv", "--out", "new.csv"), "new.csv: expected a new file")

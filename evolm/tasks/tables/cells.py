@@ -63,7 +63,16 @@ def frame_of(columns: Mapping[str, list[Any]], n_rows: int) -> pd.DataFrame:
 
 def frame_of_pairs(names: list[str], columns: list[list[Any]], n_rows: int) -> pd.DataFrame:
     """Return columns of cells as a frame whose names may occur twice; see :func:`frame_of`."""
-    frame = pd.DataFrame(dict(enumerate(map(_column, columns))), index=pd.RangeIndex(n_rows))
+    return _named(names, list(map(_column, columns)), n_rows)
+
+
+def text_frame(names: list[str], columns: list[list[str | None]], n_rows: int) -> pd.DataFrame:
+    """Return columns of texts as a frame; see :func:`frame_of_pairs`, which looks at every cell."""
+    return _named(names, [pd.Series(column, dtype="str") for column in columns], n_rows)
+
+
+def _named(names: list[str], columns: list[pd.Series], n_rows: int) -> pd.DataFrame:
+    frame = pd.DataFrame(dict(enumerate(columns)), index=pd.RangeIndex(n_rows))
     frame.columns = pd.Index(names, dtype=object)
     return frame
 

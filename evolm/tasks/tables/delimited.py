@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from evolm.errors import DataError
 from evolm.tasks.items import canonical
-from evolm.tasks.tables.cells import frame_of_pairs
+from evolm.tasks.tables.cells import text_frame
 from evolm.tasks.tables.encodings import UTF_8, decoded, described
-from evolm.tasks.tables.grid import Grid, grid
+from evolm.tasks.tables.grid import Delimited, Grid
 from evolm.tasks.tables.how import How, Table
 from evolm.wording import counted, listed
 
 SEPARATORS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
-_SEP_LINE = re.compile(r'"?sep=([^"\r\n])"?(?:\r\n|\n|\r)', re.IGNORECASE)  # Excel's first line
+_SEP_LINE = re.compile(r'"?sep=(?P<separator>[^"\r\n\0])"?(?P<end>\r\n|\n|\r)', re.IGNORECASE)  # Excel's first line
 _NAMELESS = re.compile(r"column_[1-9]\d*")
 
 
@@ -80,10 +80,11 @@ def _read(source: str, data: bytes, how: How, usual: str) -> Table:
     """
     text, encoding = decoded(source, data, how)
     announced = _SEP_LINE.match(text)
-    body = text[announced.end() :] if announced else text
-    first = how.read.separator or (announced[1] if announced else usual)
+    # What is left of the sep= line is a blank line, so that lines keep their numbers.
+    body = Delimited(text[announced.start("end") :] if announced else text, how.read.quoting, how.new)
+    first = how.read.separator or (announced["separator"] if announced else usual)
     fixed = announced is not None or ("separator" in how.firm and bool(how.read.separator))
-    chosen = _choose(list(_grids(source, body, first, fixed, how)), how.wanted)
+    chosen = body.cut(first) if fixed else _recognised(body, first, how.wanted)
     if not chosen.rows:
         raise DataError(f"{source}: expected rows, found none")
     header = _has_header(source, chosen, how)
@@ -95,7 +96,7 @@ def _read(source: str, data: bytes, how: How, usual: str) -> Table:
     columns = _columns(source, names, rows, starts, chosen.separator)
     dialect = _Dialect(chosen.separator, encoding, header, how.read.quoting, usual, announced is not None, names)
     notes = [*filter(None, [_about(dialect, how)]), *_unsure(chosen, header), *how.unused(".csv and .tsv files")]
-    return Table(frame_of_pairs(names, columns, len(rows)), notes, dialect.settings())
+    return Table(text_frame(names, columns, len(rows)), notes, dialect.settings())
 
 
 def _about(dialect: _Dialect, how: How) -> str:
@@ -113,32 +114,31 @@ def _about(dialect: _Dialect, how: How) -> str:
 # -- separator -----------------------------------------------------------------------------------------------
 
 
-def _grids(source: str, text: str, first: str, fixed: bool, how: How) -> Iterator[Grid]:
-    """Yield the text cut at ``first``, and at the other separators unless it is fixed or fits."""
-    one = grid(source, text, first, how.read.quoting, how.new)
-    yield one
-    if fixed or _fits(one, how.wanted):
-        return
-    for separator in SEPARATORS:
-        if separator != first and separator in text:
-            yield grid(source, text, separator, how.read.quoting, how.new)
+def _recognised(body: Delimited, first: str, wanted: Sequence[str]) -> Grid:
+    """Return the text cut at the separator that gives the wanted columns or, failing that, a table of even rows.
+
+    Args:
+        body: the text.
+        first: the separator that is preferred, and that remains if none fits.
+        wanted: names of columns.
+    """
+    separators = [first, *(separator for separator in SEPARATORS if separator != first and separator in body.text)]
+    headers = {separator: body.header(separator) for separator in separators}
+    for separator, names in headers.items():
+        if _has(names, wanted):
+            return body.cut(separator)
+    cuts: dict[str, Grid] = {}
+    for separator, names in headers.items():
+        if len(names) > 1:
+            cuts[separator] = body.cut(separator)
+            if cuts[separator].even:
+                return cuts[separator]
+    return cuts.get(first) or body.cut(first)
 
 
-def _fits(cut: Grid, wanted: Sequence[str]) -> bool:
-    """Return whether a separator needs no other beside it: it gives the wanted columns, or a table of even rows."""
-    return _has(cut, wanted) if wanted else cut.width > 1 and cut.even
-
-
-def _has(cut: Grid, wanted: Sequence[str]) -> bool:
-    names = {canonical(name) for name in (cut.rows[0] if cut.rows else [])}
-    return bool(wanted) and all(canonical(name) in names for name in wanted)
-
-
-def _choose(cuts: Sequence[Grid], wanted: Sequence[str]) -> Grid:
-    """Return the cut with the wanted columns, else the first into several columns of even rows, else the first."""
-    named = [cut for cut in cuts if _has(cut, wanted)]
-    even = [cut for cut in cuts if cut.width > 1 and cut.even]
-    return [*named, *even, *cuts][0]
+def _has(names: Sequence[str], wanted: Sequence[str]) -> bool:
+    known = {canonical(name) for name in names}
+    return bool(wanted) and all(canonical(name) in known for name in wanted)
 
 
 # -- header --------------------------------------------------------------------------------------------------
@@ -150,14 +150,13 @@ def _has_header(source: str, cut: Grid, how: How) -> bool:
     Raises:
         DataError: if neither the user nor the wanted columns say so, and a name is also a value of its column.
     """
-    asked = how.read.header
-    if asked != "auto" and ("header" in how.firm or not _has(cut, how.wanted)):
+    asked, (first, *others) = how.read.header, cut.rows
+    if asked != "auto" and ("header" in how.firm or not _has(first, how.wanted)):
         return asked
-    if _has(cut, how.wanted):
+    if _has(first, how.wanted):
         return True
     if how.wanted and all(_NAMELESS.fullmatch(name) for name in how.wanted):
         return False
-    first, *others = cut.rows
     if first not in others:  # a header that is repeated in the middle is one nevertheless
         for place, name in enumerate(first):
             if name.strip() and any(row[place] == name for row in others if place < len(row)):
@@ -210,11 +209,18 @@ def _columns(
                 f"{line} (separator: {_shown(separator)}); put a text that holds the separator in double quotes, or "
                 "name another separator with task.read.separator"
             )
+    if rows and all(len(row) == len(names) for row in rows):
+        return [[cell or None for cell in column] for column in zip(*rows, strict=True)]
     return [[row[place] or None if place < len(row) else None for row in rows] for place in range(len(names))]
 
 
 def _check_quotes(source: str, cut: Grid) -> None:
-    """Raise DataError if a quote is left open and rows differ in width: what belongs to its text is not known."""
+    """Raise DataError if a quote is left open and is no text, or rows differ in width: its end is unknown."""
+    if cut.error:
+        raise DataError(
+            f"{source}: expected quotes in pairs: {cut.error}; double or remove the quote, or say "
+            "task.read.quoting = 'none' to read all quotes as text"
+        )
     if cut.open_quotes and not cut.even:
         raise DataError(
             f"{source}: expected quotes in pairs, found one that is left open in line "

@@ -6,10 +6,12 @@ import csv
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
 
-from evolm.errors import DataError
+if TYPE_CHECKING:
+    from _csv import Reader
 
 QUOTE: Final = '"'
 _LONGEST_CELL = 2**31 - 1  # the csv module's own limit is 131,072 characters
@@ -27,6 +29,7 @@ class Grid:
         lines: the lines of the text, without their ends.
         open_quotes: places in ``rows`` with a cell that begins with a quote that is not closed; it was read as text.
         blank: numbers of blank lines between rows.
+        error: what is wrong with the quotes if they may not be read as text; ``""`` if nothing is.
     """
 
     separator: str
@@ -34,17 +37,18 @@ class Grid:
     starts: list[int]
     lines: list[str]
     open_quotes: list[int]
-    blank: list[int]
+    blank: list[int] = field(default_factory=list)
+    error: str = ""
 
     @property
     def width(self) -> int:
         """The number of cells of the first row."""
         return len(self.rows[0]) if self.rows else 0
 
-    @property
+    @cached_property
     def even(self) -> bool:
         """Whether all rows, two or more, have as many cells as the first."""
-        return len(self.rows) > 1 and all(len(row) == self.width for row in self.rows)
+        return len(self.rows) > 1 and len(set(map(len, self.rows))) == 1
 
     def glued(self) -> int:
         """Return how many rows seem to be hidden in cells with line breaks.
@@ -52,8 +56,9 @@ class Grid:
         A row that takes several lines is suspected if every one of them, cut by itself, has the first row's width and
         in some column a value that other rows have there.
         """
-        known = self._values()
-        found = 0
+        if len(self.lines) == len(self.rows):
+            return 0
+        known, found = self._values(), 0
         for place, row in enumerate(self.rows):
             if any("\n" in cell or "\r" in cell for cell in row):
                 lines = self.lines[self.starts[place] - 1 : self._end(place)]
@@ -78,43 +83,58 @@ class Grid:
         return len(cells) == self.width > 1 and any(cell in values for cell, values in zip(cells, known, strict=True))
 
 
-def grid(source: str, text: str, separator: str, quoting: str, blank_rows: bool = True) -> Grid:
-    """Cut text into rows and cells.
+class Delimited:
+    """A delimited text, to be cut at one separator or another.
 
     Rows end where the first one does, with a line feed (a carriage return before it belongs to the end) or with a
     carriage return alone; the other character is text.
 
     Args:
-        source: the file's name in messages.
         text: the file's content.
-        separator: the character between cells.
         quoting: a value of ``task.read.quoting``. With ``"auto"``, an opening quote without a closing one before a
             separator or an end of line is text.
         blank_rows: whether a blank line is a row of a table with a single column.
-
-    Raises:
-        DataError: if ``quoting`` is ``"quotes"`` and a quote is left open or followed by text.
     """
-    first = _FIRST_END.search(text)
-    end = "\r" if first is not None and first.group() == "\r" else "\n"
-    text, other = _protected(text, end)
-    lines = text.split(end)
-    if not lines[-1]:
-        lines.pop()
-    with _long_cells():
-        try:
-            rows, starts = _strict(lines, end, separator, quoting)
-            open_quotes: list[int] = []
-        except csv.Error as error:
-            if quoting != "auto":
-                raise DataError(
-                    f"{source}: expected quotes in pairs: {error}; double or remove the quote, or say "
-                    "task.read.quoting = 'none' to read quotes as text"
-                ) from None
-            rows, starts, open_quotes = _lenient(text, end, separator)
-    if other:
-        rows = [[cell.replace(*other) for cell in row] for row in rows]
-    return _without_blank_lines(Grid(separator, rows, starts, lines, open_quotes, []), blank_rows)
+
+    def __init__(self, text: str, quoting: str, blank_rows: bool = True) -> None:
+        first = _FIRST_END.search(text)
+        self.end = "\r" if first is not None and first.group() == "\r" else "\n"
+        self.quoting, self.blank_rows = quoting, blank_rows
+        self.text, self._other = _protected(text, self.end)
+        self.lines = self.text.split(self.end)
+        if not self.lines[-1]:
+            self.lines.pop()
+
+    def header(self, separator: str) -> list[str]:
+        """Return the cells of the first row that is not blank."""
+        with _long_cells():
+            try:
+                row: list[str] = next((row for row in self._reader(separator) if any(map(str.strip, row))), [])
+            except csv.Error:
+                row = next((line.split(separator) for line in self.lines if line.strip()), [])
+        return self._restored([row])[0]
+
+    def cut(self, separator: str) -> Grid:
+        """Return the rows and cells, cut at a separator."""
+        open_quotes: list[int] = []
+        problem = ""
+        with _long_cells():
+            try:
+                rows, starts = _strict(self._reader(separator))
+            except csv.Error as error:
+                problem = "" if self.quoting == "auto" else str(error)
+                rows, starts, open_quotes = _lenient(self.text, self.end, separator)
+        whole = Grid(separator, self._restored(rows), starts, self.lines, open_quotes, error=problem)
+        return _without_blank_lines(whole, self.blank_rows)
+
+    def _reader(self, separator: str) -> Reader:
+        ended = (line + self.end for line in self.lines)
+        if self.quoting == "none":
+            return csv.reader(ended, delimiter=separator, strict=True, quoting=csv.QUOTE_NONE)
+        return csv.reader(ended, delimiter=separator, strict=True)
+
+    def _restored(self, rows: list[list[str]]) -> list[list[str]]:
+        return rows if self._other is None else [[cell.replace(*self._other) for cell in row] for row in rows]
 
 
 def _protected(text: str, end: str) -> tuple[str, tuple[str, str] | None]:
@@ -139,13 +159,8 @@ def _long_cells() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _strict(lines: list[str], end: str, separator: str, quoting: str) -> tuple[list[list[str]], list[int]]:
+def _strict(reader: Reader) -> tuple[list[list[str]], list[int]]:
     """Return rows and the lines in which they begin; ``csv.Error`` for a quote that is not closed as it should be."""
-    ended = (line + end for line in lines)
-    if quoting == "none":
-        reader = csv.reader(ended, delimiter=separator, strict=True, quoting=csv.QUOTE_NONE)
-    else:
-        reader = csv.reader(ended, delimiter=separator, strict=True)
     rows, starts, line = [], [], 1
     for row in reader:
         rows.append(row)
@@ -156,47 +171,58 @@ def _strict(lines: list[str], end: str, separator: str, quoting: str) -> tuple[l
 
 def _lenient(text: str, end: str, separator: str) -> tuple[list[list[str]], list[int], list[int]]:
     """Return rows, the lines in which they begin, and places of rows with a quote that is left open."""
-    around = "" if separator == " " else " *"
-    after = rf"{re.escape(separator)}|\r?\n|\r|\Z"
-    cell = re.compile(
-        rf'{around}"(?P<quoted>(?:[^"]|"")*+)"{around}(?={after})|(?P<bare>[^{re.escape(separator)}\r\n]*)'
-    )
+    cells = _Cells(text, separator)
     rows: list[list[str]] = []
     starts: list[int] = []
     open_quotes: list[int] = []
-    row: list[str] = []
     place, line = 0, 1
-    while place < len(text) or row:
-        if not row:
-            starts.append(line)
-        found, ends = _next(cell, re.compile(after), text, place)
-        if found["quoted"] is not None:
-            row.append(found["quoted"].replace(QUOTE * 2, QUOTE))
+    while place < len(text):
+        starts.append(line)
+        stop = text.find(end, place)
+        stop = len(text) if stop < 0 else stop
+        if text.find(QUOTE, place, stop) < 0:
+            row, after = text[place:stop].removesuffix("\r").split(separator), stop + 1
         else:
-            row.append(found["bare"])
-            if found["bare"].lstrip(" ").startswith(QUOTE) and open_quotes[-1:] != [len(rows)]:
-                open_quotes.append(len(rows))
-        line += text.count(end, place, ends.end())
-        place = ends.end()
-        if ends.group() != separator:
-            rows.append([] if row == [""] and found["quoted"] is None else row)
-            row = []
+            row, after, is_open = cells.row(place)
+            open_quotes += [len(rows)] if is_open else []
+        rows.append([] if row == [""] and after - place <= 2 else row)
+        line += text.count(end, place, after)
+        place = after
     return rows, starts, open_quotes
 
 
-def _next(
-    cell: re.Pattern[str], after: re.Pattern[str], text: str, place: int
-) -> tuple[re.Match[str], re.Match[str]]:
-    """Return the match of a cell and of what ends it; both patterns match everywhere."""
-    found = cell.match(text, place)
-    assert found is not None
-    ends = after.match(text, found.end())
-    assert ends is not None
-    return found, ends
+class _Cells:
+    """Cuts rows with quotes: a cell is quoted if its quote is closed before a separator or an end of line."""
+
+    def __init__(self, text: str, separator: str) -> None:
+        around = "" if separator == " " else " *"
+        mark = re.escape(separator)
+        after = rf"{mark}|\r?\n|\r|\Z"
+        self._text, self._separator = text, separator
+        self._cell = re.compile(
+            rf'(?:{around}"(?P<quoted>(?:[^"]|"")*+)"{around}(?={after})|(?P<bare>[^{mark}\r\n]*))(?P<after>{after})'
+        )
+
+    def row(self, place: int) -> tuple[list[str], int, bool]:
+        """Return the cells of a row, where the next one begins, and whether a quote is left open."""
+        row, is_open = [], False
+        while True:
+            found = self._cell.match(self._text, place)
+            assert found is not None  # the pattern matches everywhere
+            if found["quoted"] is not None:
+                row.append(found["quoted"].replace(QUOTE * 2, QUOTE))
+            else:
+                row.append(found["bare"])
+                is_open = is_open or found["bare"].lstrip(" ").startswith(QUOTE)
+            place = found.end()
+            if found["after"] != self._separator:
+                return row, place, is_open
 
 
 def _without_blank_lines(whole: Grid, blank_rows: bool) -> Grid:
     """Leave out blank lines, except those below the first row of a single column if ``blank_rows``."""
+    if whole.even and whole.width > 1:
+        return whole
     filled = [place for place, row in enumerate(whole.rows) if len(row) > 1 or any(cell.strip() for cell in row)]
     if not filled:
         return replace(whole, rows=[], starts=[], open_quotes=[])
