@@ -8,7 +8,7 @@ from typing import Any
 from evolm.campaign.build import Components
 from evolm.campaign.finals import finals_of
 from evolm.campaign.recorder import RunRecorder
-from evolm.campaign.records import result_record
+from evolm.campaign.records import readout_record, result_record
 from evolm.campaign.search import Search
 from evolm.campaign.verdict import run_verdict
 from evolm.errors import EvolmError
@@ -52,9 +52,11 @@ def conclude(
         if final.entry:
             recorder.journal.append(final.entry)
     verdict = run_verdict(parts, main, finals, openings)
+    best = refitted(finals[MAIN].winner.genome)
+    recorder.write_best(best)
     result = result_record(parts, main, finals[MAIN], verdict.record if verdict else None, stopped)
+    result["readout"] = readout_record(parts, best)
     recorder.journal.append({"type": "verdict", **result})
     result["budget"]["seconds"] = round(recorder.seconds, 3)
-    recorder.write_best(refitted(finals[MAIN].winner.genome))
     recorder.write_result(result, verdict)
     return result

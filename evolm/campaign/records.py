@@ -18,8 +18,10 @@ from evolm.campaign.strategies import strategy_name
 from evolm.campaign.verdict import claim
 from evolm.config import BudgetSection
 from evolm.errors import RunError
+from evolm.genomes import Genome
 from evolm.individual import Individual
 from evolm.observers import Phase, Progress
+from evolm.readouts import FittedReader
 from evolm.tasks import Task
 
 Record = dict[str, Any]
@@ -147,6 +149,17 @@ def result_record(parts: Components, main: Search, final: Final, test: Record | 
         "front": front_record(main, list(parts.evaluator.scorers)),
         "founder": individual_record(founder),
     }
+
+
+def readout_record(parts: Components, genome: Genome) -> Record | None:
+    """Return what the fit of a genome's readout chose, and on how many rows; None if it was not fitted."""
+    labels = parts.scoring.labels
+    reader = labels.reader(parts.space.express(genome)) if labels else None
+    if not isinstance(reader, FittedReader) or reader.known_fit is None:
+        return None
+    genes = reader.known_fit.genes
+    chosen = {"layer": genes.layer or None, "pooling": genes.pooling if genes.layer else None}
+    return {"kind": genes.kind, **chosen, "strength": genes.strength or None, "rows": len(reader.rows())}
 
 
 def individual_record(individual: Individual) -> Record:

@@ -13,6 +13,15 @@ from typing import Any
 
 from evolm.wording import counted
 
+WORDS = "words"  # the readout that is not fitted
+READOUT_TITLES = {
+    "batch": "batch calibration",
+    "linear": "an affine map of the words' log-probabilities",
+    "probe": "a linear probe on hidden states",
+    "bag_of_words": "a bag of words",
+}
+POOLING_TITLES = {"last": "at the last token", "mean": "averaged over the item"}
+
 Summary = dict[str, Any]  # of a genome: kind of chromosome -> summary; or of one chromosome
 
 _WORDS = re.compile(r"\w+(?:['\u2019-]\w+)*|\s+|[^\w\s]")
@@ -45,17 +54,18 @@ class Side:
     demonstrations: list[ShownDemonstration]
     verbalizers: list[tuple[str, Piece]]  # (label, the word that stands for it)
     calibration: Piece  # says that labels are calibrated; empty if they are not
+    readout: Piece  # says how labels are read; empty if by their words
     template: Piece
     weights: str  # a sentence about the delta; "" if the genome has none
 
 
 def compare(old: Summary, new: Summary) -> tuple[Side, Side]:
     """Return both genomes with their differences marked: ``"del"`` in the old one, ``"ins"`` in the new one."""
-    before, after = old.get("prompt") or {}, new.get("prompt") or {}
-    old_words, new_words = word_diff(before.get("instruction") or "", after.get("instruction") or "")
+    before, after = ((genome.get("prompt") or {}).get("instruction") or "" for genome in (old, new))
+    old_words, new_words = word_diff(before, after)
     return (
-        _side(old, before, after, old_words, "del"),
-        _side(new, after, before, new_words, "ins"),
+        _side(old, new, old_words, "del"),
+        _side(new, old, new_words, "ins"),
     )
 
 
@@ -77,7 +87,8 @@ def _pieces(words: list[str], mark: str) -> list[Piece]:
     return [Piece("".join(words), mark)] if words else []
 
 
-def _side(genome: Summary, mine: Summary, other: Summary, words: list[Piece], mark: str) -> Side:
+def _side(genome: Summary, other_genome: Summary, words: list[Piece], mark: str) -> Side:
+    mine, other = genome.get("prompt") or {}, other_genome.get("prompt") or {}
     theirs = {_key(d) for d in other.get("demonstrations") or []}
     template, before = (str(g.get("template") or "") for g in (mine, other))
     return Side(
@@ -93,6 +104,7 @@ def _side(genome: Summary, mine: Summary, other: Summary, words: list[Piece], ma
         ],
         verbalizers=_verbalizers(mine.get("verbalizers") or {}, other.get("verbalizers") or {}, mark),
         calibration=_calibration(bool(mine.get("calibrated")), bool(other.get("calibrated")), mark),
+        readout=_readout(genome.get("readout") or {}, other_genome.get("readout") or {}, mark),
         template=Piece(template, "" if template == before else mark),
         weights=_weights(genome),
     )
@@ -114,6 +126,24 @@ def _verbalizers(mine: dict[str, str], other: dict[str, str], mark: str) -> list
 
 def _calibration(mine: bool, other: bool, mark: str) -> Piece:
     return Piece("labels calibrated", "" if other else mark) if mine else Piece("")
+
+
+def _readout(mine: Summary, other: Summary, mark: str) -> Piece:
+    said = readout_sentence(mine)
+    return Piece(said, "" if said == readout_sentence(other) else mark) if said else Piece("")
+
+
+def readout_sentence(readout: Summary) -> str:
+    """Return how a readout's genes read labels; ``""`` if by their words."""
+    kind = readout.get("kind", WORDS)
+    if kind == WORDS:
+        return ""
+    said = f"labels are read by: {READOUT_TITLES.get(kind, kind)}"
+    if readout.get("layer"):
+        said += f", layer {readout['layer']}"
+    if readout.get("pooling") in POOLING_TITLES:
+        said += f", {POOLING_TITLES[readout['pooling']]}"
+    return said + (f", strength {readout['strength']:.3g}" if readout.get("strength") else "")
 
 
 def _weights(genome: Summary) -> str:

@@ -14,9 +14,10 @@ from typing import Any
 
 import scipy
 
-from evolm.baselines import BASELINES, Baseline
+from evolm.baselines import BASELINES, BEST, Baseline
 from evolm.baselines.founder import BEST_FOUNDER
 from evolm.config import EXTERNAL
+from evolm.report.differences import WORDS
 from evolm.report.reading import RunRecord
 from evolm.wording import counted, signed, words
 
@@ -86,7 +87,7 @@ def score_rows(record: RunRecord) -> list[ScoreRow]:
     rows = [
         ScoreRow(
             key=key,
-            name=_title(baseline, test) + _calibration(record, key),
+            name=_title(baseline, test) + _remark(record, key),
             score=test[key],
             gain=best - test[key],
             interval=_pair(intervals.get(key)),
@@ -97,7 +98,7 @@ def score_rows(record: RunRecord) -> list[ScoreRow]:
     ]
     rows.sort(key=lambda row: -row.score)
     searcher = "the search" if (record.run.get("strategy") or {}).get("name") == EXTERNAL else "evolution"
-    return [ScoreRow("best", f"best of {searcher}" + _calibration(record, "best"), best), *rows]
+    return [ScoreRow("best", f"best of {searcher}" + _remark(record, "best"), best), *rows]
 
 
 def progress_rows(record: RunRecord) -> list[tuple[str, float]]:
@@ -205,9 +206,12 @@ def _title(baseline: Baseline, test: dict[str, Any]) -> str:
     return baseline.title + (f" (mean of {len(draws)} draws)" if draws else "")
 
 
-def _calibration(record: RunRecord, key: str) -> str:
-    """Return a remark for a best or founder with calibrated labels, else ``""``."""
+def _remark(record: RunRecord, key: str) -> str:
+    """Return a remark for a best or founder with calibrated labels, or a best with another readout; else ``""``."""
     genome = ((record.result or {}).get(key) or {}).get("genome") or {}
+    kind = (genome.get("readout") or {}).get("kind", WORDS)
+    if key == BEST and kind != WORDS:
+        return f" ({kind.replace('_', ' ')} readout)"
     return " (labels calibrated)" if (genome.get("prompt") or {}).get("calibrated") else ""
 
 

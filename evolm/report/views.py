@@ -183,6 +183,8 @@ def _prompts(record: RunRecord) -> dict[str, Any] | None:
         return None
     result = record.result or {}
     new = (result.get("best") or {}).get("genome") or best.get("genome") or {}
+    if chosen := {key: value for key, value in (result.get("readout") or {}).items() if value is not None}:
+        new = {**new, "readout": {**(new.get("readout") or {}), **chosen}}
     old = (result.get("founder") or {}).get("genome") or (founder or best).get("genome") or {}
     before, after = compare(old, new)
     return {

@@ -66,7 +66,8 @@ def test_killed_and_resumed_it_equals_the_undisturbed_run(
     evolm: Any, campaign: ToyCampaign, finished_readouts: Path, tmp_path: Path, at: int
 ) -> None:
     out = tmp_path / "run"
-    assert evolm("run", campaign.folder, "--out", out, call="append", at=at)["exit"] == -9
+    struck = evolm("run", campaign.folder, "--out", out, call="append", at=at)
+    assert struck["exit"] == -9, struck["log"]
     told = evolm("resume", out)
     assert told["exit"] == 0, told["log"]
     assert bytes_of(out) == bytes_of(finished_readouts)
