@@ -18,14 +18,15 @@ class TolerantStream(io.RawIOBase):
 
     Args:
         raw: the stream.
+        owner: the text stream that closes ``raw`` when nothing refers to it any more.
 
     Attributes:
         error: why the first write failed; None if none did.
     """
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, raw: Any, owner: Any) -> None:
         super().__init__()
-        self._raw = raw
+        self._raw, self._owner = raw, owner
         self.error: OSError | None = None
 
     def write(self, data: Any) -> int | None:
@@ -68,7 +69,7 @@ def _tolerant(stream: Any) -> tuple[Any, TolerantStream | None]:
     if not isinstance(stream, io.TextIOWrapper):
         return stream, None
     stream.flush()
-    below = TolerantStream(getattr(stream.buffer, "raw", stream.buffer))
+    below = TolerantStream(getattr(stream.buffer, "raw", stream.buffer), stream)
     wrapped = io.TextIOWrapper(
         io.BufferedWriter(below),
         encoding=stream.encoding,
