@@ -12,7 +12,7 @@ from evolm.campaign.permissions import Permissions
 from evolm.config import CampaignConfig, DataFiles
 from evolm.data_access import PACKAGE, locate, model_place
 from evolm.founders.sources import find_source
-from evolm.tasks.hub import DATASETS
+from evolm.tasks.tables.hub import DATASETS
 
 
 def resolved(

@@ -12,7 +12,7 @@ from evolm.data_access import PACKAGE
 from evolm.errors import DataError
 from evolm.scorers import SCORERS
 from evolm.storage import RunLayout
-from evolm.tasks.hub import DATASETS
+from evolm.tasks.tables.hub import DATASETS
 
 ANYWHERE = (PACKAGE, DATASETS)  # prefixes of sources that do not depend on the folder
 

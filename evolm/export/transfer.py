@@ -23,7 +23,7 @@ from evolm.models.specs import is_hub_id
 from evolm.models.structure import Site, Structure
 from evolm.storage import read_entries
 from evolm.tasks import Item, load_task
-from evolm.tasks.hub import DATASETS
+from evolm.tasks.tables.hub import DATASETS
 from evolm.wording import signed
 
 SCORE_FILE = "score.json"

@@ -13,7 +13,6 @@ from evolm.config import DataFiles, ReadSection, TaskSection, TemplateSection, v
 from evolm.errors import ConfigError, DataError, nearest
 from evolm.tasks.bins import binned
 from evolm.tasks.checks import check_rendering, check_settings
-from evolm.tasks.hub import DATASETS, DatasetName
 from evolm.tasks.items import LABEL, Item, Row, no_gold
 from evolm.tasks.kinds import KINDS, Kind, check_labels
 from evolm.tasks.lookalikes import lookalikes
@@ -28,6 +27,7 @@ from evolm.tasks.rows import (
 from evolm.tasks.splitting import SPLITS, split_items
 from evolm.tasks.tables import How, read_table, stem_of
 from evolm.tasks.tables.frames import checked_frame, refuse_lost_labels
+from evolm.tasks.tables.hub import DATASETS, DatasetName
 from evolm.tasks.task import Task
 from evolm.tasks.template import Template
 from evolm.wording import listed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from evolm.tasks.items import normalised
+from evolm.tasks.items import canonical, normalised
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.chrf import CHRF
@@ -20,9 +20,9 @@ def chrf(prediction: str, target: str) -> float:
     """Return the sentence's chrF2: the F-score, recall counted double, of character n-grams up to six letters.
 
     Popović 2015 (https://aclanthology.org/W15-3049/), with the settings of sacrebleu (its signature
-    ``nc:6|nw:0|space:no|eff:yes``): white space is ignored, case is not.
+    ``nc:6|nw:0|space:no|eff:yes``): white space is ignored, case is not. Both texts are brought to one Unicode form.
     """
-    return float(_sentence_chrf().sentence_score(prediction, [target]).score) / 100
+    return float(_sentence_chrf().sentence_score(canonical(prediction), [canonical(target)]).score) / 100
 
 
 @cache

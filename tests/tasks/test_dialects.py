@@ -420,3 +420,15 @@ def test_keys_that_do_not_apply_are_told(tmp_path: Path) -> None:
 def test_json_lines_may_have_another_encoding(tmp_path: Path) -> None:
     table = read(tmp_path, "a.jsonl", '{"text": "été"}\n{"text": "à vous"}\n'.encode("utf-16"))
     assert table.frame["text"].tolist() == ["été", "à vous"] and dict(table.read) == {"encoding": "utf-16"}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_of_every_format_may_end_in_three_ways(tmp_path: Path, end: str) -> None:
+    lines = read(tmp_path, "a.log", end.join(["a b", "c", ""]), pattern="(?P<text>.+)")
+    objects = read(tmp_path, "a.jsonl", end.join(['{"text": "a b"}', '{"text": "c"}', ""]))
+    assert pairs(lines) == pairs(objects) == [("a b",), ("c",)]
+
+
+def test_a_key_that_occurs_twice_in_a_json_object_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected a JSON object in line 2: the key 'text' occurs twice"):
+        read(tmp_path, "a.jsonl", '{"text": "a"}\n{"text": "b", "x": 1, "text": "c"}\n')

@@ -9,7 +9,7 @@ import pytest
 
 from evolm.errors import ConfigError, DataError
 from evolm.tasks import read_table
-from evolm.tasks.hub import DatasetName
+from evolm.tasks.tables.hub import DatasetName
 
 
 @pytest.mark.parametrize(

@@ -135,3 +135,10 @@ def test_perplexity_is_inverted_so_that_higher_is_better() -> None:
 def test_outcomes_of_a_wrong_shape_are_refused(name: str, outcomes: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected an array"):
         METRICS[name].function(outcomes, np.zeros(len(outcomes), dtype=int), 0)
+
+
+def test_texts_are_compared_in_one_unicode_form() -> None:
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    for name in ("exact_match", "chrf"):
+        compare = METRICS[name].compare
+        assert compare is not None and compare(composed, decomposed) == 1.0

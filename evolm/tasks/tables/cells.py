@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from evolm.errors import DataError
 from evolm.wording import truth_word
 
 
@@ -82,3 +84,23 @@ def _column(values: list[Any]) -> pd.Series:
         return pd.Series([cell_text(value) for value in values], dtype="str")
     except TypeError:
         return pd.Series(values, dtype=object)
+
+
+def arrow_cells(source: str, name: str, column: pa.ChunkedArray) -> list[Any]:
+    """Return the cells of a column of Arrow; times that Python cannot hold are numbers.
+
+    Args:
+        source, name: the table and the column, for messages.
+        column: the column.
+
+    Raises:
+        DataError: if it holds other values that Python cannot hold.
+    """
+    try:
+        cells: list[Any] = column.to_pylist()
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        try:
+            cells = column.cast(pa.int64()).to_pylist()
+        except pa.ArrowException:
+            raise DataError(f"{source}: expected values that Python can hold in {name!r}: {error}") from None
+    return cells

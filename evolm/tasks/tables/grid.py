@@ -83,6 +83,12 @@ class Grid:
         return len(cells) == self.width > 1 and any(cell in values for cell, values in zip(cells, known, strict=True))
 
 
+def line_end(text: str) -> str:
+    """Return what ends the lines of a text: a carriage return if the first one ends so, else a line feed."""
+    first = _FIRST_END.search(text)
+    return "\r" if first is not None and first.group() == "\r" else "\n"
+
+
 class Delimited:
     """A delimited text, to be cut at one separator or another.
 
@@ -97,8 +103,7 @@ class Delimited:
     """
 
     def __init__(self, text: str, quoting: str, blank_rows: bool = True) -> None:
-        first = _FIRST_END.search(text)
-        self.end = "\r" if first is not None and first.group() == "\r" else "\n"
+        self.end = line_end(text)
         self.quoting, self.blank_rows = quoting, blank_rows
         self.text, self._other = _protected(text, self.end)
         self.lines = self.text.split(self.end)

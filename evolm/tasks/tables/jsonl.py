@@ -18,7 +18,9 @@ def read_jsonl(source: str, data: bytes, how: How) -> Table:
         DataError: for a line that is no object or no Unicode text.
     """
     text, encoding = decoded(source, data, how)
-    records = [_record(source, number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    # Within JSON texts, ends of lines are escaped.
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    records = [_record(source, number, line) for number, line in enumerate(lines, 1) if line.strip()]
     names = list(dict.fromkeys(name for record in records for name in record))
     frame = frame_of({name: [record.get(name) for record in records] for name in names}, len(records))
     unusual = {} if encoding == UTF_8 else {"encoding": encoding}
@@ -29,7 +31,9 @@ def read_jsonl(source: str, data: bytes, how: How) -> Table:
 def _record(source: str, number: int, line: str) -> dict[str, Any]:
     try:
         # Numbers keep their text in the file; Python writes a missing number as NaN.
-        record = json.loads(line, parse_int=str, parse_float=str, parse_constant=lambda _: None)
+        record = json.loads(
+            line, parse_int=str, parse_float=str, parse_constant=lambda _: None, object_pairs_hook=_unique
+        )
         if "\\u" in line:
             json.dumps(record, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -39,3 +43,12 @@ def _record(source: str, number: int, line: str) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise DataError(f"{source}: expected a JSON object in line {number}, found {line.strip()[:40]!r}")
     return record
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; ValueError for a key that occurs twice, of which ``json`` would keep the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for place, (name, _) in enumerate(pairs) if name in dict(pairs[:place]))
+        raise ValueError(f"the key {twice!r} occurs twice")
+    return found

@@ -7,6 +7,7 @@ import re
 from evolm.errors import ConfigError, DataError
 from evolm.tasks.tables.cells import frame_of
 from evolm.tasks.tables.encodings import UTF_8, decoded, described
+from evolm.tasks.tables.grid import line_end
 from evolm.tasks.tables.how import How, Table
 from evolm.wording import counted
 
@@ -20,7 +21,7 @@ def read_lines(source: str, data: bytes, how: How) -> Table:
     """
     expression = _expression(how.pattern)
     text, encoding = decoded(source, data, how)
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    lines = [line.removesuffix("\r") for line in text.split(line_end(text))]
     if not lines[-1]:
         lines.pop()
     matches = [(number, expression.fullmatch(line)) for number, line in enumerate(lines, 1) if line.strip()]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evolm.config import ReadSection
 from evolm.errors import DataError
-from evolm.tasks.tables.cells import frame_of_pairs
+from evolm.tasks.tables.cells import arrow_cells, frame_of_pairs
 from evolm.tasks.tables.how import How, Table
 
 
@@ -26,18 +25,6 @@ def read_parquet(source: str, data: bytes, how: How) -> Table:
     except (pa.ArrowException, OSError) as error:
         reason = (str(error).splitlines() or ["it cannot be read"])[0]
         raise DataError(f"{source}: expected a Parquet file: {reason}") from None
-    columns = [_cells(source, name, table.column(place)) for place, name in enumerate(table.column_names)]
+    columns = [arrow_cells(source, name, table.column(place)) for place, name in enumerate(table.column_names)]
     frame = frame_of_pairs(list(table.column_names), columns, table.num_rows)
     return Table(frame, how.unused(".parquet files", *ReadSection.model_fields))
-
-
-def _cells(source: str, name: str, column: pa.ChunkedArray) -> list[Any]:
-    """Return a column's cells; those of times that Python cannot hold as numbers."""
-    try:
-        cells: list[Any] = column.to_pylist()
-    except (pa.ArrowException, ValueError, OverflowError) as error:
-        try:
-            cells = column.cast(pa.int64()).to_pylist()
-        except pa.ArrowException:
-            raise DataError(f"{source}: expected values that Python can hold in {name!r}: {error}") from None
-    return cells

@@ -8,11 +8,11 @@ from pathlib import Path
 from evolm.config import ReadSection
 from evolm.data_access import locate
 from evolm.errors import DataError
-from evolm.tasks.hub import DATASETS, read_dataset
 from evolm.tasks.tables.cells import frame_of
 from evolm.tasks.tables.delimited import read_csv, read_tsv
 from evolm.tasks.tables.files import ending_of, file_bytes
 from evolm.tasks.tables.how import How, Reader, Table
+from evolm.tasks.tables.hub import DATASETS, read_dataset
 from evolm.tasks.tables.jsonl import read_jsonl
 from evolm.tasks.tables.lines import read_lines
 from evolm.tasks.tables.parquet import read_parquet
@@ -36,7 +36,7 @@ def read_table(
             that begins with ``datasets:``. A file may be compressed: ``rows.csv.gz``.
         how: see :class:`~evolm.tasks.tables.how.How`.
         root, admitted, trusted: as for :func:`evolm.data_access.locate` and
-            :func:`evolm.tasks.hub.read_dataset`.
+            :func:`evolm.tasks.tables.hub.read_dataset`.
 
     Raises:
         DataError: if the file is missing, empty, without rows or unreadable.

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from evolm.errors import ConfigError, DataError, PermissionNeeded
+from evolm.tasks.tables.cells import arrow_cells
 from evolm.wording import listed
 
 DATASETS: Final = "datasets:"
@@ -76,7 +77,10 @@ def read_dataset(source: str, trusted: bool) -> dict[str, list[Any]]:
             raise ConfigError(f"{source!r}: expected #SPLIT at the end, one of {listed(found)}, found none")
         found = next(iter(found.values()))
     table = found.with_format("arrow")[:]
-    return {name: _plain(table.column(name).to_pylist(), feature) for name, feature in found.features.items()}
+    return {
+        name: _plain(arrow_cells(repr(source), name, table.column(name)), feature)
+        for name, feature in found.features.items()
+    }
 
 
 def _plain(values: list[Any], feature: Any) -> list[Any]:
