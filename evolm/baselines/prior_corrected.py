@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evolm.baselines.base import Baseline, Contest
-from evolm.baselines.founder import read_by_words
 
 if TYPE_CHECKING:
     from evolm.genomes import Genome
@@ -18,7 +17,9 @@ if TYPE_CHECKING:
 def _contestants(contest: Contest) -> list[Genome]:
     if contest.scoring.labels is None:
         return []
-    founder = read_by_words(contest)
+    founder = contest.founder
+    if "readout" in founder:  # calibration is a matter of the labels' words
+        founder = founder.with_chromosome("readout", contest.readouts.readout("words"))
     return [founder.with_chromosome("prompt", replace(founder.prompt, calibrated=True))]
 
 

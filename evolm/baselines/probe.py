@@ -15,7 +15,8 @@ NAME = "probe"
 def _contestants(contest: Contest) -> list[Genome]:
     if not contest.can_fit_readouts:
         return []
-    return [contest.founder.with_chromosome("readout", contest.readouts.readout(NAME))]
+    genome = contest.founder.with_chromosome("readout", contest.readouts.readout(NAME))
+    return [] if genome.digest == contest.founder.digest else [genome]
 
 
 PROBE = Baseline(

@@ -46,19 +46,27 @@ def test_readouts_evolve_beside_prompts_and_the_best_is_saved_with_its_fit(finis
     assert (finished_readouts / "best" / "readout.safetensors").exists() == (best != "words")
 
 
-def test_the_rivals_are_the_founders_words_a_probe_and_a_bag_of_words(finished_readouts: Path) -> None:
-    test = result_of(finished_readouts)["test"]
+def test_the_rivals_of_words_are_a_probe_and_a_bag_of_words(finished_run: Callable[..., Path]) -> None:
+    off = {"random_search": False, "few_shot": False, "prior_corrected": False}
+    run = finished_run(budget__evaluations=4, baselines=off)
+    test = result_of(run)["test"]
     assert test["probe"] is not None and test["bag_of_words"] is not None
-    record = json.loads((finished_readouts / "baselines" / "founder" / "prompt.json").read_text(encoding="utf-8"))
-    assert "readout" not in record
-    assert (finished_readouts / "baselines" / "bag_of_words" / "readout.safetensors").exists()
+    assert "readout" not in entries(run, "individual")[0]["genome"]
     rows = pd.DataFrame({"text": ["win a free prize 3", "see you at lunch 8"]})
     for rival in ("probe", "bag_of_words"):
-        with saved_prompt(finished_readouts, use=rival) as prompt:
+        with saved_prompt(run, use=rival) as prompt:
             assert prompt.fit is not None and prompt.fit.genes.kind == rival
             labels = prompt.predict(rows)["label"].tolist()
         assert set(labels) <= {"spam", "ham"}
     assert labels == ["spam", "ham"]  # a bag of words knows these words; the probe reads a random model
+
+
+def test_founders_with_a_probe_are_no_rivals_twice(finished_readouts: Path) -> None:
+    test = result_of(finished_readouts)["test"]
+    assert test["probe"] is None
+    record = json.loads((finished_readouts / "baselines" / "founder" / "prompt.json").read_text(encoding="utf-8"))
+    assert record["readout"] == "probe"
+    assert result_of(finished_readouts)["readout"] is not None
 
 
 @pytest.mark.parametrize("at", [4, slow(9)])
