@@ -192,6 +192,7 @@ def run(
     _say_loading()
     from evolm.campaign import Permissions, build, start_run
     from evolm.campaign.preview import preview
+    from evolm.campaign.runs import refuse_external
     from evolm.founders.sources import find_source
     from evolm.progress_view import ProgressView, log_to
 
@@ -201,6 +202,7 @@ def run(
         permissions = Permissions(tuple(allow), tuple(data_root), "data" in overrides.get("task", {}))
         warm = [find_source(name, trusted=True) for name in warm_start]
         if dry_run:
+            refuse_external(config)
             parts = build(config, folder, permissions=permissions, instructions=founder, warm_starts=warm)
             preview(parts, console)
             return

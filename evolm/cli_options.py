@@ -32,8 +32,19 @@ class OneSentenceGroup(TyperGroup):
     """Commands whose wrong usage is one sentence, like every other error that a user can cause."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """Read the arguments; ``~`` at the beginning of one is the home folder, also after ``--out=``."""
-        return super().make_context(info_name, list(map(_at_home, args)), parent, **extra)
+        """Read the arguments; ``~`` at the beginning of one is the home folder, also after ``--out=``.
+
+        Raises:
+            typer.Exit: with code 2 after a wrong option before the command's name.
+        """
+        expanded = list(map(_at_home, args))
+        try:
+            return super().make_context(info_name, list(expanded), parent, **extra)
+        except typer.TyperException as error:
+            if not expanded:  # the help is printed
+                raise
+            print_error(f"{error.format_message().rstrip('.')}; see evolm --help")
+            raise typer.Exit(2) from None
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; print wrong usage as one sentence.
@@ -168,7 +179,13 @@ SetOption = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key, like budget.evaluations=50.")
 ]
 DataRootOption = Annotated[
-    list[Path], typer.Option("--data-root", help="Folder that data may be read from, beside the campaign's own.")
+    list[Path],
+    typer.Option(
+        "--data-root",
+        exists=True,
+        file_okay=False,
+        help="Folder that data may be read from, beside the campaign's own.",
+    ),
 ]
 PopulationArgument = Annotated[
     str, typer.Argument(metavar="POPULATION", help="Folder with a campaign.toml, or the name of a shipped one.")

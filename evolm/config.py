@@ -16,7 +16,8 @@ from typing import Any, Final, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from evolm.choices import Dtype
-from evolm.errors import ConfigError, nearest
+from evolm.config_errors import sentence
+from evolm.errors import ConfigError
 from evolm.typed import place, text_of, toml_problem, toml_value, with_dotted_keys, without_typed_escapes
 from evolm.wording import truth_word
 
@@ -33,7 +34,7 @@ class Section(BaseModel):
 
 
 class ModelSection(Section):
-    name: str = Field(description="folder, hub id, .gguf file or package:DIST/FILE")
+    name: str = Field(min_length=1, description="folder, hub id, .gguf file or package:DIST/FILE")
     revision: str = Field("", description="revision of a hub id; empty = the default branch")
     dtype: Dtype = Field("auto", description="auto = bfloat16 if the hardware multiplies it, else float32")
     device: str = Field("auto", description="auto | cpu | cuda | cuda:1 ...")
@@ -435,34 +436,7 @@ def validate(model: type[AnySection], values: Mapping[str, Any], where: str) -> 
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_sentence(model, error, where)) from None
-
-
-def _sentence(model: type[BaseModel], error: ValidationError, where: str) -> str:
-    # A union reports every branch that failed; an unknown key is the most useful of the errors.
-    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    problem = problems[0]
-    path = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        known = _known_keys(model, problem["loc"][:-1])
-        return f"{where}: unknown key '{path}'{nearest(str(problem['loc'][-1]), known)}"
-    if problem["type"] == "missing":
-        return f"{where}: '{path}' is required and missing"
-    why = problem["msg"].removeprefix("Value error, ")
-    return f"{where}: '{path}' is {problem['input']!r}: {why[0].lower()}{why[1:]}"
-
-
-def _known_keys(model: type[BaseModel], path: Sequence[Any]) -> list[str]:
-    """Return the keys of the model that ``path`` leads to."""
-    current: Any = model
-    for part in path:
-        fields = getattr(current, "model_fields", {})
-        field = next((f for name, f in fields.items() if part in (name, f.alias)), None)
-        if field is None:
-            continue  # pydantic puts the branch of a union into the path; it is not a key
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        current = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
-    return [field.alias or name for name, field in getattr(current, "model_fields", {}).items()]
+        raise ConfigError(sentence(model, error, values, where)) from None
 
 
 def toml_text(tables: Mapping[str, Any]) -> str:

@@ -6,9 +6,7 @@ with their own exit codes; a program that imports evolm keeps its own handlers.
 
 from __future__ import annotations
 
-import os
 import signal
-import stat
 from types import FrameType
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -32,7 +30,6 @@ def raise_stopped(number: int, frame: FrameType | None) -> None:
     Raises:
         Stopped: always.
     """
-    leave_closed_terminal()
     raise Stopped(number)
 
 
@@ -54,17 +51,4 @@ def exit_code(error: BaseException) -> int:
     return 128 + getattr(error, "number", signal.SIGINT)
 
 
-def leave_closed_terminal() -> None:
-    """Point standard output and error at the null device if their terminal is gone: every write to it fails."""
-    for stream in (1, 2):
-        try:
-            gone = stat.S_ISCHR(os.fstat(stream).st_mode) and not os.isatty(stream)
-        except OSError:  # it was closed before
-            continue
-        if gone:
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, stream)
-            os.close(null)
-
-
-__all__ = ["ENDING", "Stopped", "end_in_order", "exit_code", "is_ours", "leave_closed_terminal", "raise_stopped"]
+__all__ = ["ENDING", "Stopped", "end_in_order", "exit_code", "is_ours", "raise_stopped"]

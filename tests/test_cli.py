@@ -408,7 +408,7 @@ BAD: dict[str, tuple[dict[str, Any], Change | None, list[str], str]] = {
         {"operators": {"instruction_swap": -1.0}},
         None,
         [],
-        r"'instruction_swap' is -1.0: input should be greater",
+        r"'instruction_swap' is -1.0: expected at least 0",
     ),
     "unknown scorer": ({"scorers": {"likelihood": 1.0}}, None, [], r"'likelihood' is unknown.*'label_likelihood'"),
     "unknown metric": ({"task__metric": "acuracy"}, None, [], r"found 'acuracy'; did you mean 'accuracy'"),

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from evolm.signals import ENDING, is_ours, leave_closed_terminal
+from evolm.signals import ENDING, is_ours
 
 if TYPE_CHECKING:
     from evolm.evaluation.engine import Engine
@@ -30,7 +30,6 @@ def interruptible(engine: Engine) -> Iterator[None]:
         return
 
     def request_stop(number: int, frame: FrameType | None) -> None:
-        leave_closed_terminal()
         engine.stop_signal = number
         again = "press Ctrl-C again" if number == signal.SIGINT else "send the signal again"
         logger.warning("Stopping after the current batch; %s to stop at once.", again)

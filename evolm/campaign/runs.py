@@ -74,10 +74,7 @@ def start_run(
         EvolmError: for every error that the user can correct.
         Interrupted: after Ctrl-C; ``continue_run(out)`` continues the run.
     """
-    if config.strategy.get("name") == EXTERNAL:
-        raise ConfigError(
-            f"strategy.name: {EXTERNAL!r} is reserved for evolm.Objective; expected one of evolm's strategies"
-        )
+    refuse_external(config)
     layout = RunLayout(out)
     layout.require_free()
     parts, files = built(
@@ -96,6 +93,15 @@ def start_run(
         parts.engine.answers.close()
         parts.engine.answers = AnswerStore(answers or layout.answers)
         return _run(parts, layout, observers, report)
+
+
+def refuse_external(config: configuration.CampaignConfig) -> None:
+    """Raise ConfigError for the strategy of :class:`evolm.Objective`, which proposes nothing by itself."""
+    if config.strategy.get("name") == EXTERNAL:
+        raise ConfigError(
+            f"strategy.name: expected one of evolm's strategies, found {EXTERNAL!r}, which is reserved for "
+            "evolm.Objective"
+        )
 
 
 def built(
@@ -145,11 +151,20 @@ def write_first(layout: RunLayout, files: Mapping[str, str | bytes]) -> None:
         write_atomically(layout.directory / name, content)
 
 
-def _run(parts: Components, layout: RunLayout, observers: Sequence[Observer], report: bool) -> Run:
+def _run(
+    parts: Components,
+    layout: RunLayout,
+    observers: Sequence[Observer],
+    report: bool,
+    raised: configuration.CampaignConfig | None = None,
+) -> Run:
+    """Run a campaign; ``raised`` has a larger budget, which the run keeps as soon as it can be continued."""
     written = [ReportWriter()] if report else []  # first: trackers upload the report
     campaign = Campaign(parts, layout, [*written, *observers])
     try:
         campaign.open()
+        if raised is not None:
+            write_atomically(layout.campaign, raised.to_toml())
         return Run(layout.directory, campaign.run())
     finally:
         campaign.close()
@@ -199,9 +214,7 @@ def continue_run(
             config = _moved(layout, config, model)
         with move_hint(config.model.name):
             parts = build_from_run(layout, config, permissions, functions, answers, models)
-        if add:
-            write_atomically(layout.campaign, config.to_toml())
-        return _run(parts, layout, observers, report)
+        return _run(parts, layout, observers, report, config if add else None)
 
 
 def _moved(layout: RunLayout, config: configuration.CampaignConfig, place: str) -> configuration.CampaignConfig:
@@ -260,4 +273,4 @@ def _with_budget(config: configuration.CampaignConfig, add: Mapping[str, float])
     return changed(config, {"budget": limits}) if limits else config
 
 
-__all__ = ["Run", "build_from_run", "continue_run", "start_run"]
+__all__ = ["Run", "build_from_run", "continue_run", "refuse_external", "start_run"]

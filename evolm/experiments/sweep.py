@@ -20,7 +20,7 @@ from evolm import config as configuration
 from evolm.campaign.build import Models, check_budget
 from evolm.campaign.permissions import Permissions
 from evolm.campaign.resolution import resolved
-from evolm.campaign.runs import continue_run, start_run
+from evolm.campaign.runs import continue_run, refuse_external, start_run
 from evolm.campaign.strategies import strategy_class
 from evolm.config import CampaignConfig, overlay
 from evolm.errors import ConfigError, RunError
@@ -107,6 +107,7 @@ def plan_sweep(
     sweep = Sweep(folder, out, cells, permissions)
     _refuse_other_directory(sweep)
     for cell in cells:
+        refuse_external(cell.config)
         strategy_class(cell.config.strategy, permissions)
         check_budget(cell.config.budget)
         _refuse_other_cell(cell, sweep)

@@ -88,6 +88,8 @@ def best_of_run(layout: RunLayout, name: str) -> Iterator[Placed]:
         if not order:
             return
         identities = dict(entries[0].get("identities") or {})
+    except RunError as error:
+        raise GenomeError(f"{damaged}: {error}") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise GenomeError(f"{damaged}: {type(error).__name__} {error}") from None
     for id in order:

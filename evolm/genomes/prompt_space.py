@@ -272,8 +272,11 @@ def _check_founder(record: Mapping[str, Any], where: str) -> None:
     if not isinstance(record.get("instruction", ""), str):
         raise GenomeError(f"{where}: 'instruction' must be text, found {record['instruction']!r}")
     wanted, words = record.get("demonstrations", []), record.get("verbalizers", {})
-    if not isinstance(wanted, int) and not (isinstance(wanted, list) and all(isinstance(d, dict) for d in wanted)):
-        raise GenomeError(f"{where}: 'demonstrations' must be a number or a list of objects, found {wanted!r}")
+    number = isinstance(wanted, int) and not isinstance(wanted, bool) and wanted >= 0
+    if not number and not (isinstance(wanted, list) and all(isinstance(d, dict) for d in wanted)):
+        raise GenomeError(
+            f"{where}: expected 'demonstrations' to be a number from 0 or a list of objects, found {wanted!r}"
+        )
     if not isinstance(words, dict) or not all(isinstance(word, str) for word in words.values()):
         raise GenomeError(f"{where}: 'verbalizers' must map labels to words, found {words!r}")
     if not isinstance(record.get("calibrated", False), bool):

@@ -23,7 +23,7 @@ from evolm.data_access import locate
 from evolm.errors import ModelError
 from evolm.models.checkpoint_folder import model_files, stored_dtype
 from evolm.models.conversion import UNREADABLE, converted, first_line, quiet_transformers, require_all_weights
-from evolm.models.profile import best_device, best_dtype
+from evolm.models.profile import best_device, best_dtype, known_device
 from evolm.models.specs import PreparedModel, is_hub_id
 from evolm.typed import at_home
 
@@ -48,9 +48,9 @@ def prepare(
         download: whether files may be downloaded from the hub.
 
     Raises:
-        ModelError: if the model is not found, is damaged, or is unsafe to load.
+        ModelError: if the model is not found, is damaged, or is unsafe to load, or there is no such device.
     """
-    device = best_device() if device == "auto" else device
+    device = best_device() if device == "auto" else known_device(device)
     dtype = best_dtype(device) if dtype == "auto" else dtype
     source = _find(name, revision, root, download)
     if source.is_file():

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 import transformers
 
+from evolm.errors import ModelError
+
 ARITHMETIC = 2  # raised whenever evolm's own forward pass changes a bit
 
 
@@ -117,6 +119,22 @@ def best_dtype(device: str) -> str:
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
     multiplies = {"avx512_bf16", "amx_tile"} & set(_instructions().split())
     return "bfloat16" if multiplies else "float32"
+
+
+def known_device(name: str) -> str:
+    """Return the name of a device of this machine.
+
+    Raises:
+        ModelError: if torch knows no such device, or the machine has none.
+    """
+    try:
+        torch.empty(1, device=torch.device(name)).item()  # only this shows that a driver answers
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        raise ModelError(
+            f"model.device: expected 'auto', 'cpu' or a device of this machine, found {name!r}: {reason}"
+        ) from None
+    return name
 
 
 def best_device() -> str:

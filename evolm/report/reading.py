@@ -181,7 +181,7 @@ class RunRecord:
     def finished(self) -> bool:
         """Whether the run has a result and was not continued since: its journal holds nothing after the verdict."""
         verdicts = [entry.get("type") == "verdict" for entry in self.entries]
-        return self.result is not None and (verdicts[-1] or not any(verdicts))
+        return self.result is not None and (not any(verdicts) or verdicts[-1])
 
     @property
     def status(self) -> str:

@@ -148,8 +148,9 @@ def _label(columns: Sequence[Column], hints: Hints) -> tuple[Column | None, str]
                 f"label: expected several labels, found only {column.texts[0][:60]!r} in the column {column.name!r}; "
                 "name another column with --label COLUMN, or add rows of other labels"
             )
+    found = f"none among {listed(column.name for column in columns)}" if columns else "no column of words"
     raise DataError(
-        f"label: expected a column of labels or answers, found none among {listed(c.name for c in columns)}; "
+        f"label: expected a column of labels or answers, found {found}; "
         "name it with --label COLUMN, or say --labels a,b (the words of a classification) or --no-label"
     )
 

@@ -82,5 +82,5 @@ def read_checkpoint(folder: Path) -> dict[str, Any] | None:
         record = json.loads(path.read_text(encoding="utf-8"))
         arrays = load((folder / record["arrays"]).read_bytes())
         return _join(record["state"], arrays)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise RunError(f"{path}: the checkpoint cannot be read: {error}") from None

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from evolm.errors import RunError
 from evolm.storage.files import disk_errors, flush_to_disk
 
 
@@ -63,11 +64,21 @@ def read_entries(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_placed(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
-    """Yield a journal's entries, each with the number of bytes up to its end."""
+    """Yield a journal's entries, each with the number of bytes up to its end.
+
+    Raises:
+        RunError: naming the first line that is no entry.
+    """
     end = 0
     with path.open("rb") as stream:
-        for line in stream:
+        for number, line in enumerate(stream, 1):
             if not line.endswith(b"\n"):
                 return
             end += len(line)
-            yield json.loads(line), end
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                entry = None
+            if not isinstance(entry, dict):
+                raise RunError(f"{path}, line {number}: expected a JSON object, found {line[:60]!r}")
+            yield entry, end

@@ -128,7 +128,7 @@ def _rendered(where: str, source: str, pairs: tuple[tuple[str, str], ...], optio
     try:
         return _compiled(source).render(values)
     except SecurityError as error:
-        raise ConfigError(f"{where}: {error}") from None
+        raise ConfigError(f"{where}: expected a template without code, found {str(error).rstrip('.')}") from None
     except _FAILURES as error:
         shown = {name: value[:60] for name, value in values.items()}
         raise DataError(f"{where}: fails on the row {shown}: {error}") from None
@@ -150,7 +150,8 @@ def _names(where: str, source: str) -> set[str]:
         tree = _ENVIRONMENT.parse(source)
         _compiled(source)
     except jinja2.TemplateSyntaxError as error:
-        raise ConfigError(f"{where}: expected a Jinja2 template, line {error.lineno}: {error.message}") from None
+        reason = (error.message or "").rstrip(".")
+        raise ConfigError(f"{where}: expected a Jinja2 template, line {error.lineno}: {reason}") from None
     if any(True for _ in meta.find_referenced_templates(tree)):
         raise ConfigError(f"{where}: expected one template, found a reference to another one")
     return meta.find_undeclared_variables(tree)

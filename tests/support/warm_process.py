@@ -12,6 +12,7 @@ Orders come as JSON lines: ``arguments`` of the command line, ``log`` for its ou
 - ``workers``: strike as soon as so many worker processes exist;
 - ``worker_kills``: so many workers die in all, see :func:`kill_workers`;
 - ``file_limit``: the most bytes a file may have: the disk refuses the rest, as a full one does;
+- ``folder``: in which the process runs;
 - ``encoding``: of standard output and error, UTF-8 unless told otherwise;
 - ``locale``: of the process, such as ``"C"``, whose encoding files get that are opened without one.
 
@@ -169,6 +170,7 @@ def child(order: dict[str, Any], report: Path) -> None:
     if chosen := order["strike"].get("locale"):
         locale.setlocale(locale.LC_ALL, chosen)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(order["strike"].get("folder", "."))
     if ignored := order["strike"].get("ignored"):
         signal.signal(getattr(signal, ignored), signal.SIG_IGN)
     if order["strike"].get("group"):
