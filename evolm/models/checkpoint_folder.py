@@ -115,7 +115,7 @@ def _check_config(folder: Path, config: dict[str, Any]) -> None:
     if not isinstance(kind, str) or kind not in CONFIG_MAPPING_NAMES:
         raise ModelError(
             f"model {str(folder)!r}: expected a model_type that transformers {transformers.__version__} knows in its "
-            f"{CONFIG}, found {kind!r}{nearest(str(kind), CONFIG_MAPPING_NAMES)}"
+            f"{CONFIG}, found {repr(kind) + nearest(str(kind), CONFIG_MAPPING_NAMES) if kind else 'none'}"
         )
     heads = [name for name in architectures if OTHER_HEADS.search(name)]
     if config.get("is_encoder_decoder") or kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or heads:
