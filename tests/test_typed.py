@@ -131,7 +131,10 @@ def test_text_that_is_neither_is_refused(tmp_path: Path) -> None:
 )
 def test_numbers_are_keys_of_labels_without_quotes(text: str, tmp_path: Path) -> None:
     path = tmp_path / "campaign.toml"
-    path.write_text(f'model.name = "m"\ntask.data = "d.csv"\ntask.columns = {{ text = "t", label = "l" }}\n{text}\n')
+    path.write_text(
+        f'model.name = "m"\ntask.data = "d.csv"\ntask.columns = {{ text = "t", label = "l" }}\n{text}\n',
+        encoding="utf-8",
+    )
     assert configuration.load(path).task.labels == {"1.0": "bad", "2.5": "good"}
     changed = configuration.load(path, parse_assignments(["task.labels.2.5=fine"]))
     assert changed.task.labels == {"1.0": "bad", "2.5": "fine"}
@@ -191,7 +194,9 @@ def test_backslashes_that_are_meant_stay(assignment: str, value: str) -> None:
 def test_a_line_that_toml_reads_otherwise_is_refused_with_what_to_type(
     line: str, message: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "campaign.toml").write_text(f'[model]\n{line}\n[task]\ndata = "d.csv"\ncolumns = {{ text = "t" }}\n')
+    (tmp_path / "campaign.toml").write_text(
+        f'[model]\n{line}\n[task]\ndata = "d.csv"\ncolumns = {{ text = "t" }}\n', encoding="utf-8"
+    )
     refused(evolm("run", tmp_path), message)
 
 
