@@ -77,10 +77,10 @@ class ReadSection(Section):
     header: bool | Literal["auto"] = Field(
         "auto", description="whether the first row holds the columns' names; without, they are column_1, column_2 ..."
     )
-    quoting: Literal["auto", "quotes", "none"] = Field(
+    quoting: Literal["auto", "quotes", "backslash", "none"] = Field(
         "auto",
-        description='quotes = a cell in "..." may hold separators and line breaks; none = quotes are text; '
-        "auto = quotes, and text where one is left open",
+        description='quotes = a cell in "..." may hold separators and line breaks; backslash = so, and a quote in it '
+        'is written \\"; none = quotes are text; auto = as it fits, and text where a quote is left open',
     )
 
     @field_validator("separator")

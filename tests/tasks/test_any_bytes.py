@@ -28,7 +28,8 @@ TEXT = st.text(UNICODE, max_size=12)
 # Pieces of which files are made: separators, quotes, line ends, marks, and what looks like a row.
 PIECES = st.sampled_from(
     [
-        *',;|\t"\r\n \0',
+        *',;|\t"\r\n \0\\',
+        r"\"",
         "\r\n",
         '""',
         '","',
@@ -54,7 +55,7 @@ READ = st.builds(
     separator=st.sampled_from(["", "", ",", ";", "\t", " ", "a", "é"]),
     encoding=st.sampled_from(["", "", "utf-8", "cp1252", "utf-16", "utf-7", "unicode_escape", "idna", "hz"]),
     header=st.sampled_from(["auto", True, False]),
-    quoting=st.sampled_from(["auto", "quotes", "none"]),
+    quoting=st.sampled_from(["auto", "quotes", "backslash", "none"]),
 )
 HOW = st.builds(
     How,

@@ -137,6 +137,13 @@ FILES: dict[str, tuple[str, str | bytes, list[tuple[str, str]], list[str], dict[
         ],
         {},
     ),
+    "backslashes before quotes": (
+        "a.csv",
+        'text,label\n"say \\"hi\\", C:\\new",ham\n"a, b",spam\n',
+        [('say "hi", C:\\new', "ham"), ("a, b", "spam")],
+        ["read with backslashes before quotes"],
+        {"quoting": "backslash"},
+    ),
     "blank lines": (
         "a.csv",
         "\ntext,label\na,ham\n\n  \nb,spam\n\n",
@@ -321,7 +328,7 @@ def test_names_of_columns_may_be_integers(tmp_path: Path) -> None:
         ({"separator": '"'}, "expected one character"),
         ({"encoding": "utf-9"}, "expected an encoding that Python knows"),
         ({"encoding": "base64"}, "expected an encoding that Python knows"),
-        ({"quoting": "maybe"}, "'auto', 'quotes' or 'none'"),
+        ({"quoting": "maybe"}, "'auto', 'quotes', 'backslash' or 'none'"),
         ({"seperator": ";"}, "did you mean 'separator'"),
     ],
 )

@@ -17,6 +17,7 @@ from evolm.wording import counted, listed
 
 SEPARATORS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 _SEP_LINE = re.compile(r'"?sep=(?P<separator>[^"\r\n\0])"?(?P<end>\r\n|\n|\r)', re.IGNORECASE)  # Excel's first line
+_QUOTING: Final = {"none": "quotes as text", "backslash": "backslashes before quotes"}  # what is unusual
 _NAMELESS = re.compile(r"column_[1-9]\d*")
 
 
@@ -37,7 +38,7 @@ class _Dialect:
         values = {"separator": self.separator, "encoding": self.encoding, "header": self.header}
         usual = {"separator": self.usual, "encoding": UTF_8, "header": True}
         return {key: value for key, value in values.items() if value != usual[key]} | (
-            {"quoting": self.quoting} if self.quoting == "none" else {}
+            {"quoting": self.quoting} if self.quoting in _QUOTING else {}
         )
 
     def sentence(self, how: How) -> str:
@@ -46,7 +47,7 @@ class _Dialect:
             "separator": f"separator {_shown(self.separator)}",
             "encoding": described(self.encoding, how),
             "header": f"no header (columns {listed(self.names, 3)})",
-            "quoting": "quotes as text",
+            "quoting": _QUOTING.get(self.quoting, ""),
         }
         said = [parts[key] for key in self.settings()]
         if self.announced:
@@ -94,7 +95,8 @@ def _read(source: str, data: bytes, how: How, usual: str) -> Table:
     starts = chosen.starts[1:] if header else chosen.starts
     names = _named(source, names, len(rows), how, header)
     columns = _columns(source, names, rows, starts, chosen.separator)
-    dialect = _Dialect(chosen.separator, encoding, header, how.read.quoting, usual, announced is not None, names)
+    quoting = "backslash" if chosen.escaped else how.read.quoting
+    dialect = _Dialect(chosen.separator, encoding, header, quoting, usual, announced is not None, names)
     notes = [*filter(None, [_about(dialect, how)]), *_unsure(chosen, header), *how.unused(".csv and .tsv files")]
     return Table(text_frame(names, columns, len(rows)), notes, dialect.settings())
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from _csv import Reader
 
 QUOTE: Final = '"'
+ESCAPED_QUOTE: Final = r"\""
 _LONGEST_CELL = 2**31 - 1  # the csv module's own limit is 131,072 characters
 _FIRST_END = re.compile(r"\r\n|\n|\r")
 
@@ -29,6 +30,7 @@ class Grid:
         lines: the lines of the text, without their ends.
         open_quotes: places in ``rows`` with a cell that begins with a quote that is not closed; it was read as text.
         blank: numbers of blank lines between rows.
+        escaped: whether a quote within a cell is written with a backslash before it.
         error: what is wrong with the quotes if they may not be read as text; ``""`` if nothing is.
     """
 
@@ -38,6 +40,7 @@ class Grid:
     lines: list[str]
     open_quotes: list[int]
     blank: list[int] = field(default_factory=list)
+    escaped: bool = False
     error: str = ""
 
     @property
@@ -121,15 +124,30 @@ class Delimited:
 
     def cut(self, separator: str) -> Grid:
         """Return the rows and cells, cut at a separator."""
-        open_quotes: list[int] = []
-        problem = ""
+        if self.quoting == "backslash":
+            return self._lenient(separator, escaped=True)
         with _long_cells():
             try:
                 rows, starts = _strict(self._reader(separator))
             except csv.Error as error:
-                problem = "" if self.quoting == "auto" else str(error)
-                rows, starts, open_quotes = _lenient(self.text, self.end, separator)
-        whole = Grid(separator, self._restored(rows), starts, self.lines, open_quotes, error=problem)
+                if self.quoting != "auto":
+                    return replace(self._lenient(separator), error=str(error))
+            else:
+                return self._grid(separator, rows, starts, [])
+        if ESCAPED_QUOTE in self.text:
+            whole = self._lenient(separator, escaped=True)
+            if whole.even and not whole.open_quotes:
+                return whole
+        return self._lenient(separator)
+
+    def _lenient(self, separator: str, escaped: bool = False) -> Grid:
+        rows, starts, open_quotes = _lenient(self.text, self.end, _Cells(self.text, separator, escaped))
+        return self._grid(separator, rows, starts, open_quotes, escaped)
+
+    def _grid(
+        self, separator: str, rows: list[list[str]], starts: list[int], open_quotes: list[int], escaped: bool = False
+    ) -> Grid:
+        whole = Grid(separator, self._restored(rows), starts, self.lines, open_quotes, escaped=escaped)
         return _without_blank_lines(whole, self.blank_rows)
 
     def _reader(self, separator: str) -> Reader:
@@ -174,9 +192,8 @@ def _strict(reader: Reader) -> tuple[list[list[str]], list[int]]:
     return rows, starts
 
 
-def _lenient(text: str, end: str, separator: str) -> tuple[list[list[str]], list[int], list[int]]:
+def _lenient(text: str, end: str, cells: _Cells) -> tuple[list[list[str]], list[int], list[int]]:
     """Return rows, the lines in which they begin, and places of rows with a quote that is left open."""
-    cells = _Cells(text, separator)
     rows: list[list[str]] = []
     starts: list[int] = []
     open_quotes: list[int] = []
@@ -186,7 +203,7 @@ def _lenient(text: str, end: str, separator: str) -> tuple[list[list[str]], list
         stop = text.find(end, place)
         stop = len(text) if stop < 0 else stop
         if text.find(QUOTE, place, stop) < 0:
-            row, after = text[place:stop].removesuffix("\r").split(separator), stop + 1
+            row, after = text[place:stop].removesuffix("\r").split(cells.separator), stop + 1
         else:
             row, after, is_open = cells.row(place)
             open_quotes += [len(rows)] if is_open else []
@@ -199,13 +216,16 @@ def _lenient(text: str, end: str, separator: str) -> tuple[list[list[str]], list
 class _Cells:
     """Cuts rows with quotes: a cell is quoted if its quote is closed before a separator or an end of line."""
 
-    def __init__(self, text: str, separator: str) -> None:
+    def __init__(self, text: str, separator: str, escaped: bool) -> None:
         around = "" if separator == " " else " *"
         mark = re.escape(separator)
         after = rf"{mark}|\r?\n|\r|\Z"
-        self._text, self._separator = text, separator
+        inner = r'[^"\\]|\\.' if escaped else '[^"]|""'
+        self.separator, self._text = separator, text
+        self._doubled = ESCAPED_QUOTE if escaped else QUOTE * 2
         self._cell = re.compile(
-            rf'(?:{around}"(?P<quoted>(?:[^"]|"")*+)"{around}(?={after})|(?P<bare>[^{mark}\r\n]*))(?P<after>{after})'
+            rf'(?:{around}"(?P<quoted>(?:{inner})*+)"{around}(?={after})|(?P<bare>[^{mark}\r\n]*))(?P<after>{after})',
+            re.DOTALL,
         )
 
     def row(self, place: int) -> tuple[list[str], int, bool]:
@@ -215,12 +235,12 @@ class _Cells:
             found = self._cell.match(self._text, place)
             assert found is not None  # the pattern matches everywhere
             if found["quoted"] is not None:
-                row.append(found["quoted"].replace(QUOTE * 2, QUOTE))
+                row.append(found["quoted"].replace(self._doubled, QUOTE))
             else:
                 row.append(found["bare"])
                 is_open = is_open or found["bare"].lstrip(" ").startswith(QUOTE)
             place = found.end()
-            if found["after"] != self._separator:
+            if found["after"] != self.separator:
                 return row, place, is_open
 
 
