@@ -36,6 +36,8 @@ COMMANDS = (
     "evolm run sms-spam --set budget.evaluation=50",
     "evolm run sms-spam --set strategy.name=genetics",
     "evolm run sms-spam --set task.data=missing.csv",
+    "evolm run sms-spam --set scorers.likelihood=1.0",
+    "evolm sweep sms-spam --strategy genetics",
 )
 # Runs in the measured process: the command, then what it imported and spent, on standard error's last line.
 PROGRAM = """

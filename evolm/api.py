@@ -27,6 +27,7 @@ from evolm.baselines import BASELINES
 from evolm.campaign import Observer, Permissions, start_run
 from evolm.choices import ExportForm
 from evolm.config import DEFAULT_STRATEGY
+from evolm.data_access import require_data
 from evolm.errors import ConfigError, DataError, RunError
 from evolm.export.export import export as write_export
 from evolm.export.predictor import saved_prompt
@@ -337,6 +338,7 @@ def load_result(directory: str | Path) -> Result:
 
 def _source(rows: pd.DataFrame | str | Path) -> pd.DataFrame | str:
     if isinstance(rows, str | Path):
+        require_data(str(rows), Path(), trusted=True)  # before the model is loaded
         return at_home(str(rows))
     if not isinstance(rows, pd.DataFrame):
         raise DataError(f"rows: expected a file's name or a pandas DataFrame, found {_kind_of(rows)}")

@@ -117,9 +117,12 @@ def init(
 ) -> None:
     """Draft a campaign from a data file. Writes a commented campaign.toml and founders.jsonl that run as they are."""
     from evolm.config import overlay, parse_assignments
-    from evolm.scaffold import MODEL, Hints, sentences, write_campaign
+    from evolm.data_access import require_data
 
     with one_sentence():
+        require_data(data, Path(), trusted=True)  # before pandas is imported
+        from evolm.scaffold import MODEL, Hints, sentences, write_campaign
+
         hints = Hints(kind, label, labels, tuple(text), options, no_label)
         changes = parse_assignments(assignments)
         if no_header:
@@ -176,6 +179,7 @@ def run(
 ) -> None:
     """Run a campaign. Searches, compares the best with baselines, and scores them on the test split."""
     from evolm import config as configuration
+    from evolm.early import check_early
     from evolm.founders.populations import find_population
 
     with one_sentence():
@@ -188,6 +192,8 @@ def run(
         config = configuration.load(folder / configuration.FILE_NAME, overrides)
         if not config.name:
             config = config.model_copy(update={"name": folder.resolve().name})
+        trusted = "data" in overrides.get("task", {})
+        check_early(config, folder, data_root, trusted)
 
     _say_loading()
     from evolm.campaign import Permissions, build, start_run
@@ -198,8 +204,8 @@ def run(
 
     console = Console()
     log_to(console)
+    permissions = Permissions(tuple(allow), tuple(data_root), trusted)
     with one_sentence():
-        permissions = Permissions(tuple(allow), tuple(data_root), "data" in overrides.get("task", {}))
         warm = [find_source(name, trusted=True) for name in warm_start]
         if dry_run:
             refuse_external(config)
@@ -327,6 +333,7 @@ def sweep(
 ) -> None:
     """Run several strategies with several seeds and compare them. The same command continues a stopped sweep."""
     from evolm import config as configuration
+    from evolm.early import check_early
     from evolm.founders.populations import find_population
 
     with one_sentence():
@@ -334,7 +341,11 @@ def sweep(
         overrides = configuration.parse_assignments(assignments)
         if n_jobs is not None:
             overrides = configuration.overlay(overrides, {"evaluation": {"n_jobs": n_jobs}})
-        name = configuration.load(folder / configuration.FILE_NAME, overrides).name or folder.resolve().name
+        config = configuration.load(folder / configuration.FILE_NAME, overrides)
+        name = config.name or folder.resolve().name
+        trusted = "data" in overrides.get("task", {})
+        for each in strategy or [configuration.DEFAULT_STRATEGY]:
+            check_early(config.model_copy(update={"strategy": {"name": each}}), folder, data_root, trusted)
 
     from evolm.campaign import Permissions
     from evolm.experiments.sweep import plan_sweep, run_sweep, strategy_variants
@@ -343,8 +354,8 @@ def sweep(
 
     console = Console()
     log_to(console)
+    permissions = Permissions(tuple(allow), tuple(data_root), trusted)
     with one_sentence(advice="The same command goes on with the sweep."):
-        permissions = Permissions(tuple(allow), tuple(data_root), "data" in overrides.get("task", {}))
         out = out or Path("runs") / f"{_file_name(name)}-sweep"
         variants = strategy_variants(strategy)
         planned = plan_sweep(folder, out, variants, range(first_seed, first_seed + seeds), overrides, permissions)
@@ -371,11 +382,13 @@ def predict(
     Every row comes back, in order, with its own columns as they are. If one of these has a prediction's name, such as
     label, all predictions are named predicted_label and so on.
     """
+    from evolm.data_access import require_data
     from evolm.export.predictor import saved_prompt
     from evolm.export.tables import table_bytes
     from evolm.storage import write_atomically
 
     with one_sentence():
+        require_data(rows, Path(), trusted=True)  # before the model is loaded
         with saved_prompt(prompt, n_jobs, use, model) as opened:
             predicted = opened.answer(rows, read=_own_read(assignments, no_header))
         write_atomically(out, table_bytes(predicted, out.suffix.lower(), rows))
@@ -399,11 +412,13 @@ def score(
     assignments: ReadOption = [],
 ) -> None:
     """Score a saved prompt on labelled rows. Prints the task's metric with an interval, and each label's share."""
+    from evolm.data_access import require_data
     from evolm.export.predictor import saved_prompt
     from evolm.report.scores import render_score
     from evolm.storage import write_atomically
 
     with one_sentence():
+        require_data(rows, Path(), trusted=True)  # before the model is loaded
         with saved_prompt(prompt, n_jobs, use, model) as opened:
             found = opened.score(rows, label, read=_own_read(assignments, no_header)).to_record()
             about = {"prompt": str(prompt), "use": use, "genome": opened.genome.digest, "data": rows}

@@ -16,6 +16,7 @@ from evolm.typed import at_home
 from evolm.wording import counted, listed
 
 PACKAGE = "package:"
+DATASETS = "datasets:"
 
 
 def locate(source: str, root: Path, admitted: Sequence[Path] = (), trusted: bool = False) -> Path:
@@ -48,6 +49,30 @@ def locate(source: str, root: Path, admitted: Sequence[Path] = (), trusted: bool
         f"{source!r}: expected a path in the campaign's folder, found one outside{link}; "
         "allow its folder with --data-root or name the file with --set"
     )
+
+
+def require_data(source: str, root: Path, admitted: Sequence[Path] = (), trusted: bool = False) -> None:
+    """Raise if there is no file of a table, without reading it; a data set of the hub is not looked up.
+
+    Args:
+        source, root, admitted, trusted: as for :func:`locate`.
+
+    Raises:
+        ConfigError, PermissionNeeded, DataError: as :func:`locate`; DataError also for a missing file.
+    """
+    if not source.startswith(DATASETS):
+        path = locate(source, root, admitted, trusted)
+        if not path.exists():
+            raise missing_file(source if root == Path() else str(root.resolve() / at_home(source)), path)
+
+
+def missing_file(source: str, path: Path) -> DataError:
+    """Return the error that there is no file, with the name of one beside it that is alike."""
+    try:
+        siblings = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        siblings = []
+    return DataError(f"{source}: expected a file, found none{nearest(path.name, siblings)}")
 
 
 def model_place(name: str, root: Path) -> str:

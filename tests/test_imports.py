@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("scorers", "archives"),
     ("evaluation", "observers"),
     ("operators", "strategies", "baselines"),
-    ("named_tables", "report"),
+    ("named_tables", "report", "early"),
     ("artifacts",),
     ("founders",),
     ("export",),

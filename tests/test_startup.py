@@ -26,11 +26,13 @@ for arguments in json.loads(sys.argv[1]):
 VERBS = ("init", "tune", "run", "resume", "report", "compare", "sweep", "predict", "score", "export", "schema")
 
 
-def in_a_process(commands: list[list[str]], folder: Path) -> list[tuple[str, int, list[str], str]]:
+def in_a_process(
+    commands: list[list[str]], folder: Path, packages: tuple[str, ...] = HEAVY
+) -> list[tuple[str, int, list[str], str]]:
     """Run commands one after another in one new process."""
     paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps(commands), json.dumps(HEAVY)],
+        [sys.executable, "-c", PROGRAM, json.dumps(commands), json.dumps(packages)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": paths},
         capture_output=True,
@@ -84,6 +86,21 @@ def test_refusals_that_need_no_model_import_no_torch(finished: Path, tmp_path: P
         ["sweep", "sms-spam", "--strategy", "genetics"],
     ]
     expect(in_a_process(commands, tmp_path), exit_code=2)
+
+
+def test_refusals_of_missing_files_and_unknown_names_import_no_package_of_tables(tmp_path: Path) -> None:
+    commands = [
+        ["init", "missing.csv"],
+        ["init", "package:no-such-package/a.csv"],
+        ["run", "nothing"],
+        ["run", "sms-spam", "--set", "strategy.name=genetics"],
+        ["run", "sms-spam", "--set", "scorers.likelihood=1.0"],
+        ["run", "sms-spam", "--set", "task.data=missing.csv"],
+        ["run", "sms-spam", "--set", "task.data.dev=missing.csv", "--set", "task.data.test=missing.csv"],
+        ["run", "sms-spam", "--set", "budget.evaluations=0"],
+        ["sweep", "sms-spam", "--strategy", "genetics"],
+    ]
+    expect(in_a_process(commands, tmp_path, (*HEAVY, "pandas", "pyarrow", "joblib")), exit_code=2)
 
 
 def test_importing_evolm_imports_no_package_of_arrays_or_tables() -> None:

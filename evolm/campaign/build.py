@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-import pandas as pd
-
 from evolm import evaluation
 from evolm import models as language_models  # torch comes with the first use of LanguageModel, prepare or Engine
 from evolm.baselines import chosen_baselines
@@ -25,6 +23,7 @@ from evolm.campaign.scorers import ScoreFunctions, choose_scorers, make_scorers,
 from evolm.campaign.spaces import chromosome_tables, dormant_spaces
 from evolm.campaign.strategies import StrategyChoice, choose_strategy
 from evolm.config import BudgetSection, CampaignConfig
+from evolm.early import check_early
 from evolm.errors import ConfigError
 from evolm.evaluation.evaluator import Evaluator
 from evolm.evaluation.racing import Rules
@@ -41,6 +40,8 @@ from evolm.strategies import SearchContext, Strategy
 from evolm.tasks import Task, load_task
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from evolm.evaluation.engine import Engine
     from evolm.models import LanguageModel
 
@@ -112,9 +113,12 @@ def build(
     Raises:
         EvolmError: if a named object does not exist, does not fit the campaign or is not allowed.
     """
-    check_budget(config.budget)
+    framed = frame is not None
+    check_early(
+        config, root, permissions.data_roots, permissions.trusted_data, functions=functions or {}, framed=framed
+    )
     chosen_baselines(config.baselines)  # raises for an unknown name
-    config = resolved(config, root, permissions, framed=frame is not None)
+    config = resolved(config, root, permissions, framed=framed)
     task = load_task(config.task, config.template, root=root, trusted=True, frame=frame)
     check_items(config.budget, task)
     tables = chromosome_tables(config, permissions)
@@ -135,13 +139,6 @@ def build(
     check_texts(evaluator, founders)
     check_trunk(evaluator, founders, space)
     return Components(config, task, model, engine, evaluator, scoring, space, founders, strategy, permissions)
-
-
-def check_budget(budget: BudgetSection) -> None:
-    """Raise ConfigError if no limit is set, since the search would never end."""
-    if not any(budget.model_dump().values()):
-        limits = ", ".join(BudgetSection.model_fields)
-        raise ConfigError(f"budget: expected a limit above 0 on at least one of {limits}, found none")
 
 
 def check_items(budget: BudgetSection, task: Task) -> None:

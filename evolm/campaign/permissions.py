@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evolm.errors import ConfigError, PermissionNeeded, nearest
+from evolm.early import refuse_unknown
+from evolm.errors import ConfigError, PermissionNeeded
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,10 @@ def lookup(name: str, catalogue: Mapping[str, Any], permissions: Permissions, wh
         ConfigError: if the name is unknown or the code cannot be imported.
         PermissionNeeded: if the package is not allowed; nothing of it is imported then.
     """
+    refuse_unknown(name, catalogue, where)
     if name in catalogue:
         return catalogue[name]
-    module, colon, attribute = name.partition(":")
-    if not colon:
-        raise ConfigError(
-            f"{where}: {name!r} is unknown, expected one of {sorted(catalogue)}{nearest(name, catalogue)}"
-        )
+    module, _, attribute = name.partition(":")
     package = module.split(".")[0]
     if package not in permissions.packages:
         raise PermissionNeeded(f"{where}: {name!r} is code outside evolm; admit it with --allow {package}")

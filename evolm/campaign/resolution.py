@@ -10,9 +10,8 @@ from pathlib import Path
 
 from evolm.campaign.permissions import Permissions
 from evolm.config import CampaignConfig, DataFiles
-from evolm.data_access import PACKAGE, locate, model_place
+from evolm.data_access import DATASETS, PACKAGE, locate, model_place
 from evolm.founders.sources import find_source
-from evolm.tasks.tables.hub import DATASETS
 
 
 def resolved(

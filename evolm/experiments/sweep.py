@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from evolm import config as configuration
-from evolm.campaign.build import Models, check_budget
+from evolm.campaign.build import Models
 from evolm.campaign.permissions import Permissions
 from evolm.campaign.resolution import resolved
 from evolm.campaign.runs import continue_run, refuse_external, start_run
 from evolm.campaign.strategies import strategy_class
 from evolm.config import CampaignConfig, overlay
+from evolm.early import check_budget
 from evolm.errors import ConfigError, RunError
 from evolm.experiments.comparison import Comparison, compare, require_comparable
 from evolm.experiments.finished_runs import TestedRun, below, flat, is_finished, read_run

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evolm.config import CampaignConfig
-from evolm.data_access import PACKAGE
+from evolm.data_access import DATASETS, PACKAGE
 from evolm.errors import DataError
 from evolm.scorers import SCORERS
 from evolm.storage import RunLayout
-from evolm.tasks.tables.hub import DATASETS
 
 ANYWHERE = (PACKAGE, DATASETS)  # prefixes of sources that do not depend on the folder
 

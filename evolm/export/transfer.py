@@ -16,6 +16,7 @@ import pandas as pd
 from evolm import config as configuration
 from evolm import models
 from evolm.artifacts import run_around
+from evolm.data_access import DATASETS
 from evolm.errors import DataError, ModelError
 from evolm.export.predictor import Predictor
 from evolm.models import PreparedModel
@@ -23,7 +24,6 @@ from evolm.models.specs import is_hub_id
 from evolm.models.structure import Site, Structure
 from evolm.storage import read_entries
 from evolm.tasks import Item, load_task
-from evolm.tasks.tables.hub import DATASETS
 from evolm.wording import signed
 
 SCORE_FILE = "score.json"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evolm.config import FILE_NAME
-from evolm.data_access import PACKAGE
+from evolm.data_access import DATASETS, PACKAGE
 from evolm.errors import ConfigError, DataError
 from evolm.founders.files import founders_file
 from evolm.scaffold.draft import Draft, draft
@@ -16,7 +16,7 @@ from evolm.scaffold.toml_text import campaign_text, toml_value
 from evolm.storage import write_atomically
 from evolm.storage.layout import FOUNDERS
 from evolm.tasks import READERS, ending_of, stem_of
-from evolm.tasks.tables.hub import DATASETS, DatasetName
+from evolm.tasks.tables.hub import DatasetName
 from evolm.wording import counted, listed
 
 UNSAID = ("founders", "task.kind", "task.data")  # keys that other sentences report

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 import pandas as pd
 
 from evolm.config import DataFiles, ReadSection, TaskSection, TemplateSection, validate
+from evolm.data_access import DATASETS
 from evolm.errors import ConfigError, DataError, nearest
 from evolm.tasks.bins import binned
 from evolm.tasks.checks import check_rendering, check_settings
@@ -27,7 +28,7 @@ from evolm.tasks.rows import (
 from evolm.tasks.splitting import SPLITS, split_items
 from evolm.tasks.tables import How, read_table, stem_of
 from evolm.tasks.tables.frames import checked_frame, refuse_lost_labels
-from evolm.tasks.tables.hub import DATASETS, DatasetName
+from evolm.tasks.tables.hub import DatasetName
 from evolm.tasks.task import Task
 from evolm.tasks.template import Template
 from evolm.wording import listed

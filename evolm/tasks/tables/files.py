@@ -7,7 +7,8 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from evolm.errors import DataError, nearest
+from evolm.data_access import missing_file
+from evolm.errors import DataError
 
 GZIP: Final = ".gz"
 _GZIP_START = b"\x1f\x8b"
@@ -41,7 +42,7 @@ def file_bytes(source: str, path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise DataError(f"{source}: expected a file, found none{_hint(path)}") from None
+        raise missing_file(source, path) from None
     except OSError as error:
         raise DataError(f"{source}: expected a readable file: {error.strerror}") from None
     if source.lower().endswith(GZIP):
@@ -49,14 +50,6 @@ def file_bytes(source: str, path: Path) -> bytes:
     if not data.strip():
         raise DataError(f"{source}: expected rows, found an empty file")
     return data
-
-
-def _hint(path: Path) -> str:
-    try:
-        siblings = [entry.name for entry in path.parent.iterdir()]
-    except OSError:
-        return ""
-    return nearest(path.name, siblings)
 
 
 def _decompressed(source: str, data: bytes) -> bytes:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from evolm.data_access import DATASETS
 from evolm.errors import ConfigError, DataError, PermissionNeeded
 from evolm.tasks.tables.cells import arrow_cells
 from evolm.wording import listed
 
-DATASETS: Final = "datasets:"
 _FORM = re.compile(r"(?P<owner>\w[\w.-]*)/(?P<name>\w[\w.-]*)(?:/(?P<config>\w[^/#]*))?(?:#(?P<split>\w[^/#]*))?")
 
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evolm.config import ReadSection
-from evolm.data_access import locate
+from evolm.data_access import DATASETS, locate
 from evolm.errors import DataError
 from evolm.tasks.tables.cells import frame_of
 from evolm.tasks.tables.delimited import read_csv, read_tsv
 from evolm.tasks.tables.files import ending_of, file_bytes
 from evolm.tasks.tables.how import How, Reader, Table
-from evolm.tasks.tables.hub import DATASETS, read_dataset
+from evolm.tasks.tables.hub import read_dataset
 from evolm.tasks.tables.jsonl import read_jsonl
 from evolm.tasks.tables.lines import read_lines
 from evolm.tasks.tables.parquet import read_parquet
