@@ -4,7 +4,8 @@
 
     EvolmError                      one clear sentence; the command line exits with code 2
     ├── ConfigError                 campaign.toml, ``--set`` or an argument is wrong
-    │   └── PermissionNeeded        a campaign file names code or data that the user has not allowed
+    │   ├── PermissionNeeded        a campaign file names code or data that the user has not allowed
+    │   └── NotCopyable             an object that belongs to its process was to be copied; a TypeError too
     ├── DataError                   rows, columns, labels or splits are wrong
     ├── ModelError                  a model is missing, damaged or lacks a capability
     │   └── Unanswerable            the model cannot be asked about one text; others are not affected
@@ -40,6 +41,13 @@ class ConfigError(EvolmError):
 
 class PermissionNeeded(ConfigError):
     """A campaign file names code or data that only the user may allow."""
+
+
+class NotCopyable(ConfigError, TypeError):
+    """An object that holds a model and a run's files was to be copied or sent to another process.
+
+    A TypeError, as Python raises it for such objects, since some libraries try to copy and continue without.
+    """
 
 
 class DataError(EvolmError):

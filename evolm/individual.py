@@ -26,10 +26,23 @@ def is_founder(parents: Sequence[int], operators: Sequence[str]) -> bool:
     return not parents and tuple(operators) not in NOT_FOUNDERS
 
 
+class _Fitness(base.Fitness):
+    """A fitness that can be pickled: its class is made at run time, so no other process finds it by name."""
+
+    weights: tuple[float, ...] = (1.0,)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _empty_fitness, (len(self.weights),), vars(self)
+
+
+def _empty_fitness(objectives: int) -> base.Fitness:
+    return fitness_class(objectives)()
+
+
 @lru_cache
 def fitness_class(objectives: int) -> type[base.Fitness]:
     """Return DEAP's fitness for so many objectives, all maximised."""
-    return type(f"Fitness{objectives}", (base.Fitness,), {"weights": (1.0,) * objectives})
+    return type(f"Fitness{objectives}", (_Fitness,), {"weights": (1.0,) * objectives})
 
 
 @dataclass(eq=False)

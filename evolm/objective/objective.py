@@ -23,7 +23,7 @@ import pandas as pd
 from evolm.api import Result, arguments, run_directory
 from evolm.campaign.build import Components, Models
 from evolm.config import DEFAULT_STRATEGY, EXTERNAL
-from evolm.errors import BudgetSpent, ConfigError, GenomeError
+from evolm.errors import BudgetSpent, ConfigError, GenomeError, NotCopyable
 from evolm.founders.loading import refuse_shown, refuse_unknown
 from evolm.genomes import PROMPT
 from evolm.individual import Individual
@@ -138,6 +138,18 @@ class Objective(AbstractContextManager["Objective"]):
     def _prepare(self, parts: Components) -> None:
         self.space = parts.space
         self.codec = Codec(parts.space, parts.founders.genomes)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuse to be copied or pickled.
+
+        Raises:
+            NotCopyable: always.
+        """
+        raise NotCopyable(
+            "Objective: expected to stay in its process, since it holds a model and a run; found an attempt to copy "
+            "or pickle it: let it evaluate batches in processes of its own (n_jobs; DEAP's toolbox.map as it is, "
+            "not pool.map), or open one in each process with the same out and shared=True"
+        )
 
     # -- dimensions and limits -----------------------------------------------------------------------------
 

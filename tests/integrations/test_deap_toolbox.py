@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import multiprocessing
 import pickle
 import random
 from collections.abc import Callable, Iterator
@@ -407,3 +409,53 @@ def test_what_does_not_fit_is_refused(ample: dict[str, base.Toolbox]) -> None:
     short.pop()
     with pytest.raises(GenomeError, match="5 genes, expected 6"):
         delta.evaluate(short)
+
+
+# -- checkpoints and other processes -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))])
+@pytest.mark.parametrize("archive", [lambda: tools.HallOfFame(4), tools.ParetoFront])
+def test_a_checkpoint_as_deap_recommends_it_holds_population_archive_and_logbook(
+    toolbox: base.Toolbox, archive: Callable[[], Any], copied: Callable[[Any], Any]
+) -> None:
+    """https://deap.readthedocs.io/en/master/tutorials/advanced/checkpoint.html, in the caller's own process."""
+    random.seed(3)
+    best = archive()
+    population, logbook = algorithms.eaSimple(
+        toolbox.population(6), toolbox, 0.5, 0.5, ngen=2, stats=statistics(), halloffame=best, verbose=False
+    )
+    saved = {"population": population, "halloffame": best, "logbook": logbook, "rndstate": random.getstate()}
+    loaded = copied(saved)
+    assert list(loaded["halloffame"]) == list(best)
+    assert [each.fitness.values for each in loaded["population"]] == [each.fitness.values for each in population]
+    assert loaded["logbook"].select("best") == logbook.select("best")
+    loaded["halloffame"].update(toolbox.population(2)[:0] + loaded["population"])  # goes on with it
+    assert list(loaded["halloffame"]) == list(best)
+
+
+def test_a_fitness_keeps_what_nsga2_adds_to_it() -> None:
+    fitness = fitness_class(2)((0.25, 0.5))
+    fitness.crowding_dist = 0.75
+    loaded = pickle.loads(pickle.dumps(fitness))
+    assert type(loaded) is fitness_class(2)
+    assert (loaded.values, loaded.crowding_dist) == ((0.25, 0.5), 0.75)
+
+
+def test_a_pool_instead_of_the_toolbox_s_map_is_refused_with_what_to_do_instead(ample: dict[str, base.Toolbox]) -> None:
+    toolbox = ample["prompt"]
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        with pytest.raises(ConfigError, match=r"toolbox\.map as it is, not pool\.map.*shared=True"):
+            pool.map(toolbox.evaluate, toolbox.population(2))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+@pytest.mark.parametrize("name", ["objective", "toolbox"])
+def test_an_objective_is_not_copied(
+    ample: dict[str, base.Toolbox], name: str, copied: Callable[[Any], Any]
+) -> None:
+    toolbox = ample["prompt"]
+    if (name, copied) == ("toolbox", copy.copy):
+        pytest.skip("a shallow copy of a toolbox shares the objective")
+    with pytest.raises(TypeError, match="Objective: expected to stay in its process"):
+        copied(toolbox.objective if name == "objective" else toolbox)
