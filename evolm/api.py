@@ -14,6 +14,7 @@ from __future__ import annotations
 import html
 import json
 import logging
+import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -135,7 +136,7 @@ class Result:
             DataError: if a column is missing, a label unknown, or fewer than two rows can be scored.
         """
         with saved_prompt(self.directory, n_jobs, model=model) as opened:
-            report = opened.score(_source(rows), label)
+            report = opened.score(_source(rows), None if label is None else str(label))
         for sentence in opened.notes:
             logger.warning(sentence)
         return report
@@ -249,7 +250,8 @@ def evolve(
         "evolve", task, model, space, founders, scorers, strategy, budget, seed, n_jobs, options, warm_start
     )
     directory, temporary = run_directory(out)
-    run = start_run(given.config, Path.cwd(), directory, observers=callbacks, report=report, **given.sources)
+    heard = observers(callbacks)
+    run = start_run(given.config, Path.cwd(), directory, observers=heard, report=report, **given.sources)
     return Result(run.directory, run.result, temporary)
 
 
@@ -288,29 +290,45 @@ def arguments(
         GenomeError: if a warm start cannot be found.
     """
     frame, table = _task_table(task)
+    for name, given in (("scorers", scorers), ("options", options)):
+        if given is not None and not isinstance(given, Mapping):
+            raise ConfigError(f"{name}: expected a table of names, found {given!r:.60}")
     functions = {name: value for name, value in (scorers or {}).items() if callable(value)}
     weights = {name: 1.0 if callable(value) else value for name, value in (scorers or {}).items()}
     tables: dict[str, Any] = {
         "seed": seed,
         "task": table,
-        "model": {"name": model} if isinstance(model, str) else dict(model),
-        "strategy": {"name": strategy} if isinstance(strategy, str) else dict(strategy),
-        "budget": {"evaluations": budget} if isinstance(budget, int) else dict(budget),
+        "model": _table(model, "name"),
+        "strategy": _table(strategy, "name"),
+        "budget": _table(budget, "evaluations"),
         "evaluation": {"n_jobs": n_jobs},
     }
     if space is not None:
-        tables["space"] = dict(space)
+        tables["space"] = dict(space) if isinstance(space, Mapping) else space
     if weights:
         tables["scorers"] = weights
     configuration.overlay(tables, options or {})
     sources = {
         "permissions": Permissions(trusted_data=True),
-        "instructions": founders,
-        "warm_starts": [_place(start) for start in warm_start],
+        "instructions": _texts("founders", founders),
+        "warm_starts": [_place(start) for start in _several(warm_start)],
         "frame": frame,
         "functions": functions,
     }
     return Arguments(configuration.validate(configuration.CampaignConfig, tables, where), sources)
+
+
+def observers(callbacks: Any) -> list[Observer]:
+    """Return a caller's observers, which are given in any sequence, or alone.
+
+    Raises:
+        ConfigError: if one is no observer, such as a class.
+    """
+    found = [callbacks] if isinstance(callbacks, Observer) else list(callbacks)
+    for each in found:
+        if isinstance(each, type) or not hasattr(each, "on_start"):
+            raise ConfigError(f"callbacks: expected objects with the methods of evolm.Observer, found {each!r:.60}")
+    return found
 
 
 def run_directory(out: str | Path | None) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
@@ -343,6 +361,34 @@ def _source(rows: pd.DataFrame | str | Path) -> pd.DataFrame | str:
     if not isinstance(rows, pd.DataFrame):
         raise DataError(f"rows: expected a file's name or a pandas DataFrame, found {_kind_of(rows)}")
     return rows
+
+
+def _table(given: Any, key: str) -> dict[str, Any]:
+    """Return a table that is given as such, or as the value of its ``key``."""
+    return dict(given) if isinstance(given, Mapping) else {key: given}
+
+
+def _several(given: Any) -> list[Any]:
+    """Return a list; a text, a path or a result alone is a list of one."""
+    if isinstance(given, str | os.PathLike | Result):
+        return [given]
+    return list(given)
+
+
+def _texts(name: str, given: Any) -> list[str]:
+    """Return texts that are given in any sequence, or alone.
+
+    Raises:
+        ConfigError: naming the first that is no text.
+    """
+    try:
+        values = _several(given)
+    except TypeError:
+        raise ConfigError(f"{name}: expected a list of texts, found {given!r:.60}") from None
+    for value in values:
+        if not isinstance(value, str):
+            raise ConfigError(f"{name}: expected a list of texts, found {value!r:.60} in it")
+    return [str(value) for value in values]
 
 
 def _place(start: str | Path | Result) -> Path:

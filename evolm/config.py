@@ -7,6 +7,7 @@ built from the catalogues in :mod:`evolm.named_tables` and applied when the camp
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from numbers import Integral
@@ -427,16 +428,28 @@ def validate(model: type[AnySection], values: Mapping[str, Any], where: str) -> 
 
     Args:
         model: the section's pydantic model.
-        values: plain TOML values.
+        values: as from a TOML file, or from Python: see :func:`plain`.
         where: the place that the error message names, e.g. ``"campaign.toml"`` or ``"[strategy]"``.
 
     Raises:
         ConfigError: for the first wrong or unknown key.
     """
+    values = plain(values)
     try:
         return model.model_validate(values)
     except ValidationError as error:
         raise ConfigError(sentence(model, error, values, where)) from None
+
+
+def plain(value: Any) -> Any:
+    """Return a value as a TOML file would hold it: scalars and arrays of NumPy as Python's, paths as text."""
+    if isinstance(value, Mapping):
+        return {plain(key): plain(each) for key, each in value.items()}
+    if hasattr(value, "dtype") and hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def toml_text(tables: Mapping[str, Any]) -> str:

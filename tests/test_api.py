@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import doctest
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pandas as pd
 import pytest
 
 import evolm
-from evolm.api import Result, evolve, load_result
+from evolm.api import Result, arguments, evolve, load_result, observers
 from evolm.campaign import Observer, Phase, RunInfo, continue_run
 from evolm.errors import ConfigError, DataError, EvolmError, GenomeError, RunError
 from tests.support.toy_campaign import entries, toy_rows
@@ -271,3 +273,99 @@ def test_the_package_offers_its_python_interface_and_its_examples_run() -> None:
     assert evolm.load_result is load_result
     assert evolm.Result is Result
     assert doctest.testmod(evolm.api).failed == 0
+
+
+# -- values of Python callers --------------------------------------------------------------------------------
+
+TASK = {"data": "rows.csv", "columns": {"text": "text", "label": "label"}}
+PLAIN: dict[str, Any] = {
+    "task": TASK,
+    "model": "models/tiny",
+    "space": None,
+    "founders": (),
+    "scorers": None,
+    "strategy": "genetic",
+    "budget": 3,
+    "seed": 0,
+    "n_jobs": 1,
+    "options": None,
+    "warm_start": (),
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "key", "expected"),
+    [
+        ({"model": Path("models/tiny")}, "model.name", "models/tiny"),
+        ({"model": {"name": Path("models/tiny")}}, "model.name", "models/tiny"),
+        ({"task": {**TASK, "data": Path("rows.csv")}}, "task.data", "rows.csv"),
+        ({"task": {**TASK, "data": {"dev": Path("dev.csv")}}}, "task.data.dev", "dev.csv"),
+        ({"task": {**TASK, "max_chars": np.int64(9)}}, "task.max_chars", 9),
+        ({"task": {**TASK, "split": {"dev": np.float32(0.5)}}}, "task.split.dev", 0.5),
+        ({"task": {**TASK, "labels": {np.int64(0): "ham", np.int64(1): "spam"}}}, "task.labels.1", "spam"),
+        ({"budget": np.int64(3)}, "budget.evaluations", 3),
+        ({"budget": np.int32(3)}, "budget.evaluations", 3),
+        ({"budget": {"evaluations": np.int64(3)}}, "budget.evaluations", 3),
+        ({"budget": {"seconds": np.float32(2)}}, "budget.seconds", 2.0),
+        ({"seed": np.uint8(1)}, "seed", 1),
+        ({"n_jobs": np.int64(2)}, "evaluation.n_jobs", 2),
+        ({"strategy": {"name": "genetic", "population_size": np.int64(4)}}, "strategy.population_size", 4),
+        ({"scorers": {"margin": np.float64(0.5)}}, "scorers.margin", 0.5),
+        ({"space": {"prompt": {"demonstrations": np.array([0, 2])}}}, "space.prompt.demonstrations", (0, 2)),
+        ({"space": {"prompt": {"calibration": np.False_}}}, "space.prompt.calibration", False),
+        ({"options": {"baselines": {"few_shot": np.bool_(False)}}}, "baselines.few_shot", False),
+    ],
+)
+def test_numbers_of_numpy_and_paths_are_what_a_campaign_file_holds(
+    given: dict[str, Any], key: str, expected: Any
+) -> None:
+    config = arguments("evolve", **{**PLAIN, **given}).config
+    value: Any = config
+    for part in key.split("."):
+        value = value[part] if isinstance(value, dict) else getattr(value, part)
+    assert value == expected and type(value) is type(expected)
+    assert tomllib.loads(config.to_toml())
+
+
+@pytest.mark.parametrize(
+    "founders", ["Is it spam?", ["Is it spam?"], np.array(["Is it spam?"]), pd.Series(["Is it spam?"])]
+)
+def test_founders_are_given_alone_or_in_any_sequence(founders: Any) -> None:
+    assert arguments("evolve", **{**PLAIN, "founders": founders}).sources["instructions"] == ["Is it spam?"]
+
+
+@pytest.mark.parametrize("place", [str, Path])
+def test_one_warm_start_need_not_be_in_a_list(place: Callable[[Any], Any], finished: Path) -> None:
+    given = arguments("evolve", **{**PLAIN, "warm_start": place(finished)})
+    assert given.sources["warm_starts"] == [finished]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"model": 3}, r"'model.name' is 3: expected text"),
+        ({"model": None}, r"'model.name' is None: expected text"),
+        ({"budget": 2.5}, r"'budget.evaluations' is 2.5: expected a whole number"),
+        ({"budget": None}, r"'budget.evaluations' is None: expected a whole number"),
+        ({"n_jobs": None}, r"'evaluation.n_jobs' is None: expected a whole number or 'auto'"),
+        ({"space": ["prompt"]}, r"'space' is \['prompt'\]: expected a table"),
+        ({"scorers": ["margin"]}, r"scorers: expected a table of names, found \['margin'\]"),
+        ({"options": "x"}, r"options: expected a table of names, found 'x'"),
+        ({"founders": 3}, r"founders: expected a list of texts, found 3"),
+        ({"founders": ["a", 3]}, r"founders: expected a list of texts, found 3 in it"),
+    ],
+)
+def test_what_is_no_such_value_is_refused_with_its_name(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        arguments("evolve", **{**PLAIN, **given})
+
+
+@pytest.mark.parametrize("callbacks", [[Observer], ["wandb"]])
+def test_a_callback_that_is_no_observer_is_refused(callbacks: Any) -> None:
+    with pytest.raises(ConfigError, match="callbacks: expected objects with the methods of"):
+        observers(callbacks)
+
+
+def test_one_observer_need_not_be_in_a_list() -> None:
+    observer = Observer()
+    assert observers(observer) == [observer]

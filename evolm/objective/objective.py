@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from evolm.api import Result, arguments, run_directory
+from evolm.api import Result, arguments, observers, run_directory
 from evolm.campaign.build import Components, Models
 from evolm.config import DEFAULT_STRATEGY, EXTERNAL
 from evolm.errors import BudgetSpent, ConfigError, GenomeError, NotCopyable
@@ -122,7 +122,7 @@ class Objective(AbstractContextManager["Objective"]):
                     given.config,
                     Path.cwd(),
                     directory,
-                    observers=callbacks,
+                    observers=observers(callbacks),
                     shared=shared,
                     temporary=self._temporary is not None,
                     answers=answers,

@@ -442,7 +442,7 @@ def test_a_fitness_keeps_what_nsga2_adds_to_it() -> None:
     assert (loaded.values, loaded.crowding_dist) == ((0.25, 0.5), 0.75)
 
 
-def test_a_pool_instead_of_the_toolbox_s_map_is_refused_with_what_to_do_instead(ample: dict[str, base.Toolbox]) -> None:
+def test_a_pool_instead_of_the_toolboxs_map_is_refused_with_what_to_type(ample: dict[str, base.Toolbox]) -> None:
     toolbox = ample["prompt"]
     with multiprocessing.get_context("fork").Pool(1) as pool:
         with pytest.raises(ConfigError, match=r"toolbox\.map as it is, not pool\.map.*shared=True"):
