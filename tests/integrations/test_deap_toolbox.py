@@ -451,9 +451,7 @@ def test_a_pool_instead_of_the_toolboxs_map_is_refused_with_what_to_type(ample: 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
 @pytest.mark.parametrize("name", ["objective", "toolbox"])
-def test_an_objective_is_not_copied(
-    ample: dict[str, base.Toolbox], name: str, copied: Callable[[Any], Any]
-) -> None:
+def test_an_objective_is_not_copied(ample: dict[str, base.Toolbox], name: str, copied: Callable[[Any], Any]) -> None:
     toolbox = ample["prompt"]
     if (name, copied) == ("toolbox", copy.copy):
         pytest.skip("a shallow copy of a toolbox shares the objective")
