@@ -44,8 +44,9 @@ def prompt_folder(
     """Return the files of a prompt's folder: name -> content.
 
     ``prompt.txt`` is for people, ``prompt.json`` for programs. ``messages.json`` is written if the model's chat
-    template turns it into exactly that prompt (not if the template adds a system message of its own), and
-    ``delta.safetensors`` if the model is changed, ``readout.safetensors`` if labels are read by a fitted map.
+    template turns it into exactly that prompt (not if the template adds a system message of its own, or the prompt's
+    text holds control tokens), ``delta.safetensors`` if the model is changed, ``readout.safetensors`` if labels are
+    read by a fitted map.
 
     Args:
         genome, space: the genome, and the space that it is from.
@@ -76,7 +77,9 @@ def prompt_folder(
     files |= {PROMPT: text, PROMPT_FILE: record.to_json()}
     system: Messages = [{"role": "system", "content": template.system}] if template.system else []
     messages = [*system, {"role": "user", "content": rendered_prompt(prompt, task)}]
-    if model.chat and model.render_messages(messages) == text:
+    # Another program would read control tokens in the prompt's own text as control.
+    as_text = not model.control.found(messages[-1]["content"])
+    if model.chat and as_text and model.render_messages(messages) == text:
         files[MESSAGES_FILE] = to_json(messages)
     return files
 

@@ -8,6 +8,7 @@ from evolm.errors import ConfigError, ContextExceeded, Unanswerable
 from evolm.evaluation.evaluator import Evaluator
 from evolm.founders.loading import Founders
 from evolm.genomes import DELTA, Phenotype, Space
+from evolm.models.text_notes import text_notes
 from evolm.scorers import Scorer
 from evolm.tasks import Item
 
@@ -85,3 +86,11 @@ def _refusal(evaluator: Evaluator, scorer: Scorer, shown: Phenotype, items: Sequ
         except Unanswerable as error:
             return error
     return None
+
+
+def told_about_texts(evaluator: Evaluator, founders: Founders) -> tuple[str, ...]:
+    """Return sentences about how the model reads the campaign's rows and founders."""
+    task = evaluator.task
+    prompts = [evaluator.express(founder).prompt.prefix(task.template) for founder in founders.genomes]
+    items = (*task.train, *task.dev, *task.validation, *task.test)
+    return text_notes(evaluator.engine.model, (item.text for item in items), prompts)

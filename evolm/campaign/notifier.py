@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from evolm.campaign.checks import told_about_texts
 from evolm.campaign.recorder import RunRecorder
 from evolm.campaign.records import campaign_name, settings_record
 from evolm.campaign.search import Search
@@ -55,6 +56,7 @@ class Notifier:
             resumed, finished: see :class:`~evolm.observers.RunInfo`.
         """
         parts = recorder.parts
+        told = told_about_texts(parts.evaluator, parts.founders)
         info = RunInfo(
             directory=recorder.layout.directory,
             name=campaign_name(parts),
@@ -63,7 +65,7 @@ class Notifier:
             resumed=resumed,
             finished=finished,
             seconds=recorder.seconds,
-            outlook=(*outlook(parts.task, parts.config.space), *parts.task.notes),
+            outlook=(*outlook(parts.task, parts.config.space), *parts.task.notes, *told),
             resume_hint=self.resume_hint,
             stop=stop.request,
         )

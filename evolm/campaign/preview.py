@@ -15,6 +15,7 @@ from evolm import evaluation, models
 from evolm.baselines import chosen_baselines, searching_baselines
 from evolm.baselines.few_shot import FEW_SHOT
 from evolm.campaign.build import Components
+from evolm.campaign.checks import told_about_texts
 from evolm.campaign.search import FINALISTS
 from evolm.campaign.strategies import strategy_name
 from evolm.evaluation.racing import Rules, looks
@@ -40,7 +41,7 @@ def preview(parts: Components, console: Console) -> None:
         console.print(Text(f"Task {task.name}: {task.kind}, metric {task.metric}{labels}"))
         for sentence in outlook(task, parts.config.space):
             console.print(Text(sentence))
-        for note in task.notes:
+        for note in (*task.notes, *told_about_texts(parts.evaluator, parts.founders)):
             console.print(Text(f"  {note}"))
         _print_model(parts, console)
         requests = _requests(parts)

@@ -51,6 +51,7 @@ from evolm.genomes import (
 from evolm.models import PreparedModel
 from evolm.models.deltas import Change
 from evolm.models.moved import moved_model, recorded_model
+from evolm.models.text_notes import text_notes
 from evolm.scorers import Dialogue, Evaluation, Scoring, generate_texts
 from evolm.scorers.likelihood import evaluate_labels
 from evolm.scorers.task_scorer import make_scoring, make_task_scorer
@@ -96,7 +97,7 @@ class Predictor:
         config: its campaign: how rows are read, the template, the form of answers.
         fit: of its readout; None if labels are read by their words.
         space, delta: the model's change and its space; None if the model is not changed.
-        notes: sentences about how the last file was read.
+        notes: sentences about how the last rows were read.
         seen: content keys of the items that its run selected on or learned from; None if the run is not known.
 
     Raises:
@@ -193,6 +194,7 @@ class Predictor:
 
     def score_items(self, items: Sequence[Item]) -> ScoreReport:
         """Return the prompt's score on items that have gold; see :meth:`score` for errors."""
+        self.notes = ()
         answered = self._answer(items, gold=True)
         return ScoreReport.of(answered.task, answered.evaluation, answered.left_out)
 
@@ -269,6 +271,7 @@ class Predictor:
             DataError: if there is none.
         """
         whole = {index: item for index, item in enumerate(items) if item is not None}
+        self.notes += text_notes(self.model, (item.text for item in whole.values()))
         refused = self._refused(whole, gold)
         fitting = {index: item for index, item in whole.items() if index not in refused}
         incomplete = UNANSWERABLE if KINDS[self.config.task.kind].options else EMPTY

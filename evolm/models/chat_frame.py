@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from typing import Any
 
 from jinja2 import TemplateError
 
 from evolm.errors import ModelError
 
+# What a template that asks for the date is told, so that a prompt is the same tomorrow: Llama 3's own default.
+DATE = datetime(2024, 7, 26)
 PLACEHOLDER = "\u2060evolm\u2060"  # stands for content while a template is rendered; occurs in no text
+
+
+DRAWN = re.compile(r"\|\s*random\b|\blipsum\s*\(")  # Jinja2's filter and function that draw at random
+ASKED = re.compile(r"""strftime_now\(\s*(?P<quote>['"])(?P<form>[^'"\\]*)(?P=quote)\s*\)""")
+UNUSABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, TemplateError)
 
 
 class ChatTemplate:
@@ -17,11 +26,32 @@ class ChatTemplate:
     Args:
         tokenizer: with a chat template.
         model: name of the model, for messages.
+
+    Attributes:
+        dated: whether the template asks for today's date.
+        date: the date that it is told.
+
+    Raises:
+        ModelError: if the template draws at random, or asks for the date in a form that it computes.
     """
+
+    date = DATE
 
     def __init__(self, tokenizer: Any, model: str) -> None:
         self.tokenizer = tokenizer
         self.model = model
+        try:
+            source = tokenizer.get_chat_template()
+        except ValueError as error:
+            raise ModelError(f"model {model!r}: its chat template cannot be used: {error}") from None
+        if DRAWN.search(source):
+            raise ModelError(
+                f"model {model!r}: its chat template draws at random, so no prompt would be the same twice"
+            )
+        self.dated = "strftime_now(" in source
+        self._source = ASKED.sub(lambda asked: repr(DATE.strftime(asked["form"])), source)
+        if "strftime_now(" in self._source:
+            raise ModelError(f"model {model!r}: its chat template asks for the date in a form that it computes")
         self._frames: dict[str, tuple[str, str]] = {}  # system message -> text before and after the user's message
 
     def frame(self, system: str) -> tuple[str, str]:
@@ -31,14 +61,20 @@ class ChatTemplate:
             system: system message; empty = none, even if the template has a default one.
 
         Raises:
-            ModelError: if the template does not show the user's message.
+            ModelError: if the template does not show the user's message, or refuses a system message.
         """
         if system not in self._frames:
             user = {"role": "user", "content": PLACEHOLDER}
-            if system:
-                text = self.render([{"role": "system", "content": system}, user])
-            else:
-                text = self._without_default_system(user)
+            try:
+                if system:
+                    text = self.render([{"role": "system", "content": system}, user])
+                else:
+                    text = self._without_default_system(user)
+            except UNUSABLE as error:
+                raise ModelError(
+                    f"model {self.model!r}: its chat template cannot be used"
+                    f"{' with a system message (template.system)' if system else ''}: {error}"
+                ) from None
             before, found, after = text.partition(PLACEHOLDER)
             if not found:
                 raise ModelError(f"model {self.model!r}: its chat template does not show the user's message")
@@ -47,7 +83,9 @@ class ChatTemplate:
 
     def render(self, messages: list[dict[str, str]], generate: bool = True) -> str:
         """Return rendered messages; with ``generate`` up to the start of the assistant's answer."""
-        return self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generate)
+        return self.tokenizer.apply_chat_template(
+            messages, chat_template=self._source, tokenize=False, add_generation_prompt=generate
+        )
 
     def _without_default_system(self, user: dict[str, str]) -> str:
         """Render one user message without the system message that some templates add by default."""
@@ -55,7 +93,7 @@ class ChatTemplate:
         system = {"role": "system", "content": PLACEHOLDER + "system"}
         try:
             both, only = self.render([system, user]), self.render([system], generate=False)
-        except (ValueError, TypeError, RuntimeError, TemplateError):
+        except UNUSABLE:
             return alone  # the template accepts no system message, so it adds none
         if not both.startswith(only):
             return alone

@@ -19,6 +19,7 @@ import torch
 
 from evolm.errors import ContextExceeded, ModelError, Unanswerable
 from evolm.models.chat_frame import ChatTemplate
+from evolm.models.control_tokens import ControlTokens
 from evolm.models.inspection import read_structure
 from evolm.models.loading import load_config, load_tokenizer, load_weights, read_tensors, readable
 from evolm.models.packed_forward import ATTENTION, PackedForward
@@ -72,7 +73,18 @@ class LanguageModel:
         return load_config(self.prepared)
 
     @cached_property
-    def _template(self) -> ChatTemplate:
+    def control(self) -> ControlTokens:
+        """The tokenizer's control tokens."""
+        return ControlTokens(self.tokenizer, self.embeddings, self.prepared.name)
+
+    @property
+    def embeddings(self) -> int:
+        """Number of tokens that the model has embeddings of."""
+        return int(self.config.get_text_config().vocab_size)
+
+    @cached_property
+    def template(self) -> ChatTemplate:
+        """The tokenizer's chat template."""
         return ChatTemplate(self.tokenizer, self.prepared.name)
 
     @cached_property
@@ -123,13 +135,13 @@ class LanguageModel:
         if not self.uses_chat(request):
             head = f"{request.system}\n\n" if request.system else ""
             return head + request.prefix, request.item, answers
-        before, after = self._template.frame(request.system)
+        before, after = self.template.frame(request.system)
         # The answer starts at the beginning of the assistant's turn, without the leading space of the plain template.
         return before + request.prefix, request.item + after, tuple(text.lstrip() for text in answers)
 
     def render_messages(self, messages: list[dict[str, str]]) -> str:
         """Return messages as the chat template renders them, up to the start of the answer."""
-        return self._template.render(messages)
+        return self.template.render(messages)
 
     def encode(self, texts: Sequence[str], chat: bool) -> list[list[int]]:
         """Return the tokens of each text; unless ``chat``, special tokens at the start are added."""
@@ -169,16 +181,37 @@ class LanguageModel:
             parts.append((prefix, bare, wholes))
             texts.update(dict.fromkeys((prefix, bare, *wholes)))
         tokens = dict(zip(texts, self.encode(list(texts), chat), strict=True))
-        return [
-            self._split(tokens[prefix], bare, tokens[bare], [tokens[whole] for whole in wholes], request)
-            for (prefix, bare, wholes), request in zip(parts, requests, strict=True)
-        ]
+        split = []
+        for (prefix, bare, wholes), request in zip(parts, requests, strict=True):
+            own = self._apart(request, (prefix, bare, *wholes), chat) if self._holds_control(request) else tokens
+            split.append(self._split(own[prefix], bare, own[bare], [own[whole] for whole in wholes], request))
+        return split
+
+    def _holds_control(self, request: Request) -> bool:
+        """Return whether the text of a request, without the chat template's frame, holds a control token."""
+        answers = request.continuations if isinstance(request, LogLikelihood) else ()
+        return any(self.control.found(text) for text in (request.prefix + request.item, *answers))
+
+    def _apart(self, request: Request, texts: Sequence[str], chat: bool) -> dict[str, list[int]]:
+        """Return the tokens of a request's texts, with control tokens in the chat template's frame only."""
+        frame: list[tuple[int, int]] = []
+        if chat:
+            before, after = self.template.frame(request.system)
+            end = len(before) + len(request.prefix) + len(request.item)
+            frame = [(0, len(before)), (end, end + len(after))]
+        lead = [] if chat else self._bos
+        return {
+            text: lead + self.control.tokens(text, [(begin, end) for begin, end in frame if end <= len(text)])
+            for text in texts
+        }
 
     def _split(
         self, prefix: list[int], text: str, context: list[int], wholes: list[list[int]], request: Request
     ) -> Tokenized:
         if not context:
             raise Unanswerable("a prompt needs at least one token before the answer, found none")
+        if not isinstance(request, LogLikelihood):
+            self._require_embeddings([context])
         if isinstance(request, Generate):
             self._require_room(len(context) + request.decoding.max_new_tokens)
             shared = common_length(prefix, context)
@@ -188,6 +221,7 @@ class LanguageModel:
             self._require_layers(request.layers)
             shared = common_length(prefix, context)
             return TokenizedStates(tuple(context), shared, request.layers, request.poolings, request.delta)
+        self._require_embeddings([context, *wholes])
         cut = border(context, wholes)
         answers = tuple(tuple(whole[cut:]) for whole in wholes)
         require_answers(request.continuations, answers, cut)
@@ -200,6 +234,14 @@ class LanguageModel:
         """Return the number of a text's characters that its last tokens hold a part of."""
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         return len(text) - int(encoded.offset_mapping[-last][0])
+
+    def _require_embeddings(self, texts: Sequence[Sequence[int]]) -> None:
+        highest = max(max(tokens, default=0) for tokens in texts)
+        if highest >= self.embeddings:
+            raise Unanswerable(
+                f"the token {self.tokenizer.convert_ids_to_tokens(highest)!r}: expected one of the {self.embeddings} "
+                f"that {self.prepared.name!r} has embeddings of, found number {highest}"
+            )
 
     def _require_room(self, tokens: int) -> None:
         if tokens > self.context_length:

@@ -33,6 +33,8 @@ def make_scoring(
         prompt_tokens: genome -> length of its prompt in tokens, item excluded.
         fit: of a saved readout; see :class:`LabelProbabilities`.
     """
+    template = task.template
+    model.control.keep(template.item_source + template.answer_source + template.separator + template.system)
     closed = not KINDS[task.kind].open
     labels = LabelProbabilities(task, model, config.task.normalization, words, fit) if closed else None
     return Scoring(task, model, labels, Decoding(**dict(config.generation)), prompt_tokens)

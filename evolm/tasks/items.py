@@ -40,6 +40,11 @@ class Item:
         digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
         return cls(digest, dict(fields), gold, tuple(options))
 
+    @property
+    def text(self) -> str:
+        """All text of the row: its fields and options, each on lines of its own."""
+        return "\n".join((*self.fields.values(), *self.options))
+
     @cached_property
     def content_key(self) -> str:
         """16 hexadecimal digits that identify the same row in another task.
