@@ -198,10 +198,10 @@ def test_a_space_with_nothing_new_in_it_ends_the_search(toy: Callable[..., ToyCa
 
 
 def test_baselines_can_be_switched_off(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:
-    off = {"random_search": False, "few_shot": False, "prior_corrected": False}
+    off = dict.fromkeys(("random_search", "few_shot", "prior_corrected", "probe", "bag_of_words"), False)
     out = toy(baselines=off).run(tmp_path / "run").directory
     test = result_of(out)["test"]
-    assert [test[name] for name in ("random_search", "few_shot", "prior_corrected")] == [None] * 3
+    assert [test[name] for name in off] == [None] * len(off)
     assert {e.get("search") for e in entries(out)} == {"main", None}
     assert test["gain"] == pytest.approx(test["best"] - max(test["majority"], test["founder"]))
 

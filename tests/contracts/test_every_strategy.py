@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pytest
 
 from evolm.archives import BestFound
-from evolm.genomes import CHROMOSOMES, DELTA, PROMPT, DeltaGenes, DeltaSpace, Prompt, PromptSpace, Space
+from evolm.genomes import (
+    CHROMOSOMES,
+    DELTA,
+    PROMPT,
+    READOUT,
+    DeltaGenes,
+    DeltaSpace,
+    Prompt,
+    PromptSpace,
+    ReadoutSpace,
+    Space,
+)
 from evolm.models import LanguageModel
 from evolm.operators import ModelAccess, operators_for
 from evolm.strategies import STRATEGIES, HillClimb, SearchContext, Strategy
@@ -39,7 +49,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "es adam": ("es", {"optimizer": "adam"}),
     "differential_evolution rand1bin": ("differential_evolution", {"variant": "rand1bin"}),
 }
-SETS = [kinds for count in range(1, len(CHROMOSOMES) + 1) for kinds in combinations(CHROMOSOMES, count)]
+SETS = [*((kind,) for kind in CHROMOSOMES), (PROMPT, DELTA), tuple(CHROMOSOMES)]
+READOUTS = ReadoutSpace(("probe", "linear", "words"), (1, 2, 3, 4), ("last", "mean"), (0.0, 0.1, 0.3, 1.0, 3.0), 256)
 ENROLLED = [
     (name, kinds)
     for name, (strategy, _) in VARIANTS.items()
@@ -68,13 +79,15 @@ def world(toy_space: Callable[..., PromptSpace], deltas: DeltaSpace) -> Callable
     def made(kinds: tuple[str, ...], **changes: Any) -> tuple[Space, list[Any]]:
         prompts = toy_space(**changes)
         shown = [Prompt(text) for text in prompts.instructions]
-        parts: dict[str, Any] = {PROMPT: prompts, DELTA: deltas}
+        parts: dict[str, Any] = {PROMPT: prompts, DELTA: deltas, READOUT: READOUTS}
         space = Space(
             {kind: part for kind, part in parts.items() if kind in (*kinds, PROMPT)},
             {} if PROMPT in kinds else {PROMPT: shown[0]},
         )
         if PROMPT in kinds:
             return space, [space.completed({PROMPT: prompt}) for prompt in shown]
+        if DELTA not in kinds:
+            return space, [space.completed({READOUT: READOUTS.readout(name)}) for name in READOUTS.kinds[:2]]
         genes = [deltas.neutral(), DeltaGenes(np.full(deltas.dimension, 0.05))]
         return space, [space.completed({DELTA: each}) for each in genes]
 
