@@ -243,6 +243,8 @@ def test_callbacks_are_called_in_order(frame: pd.DataFrame, settings: dict[str, 
     ("changes", "message"),
     [
         ({"task": [1, 2]}, "task: expected a pandas DataFrame or the .task. table, found list"),
+        ({"task": {"data": {"dev": pd.DataFrame()}}}, "task.data.dev: expected a file's name, found pandas"),
+        ({"task": {"data": [1]}}, "task.data: expected a file's name or a pandas DataFrame, found list"),
         ({"strategy": "genetics"}, "did you mean 'genetic'"),
         ({"budget": {"evaluation": 3}}, "did you mean 'evaluations'"),
         ({"options": {"baseline": {}}}, "did you mean 'baselines'"),

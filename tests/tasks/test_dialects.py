@@ -144,6 +144,13 @@ FILES: dict[str, tuple[str, str | bytes, list[tuple[str, str]], list[str], dict[
         ["read with backslashes before quotes"],
         {"quoting": "backslash"},
     ),
+    "spaces before quotes": (
+        "a.csv",
+        '"text", "label"\n"a, b", "ham"\n"c", "spam"\n',
+        [("a, b", "ham"), ("c", "spam")],
+        PLAIN,
+        {},
+    ),
     "blank lines": (
         "a.csv",
         "\ntext,label\na,ham\n\n  \nb,spam\n\n",

@@ -154,7 +154,8 @@ class Delimited:
         ended = (line + self.end for line in self.lines)
         if self.quoting == "none":
             return csv.reader(ended, delimiter=separator, strict=True, quoting=csv.QUOTE_NONE)
-        return csv.reader(ended, delimiter=separator, strict=True)
+        spaced = separator != " " and f"{separator} {QUOTE}" in next(filter(str.strip, self.lines), "")
+        return csv.reader(ended, delimiter=separator, strict=True, skipinitialspace=spaced)
 
     def _restored(self, rows: list[list[str]]) -> list[list[str]]:
         return rows if self._other is None else [[cell.replace(*self._other) for cell in row] for row in rows]
