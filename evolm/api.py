@@ -12,7 +12,6 @@ A result can be used in four ways::
 from __future__ import annotations
 
 import html
-import json
 import logging
 import os
 import tempfile
@@ -27,7 +26,7 @@ from evolm import config as configuration
 from evolm.baselines import BASELINES
 from evolm.campaign import Observer, Permissions, start_run
 from evolm.choices import ExportForm
-from evolm.config import DEFAULT_STRATEGY
+from evolm.config import DEFAULT_STRATEGY, FRAME
 from evolm.data_access import require_data
 from evolm.errors import ConfigError, DataError, RunError
 from evolm.export.export import export as write_export
@@ -35,7 +34,9 @@ from evolm.export.predictor import saved_prompt
 from evolm.export.score_report import ScoreReport
 from evolm.founders.sources import find_source
 from evolm.report import RunRecord
+from evolm.report.run_files import readable
 from evolm.storage import RunLayout
+from evolm.storage.damage import read_record
 from evolm.typed import at_home
 
 logger = logging.getLogger("evolm")
@@ -80,7 +81,8 @@ class Result:
 
         ``status`` is evaluated, failed or dropped; of the last two, which have no ``score``, ``reason`` says why.
         """
-        return RunRecord.read(self.directory).individuals("main")
+        with readable(self.directory):
+            return RunRecord.read(self.directory).individuals("main")
 
     @property
     def front(self) -> list[dict[str, Any]] | None:
@@ -351,7 +353,8 @@ def load_result(directory: str | Path) -> Result:
         raise RunError(
             f"{directory}: expected a finished run, found no {layout.result.name}; go on with 'evolm resume'"
         )
-    return Result(layout.directory, json.loads(layout.result.read_text(encoding="utf-8")))
+    advice = f"if it is deleted, 'evolm resume {directory}' writes it again"
+    return Result(layout.directory, read_record(layout.result, "the run's result", advice))
 
 
 def _source(rows: pd.DataFrame | str | Path) -> pd.DataFrame | str:
@@ -398,13 +401,13 @@ def _place(start: str | Path | Result) -> Path:
 def _task_table(task: Mapping[str, Any] | pd.DataFrame) -> tuple[pd.DataFrame | None, dict[str, Any]]:
     """Return the rows, if they come from Python, and the ``[task]`` table."""
     if isinstance(task, pd.DataFrame):
-        return task, {"data": "frame", "name": "frame", "columns": {"text": "text", "label": "label"}}
+        return task, {"data": FRAME, "name": "frame", "columns": {"text": "text", "label": "label"}}
     if not isinstance(task, Mapping):
         raise ConfigError(f"task: expected a pandas DataFrame or the [task] table, found {_kind_of(task)}")
     table = dict(task)
     data = table.get("data")
     if isinstance(data, pd.DataFrame):
-        table["data"] = "frame"
+        table["data"] = FRAME
         return data, table
     if data is not None and not isinstance(data, str | Path | Mapping):
         raise ConfigError(f"task.data: expected a file's name or a pandas DataFrame, found {_kind_of(data)}")

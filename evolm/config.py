@@ -24,6 +24,7 @@ from evolm.wording import truth_word
 
 SCHEMA: Final = 1
 FILE_NAME = "campaign.toml"
+FRAME = "frame"  # task.data of rows that are passed from Python
 EXTERNAL: Final = "objective"  # name of the strategy of a run that an external optimizer drives
 DEFAULT_STRATEGY: Final = "genetic"
 

@@ -23,7 +23,7 @@ def find_prompt(place: Path, use: str = "best") -> Path:
         RunError: if there is none.
     """
     layout = RunLayout(place)
-    if layout.journal.exists():
+    if layout.journal.exists() or (layout.campaign.exists() and layout.best.exists()):
         layout.require_run()
         return _prompt_of_run(layout, use)
     path = place if place.is_file() else place / PROMPT_FILE
@@ -40,9 +40,9 @@ def _prompt_of_run(layout: RunLayout, use: str) -> Path:
     path = (layout.best if use == "best" else layout.baselines / use) / PROMPT_FILE
     if path.exists():
         return path
-    baselines = sorted(folder.name for folder in layout.baselines.iterdir()) if layout.baselines.exists() else []
-    known = ["best", *baselines] if layout.best.exists() else baselines
-    raise RunError(f"{layout.directory}: expected a prompt {use!r}, found {listed(known)}{nearest(use, known)}")
+    baselines = sorted(file.parent.name for file in layout.baselines.glob(f"*/{PROMPT_FILE}"))
+    known = ["best", *baselines] if (layout.best / PROMPT_FILE).exists() else baselines
+    raise RunError(f"{path}: expected a prompt {use!r}, found {listed(known)}{nearest(use, known)}")
 
 
 def run_around(path: Path) -> RunLayout | None:

@@ -60,10 +60,12 @@ class Campaign:
             self._clock("start")
             self._save()
             return
+        self.recorder.require_whole(checkpoint)
         self.recorder.require_same(head)
         self.resumed = True
-        self.recorder.resume(checkpoint)
-        self._restore(checkpoint)
+        with self.recorder.damaged_checkpoint():
+            self.recorder.resume(checkpoint)
+            self._restore(checkpoint)
         self._clock("resume")
 
     def _restore(self, checkpoint: dict[str, Any]) -> None:

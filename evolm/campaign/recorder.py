@@ -9,6 +9,7 @@ import json
 import logging
 import platform
 import time
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,20 @@ from evolm.campaign.build import Components
 from evolm.campaign.records import require_same_run
 from evolm.campaign.search import Search
 from evolm.campaign.verdict import Verdict
+from evolm.errors import RunError
 from evolm.evaluation.usage import Usage
 from evolm.genomes import Genome
-from evolm.storage import Journal, RunLayout, read_checkpoint, read_entries, write_atomically, write_checkpoint
+from evolm.storage import (
+    Journal,
+    RunLayout,
+    read_checkpoint,
+    read_entries,
+    read_placed,
+    write_atomically,
+    write_checkpoint,
+)
+from evolm.storage.checkpoint import CONTENT, start_again
+from evolm.storage.damage import damaged, read_record
 
 logger = logging.getLogger("evolm")
 
@@ -91,7 +103,8 @@ class RunRecorder:
             RunError: if data, model or settings changed since the run began.
         """
         before = next(read_entries(self.layout.journal), {})
-        require_same_run(before, head, self.layout.directory)
+        with damaged(self.layout.journal, "the run's settings in its first line"):
+            require_same_run(before, head, self.layout.directory)
         if before.get("profile") != head["profile"]:
             logger.warning(
                 "This machine or its libraries differ from those the run began on: scores may differ in their "
@@ -107,6 +120,21 @@ class RunRecorder:
     def read_checkpoint(self) -> Record | None:
         """Return the last checkpoint; None if there is none."""
         return read_checkpoint(self.layout.checkpoint)
+
+    def damaged_checkpoint(self) -> AbstractContextManager[None]:
+        """Turn errors of using a checkpoint's values into a sentence; see :func:`evolm.storage.damage.damaged`."""
+        return damaged(self.layout.checkpoint, CONTENT, start_again(self.layout.checkpoint))
+
+    def require_whole(self, checkpoint: Record) -> None:
+        """Raise RunError if the journal does not have as many bytes of whole entries as a checkpoint says."""
+        with self.damaged_checkpoint():
+            offset = int(checkpoint["offset"])
+        if all(end != offset for _, end in read_placed(self.layout.journal)):
+            raise RunError(
+                f"{self.layout.journal}: expected entries up to byte {offset}, as the checkpoint says, found "
+                f"{self.layout.journal.stat().st_size} bytes: it is damaged, and the run cannot be continued; "
+                f"{start_again(self.layout.checkpoint)}"
+            )
 
     def resume(self, checkpoint: Record) -> None:
         """Cut the journal to the checkpoint's length, and continue the counts."""
@@ -131,11 +159,21 @@ class RunRecorder:
             for name, genome in verdict.applied.items():
                 self._write_prompt(genome, self.layout.baselines / name)
             write_atomically(self.layout.test, json.dumps(verdict.outcomes, ensure_ascii=False) + "\n")
-        write_atomically(self.layout.result, json.dumps(result, ensure_ascii=False, indent=2) + "\n")
+        write_atomically(self.layout.result, _result_text(result))
 
     def read_result(self) -> Record:
-        """Return a finished run's result."""
-        return json.loads(self.layout.result.read_text(encoding="utf-8"))
+        """Return a finished run's result; if its file is missing, it is written again from the journal.
+
+        Raises:
+            RunError: if the file is damaged.
+        """
+        path = self.layout.result
+        verdicts = [entry for entry in read_entries(self.layout.journal) if entry.get("type") == "verdict"]
+        if verdicts and not path.exists():
+            result = {key: value for key, value in verdicts[-1].items() if key != "type"}
+            result["budget"]["seconds"] = round(self.seconds, 3)
+            write_atomically(path, _result_text(result))
+        return read_record(path, "the run's result", "if it is deleted, 'evolm resume' writes it again")
 
     def _write_prompt(self, genome: Genome, folder: Path) -> None:
         parts = self.parts
@@ -148,3 +186,7 @@ class RunRecorder:
         """Close journal and timing file."""
         self.journal.close()
         self.timing.close()
+
+
+def _result_text(result: Record) -> str:
+    return json.dumps(result, ensure_ascii=False, indent=2) + "\n"

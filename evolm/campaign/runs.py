@@ -239,7 +239,7 @@ def build_from_run(
 ) -> Components:
     """Build a run's objects from its directory."""
     trusted = Permissions(permissions.packages, permissions.data_roots, trusted_data=True)
-    frame = pd.read_parquet(layout.data) if layout.data.exists() else None
+    frame = layout.read_data(config.task.data)
     return build(
         config,
         layout.directory,

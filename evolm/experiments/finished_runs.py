@@ -21,6 +21,7 @@ from evolm.baselines import BASELINES, BEST
 from evolm.errors import RunError
 from evolm.report import RunRecord
 from evolm.storage import RunLayout
+from evolm.storage.damage import damaged
 from evolm.tasks import METRICS
 from evolm.typed import text_of
 
@@ -86,19 +87,28 @@ def read_run(directory: Path) -> TestedRun:
     layout, record = RunLayout(directory), RunRecord.read(directory)
     if not (layout.result.exists() and record.finished):
         raise RunError(
-            f"{directory}: expected a finished run, found one without a verdict; "
+            f"{directory}: expected a finished run, found one without a verdict ({layout.result.name}); "
             f"go on with 'evolm resume {directory}'"
         )
     if record.test is None:
         raise RunError(f"{directory}: expected a run with a labelled test split, found one without")
     if record.outcomes is None:
         raise RunError(f"{directory}: expected {layout.test.name} with the answers to all test items, found none")
-    test, task = record.outcomes, record.run["task"]
+    with damaged(layout.journal, "the run's settings in its first line"):
+        task, seed = record.run["task"], record.run["seed"]
+        settings = _settings(layout, record.run)
+    with damaged(layout.test, "the answers to all test items"):
+        return _tested(directory, record.outcomes, seed, settings, task)
+
+
+def _tested(
+    directory: Path, test: Mapping[str, Any], seed: int, settings: dict[str, Any], task: Mapping[str, Any]
+) -> TestedRun:
     order = np.argsort(test["items"], kind="stable")
     return TestedRun(
         directory=directory,
-        seed=record.run["seed"],
-        settings=_settings(layout, record.run),
+        seed=seed,
+        settings=settings,
         task={"kind": task["kind"], "metric": test["metric"], "labels": task["labels"]},
         n_labels=test["n_labels"],
         items=tuple(sorted(test["items"])),
@@ -115,7 +125,9 @@ def _settings(layout: RunLayout, head: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that decide a run's best, from its campaign file, founders and the journal's head."""
     tables = configuration.load(layout.campaign).model_dump(by_alias=True, mode="json")
     tables |= {name: head[name] for name in FROM_HEAD}
-    founders = [json.loads(line) for line in text_of(layout.founders).split("\n") if line]
+    with damaged(layout.founders, "the run's founders"):
+        founders = [json.loads(line) for line in text_of(layout.founders).split("\n") if line]
+        instructions = [founder.get("instruction", "") for founder in founders]
     return {
         **{key: value for key, value in flat(tables).items() if not below(key, APART)},
         "scorers": sorted(head["scorers"]),
@@ -124,7 +136,7 @@ def _settings(layout: RunLayout, head: Mapping[str, Any]) -> dict[str, Any]:
         "data": head["task"]["fingerprint"],
         "founders": len(founders),
         # Their demonstrations are drawn with the run's seed.
-        "instructions": [founder.get("instruction", "") for founder in founders],
+        "instructions": instructions,
     }
 
 

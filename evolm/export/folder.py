@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from evolm.storage.damage import damaged
 from evolm.storage.files import disk_errors, new_folder, require_new, write_atomically
 
 Files = Mapping[str, str | bytes | Path]  # name below a folder -> its content, or a file to copy
@@ -33,5 +33,6 @@ def _write(path: Path, content: str | bytes | Path) -> None:
     if isinstance(content, str | bytes):
         write_atomically(path, content)
     else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(content, path)
+        with damaged(content, "a file to copy"):
+            data = content.read_bytes()
+        write_atomically(path, data)

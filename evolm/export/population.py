@@ -24,6 +24,7 @@ from evolm.founders.files import FROM, founders_files
 from evolm.founders.sources import FROM_A_RUN, best_of_run
 from evolm.models.moved import moved_section
 from evolm.report.reading import RunRecord
+from evolm.report.run_files import readable
 from evolm.storage import RunLayout
 from evolm.storage.layout import FOUNDERS
 from evolm.wording import counted
@@ -58,16 +59,17 @@ def export_population(
     founders, seen = _founders(layout, config, without_examples), layout.read_seen()
     shown = sum(bool(record.get("prompt", record).get("demonstrations")) for record in founders)
     rows = rows_of(layout, config, copy)
-    page = population_readme(
-        run,
-        founders=len(founders),
-        shown=shown,
-        changed=sum("delta" in record for record in founders),
-        keys=len(seen),
-        left_out=without_examples,
-        surroundings=" ".join([rows.about, *needs(config)]),
-    )
-    tables = campaign_tables(config, rows.data, run.task.get("name", ""))
+    with readable(layout.directory):
+        page = population_readme(
+            run,
+            founders=len(founders),
+            shown=shown,
+            changed=sum("delta" in record for record in founders),
+            keys=len(seen),
+            left_out=without_examples,
+            surroundings=" ".join([rows.about, *needs(config)]),
+        )
+        tables = campaign_tables(config, rows.data, run.task.get("name", ""))
     head = f"# Exported from a run of evolm; {README} has its result.\n{rows.comment}"
     texts = {FILE_NAME: head + configuration.toml_text(tables), README: page}
     write_folder(target, {**texts, **founders_files(founders, seen), **rows.copies})
@@ -86,7 +88,7 @@ def _founders(layout: RunLayout, config: CampaignConfig, without_examples: bool)
         placed = without_demonstrations(placed, config.space.prompts.demonstrations[0])
     founders = [{**record, FROM: where} for record, where in islice(placed, FROM_A_RUN)]
     if not founders:
-        raise GenomeError(f"{layout.directory}: expected a run with evaluated individuals, found none")
+        raise GenomeError(f"{layout.journal}: expected evaluated individuals, found none")
     return founders
 
 

@@ -98,7 +98,6 @@ class Predictor:
         fit: of its readout; None if labels are read by their words.
         space, delta: the model's change and its space; None if the model is not changed.
         notes: sentences about how the last rows were read.
-        seen: content keys of the items that its run selected on or learned from; None if the run is not known.
 
     Raises:
         RunError: if there is no prompt, or it is damaged.
@@ -112,7 +111,6 @@ class Predictor:
         self.left_out = record.left_out
         self.genome = Prompt.from_record(record.genome)
         self.config = record.campaign(str(path))
-        self.seen = seen_by_run(path)
         self.notes: tuple[str, ...] = ()
         prepared, section = self._prepared(record.model.fingerprint, model), self.config.model
         self.model = models.LanguageModel(prepared, section.chat_template, pass_settings(self.config))
@@ -190,7 +188,7 @@ class Predictor:
         rows = read_items(source, section, root=root, trusted=True, gold=True, own=read)
         self.notes = rows.notes
         answered = self._answer(rows.items, gold=True, between=rows.between)
-        return ScoreReport.of(answered.task, answered.evaluation, answered.left_out, self.seen)
+        return ScoreReport.of(answered.task, answered.evaluation, answered.left_out, seen_by_run(self.path))
 
     def score_items(self, items: Sequence[Item]) -> ScoreReport:
         """Return the prompt's score on items that have gold; see :meth:`score` for errors."""

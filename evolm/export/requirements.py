@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evolm.config import CampaignConfig
+from evolm.config import FRAME, CampaignConfig
 from evolm.data_access import DATASETS, PACKAGE
 from evolm.errors import DataError
 from evolm.scorers import SCORERS
@@ -46,7 +46,7 @@ def rows_of(layout: RunLayout, config: CampaignConfig, copy: bool) -> Rows:
     """
     given = config.task.data
     sources = {"": given} if isinstance(given, str) else given.model_dump()
-    if layout.data.exists():  # rows that came from Python
+    if layout.data.exists() or given == FRAME:  # rows that came from Python
         sources = {"": str(layout.data.resolve())}
     outside = {name: Path(source) for name, source in sources.items() if source and not source.startswith(ANYWHERE)}
     if not outside:

@@ -11,8 +11,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from evolm import config as configuration
 from evolm import models
 from evolm.artifacts import run_around
@@ -76,7 +74,7 @@ def dev_items(path: Path) -> Sequence[Item]:
     config = configuration.load(layout.campaign)
     if str(config.task.data).startswith(DATASETS):
         raise DataError(f"the run's rows are on the hub, {config.task.data}")
-    frame = pd.read_parquet(layout.data) if layout.data.exists() else None
+    frame = layout.read_data(config.task.data)
     task = load_task(config.task, config.template, root=layout.directory, trusted=True, frame=frame)
     if not task.knows_gold:
         raise DataError("the run has no gold labels")

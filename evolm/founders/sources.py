@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -14,6 +13,7 @@ from evolm.founders.files import Placed, Record, Source, founder_record, read_li
 from evolm.founders.populations import shipped_populations
 from evolm.searches import MAIN
 from evolm.storage import GeneStore, RunLayout, read_entries
+from evolm.storage.damage import read_record
 
 FROM_A_RUN = 12  # founders that a run gives, its best
 PLACES = "a file of founders, a run or a founding population"
@@ -77,7 +77,7 @@ def best_of_run(layout: RunLayout, name: str) -> Iterator[Placed]:
     damaged = f"{name}: expected a run that can be read"
     try:
         entries = list(read_entries(layout.journal))
-        result = json.loads(layout.result.read_text(encoding="utf-8")) if layout.result.exists() else {}
+        result = read_record(layout.result, "the run's result") if layout.result.exists() else {}
         mine = [e for e in entries if e.get("type") == "individual" and e.get("search") == MAIN]
         evaluated = {entry["id"]: entry for entry in mine if entry["fitness"]}
         winner = (result.get("best") or {}).get("id")
@@ -91,26 +91,31 @@ def best_of_run(layout: RunLayout, name: str) -> Iterator[Placed]:
     except RunError as error:
         raise GenomeError(f"{damaged}: {error}") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise GenomeError(f"{damaged}: {type(error).__name__} {error}") from None
+        raise GenomeError(f"{damaged}: {layout.journal}: {type(error).__name__} {error}") from None
     for id in order:
         where = f"{name} #{id}"
         try:
             record = _recorded(evaluated[id], GeneStore(layout.genes), identities)
-        except (KeyError, TypeError, AttributeError, RunError) as error:
-            raise GenomeError(f"{damaged}: the arrays of {where}: {type(error).__name__} {error}") from None
+        except RunError as error:
+            raise GenomeError(f"{damaged}: {error}") from None
+        except (KeyError, TypeError, AttributeError) as error:
+            raise GenomeError(f"{damaged}: {layout.journal}: {where}: {type(error).__name__} {error}") from None
         yield record, where
 
 
 def _recorded(entry: Record, store: GeneStore, identities: Record) -> Record:
     """Return the founder's record of a journal's individual."""
     arrays = store.read(MAIN, entry["generation"]).get(entry["id"], {}) if identities else {}
-    if missing := identities.keys() - arrays.keys():
-        raise KeyError(*missing)
+    if identities.keys() - arrays.keys():
+        raise RunError(f"{store.path(MAIN, entry['generation'])}: expected the arrays of #{entry['id']}, found none")
     return founder_record(entry["genome"], arrays, identities)
 
 
 def _from_run(layout: RunLayout, name: str) -> Source:
-    return Source(list(islice(best_of_run(layout, name), FROM_A_RUN)), frozenset(layout.read_seen()), name)
+    records = list(islice(best_of_run(layout, name), FROM_A_RUN))
+    if not records:
+        raise GenomeError(f"{name}: expected founders, found no evaluated individual in its {layout.journal.name}")
+    return Source(records, frozenset(layout.read_seen()), name)
 
 
 def _from_population(folder: Path, name: str) -> Source:

@@ -10,6 +10,7 @@ from typing import Any
 from evolm.evaluation.usage import Usage
 from evolm.individual import Individual
 from evolm.storage import read_placed
+from evolm.storage.damage import DAMAGE, damaged
 
 Record = dict[str, Any]
 
@@ -49,7 +50,16 @@ class Replay:
 
     @classmethod
     def read(cls, journal: Path, search: str) -> Replay:
-        """Read the batches of the search with the name ``search``."""
+        """Read the batches of the search with the name ``search``.
+
+        Raises:
+            RunError: if the journal is damaged.
+        """
+        with damaged(journal, "the journal of an objective"):
+            return cls._read(journal, search)
+
+    @classmethod
+    def _read(cls, journal: Path, search: str) -> Replay:
         batches: list[RecordedBatch] = []
         waiting: list[Record] = []
         stop: Record | None = None
@@ -74,9 +84,9 @@ def recorded_counts(timing: Path) -> tuple[float, Usage]:
     for line in reversed(timing.read_bytes().splitlines()):
         try:
             entry = json.loads(line)
-        except ValueError:  # torn when the process was killed
+            return float(entry["seconds"]), Usage(**{field.name: entry[field.name] for field in fields(Usage)})
+        except DAMAGE:  # torn when the process was killed
             continue
-        return float(entry["seconds"]), Usage(**{field.name: entry[field.name] for field in fields(Usage)})
     return 0.0, Usage()
 
 

@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, Template
 
 from evolm.report import dot_plots, plots
 from evolm.report.reading import RunRecord
+from evolm.report.run_files import readable
 from evolm.report.svg import render
 from evolm.report.tables import percent
 from evolm.report.views import (
@@ -45,7 +46,8 @@ def write_report(directory: Path) -> Path:
     Raises:
         RunError: if ``directory`` holds no journal, or a damaged one.
     """
-    html = render_page(RunRecord.read(directory))
+    with readable(directory):
+        html = render_page(RunRecord.read(directory))
     path = RunLayout(Path(directory)).report
     write_atomically(path, html)  # a browser never sees half a page
     return path

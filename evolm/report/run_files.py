@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from jinja2 import TemplateError
+
 from evolm.errors import RunError
+from evolm.storage.damage import damaged
 
 Entry: TypeAlias = dict[str, Any]
+
+
+def readable(directory: Path) -> AbstractContextManager[None]:
+    """Turn errors of using a run's damaged values into a RunError; the first error stays its cause."""
+    return damaged(directory, "a run that can be read", also=(TemplateError,))
 
 
 def read_lines(path: Path, strict: bool = True) -> list[Entry]:
@@ -28,7 +37,7 @@ def read_lines(path: Path, strict: bool = True) -> list[Entry]:
     for number, line in enumerate(lines, start=1):
         try:
             entry = json.loads(line) if line.strip() else None
-        except ValueError:  # of JSON, or of UTF-8 that was cut inside a character
+        except (ValueError, RecursionError):  # of JSON, or of UTF-8 that was cut inside a character
             if number == len(lines) or not strict:
                 continue
             raise RunError(f"{path}, line {number}: expected a JSON object, found {line[:40]!r}") from None
@@ -47,10 +56,10 @@ def read_object(path: Path) -> Entry | None:
         return None
     try:
         found = json.loads(path.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise RunError(f"{path}: expected a JSON object, found a damaged file")
+        raise RunError(f"{path}: expected a JSON object, found a damaged file; reports do without it if deleted")
     return found
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 from evolm.report.audit import audits, warnings
 from evolm.report.front import members, rule
 from evolm.report.reading import RunRecord
+from evolm.report.run_files import readable
 from evolm.report.tables import budget_rows, headline, progress_rows, racing, score_rows, stopped
 from evolm.storage import RunLayout
 from evolm.wording import counted, signed
@@ -22,10 +23,11 @@ def render_summary(directory: Path) -> RenderableType:
     Raises:
         RunError: if ``directory`` holds no journal, or a damaged one.
     """
-    record = RunRecord.read(directory)
-    rows = score_rows(record)
-    table = _verdict(record) if rows else _progress(record)
-    return Group(_title(record), table, *_notes(record), Text(headline(record), style="bold"))
+    with readable(directory):
+        record = RunRecord.read(directory)
+        rows = score_rows(record)
+        table = _verdict(record) if rows else _progress(record)
+        return Group(_title(record), table, *_notes(record), Text(headline(record), style="bold"))
 
 
 def advice(directory: Path) -> str:
@@ -34,12 +36,13 @@ def advice(directory: Path) -> str:
     Raises:
         RunError: if ``directory`` holds no journal, or a damaged one.
     """
-    record = RunRecord.read(directory)
-    if not record.test or record.test["interval"][0] > 0:
-        return ""
-    strongest = record.test["strongest_baseline"]
-    if not (RunLayout(directory).baselines / strongest).exists():
-        return ""
+    with readable(directory):
+        record = RunRecord.read(directory)
+        if not record.test or record.test["interval"][0] > 0:
+            return ""
+        strongest = record.test["strongest_baseline"]
+        if not (RunLayout(directory).baselines / strongest).exists():
+            return ""
     return f"evolm predict {directory} ROWS --use {strongest} --out FILE.csv"
 
 

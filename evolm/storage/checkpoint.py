@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from evolm.errors import RunError
+from evolm.storage.damage import damaged, read_record
 from evolm.storage.files import disk_errors, write_atomically
 
 ARRAY = "__array__"
 STATE = "state.json"
+CONTENT = "the state of a run"
 
 
 def _split(value: Any, arrays: dict[str, np.ndarray]) -> Any:
@@ -60,9 +60,9 @@ def write_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     arrays: dict[str, np.ndarray] = {}
     plain = _split(state, arrays)
     blob = save(arrays)
-    name = f"arrays-{hashlib.sha256(blob).hexdigest()[:16]}.safetensors"
+    name, text = _arrays_name(blob), _text(plain)
     write_atomically(folder / name, blob)
-    write_atomically(folder / STATE, json.dumps({"arrays": name, "state": plain}, allow_nan=False))
+    write_atomically(folder / STATE, f'{{"arrays": "{name}", "digest": "{_digest(text)}", "state": {text}}}')
     with disk_errors(folder):
         for old in folder.iterdir():
             if old.name not in (name, STATE):
@@ -78,9 +78,34 @@ def read_checkpoint(folder: Path) -> dict[str, Any] | None:
     path = folder / STATE
     if not path.exists():
         return None
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        arrays = load((folder / record["arrays"]).read_bytes())
-        return _join(record["state"], arrays)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise RunError(f"{path}: the checkpoint cannot be read: {error}") from None
+    advice = start_again(folder)
+    record = read_record(path, CONTENT, advice)
+    with damaged(path, CONTENT, advice):
+        name, state = str(record["arrays"]), record["state"]
+        if record.get("digest", _digest(_text(state))) != _digest(_text(state)):
+            raise ValueError("its digest differs")
+    blob_path = folder / name
+    with damaged(blob_path, "the arrays of a checkpoint", advice):
+        blob = blob_path.read_bytes()
+        if blob_path.name != _arrays_name(blob):
+            raise ValueError("its digest differs")
+        arrays = load(blob)
+    with damaged(path, CONTENT, advice):
+        return _join(state, arrays)
+
+
+def start_again(folder: Path) -> str:
+    """Return advice on a checkpoint that cannot be used: without one, a run begins again."""
+    return f"if {folder} is deleted, 'evolm resume' begins the run again, with the answers that it has"
+
+
+def _text(state: Any) -> str:
+    return json.dumps(state, allow_nan=False)
+
+
+def _digest(content: str | bytes) -> str:
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()[:16]
+
+
+def _arrays_name(blob: bytes) -> str:
+    return f"arrays-{_digest(blob)}.safetensors"

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from evolm.errors import RunError
+from evolm.storage.damage import damaged
 from evolm.storage.files import write_atomically
 
 GenomeArrays: TypeAlias = dict[str, dict[str, np.ndarray]]  # kind of chromosome -> name -> array
@@ -44,7 +43,7 @@ class GeneStore:
         arrays = _tensors({each.id: each.genome.arrays() for each in individuals})
         if arrays:
             kept = _tensors(self.read(search, generation))
-            write_atomically(self._path(search, generation), save({**kept, **arrays}), self.durable)
+            write_atomically(self.path(search, generation), save({**kept, **arrays}), self.durable)
 
     def read(self, search: str, generation: int) -> dict[int, GenomeArrays]:
         """Return id -> kind of chromosome -> name -> array of a generation; empty if none were kept.
@@ -52,19 +51,18 @@ class GeneStore:
         Raises:
             RunError: if the file cannot be read.
         """
-        path = self._path(search, generation)
+        path = self.path(search, generation)
         if not path.exists():
             return {}
-        try:
-            found: dict[int, GenomeArrays] = {}
+        found: dict[int, GenomeArrays] = {}
+        with damaged(path, "the genes of a generation"):
             for tensor, array in load(path.read_bytes()).items():
                 id, kind, name = tensor.split("/", 2)
                 found.setdefault(int(id), {}).setdefault(kind, {})[name] = array
-            return found
-        except (OSError, ValueError, SafetensorError) as error:
-            raise RunError(f"{path}: the genes cannot be read: {error}") from None
+        return found
 
-    def _path(self, search: str, generation: int) -> Path:
+    def path(self, search: str, generation: int) -> Path:
+        """Return the file of a generation's arrays."""
         return self.folder / f"{search}-{generation:05d}.safetensors"
 
 

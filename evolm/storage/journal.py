@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evolm.errors import RunError
+from evolm.storage.damage import damaged
 from evolm.storage.files import disk_errors, flush_to_disk
 
 
@@ -58,27 +59,33 @@ class Journal:
 
 
 def read_entries(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield a journal's entries; a torn last line is left out."""
+    """Yield a journal's entries; a torn last line is left out.
+
+    Raises:
+        RunError: if the file cannot be read, or a whole line is no JSON object.
+    """
     for entry, _ in read_placed(path):
         yield entry
 
 
 def read_placed(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
-    """Yield a journal's entries, each with the number of bytes up to its end.
-
-    Raises:
-        RunError: naming the first line that is no entry.
-    """
+    """Yield a journal's entries, each with the number of bytes up to its end; see :func:`read_entries` for errors."""
     end = 0
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, 1):
+    with damaged(path, "a journal"):
+        stream = path.open("rb")
+    with stream:
+        for number, line in enumerate(stream, start=1):
             if not line.endswith(b"\n"):
                 return
             end += len(line)
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                entry = None
-            if not isinstance(entry, dict):
-                raise RunError(f"{path}, line {number}: expected a JSON object, found {line[:60]!r}")
-            yield entry, end
+            yield _entry(path, number, line), end
+
+
+def _entry(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        entry = None
+    if not isinstance(entry, dict):
+        raise RunError(f"{path}, line {number}: expected a JSON object, found {line[:40]!r}")
+    return entry

@@ -5,17 +5,21 @@ This module is the only one that knows a run's file names.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from evolm.config import FILE_NAME
+from evolm.config import FILE_NAME, FRAME
 from evolm.errors import RunError
+from evolm.storage.damage import damaged, read_record
 from evolm.storage.files import SCRATCH, disk_errors, occupied, require_new
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CAMPAIGN = FILE_NAME
 DATA = "data.parquet"
@@ -143,15 +147,29 @@ class RunLayout:
         """Return the content keys of all items that this run's individuals were selected on or learned from.
 
         Raises:
-            RunError: if the run has no ``items.json``.
+            RunError: if the run has no ``items.json``, or a damaged one.
         """
-        if not self.items.exists():
-            raise RunError(
-                f"{self.directory}: expected {ITEMS}, which lists the items that its founders have seen; found none"
-            )
-        splits = json.loads(self.items.read_text(encoding="utf-8"))
-        seen = {key for split, keys in splits.items() if split != "test" for key in keys}
-        return seen - set(splits.get("test", ()))  # two rows of one key: the same words in swapped fields
+        expected = "the list of items that the run's founders have seen"
+        splits = read_record(self.items, expected)
+        with damaged(self.items, expected):
+            seen = {str(key) for split, keys in splits.items() if split != "test" for key in keys}
+            return seen - set(splits.get("test", ()))  # two rows of one key: the same words in swapped fields
+
+    def read_data(self, source: object) -> pd.DataFrame | None:
+        """Return the rows that were passed from Python; None if the run's rows are in a file of their own.
+
+        Args:
+            source: ``task.data`` of the run's campaign.
+
+        Raises:
+            RunError: if the file is missing or damaged.
+        """
+        if not self.data.exists() and source != FRAME:
+            return None
+        import pandas as pd  # most users of this module need no tables
+
+        with damaged(self.data, "the rows that the run was given"), self.data.open("rb") as stream:
+            return pd.read_parquet(stream)
 
     @property
     def report(self) -> Path:
@@ -220,7 +238,7 @@ class RunLayout:
         if self.journal.exists() and not self.journal.stat().st_size and not self.campaign.exists():
             raise RunError(f"{self.directory}: the run was stopped before it began; start it again with 'evolm run'")
         for path in (self.campaign, self.journal):
-            if not path.exists():
+            if not path.is_file():
                 raise RunError(f"{self.directory}: expected a run's directory, found no {path.name} in it")
 
     @contextmanager
@@ -237,7 +255,7 @@ class RunLayout:
         except Timeout:
             raise RunError(f"{self.directory}: another process is working on this run") from None
         except OSError as error:
-            raise RunError(f"{self.directory}: cannot be written to: {error.strerror or error}") from None
+            raise RunError(f"{self.lock_file}: cannot be written to: {error.strerror or error}") from None
         try:
             yield
         finally:
@@ -254,6 +272,7 @@ def find_runs(directories: Sequence[Path]) -> list[Path]:
     for directory in directories:
         inside = sorted(path.parent for path in directory.rglob(JOURNAL))
         if not inside:
-            raise RunError(f"{directory}: expected a run's directory or one that holds some, found none")
+            found_none = f"no {JOURNAL} in it" if directory.exists() else "none"
+            raise RunError(f"{directory}: expected a run's directory or one that holds some, found {found_none}")
         found += inside
     return found

@@ -119,7 +119,10 @@ def test_a_directory_that_holds_no_run_is_refused(run: Path, missing: str) -> No
 def test_a_damaged_checkpoint_is_one_sentence(run: Path) -> None:
     state = run / "checkpoint" / "state.json"
     state.write_bytes(state.read_bytes()[:-20])
-    with pytest.raises(RunError, match="checkpoint cannot be read"):
+    with pytest.raises(
+        RunError,
+        match=r"state\.json: .* found a damaged file .*checkpoint is deleted, 'evolm resume'",
+    ):
         continue_run(run)
 
 

@@ -209,7 +209,8 @@ def test_a_killed_sweep_is_gone_on_with_by_the_same_command(
 ) -> None:
     out = tmp_path / "out"
     command = command_of(small, out)
-    assert evolm(*command, call=call, at=at)["exit"] == -9
+    told = evolm(*command, call=call, at=at)
+    assert told["exit"] == -9, told["log"]
     told = evolm(*command)
     assert told["exit"] == 0, told["log"]
     assert tables_of(out) == tables_of(finished_sweep)
@@ -221,7 +222,7 @@ def test_ctrl_c_exits_with_130_and_says_that_the_same_command_goes_on(
     out = tmp_path / "out"
     command = command_of(small, out)
     told = evolm(*command, call="put", at=8, signal="SIGINT")
-    assert told["exit"] == 130
+    assert told["exit"] == 130, told["log"]
     assert "Stopped. The same command goes on with the sweep." in told["log"]
     assert "Traceback" not in told["log"]
     assert 0 < len(list(out.rglob("result.json"))) < 4

@@ -218,7 +218,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "bytes": (lambda place: place.write_bytes(b"\xff"), "start: expected a file of founders: "),
     "a damaged run": (
         lambda place: _write(place / "journal.jsonl", '{"type": "individual", "search": "main"}\n'),
-        "start: expected a run that can be read: KeyError",
+        "start: expected a run that can be read: .*journal.jsonl: KeyError",
     ),
     "a run that does not say what it has seen": (
         lambda place: _write(
@@ -226,11 +226,11 @@ BROKEN: dict[str, tuple[Change, str]] = {
             '{"type": "individual", "search": "main", "id": 0, "fitness": [1.0], '
             '"genome": {"prompt": {"instruction": "?"}}}\n',
         ),
-        "expected items.json",
+        "items.json: expected the list of items",
     ),
     "a run without individuals": (
         lambda place: [_write(place / name, "{}\n") for name in ("journal.jsonl", "items.json")],
-        "start: expected founders, found none",
+        "start: expected founders, found no evaluated individual in its journal.jsonl",
     ),
 }
 

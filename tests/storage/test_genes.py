@@ -47,5 +47,5 @@ def test_a_damaged_file_is_one_sentence(tmp_path: Path) -> None:
     store.write("main", 0, individuals(0))
     (path,) = tmp_path.iterdir()
     path.write_bytes(b"no tensors")
-    with pytest.raises(RunError, match="the genes cannot be read"):
+    with pytest.raises(RunError, match="expected the genes of a generation, found"):
         store.read("main", 0)

@@ -57,7 +57,7 @@ def test_a_torn_last_line_is_nobodys_entry(tmp_path: Path, tail: bytes) -> None:
 def test_a_damaged_line_inside_is_not_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     path.write_bytes(b'{"n":\n{"n":2}\n')
-    with pytest.raises(ValueError, match="Expecting"):
+    with pytest.raises(RunError, match=r"journal\.jsonl, line 1: expected a JSON object, found"):
         list(read_entries(path))
 
 
