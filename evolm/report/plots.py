@@ -32,6 +32,8 @@ from evolm.report.tables import percent, score_rows
 from evolm.searches import MAIN
 from evolm.wording import signed, words
 
+MOST_NAMED = 40  # labels whose names stand beside a confusion matrix
+
 
 def curves(record: RunRecord) -> Figure | None:
     """Draw every individual, the mean of each generation and the best so far, over the evaluations spent."""
@@ -105,10 +107,12 @@ def confusion(record: RunRecord) -> Figure | None:
             axes.text(j, i, text, ha="center", va="center")
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
-    axes.set_xticks(range(len(names)), [_short(n) for n in names], rotation=90 if len(names) > 5 else 0)
-    axes.set_yticks(range(len(names)), [_short(n) for n in names])
+    named = len(names) <= MOST_NAMED  # more names than that are in the table only
+    places, shown = (range(len(names)), [_short(n) for n in names]) if named else ([], [])
+    axes.set_xticks(places, shown, rotation=90 if len(names) > 5 else 0)
+    axes.set_yticks(places, shown)
     axes.tick_params(length=0, labelcolor=INK)
-    axes.set_xlabel("predicted")
+    axes.set_xlabel("predicted" if named else f"predicted: {len(names)} labels, in the order of the table")
     axes.set_ylabel("gold")
     return figure
 

@@ -8,15 +8,18 @@ import pstats
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from evolm.report import RunRecord, write_report
+from evolm.report.plots import confusion
 from evolm.report.svg import VARIABLES, spread
-from tests.support.synthetic_run import HOSTILE, revise, write_outcomes
+from tests.support.synthetic_run import HOSTILE, revise, write_lines, write_outcomes
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -330,3 +333,18 @@ def test_labels_at_the_end_of_lines_are_moved_apart() -> None:
     places = spread([0.5, 0.5, 0.51, 0.9], 0.05)
     assert all(b - a >= 0.05 - 1e-4 for a, b in pairwise(places))
     assert places[-1] == 0.9
+
+
+@pytest.mark.parametrize(("labels", "named"), [(3, True), (250, False)])
+def test_a_confusion_of_many_labels_has_no_names_beside_it(labels: int, named: bool, tmp_path: Path) -> None:
+    names = [f"label {n}" for n in range(labels)]
+    write_lines(tmp_path / "journal.jsonl", [{"type": "run", "task": {"metric": "accuracy", "labels": names}}])
+    record = replace(
+        RunRecord.read(tmp_path),
+        result={"task": {"labels": names}, "test": {"confusion": np.eye(labels).tolist()}},
+    )
+    figure = confusion(record)
+    assert figure is not None
+    shown = [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    assert shown == (names if named else [])
+    assert (str(labels) in figure.axes[0].get_xlabel()) != named
