@@ -32,7 +32,7 @@ def place(text: str) -> str:
     """
     if _CONTROL.search(text):
         raise ValueError(
-            f"found a control character in {text!r}; write a path with backslashes in single quotes: 'C:\\models'"
+            "expected a path, found a control character; write a path with backslashes in single quotes: 'C:\\models'"
         )
     return at_home(text)
 
@@ -45,7 +45,7 @@ def without_typed_escapes(text: str, key: str) -> str:
     """
     if _ESCAPE.search(_JINJA.sub("", text)):
         raise ValueError(
-            "found a backslash before a letter where a line break or a tab is meant; TOML reads it in double quotes: "
+            "expected a line break or a tab, found a backslash before a letter; TOML reads it in double quotes: "
             f'{key} = "\\n", or --set \'{key}="\\n"\''
         )
     return text
