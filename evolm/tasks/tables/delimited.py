@@ -4,60 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
 
 from evolm.errors import DataError
 from evolm.tasks.items import canonical
 from evolm.tasks.tables.cells import text_frame
-from evolm.tasks.tables.encodings import UTF_8, decoded, described
+from evolm.tasks.tables.dialect import SEPARATORS, Dialect, shown
+from evolm.tasks.tables.encodings import decoded
 from evolm.tasks.tables.grid import Delimited, Grid
 from evolm.tasks.tables.how import How, Table
 from evolm.wording import counted, listed
 
-SEPARATORS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 _SEP_LINE = re.compile(r'"?sep=(?P<separator>[^"\r\n\0])"?(?P<end>\r\n|\n|\r)', re.IGNORECASE)  # Excel's first line
-_QUOTING: Final = {"none": "quotes as text", "backslash": "backslashes before quotes"}  # what is unusual
 _NAMELESS = re.compile(r"column_[1-9]\d*")
-
-
-@dataclass(frozen=True)
-class _Dialect:
-    """How a file was read; ``usual`` is the separator that its ending promises."""
-
-    separator: str
-    encoding: str
-    header: bool
-    quoting: str
-    usual: str
-    announced: bool
-    names: Sequence[str]
-
-    def settings(self) -> dict[str, Any]:
-        """Return the keys of ``[task.read]`` that differ from what is usual."""
-        values = {"separator": self.separator, "encoding": self.encoding, "header": self.header}
-        usual = {"separator": self.usual, "encoding": UTF_8, "header": True}
-        return {key: value for key, value in values.items() if value != usual[key]} | (
-            {"quoting": self.quoting} if self.quoting in _QUOTING else {}
-        )
-
-    def sentence(self, how: How) -> str:
-        """Say what differs from what is usual; ``""`` if nothing does."""
-        parts = {
-            "separator": f"separator {_shown(self.separator)}",
-            "encoding": described(self.encoding, how),
-            "header": f"no header (columns {listed(self.names, 3)})",
-            "quoting": _QUOTING.get(self.quoting, ""),
-        }
-        said = [parts[key] for key in self.settings()]
-        if self.announced:
-            said.append("a first line sep=, which is no row")
-        return f"read with {', '.join(said)}" if said else ""
-
-
-def _shown(separator: str) -> str:
-    name = SEPARATORS.get(separator, "")
-    return name if separator == "\t" else f"{separator!r}{f' ({name})' if name else ''}"
 
 
 def read_csv(source: str, data: bytes, how: How) -> Table:
@@ -96,21 +54,9 @@ def _read(source: str, data: bytes, how: How, usual: str) -> Table:
     names = _named(source, names, len(rows), how, header)
     columns = _columns(source, names, rows, starts, chosen.separator)
     quoting = "backslash" if chosen.escaped else how.read.quoting
-    dialect = _Dialect(chosen.separator, encoding, header, quoting, usual, announced is not None, names)
-    notes = [*filter(None, [_about(dialect, how)]), *_unsure(chosen, header), *how.unused(".csv and .tsv files")]
+    dialect = Dialect(chosen.separator, encoding, header, quoting, usual, announced is not None, names)
+    notes = [*filter(None, [dialect.note(how)]), *_unsure(chosen, header), *how.unused(".csv and .tsv files")]
     return Table(text_frame(names, columns, len(rows)), notes, dialect.settings())
-
-
-def _about(dialect: _Dialect, how: How) -> str:
-    """Return the sentence about the dialect, with how the training data were read if that was otherwise."""
-    set_before = how.read.model_dump(exclude_defaults=True, exclude={"quoting", *how.firm})
-    said, now = dialect.sentence(how), dialect.settings()
-    usual = {"separator": dialect.usual, "encoding": UTF_8, "header": True}
-    other = {key: value for key, value in set_before.items() if now.get(key, usual[key]) != value}
-    if not how.new or not other:
-        return said
-    trained = ", ".join(f"{key} = {value!r}" for key, value in other.items())
-    return f"{said or 'read as usual'}; the campaign's task.read, {trained}, does not fit this file"
 
 
 # -- separator -----------------------------------------------------------------------------------------------
@@ -208,7 +154,7 @@ def _columns(
         if len(row) > len(names) and any(cell.strip() for cell in row[len(names) :]):
             raise DataError(
                 f"{source}: expected {counted(len(names), 'cell')} a row as in the header, found {len(row)} in line "
-                f"{line} (separator: {_shown(separator)}); put a text that holds the separator in double quotes, or "
+                f"{line} (separator: {shown(separator)}); put a text that holds the separator in double quotes, or "
                 "name another separator with task.read.separator"
             )
     if rows and all(len(row) == len(names) for row in rows):

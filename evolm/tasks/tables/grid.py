@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from evolm.tasks.tables.open_quotes import ESCAPED_QUOTE, QUOTE, Cells, lenient
 
 if TYPE_CHECKING:
     from _csv import Reader
 
-QUOTE: Final = '"'
-ESCAPED_QUOTE: Final = r"\""
 _LONGEST_CELL = 2**31 - 1  # the csv module's own limit is 131,072 characters
 _FIRST_END = re.compile(r"\r\n|\n|\r")
 
@@ -141,7 +141,7 @@ class Delimited:
         return self._lenient(separator)
 
     def _lenient(self, separator: str, escaped: bool = False) -> Grid:
-        rows, starts, open_quotes = _lenient(self.text, self.end, _Cells(self.text, separator, escaped))
+        rows, starts, open_quotes = lenient(self.text, self.end, Cells(self.text, separator, escaped))
         return self._grid(separator, rows, starts, open_quotes, escaped)
 
     def _grid(
@@ -191,58 +191,6 @@ def _strict(reader: Reader) -> tuple[list[list[str]], list[int]]:
         starts.append(line)
         line = reader.line_num + 1
     return rows, starts
-
-
-def _lenient(text: str, end: str, cells: _Cells) -> tuple[list[list[str]], list[int], list[int]]:
-    """Return rows, the lines in which they begin, and places of rows with a quote that is left open."""
-    rows: list[list[str]] = []
-    starts: list[int] = []
-    open_quotes: list[int] = []
-    place, line = 0, 1
-    while place < len(text):
-        starts.append(line)
-        stop = text.find(end, place)
-        stop = len(text) if stop < 0 else stop
-        if text.find(QUOTE, place, stop) < 0:
-            row, after = text[place:stop].removesuffix("\r").split(cells.separator), stop + 1
-        else:
-            row, after, is_open = cells.row(place)
-            open_quotes += [len(rows)] if is_open else []
-        rows.append([] if row == [""] and after - place <= 2 else row)
-        line += text.count(end, place, after)
-        place = after
-    return rows, starts, open_quotes
-
-
-class _Cells:
-    """Cuts rows with quotes: a cell is quoted if its quote is closed before a separator or an end of line."""
-
-    def __init__(self, text: str, separator: str, escaped: bool) -> None:
-        around = "" if separator == " " else " *"
-        mark = re.escape(separator)
-        after = rf"{mark}|\r?\n|\r|\Z"
-        inner = r'[^"\\]|\\.' if escaped else '[^"]|""'
-        self.separator, self._text = separator, text
-        self._doubled = ESCAPED_QUOTE if escaped else QUOTE * 2
-        self._cell = re.compile(
-            rf'(?:{around}"(?P<quoted>(?:{inner})*+)"{around}(?={after})|(?P<bare>[^{mark}\r\n]*))(?P<after>{after})',
-            re.DOTALL,
-        )
-
-    def row(self, place: int) -> tuple[list[str], int, bool]:
-        """Return the cells of a row, where the next one begins, and whether a quote is left open."""
-        row, is_open = [], False
-        while True:
-            found = self._cell.match(self._text, place)
-            assert found is not None  # the pattern matches everywhere
-            if found["quoted"] is not None:
-                row.append(found["quoted"].replace(self._doubled, QUOTE))
-            else:
-                row.append(found["bare"])
-                is_open = is_open or found["bare"].lstrip(" ").startswith(QUOTE)
-            place = found.end()
-            if found["after"] != self.separator:
-                return row, place, is_open
 
 
 def _without_blank_lines(whole: Grid, blank_rows: bool) -> Grid:
