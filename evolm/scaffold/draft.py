@@ -117,11 +117,19 @@ def tables_of(guesses: Iterable[Guess], changes: Mapping[str, Any] = {}) -> dict
             continue
         if _EITHER.get(guess.key) in changes.get("task", {}):
             continue
+        if guess.key == "task.split" and _has_fractions(changes.get("task", {}).get("split", {})):
+            continue
         value = guess.value
         for part in reversed(guess.key.split(".")):
             value = {part: value}
         overlay(tables, value)
     return overlay(tables, changes)
+
+
+def _has_fractions(split: Mapping[str, Any]) -> bool:
+    """Return whether the user's sizes of splits are fractions, which no counts may stand beside."""
+    given = [split.get(name) for name in ("train", "dev", "test", "validation")]
+    return any(isinstance(size, float) and 0 < size < 1 for size in given)
 
 
 def _stands(guessed: Any, actual: Any) -> bool:

@@ -224,6 +224,16 @@ def test_few_rows_of_a_label_get_splits_that_show_every_label(
         assert {item.gold for item in split} == set(task.labels)
 
 
+@pytest.mark.parametrize(("size", "sizes"), [("0.25", (60, 50, 80)), ("40", (40, 40, 80))])
+def test_a_size_that_the_user_sets_goes_with_the_other_sizes(
+    size: str, sizes: tuple[int, ...], tmp_path: Path
+) -> None:
+    delimited(tmp_path / "a.csv", labelled(2, 100))
+    said = evolm("init", "a.csv", "--set", f"task.split.dev={size}")
+    assert said.exit_code == 0, said.output
+    assert f"Splits: train {sizes[0]}, dev {sizes[1]}, " in said.stdout and f"test {sizes[2]}" in said.stdout
+
+
 def test_stars_stay_labels_and_ranges_are_shown_as_a_comment(tmp_path: Path) -> None:
     delimited(tmp_path / "a.csv", rows(text=sentence, stars=lambda n: n % 5 + 1))
     assert evolm("init", "a.csv").exit_code == 0
