@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from evolm.errors import GenomeError, RunError
+from evolm.errors import ConfigError, GenomeError, RunError
 from evolm.genomes import DELTA, DeltaGenes, DeltaSpace, Genome
 from evolm.genomes.delta_space import refuse_other_space, settings_of
 
@@ -18,6 +18,17 @@ if TYPE_CHECKING:
 
 
 DELTA_FILE = "delta.safetensors"
+# Raised for content that is not what evolm writes, by JSON, by NumPy and where settings are used.
+MALFORMED = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    IndexError,
+    MemoryError,
+    RecursionError,
+)
 SPACE = "evolm_space"  # key of the file's metadata
 
 
@@ -40,12 +51,17 @@ def read_delta(path: Path, model: LanguageModel) -> tuple[DeltaSpace, DeltaGenes
         with safe_open(path, framework="numpy") as stored:
             identity = json.loads((stored.metadata() or {})[SPACE])
             genome = DeltaGenes(stored.get_tensor("genes"))
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        if not isinstance(identity, dict):
+            raise ValueError(f"its space is {identity!r}")
+    except (*MALFORMED, OSError, SafetensorError) as error:
         raise RunError(f"{path}: expected a delta saved by evolm: {error}") from None
     found, expected = str(identity.get("model")), model.prepared.fingerprint
     if found != expected:  # checked first: the space cannot be made over another model
         raise GenomeError(f"{path}: the delta was made for the model {found[:16]}, expected {expected[:16]}")
-    space = DeltaSpace.of(model, settings_of(identity))
+    try:
+        space = DeltaSpace.of(model, settings_of(identity))
+    except (*MALFORMED, ConfigError) as error:
+        raise RunError(f"{path}: expected a delta saved by evolm: its space cannot be made: {error}") from None
     refuse_other_space(space, identity, str(path))
     if reason := space.outside(genome):
         raise GenomeError(f"{path}: {reason}")

@@ -59,7 +59,7 @@ def read_readout(path: Path, labels: Sequence[str]) -> Fit:
             genes, fitted_on = Readout.from_record(record["genes"]), record["labels"]
             arrays = {name: stored.get_tensor(name) for name in list(stored.keys())}
         kind = READOUTS[genes.kind]
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError, GenomeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError, GenomeError) as error:
         raise RunError(f"{path}: expected a readout saved by evolm: {error}") from None
     if fitted_on != list(labels):
         raise RunError(f"{path}: expected a readout of the labels {list(labels)}, found one of {fitted_on}")
