@@ -11,7 +11,6 @@ import logging
 import os
 import shutil
 import struct
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
@@ -27,6 +26,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from evolm.errors import ModelError
 from evolm.models.checkpoint_folder import is_whole
+from evolm.storage.files import new_folder
 from evolm.typed import at_home
 
 logger = logging.getLogger("evolm")
@@ -76,7 +76,7 @@ def converted(source: Path, fingerprint: str, dtype: str) -> Path:
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{target}.lock"):
+        with FileLock(f"{target}.lock", mode=target.parent.stat().st_mode & 0o666):
             if not is_whole(target):
                 shutil.rmtree(target, ignore_errors=True)
                 _convert(source, dtype, target)
@@ -96,45 +96,39 @@ def _convert(source: Path, dtype: str, target: Path) -> None:
     else:
         gguf, folder = {}, source
     logger.info("Converting %s to %s, once; cached in %s", source.name, dtype, target.parent)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
-        with quiet_transformers():
-            config = AutoConfig.from_pretrained(folder, **gguf, trust_remote_code=False)
-        size = _parameters(config) * (2 if dtype == "bfloat16" else 4)
-        logger.info("This writes about %.0f MB", size / 1e6)
-        # The GGUF reader draws a progress bar on stderr that no setting turns off.
-        with quiet_transformers(), redirect_stderr(io.StringIO()):
-            from_pretrained: Any = AutoModelForCausalLM.from_pretrained
-            model, loaded = from_pretrained(
-                folder,
-                **gguf,
-                **(unpacked() if gguf else {}),
-                dtype=getattr(torch, dtype),
-                trust_remote_code=False,
-                use_safetensors=True,
-                output_loading_info=True,
+        with new_folder(target) as scratch:
+            with quiet_transformers():
+                config = AutoConfig.from_pretrained(folder, **gguf, trust_remote_code=False)
+            size = _parameters(config) * (2 if dtype == "bfloat16" else 4)
+            logger.info("This writes about %.0f MB", size / 1e6)
+            # The GGUF reader draws a progress bar on stderr that no setting turns off.
+            with quiet_transformers(), redirect_stderr(io.StringIO()):
+                from_pretrained: Any = AutoModelForCausalLM.from_pretrained
+                model, loaded = from_pretrained(
+                    folder,
+                    **gguf,
+                    **(unpacked() if gguf else {}),
+                    dtype=getattr(torch, dtype),
+                    trust_remote_code=False,
+                    use_safetensors=True,
+                    output_loading_info=True,
+                )
+                require_all_weights(source.name, loaded)
+                tokenizer = AutoTokenizer.from_pretrained(folder, **gguf, trust_remote_code=False)
+                # A model that was read from GGUF is marked as quantised, and would not be saved as it is now.
+                model.hf_quantizer = None
+                if hasattr(model.config, "quantization_config"):
+                    del model.config.quantization_config
+                model.save_pretrained(scratch)
+                tokenizer.save_pretrained(scratch)
+            (scratch / "evolm.json").write_text(
+                json.dumps({"source": source.name, "dtype": dtype}) + "\n", encoding="utf-8"
             )
-            require_all_weights(source.name, loaded)
-            tokenizer = AutoTokenizer.from_pretrained(folder, **gguf, trust_remote_code=False)
-            # A model that was read from GGUF is marked as quantised, and would not be saved as it is now.
-            model.hf_quantizer = None
-            if hasattr(model.config, "quantization_config"):
-                del model.config.quantization_config
-            model.save_pretrained(scratch)
-            tokenizer.save_pretrained(scratch)
-        (scratch / "evolm.json").write_text(
-            json.dumps({"source": source.name, "dtype": dtype}) + "\n", encoding="utf-8"
-        )
-        if not is_whole(scratch):
-            raise ModelError(f"model {str(source)!r}: cannot be converted: transformers saved no whole model")
-        for path in scratch.iterdir():
-            path.chmod(0o644)
-        scratch.chmod(0o755)
-        scratch.rename(target)
+            if not is_whole(scratch):
+                raise ModelError(f"model {str(source)!r}: cannot be converted: transformers saved no whole model")
     except UNREADABLE as error:
         raise ModelError(f"model {str(source)!r}: cannot be converted: {first_line(error)}") from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def unpacked() -> dict[str, Any]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import re
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -199,6 +201,17 @@ def test_a_chat_template_corrected_in_the_tokenizers_settings_reaches_a_converte
         model = LanguageModel(prepare(str(folder), dtype="bfloat16", device="cpu"), "on")
         said.append(model.render_messages([{"role": "user", "content": "x"}]))
     assert said == ["Wrongx", "Rightx"]
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o002])
+def test_a_converted_model_follows_the_umask(tiny_model_folder: Path, own_cache: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        prepare(str(tiny_model_folder), dtype="bfloat16", device="cpu")
+    finally:
+        os.umask(before)
+    for path in own_cache.rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o777 if path.is_dir() else 0o666) & ~umask, path
 
 
 @pytest.mark.slow
