@@ -148,7 +148,7 @@ def test_report_is_written_anew(finished: Path, tmp_path: Path) -> None:
         (["resume", "OUT", "--n-jobs", "0"], r"n-jobs': expected .*'auto', found '0'"),
         (["resume", "OUT", "--n-jobs", "two"], r"n-jobs': expected .*'auto', found 'two'"),
         (["resume", "nowhere"], r"nowhere: expected a run's directory"),
-        (["report", "nowhere"], r"nowhere is not a run directory"),
+        (["report", "nowhere"], r"nowhere: expected a run's directory"),
         (["predict", "nowhere", "OUT/campaign.toml", "--out", "p.csv"], r"nowhere: expected a run, a folder with pr"),
         (["predict", "OUT", "missing.csv", "--out", "p.csv"], r"missing.csv: expected a file, found none"),
         (["predict", "OUT", "OUT/timing.jsonl", "--out", "p.csv"], r"expected one column 'text'"),

@@ -70,7 +70,7 @@ def test_a_run_whose_progress_is_lost_goes_on_to_its_verdict(
 
 def test_an_error_keeps_its_own_exit_code(tmp_path: Path) -> None:
     code, said = piped("> /dev/full", "report", str(tmp_path))
-    assert code == 2 and "is not a run directory" in said and said.count("\n") == 1
+    assert code == 2 and "expected a run's directory" in said and said.count("\n") == 1
 
 
 LONG = "x" * 300

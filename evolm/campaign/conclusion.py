@@ -43,7 +43,8 @@ def conclude(
         reasons = [individual.reason for individual in main.asked if individual.reason]
         why = f": {reasons[0]}" if reasons else ""
         raise EvolmError(
-            f"no individual could be evaluated, so there is no best{why} (all reasons: {recorder.layout.journal})"
+            f"expected at least one individual that can be evaluated, found none{why} (all reasons: "
+            f"{recorder.layout.journal})"
         )
     finals = finals_of(searches, parts, {} if winner is None else {MAIN: winner})
     rates = main.strategy.variation.state_dict()

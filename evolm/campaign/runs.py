@@ -204,7 +204,8 @@ def continue_run(
         config = configuration.load(layout.campaign)
         if config.strategy.get("name") == EXTERNAL:
             raise RunError(
-                f"{directory}: this run belongs to evolm.Objective; run the program that made it again with the "
+                f"{directory}: expected a campaign's run, found one of evolm.Objective; run its "
+                "program again with the "
                 "same out to continue it"
             )
         config = _with_budget(config, add or {})

@@ -84,7 +84,9 @@ def _chosen(
     if form not in scorer.forms:
         known = listed(known for known, each in SCORERS.items() if form in each.forms)
         served = listed(kinds_with(*scorer.forms))
-        raise ConfigError(f"scorers: {name!r} scores {served} tasks; for {task.kind!r} there are {known}")
+        raise ConfigError(
+            f"scorers: expected some of {known}, which score {task.kind!r}, found {name!r}, which scores {served}"
+        )
     if not params.weight:
         raise ConfigError(f"[scorers] {name}: expected a weight other than 0")
     return ScorerChoice(name, kind, params)
@@ -108,7 +110,7 @@ def make_scorers(
     for name, (scorer, _) in scorers.items():
         if scorer.needs_gold and not task.has_gold:
             why = "task.gold = 'audit' hides them" if task.audited else "task.columns maps no 'label'"
-            raise ConfigError(f"scorers: {name!r} needs gold labels, but {why}")
+            raise ConfigError(f"scorers: expected gold labels, which {name!r} needs, found none: {why}")
         if rules is not None:
             _check_decomposable(name, scorer, task, rules)
     if rules is not None and not looks(rules.block, n):

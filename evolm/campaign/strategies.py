@@ -90,7 +90,9 @@ def choose_strategy(
     _check_racing(config, name, kind, params)
     if reason := kind.refuses_space(tuple(kinds)):
         able = listed(name for name, known in STRATEGIES.items() if not known.refuses_space(tuple(kinds)))
-        raise ConfigError(f"strategy {name!r} cannot search this space: {reason}; these can: {able}")
+        raise ConfigError(
+            f"strategy.name: expected one that can search this space ({able}), found {name!r}: {reason}"
+        )
     operators = choose_operators(config.operators, kinds, task, config.space.prompts)
     if kind.learns:
         _check_learning(name, operators, task)
@@ -116,7 +118,7 @@ def choose_operators(
     table = validate(operators_table(known.values()), weights, "[operators]").model_dump()
     for name in weights:
         if weights[name] and known[name].needs_gold and not task.demonstrable:
-            raise ConfigError(f"operators.{name}: needs labelled train items, but the search has none")
+            raise ConfigError(f"operators.{name}: expected labelled train items, found none")
     left_out = frozenset() if shows_demonstrations(prompts, task) else ON_DEMONSTRATIONS
     chosen = [(o, table[o.name]) for o in able if table[o.name] and o.name not in left_out]
     if not any(operator.role == "mutation" for operator, _ in chosen):
@@ -147,13 +149,15 @@ def _check_racing(config: CampaignConfig, name: str, strategy: type[Strategy], p
         raise ConfigError(f"{where}: expected fitness.combine = 'sum', found {config.fitness.combine!r}")
     if reason := strategy.refuses_partial(params):
         able = listed(name for name, kind in STRATEGIES.items() if kind.accepts_partial)
-        raise ConfigError(f"{where}: strategy {name!r} cannot drop individuals, since {reason}; these can: {able}")
+        raise ConfigError(
+            f"{where}: expected a strategy that can drop individuals ({able}), found {name!r}: {reason}"
+        )
 
 
 def _check_learning(name: str, operators: Sequence[tuple[Operator, float]], task: Task) -> None:
     """Raise ConfigError if a strategy that learns has no labelled train rows, or no operator that learns."""
     if not task.demonstrable:
-        raise ConfigError(f"strategy {name!r} learns from labelled train items, found none (task.split)")
+        raise ConfigError(f"strategy {name!r}: expected labelled train items to learn from, found none (task.split)")
     if not any(operator.role == "learning" for operator, _ in operators):
         learning = next(operator.name for operator in OPERATORS.values() if operator.role == "learning")
         raise ConfigError(

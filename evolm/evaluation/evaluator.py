@@ -183,7 +183,10 @@ class Evaluator:
                 individual.accept(assessment.fitness, assessment.score, assessment.cases, assessment.measures, terms)
             all_failed &= len(assessment.failures) == len(items)
         if all_failed:
-            raise ScorerError(f"every item of every individual failed; the first: {individuals[0].reason}")
+            raise ScorerError(
+                "expected an item that can be scored, found that every one failed; the first: "
+                f"{individuals[0].reason}"
+            )
         return [charge for _, charge in results]
 
     def _outcomes(

@@ -86,7 +86,8 @@ class JoblibExecutor:
                 attempts += 1
                 if attempts >= ATTEMPTS:
                     raise WorkerError(
-                        f"a batch of {len(batches[done])} requests lost its worker {attempts} times; "
+                        f"a batch of {len(batches[done])} requests: expected an answer, found its "
+                        f"worker gone {attempts} times; "
                         f"memory may be short for {self.n_jobs} workers ({error})"
                     ) from None
 

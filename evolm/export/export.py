@@ -72,7 +72,9 @@ def _check_options(to: str, use: str, without_examples: bool, copy: bool, base: 
     if to != "population" and copy:
         raise ConfigError(f"export: rows can only be copied into a population, found --copy with {to!r}")
     if to == "population" and use != "best":
-        raise ConfigError(f"export: a population is made of the best of a whole run, so {use!r} cannot be chosen")
+        raise ConfigError(
+            f"export: expected no --use with --to population, which is made of a run's best, found {use!r}"
+        )
     if copy and without_examples:
         raise ConfigError("export: expected --copy (rows) or --without-examples (no rows), found both")
     if to != "peft" and base is not None:

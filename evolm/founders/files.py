@@ -149,7 +149,7 @@ def _object(line: str, where: str) -> Record:
 
 def _keys(found: Any, where: str) -> set[str]:
     if not isinstance(found, list) or not all(isinstance(key, str) for key in found):
-        raise GenomeError(f"{where}: {SEEN!r} must be a list of content keys, found {found!r:.60}")
+        raise GenomeError(f"{where}: expected {SEEN!r} to be a list of content keys, found {found!r:.60}")
     return set(found)
 
 

@@ -192,7 +192,7 @@ def refuse_shown(founder: Prompt, task: Task, where: str) -> None:
     for demo in founder.demonstrations:
         shown = Item.of(task.kind, dict(demo.fields), demo.label, demo.options)
         if demo.item not in task.train_digests and shown.content_key in task.test_keys:
-            raise GenomeError(f"{where}: a demonstration is an item of the test split: {dict(demo.fields)}")
+            raise GenomeError(f"{where}: expected demonstrations outside the test split, found {dict(demo.fields)}")
 
 
 def refuse_unknown(prompt: Prompt, task: Task, where: str) -> None:

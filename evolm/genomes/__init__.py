@@ -18,6 +18,7 @@ from evolm.genomes.readout import Readout
 from evolm.genomes.readout_space import ReadoutSpace
 from evolm.genomes.space import ChromosomeSpace, Space, require_space
 from evolm.genomes.variables import ChoiceCoding, Coding, Real, Variable
+from evolm.wording import listed
 
 # Kind -> space, in the order in which chromosomes are drawn and expressed; kinds from outside come after these.
 CHROMOSOMES: dict[str, type[ChromosomeSpace]] = {
@@ -41,7 +42,9 @@ def chromosome_class(kind: str) -> Any:
     module, colon, attribute = kind.partition(":")
     found = getattr(sys.modules.get(module), attribute, None) if colon else None
     if found is None:
-        raise GenomeError(f"chromosome kind {kind!r} is unknown{nearest(kind, CHROMOSOMES)}")
+        raise GenomeError(
+            f"chromosomes: expected some of {listed(CHROMOSOMES)}, found {kind!r}{nearest(kind, CHROMOSOMES)}"
+        )
     return require_space(found, kind).chromosome
 
 

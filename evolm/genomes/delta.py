@@ -151,7 +151,7 @@ class DeltaGenes:
         """Read back :meth:`summary` and the genes; Adam's moments are zero."""
         genes = arrays.get("genes")
         if genes is None:
-            raise GenomeError("a delta's genes are missing")
+            raise GenomeError("a delta: expected its genes, found none")
         learning = summary.get("learning")
         moments = {"first": np.zeros_like(genes), "second": np.zeros_like(genes)}
         return cls.from_record({**summary, "genes": genes, "learning": {**learning, **moments} if learning else None})

@@ -32,7 +32,7 @@ class Demonstration:
     def from_item(cls, item: Item) -> Demonstration:
         """Show an item with its gold label."""
         if item.gold is None:
-            raise DataError(f"item {item.digest}: a demonstration needs a gold label, found none")
+            raise DataError(f"item {item.digest}: expected a gold label, which a demonstration needs, found none")
         return cls(item.digest, tuple(sorted(item.fields.items())), item.gold, item.options)
 
     def text(self, template: Template, word: str) -> str:

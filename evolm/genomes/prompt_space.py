@@ -232,14 +232,14 @@ class PromptSpace(ChromosomeSpace):
         match = next((item for item in self.train if item.digest == entry.get("item")), None)
         if match is None:
             raise GenomeError(
-                f"{where}: a demonstration names item {entry.get('item')!r}, which is not in the train split"
+                f"{where}: expected demonstrations of the train split, found item {entry.get('item')!r}"
             )
         return Demonstration.from_item(match)
 
     def _written_demonstration(self, entry: Mapping[str, Any], where: str) -> Demonstration:
         label, options = entry["label"], entry.get("options", [])
         if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
-            raise GenomeError(f"{where}: a demonstration's options must be a list of texts, found {options!r}")
+            raise GenomeError(f"{where}: expected a demonstration's options to be a list of texts, found {options!r}")
         known = self.labels or options
         if not isinstance(label, str) or not label.strip() or (known and label not in known):
             expected = f"one of {listed(known)}" if known else "a text"
@@ -268,9 +268,9 @@ def _check_founder(record: Mapping[str, Any], where: str) -> None:
     known = ("instruction", "demonstrations", "verbalizers", "template", "calibrated")
     for key in record:
         if key not in known:
-            raise GenomeError(f"{where}: unknown key {key!r}{nearest(key, known)}")
+            raise GenomeError(f"{where}: expected some of {listed(known)}, found {key!r}{nearest(key, known)}")
     if not isinstance(record.get("instruction", ""), str):
-        raise GenomeError(f"{where}: 'instruction' must be text, found {record['instruction']!r}")
+        raise GenomeError(f"{where}: expected 'instruction' to be text, found {record['instruction']!r}")
     wanted, words = record.get("demonstrations", []), record.get("verbalizers", {})
     number = isinstance(wanted, int) and not isinstance(wanted, bool) and wanted >= 0
     if not number and not (isinstance(wanted, list) and all(isinstance(d, dict) for d in wanted)):
@@ -278,6 +278,6 @@ def _check_founder(record: Mapping[str, Any], where: str) -> None:
             f"{where}: expected 'demonstrations' to be a number from 0 or a list of objects, found {wanted!r}"
         )
     if not isinstance(words, dict) or not all(isinstance(word, str) for word in words.values()):
-        raise GenomeError(f"{where}: 'verbalizers' must map labels to words, found {words!r}")
+        raise GenomeError(f"{where}: expected 'verbalizers' to map labels to words, found {words!r}")
     if not isinstance(record.get("calibrated", False), bool):
-        raise GenomeError(f"{where}: 'calibrated' must be true or false, found {record['calibrated']!r}")
+        raise GenomeError(f"{where}: expected 'calibrated' to be true or false, found {record['calibrated']!r}")

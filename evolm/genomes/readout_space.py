@@ -175,7 +175,10 @@ class ReadoutSpace(ChromosomeSpace):
         known = set(Readout().to_record())
         for key in record:
             if key not in known:
-                raise GenomeError(f"{where}: unknown key {key!r} of a readout{nearest(key, known)}")
+                raise GenomeError(
+                    f"{where}: expected keys of a readout ({listed(sorted(known))}), found "
+                    f"{key!r}{nearest(key, known)}"
+                )
         kind = record.get("kind", self.kinds[0])
         if kind not in KINDS_OF_READOUTS:
             raise GenomeError(f"{where}: expected a readout among {listed(KINDS_OF_READOUTS)}, found {kind!r}")

@@ -37,7 +37,9 @@ def scipy_loss(objective: Objective) -> Callable[[np.ndarray], float | np.ndarra
     if not isinstance(objective, Objective):
         raise ConfigError(f"scipy_loss: expected an evolm.Objective, found {objective!r}")
     if objective.objectives != 1:
-        raise ConfigError(f"scipy_loss: SciPy minimises one objective, found {objective.objectives}")
+        raise ConfigError(
+            f"scipy_loss: expected one objective, which is what SciPy minimises, found {objective.objectives}"
+        )
 
     def loss(x: np.ndarray) -> float | np.ndarray:
         points = np.asarray(x)

@@ -77,7 +77,10 @@ class ChatTemplate:
                 ) from None
             before, found, after = text.partition(PLACEHOLDER)
             if not found:
-                raise ModelError(f"model {self.model!r}: its chat template does not show the user's message")
+                raise ModelError(
+                    f"model {self.model!r}: expected a chat template that shows the user's message, "
+                    "found one without it; set model.chat_template = 'off'"
+                )
             self._frames[system] = before, after
         return self._frames[system]
 

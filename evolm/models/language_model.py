@@ -110,7 +110,10 @@ class LanguageModel:
         """
         has_template = bool(self.tokenizer.chat_template)
         if self._chat_template == "on" and not has_template:
-            raise ModelError(f"model {self.prepared.name!r}: chat_template is 'on', but its tokenizer has none")
+            raise ModelError(
+                f"model {self.prepared.name!r}: expected a chat template (model.chat_template = "
+                "'on'), found none in its tokenizer"
+            )
         return has_template if self._chat_template == "auto" else self._chat_template == "on"
 
     @property
@@ -209,7 +212,7 @@ class LanguageModel:
         self, prefix: list[int], text: str, context: list[int], wholes: list[list[int]], request: Request
     ) -> Tokenized:
         if not context:
-            raise Unanswerable("a prompt needs at least one token before the answer, found none")
+            raise Unanswerable("a prompt: expected at least one token before the answer, found none")
         if not isinstance(request, LogLikelihood):
             self._require_embeddings([context])
         if isinstance(request, Generate):

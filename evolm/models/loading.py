@@ -90,7 +90,9 @@ def _snapshot(name: str, revision: str, download: bool) -> Path:
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"model {name!r}: no such folder, and the hub gave no such model: {reason}") from None
+        raise ModelError(
+            f"model {name!r}: expected a folder or a model of the hub, found neither: {reason}"
+        ) from None
 
 
 def _sha256(files: list[Path]) -> str:

@@ -180,7 +180,7 @@ def attend_segments(
         ModelError: if the model caps its attention scores.
     """
     if softcap is not None:
-        raise ModelError("attention with capped scores is not supported")
+        raise ModelError("expected attention without a cap on its scores, found one")
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     heads, tokens, width = query.shape[1:]
     kv_heads = key.shape[1]

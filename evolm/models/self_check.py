@@ -57,9 +57,11 @@ def refuse_unsupported_weights(name: str, model: Any) -> None:
         ModelError: see above.
     """
     if not model._supports_attention_backend:
-        raise ModelError(f"model {name!r}: {type(model).__name__} does not accept an attention backend")
+        raise ModelError(
+            f"model {name!r}: expected a model with exchangeable attention, found {type(model).__name__}"
+        )
     if getattr(model.config.get_text_config(), "final_logit_softcapping", None):
-        raise ModelError(f"model {name!r}: capped logits are not supported")
+        raise ModelError(f"model {name!r}: expected logits without a cap, found one")
 
 
 def check_packed_forward(forward: PackedForward, prepared: PreparedModel) -> None:
@@ -89,8 +91,9 @@ def check_packed_forward(forward: PackedForward, prepared: PreparedModel) -> Non
     allowed = 1e-3 if prepared.dtype == "float32" else 0.5
     if not difference <= allowed:
         raise ModelError(
-            f"model {prepared.name!r}: packed and plain forward passes differ by {difference:.3g} nats "
-            f"(at most {allowed:g} expected), so this architecture cannot be scored in packs"
+            f"model {prepared.name!r}: expected packed and plain forward passes that differ by at "
+            f"most {allowed:g} nats, "
+            f"found {difference:.3g}, so this architecture cannot be scored in packs"
         )
 
 

@@ -275,7 +275,7 @@ class ObjectiveCampaign:
             return self._tell_end(self._finished_result(proposal))
         winner = self._winner(proposal) if proposal else None
         if winner is None and self.main.archive.best is None:
-            raise EvolmError("no individual could be evaluated, so there is no best to finish with")
+            raise EvolmError("finish: expected at least one individual that was evaluated, found none")
         with self._all_or_nothing(), interruptible(self.parts.engine):
             result = self._conclude(winner)
         return self._tell_end(result)

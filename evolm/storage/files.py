@@ -133,7 +133,7 @@ def require_new(path: Path, what: str = "file") -> None:
         raise RunError(f"{path}: expected a new {what}, found an existing file or folder; choose another")
     parent = next(folder for folder in path.absolute().parents if folder.exists())
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise RunError(f"{path}: cannot be written: no permission to write to {parent}")
+        raise RunError(f"{path}: cannot be written: expected permission to write to {parent}, found none")
 
 
 def occupied(path: Path) -> bool:

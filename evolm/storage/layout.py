@@ -227,7 +227,7 @@ class RunLayout:
             RunError: if ``journal.jsonl`` is missing.
         """
         if not self.journal.is_file():
-            raise RunError(f"{self.directory} is not a run directory: it holds no {self.journal.name}")
+            raise RunError(f"{self.directory}: expected a run's directory, found no {self.journal.name} in it")
 
     def require_run(self) -> None:
         """Raise if the directory holds no run.
@@ -253,7 +253,10 @@ class RunLayout:
             lock = FileLock(self.lock_file, mode=self.directory.stat().st_mode & 0o666)
             lock.acquire(timeout=0)
         except Timeout:
-            raise RunError(f"{self.directory}: another process is working on this run") from None
+            raise RunError(
+                f"{self.directory}: expected a run that nothing else works on, found another process "
+                "working on this run"
+            ) from None
         except OSError as error:
             raise RunError(f"{self.lock_file}: cannot be written to: {error.strerror or error}") from None
         try:

@@ -113,5 +113,5 @@ def test_operators_that_need_gold_are_refused_where_the_search_has_none(
     talkative: ToyCampaign, tmp_path: Path
 ) -> None:
     tables = merged(talkative.tables, {"task.gold": "audit", "scorers": {"mutual_information": 1.0}})
-    with pytest.raises(ConfigError, match=r"operators.language_feedback: needs labelled train items"):
+    with pytest.raises(ConfigError, match=r"operators.language_feedback: expected labelled train items"):
         ToyCampaign(talkative.folder, tables).run(tmp_path / "run")

@@ -111,9 +111,9 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
         (
             "memetic",
             {"space": {"prompt": {}}},
-            r"cannot search this space: it needs \[space.delta\]",
+            r"can search this space .*: it needs \[space.delta\]",
         ),
-        ("adam", {"task__gold": "audit"}, "learns from labelled train items, found none"),
+        ("adam", {"task__gold": "audit"}, "expected labelled train items to learn from, found none"),
         (
             "adam",
             {"operators": {"gradient_step": 0.0}},

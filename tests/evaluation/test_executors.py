@@ -98,7 +98,7 @@ def test_a_batch_that_kills_every_worker_is_given_up_after_three(
         os._exit(9)
 
     monkeypatch.setattr(executors, "answer_in_worker", work)
-    with pytest.raises(WorkerError, match="a batch of 1 requests lost its worker 3 times"):
+    with pytest.raises(WorkerError, match="a batch of 1 requests: expected an answer, found its worker gone 3 times"):
         list(executor.run(BATCHES[:1]))
     assert len(list(tmp_path.iterdir())) == 3
 

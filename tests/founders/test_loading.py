@@ -135,7 +135,9 @@ def test_a_demonstration_from_the_test_split_is_refused(toy: Callable[..., ToyCa
         if accepted:
             assert instructions(components_of(campaign)) == ["Spam?"]
         else:
-            with pytest.raises(GenomeError, match=r"founders\.jsonl:1: a demonstration is an item of the test split"):
+            with pytest.raises(
+                GenomeError, match=r"founders\.jsonl:1: expected demonstrations outside the test split"
+            ):
                 components_of(campaign)
 
 
@@ -213,7 +215,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "a file of nothing but keys": (lambda place: _write(place, '{"seen": ["a"]}\n'), "expected founders, found none"),
     "keys that are none": (
         lambda place: _write(place, '{"seen": 5}\n'),
-        "start:1: 'seen' must be a list of content k",
+        "start:1: expected 'seen' to be a list of content k",
     ),
     "bytes": (lambda place: place.write_bytes(b"\xff"), "start: expected a file of founders: "),
     "a damaged run": (

@@ -225,13 +225,16 @@ def test_founders_are_read_in_every_form(toy_space: Space) -> None:
     ("record", "message"),
     [
         ({"instructon": "x"}, "f:1: unknown key 'instructon'; did you mean 'instruction'"),
-        ({"instruction": 3}, "f:1: 'instruction' must be text, found 3"),
-        ({"instruction": "x", "demonstrations": [{"item": "0" * 16}]}, "which is not in the train split"),
+        ({"instruction": 3}, "f:1: expected 'instruction' to be text, found 3"),
+        (
+            {"instruction": "x", "demonstrations": [{"item": "0" * 16}]},
+            "expected demonstrations of the train split, found item",
+        ),
         ({"demonstrations": [{"fields": {"text": "x"}, "label": "egg"}]}, "label is 'egg', expected one of"),
         ({"demonstrations": 9}, "f:1: 9 demonstrations, expected 0 to 4"),
         ({"instruction": "word " * 500}, "500 tokens, expected at most 120"),
         ({"verbalizers": {"ham": "egg"}}, "verbalizer 'egg' for 'ham'"),
-        ({"calibrated": "yes"}, "f:1: 'calibrated' must be true or false, found 'yes'"),
+        ({"calibrated": "yes"}, "f:1: expected 'calibrated' to be true or false, found 'yes'"),
         (
             {"demonstrations": [{"fields": {"text": "x"}, "label": "ham", "options": "ham"}]},
             "must be a list of texts",

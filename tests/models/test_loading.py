@@ -138,7 +138,7 @@ def test_a_hub_id_asks_for_nothing_that_could_run(folder: Path, monkeypatch: pyt
 
 
 def test_a_hub_id_that_cannot_be_fetched_is_refused() -> None:
-    assert "the hub gave no such model" in refusal("someone/no-such-model-of-evolm")
+    assert "expected a folder or a model of the hub, found neither" in refusal("someone/no-such-model-of-evolm")
 
 
 @pytest.mark.parametrize("name", ["gpt2", "../someone/model", "a/b/c", "./model", "~/model"])

@@ -90,5 +90,7 @@ def test_a_folder_without_permission_to_write_is_refused_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # the superuser may write everywhere
-    with pytest.raises(RunError, match=r"new/file: cannot be written: no permission to write to .*"):
+    with pytest.raises(
+        RunError, match=r"new/file: cannot be written: expected permission to write to .*, found none"
+    ):
         require_new(tmp_path / "new" / "file")
