@@ -180,7 +180,7 @@ def test_what_cannot_work_on_a_run_is_refused_and_changes_nothing(
 def test_a_second_process_on_the_same_run_is_refused(finished: Path, tmp_path: Path) -> None:
     out = Path(shutil.copytree(finished, tmp_path / "out"))
     with FileLock(out / "lock"):
-        refused(evolm("resume", out), "another process is working on this run")
+        refused(evolm("resume", out), "another process working on this run")
 
 
 # -- predict -------------------------------------------------------------------------------------------------

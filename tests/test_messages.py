@@ -78,7 +78,8 @@ def _text(node: ast.expr) -> str:
 def forwards(message: Message) -> bool:
     """Return whether a message only says where another one belongs, like ``founder 3: ...``."""
     head, colon, tail = message.text.rpartition(": ")
-    return not re.search("[a-z]", message.text) or (bool(colon) and not tail.strip(f"{VALUE} ") and " is " not in head)
+    only_names = bool(colon) and not tail.strip(f"{VALUE} ") and " is " not in head
+    return only_names or not re.search("[a-z]", message.text)
 
 
 def is_known(message: Message) -> bool:

@@ -46,12 +46,14 @@ class ChatTemplate:
             raise ModelError(f"model {model!r}: its chat template cannot be used: {error}") from None
         if DRAWN.search(source):
             raise ModelError(
-                f"model {model!r}: its chat template draws at random, so no prompt would be the same twice"
+                f"model {model!r}: expected a chat template that writes the same text each time, found random draws"
             )
         self.dated = "strftime_now(" in source
         self._source = ASKED.sub(lambda asked: repr(DATE.strftime(asked["form"])), source)
         if "strftime_now(" in self._source:
-            raise ModelError(f"model {model!r}: its chat template asks for the date in a form that it computes")
+            raise ModelError(
+                f"model {model!r}: expected a chat template that spells out the date's form, found a computed one"
+            )
         self._frames: dict[str, tuple[str, str]] = {}  # system message -> text before and after the user's message
 
     def frame(self, system: str) -> tuple[str, str]:

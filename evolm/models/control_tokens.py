@@ -127,13 +127,15 @@ class ControlTokens:
         control = set(self.ids.values())
         for content in self.ids:
             if control & set(self._copied(PROBE.format(content), first=True)):
-                raise Unanswerable(f"the text {content!r}: its tokenizer reads it as a control token in any case")
+                raise Unanswerable(
+                    f"the text {content!r}: expected a tokenizer that can read it as text, found a control token"
+                )
         whole = self.tokenizer(PROBE.join(["", *self.ids, ""]), add_special_tokens=False).input_ids
         parts = self._copied(PROBE, first=True)
         for number in self.ids.values():
             parts += [number, *self._copied(PROBE, first=False)]
         if whole != parts:
-            raise Unanswerable("a text with a control token: its tokenizer gives other tokens for a text's parts")
+            raise Unanswerable("a text with a control token: expected the tokens of its parts, found others")
         return True
 
 

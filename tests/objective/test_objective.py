@@ -671,7 +671,7 @@ def test_another_configuration_is_refused_and_another_budget_is_not(
     out = tmp_path / "run"
     with Objective(**arguments("prompt"), out=out) as objective:
         objective(objective.x0)
-        with pytest.raises(RunError, match="another process is working on this run"):
+        with pytest.raises(RunError, match="another process working on this run"):
             Objective(**arguments("prompt"), out=out)
     for changes, message in (
         ({"space": {"prompt": {"demonstrations": [0, 1]}}}, "space changed since the run began"),

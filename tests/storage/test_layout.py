@@ -54,7 +54,7 @@ def test_a_lock_keeps_every_other_process_out_and_ends_with_its_own(tmp_path: Pa
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(RunError, match="another process is working on this run"), RunLayout(tmp_path).lock():
+        with pytest.raises(RunError, match="another process working on this run"), RunLayout(tmp_path).lock():
             pass
         other.kill()
         other.wait()
