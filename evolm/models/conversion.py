@@ -126,7 +126,9 @@ def _convert(source: Path, dtype: str, target: Path) -> None:
                 json.dumps({"source": source.name, "dtype": dtype}) + "\n", encoding="utf-8"
             )
             if not is_whole(scratch):
-                raise ModelError(f"model {str(source)!r}: expected a whole model after its conversion, found files missing")
+                raise ModelError(
+                    f"model {str(source)!r}: expected a whole model after its conversion, found files missing"
+                )
     except UNREADABLE as error:
         raise ModelError(f"model {str(source)!r}: cannot be converted: {first_line(error)}") from None
 

@@ -111,7 +111,9 @@ def test_parts_of_a_text_have_the_tokens_of_the_whole(flags: dict[str, bool]) ->
 
 
 def test_a_tokenizer_that_reads_control_tokens_in_any_case_is_noticed() -> None:
-    with pytest.raises(Unanswerable, match="'<|end|>': expected a tokenizer that can read it as text, found a control token"):
+    with pytest.raises(
+        Unanswerable, match="'<|end|>': expected a tokenizer that can read it as text, found a control token"
+    ):
         ControlTokens(sentence_tokenizer(pieces=True), 1000, "words").tokens("say <|end|>", [])
 
 
