@@ -14,7 +14,7 @@ from typing import Any
 
 import scipy
 
-from evolm.baselines import BASELINES, BEST, Baseline
+from evolm.baselines import BASELINES, Baseline
 from evolm.baselines.founder import BEST_FOUNDER
 from evolm.config import EXTERNAL
 from evolm.report.differences import WORDS
@@ -207,10 +207,10 @@ def _title(baseline: Baseline, test: dict[str, Any]) -> str:
 
 
 def _remark(record: RunRecord, key: str) -> str:
-    """Return a remark for a best or founder with calibrated labels, or a best with another readout; else ``""``."""
+    """Return a remark for a best or founder with calibrated labels or another readout than words; else ``""``."""
     genome = ((record.result or {}).get(key) or {}).get("genome") or {}
     kind = (genome.get("readout") or {}).get("kind", WORDS)
-    if key == BEST and kind != WORDS:
+    if kind != WORDS:
         return f" ({kind.replace('_', ' ')} readout)"
     return " (labels calibrated)" if (genome.get("prompt") or {}).get("calibrated") else ""
 
