@@ -6,6 +6,7 @@ import copy
 import multiprocessing
 import pickle
 import random
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from deap import algorithms, base, cma, tools
+from deap import algorithms, base, cma, creator, tools
 
 from evolm.errors import BudgetSpent, ConfigError, GenomeError
 from evolm.individual import fitness_class
@@ -457,3 +458,42 @@ def test_an_objective_is_not_copied(ample: dict[str, base.Toolbox], name: str, c
         pytest.skip("a shallow copy of a toolbox shares the objective")
     with pytest.raises(TypeError, match="Objective: expected to stay in its process"):
         copied(toolbox.objective if name == "objective" else toolbox)
+
+
+# -- several toolboxes in one program ------------------------------------------------------------------------
+
+
+def test_two_toolboxes_in_threads_beside_the_callers_own_creator_give_what_each_gives_alone(opened: Opened) -> None:
+    """One evolves prompts, the other deltas with two objectives; ``creator`` has an ``Individual`` of the caller."""
+    creator.create("FitnessMin", base.Fitness, weights=(-1.0,))
+    creator.create("Individual", list, fitness=creator.FitnessMin)
+    own = creator.Individual([1.0, 2.0])
+    own.fitness.values = (3.0,)
+    pareto = {"fitness": {"combine": "pareto"}}
+    kinds: dict[str, dict[str, Any]] = {
+        "prompt": {},
+        "delta": {"options": pareto, "scorers": {"label_likelihood": 1.0, "margin": 1.0}},
+    }
+    toolboxes = {kind: opened(kind, budget=PLENTY, **changes) for kind, changes in kinds.items()}
+    populations = {kind: toolbox.population(6) for kind, toolbox in toolboxes.items()}
+    alone = {kind: [toolboxes[kind].evaluate(each) for each in populations[kind]] for kind in kinds}
+    barrier = threading.Barrier(2)
+    found: dict[str, list[tuple[float, ...]]] = {}
+
+    def evaluate(kind: str) -> None:
+        values = []
+        for each in populations[kind]:
+            barrier.wait(60)  # both evaluate at the same time, again and again
+            values.append(toolboxes[kind].evaluate(each))
+        found[kind] = values
+
+    threads = [threading.Thread(target=evaluate, args=(kind,)) for kind in kinds]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert found == alone
+    assert {len(values) for values in found["prompt"]} == {1}
+    assert {len(values) for values in found["delta"]} == {2}
+    assert (own.fitness.values, own.fitness.weights, creator.Individual) == ((3.0,), (-1.0,), type(own))
+    del creator.Individual, creator.FitnessMin

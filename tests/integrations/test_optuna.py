@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 from evolm.errors import BudgetSpent, ConfigError
 from evolm.integrations.optuna import EvolmSampler, optimize, suggest
 from evolm.objective.objective import Objective
+from tests.support.processes import in_processes
 from tests.support.toy_campaign import entries
 
 pytestmark = pytest.mark.extras
@@ -189,3 +190,46 @@ def test_the_sampler_refuses_what_is_not_of_its_space(delta: Objective) -> None:
 def test_a_strategy_of_one_objective_is_no_sampler_of_two(front: Objective) -> None:
     with pytest.raises(ConfigError):
         EvolmSampler(front, "hill_climb")
+
+
+# -- a study that processes share ----------------------------------------------------------------------------
+
+EACH, PROCESSES = 4, 4
+
+
+def add_trials(settings: dict[str, Any], out: Path, storage: str) -> None:
+    with Objective(**settings, out=out, shared=True) as objective:
+        study = optuna.load_study(study_name="mail", storage=storage, sampler=RandomSampler())
+        optimize(study, objective, n_trials=EACH, batch_size=2)
+
+
+@pytest.mark.slow
+def test_four_processes_on_a_study_in_sqlite_lose_no_trial(
+    arguments: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """A dashboard, which reads the same file, is stood in for by a reader in this process."""
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    study = optuna.create_study(study_name="mail", storage=storage, direction="maximize")
+    settings, out = arguments(budget=EACH * PROCESSES), tmp_path / "shared"
+    reading = threading.Event()
+
+    def read() -> None:
+        while not reading.wait(0.05):
+            optuna.load_study(study_name="mail", storage=storage).get_trials(deepcopy=False)
+
+    reader = threading.Thread(target=read, daemon=True)
+    work = (settings, out, storage)
+    codes: list[int | None] = []
+    workers = threading.Thread(target=lambda: codes.extend(in_processes(add_trials, *[work] * PROCESSES)))
+    workers.start()
+    reader.start()
+    workers.join()
+    reading.set()
+    reader.join()
+    assert codes == [0] * PROCESSES
+    assert states(study) == [TrialState.COMPLETE] * (EACH * PROCESSES)
+    journals = sorted(out.glob("*/journal.jsonl"))
+    recorded = [entry for journal in journals for entry in entries(journal.parent, "individual")]
+    assert sorted(entry["digest"] for entry in recorded) == sorted(
+        trial.user_attrs["digest"] for trial in study.trials
+    )
