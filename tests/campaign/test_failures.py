@@ -65,7 +65,7 @@ def test_a_value_that_is_no_number_fails_like_an_exception(
         return value if item.fields["text"].endswith(("1", "3", "5", "7", "9")) else 1.0
 
     scored = toy(scorers={"odd": 1.0}, baselines__random_search=False)
-    with pytest.raises(EvolmError, match=r"so there is no best: \d+ of \d+ items failed; .*journal\.jsonl\)"):
+    with pytest.raises(EvolmError, match=r"found none: \d+ of \d+ items failed; .*journal\.jsonl\)"):
         scored.run(tmp_path / "run", functions={"odd": odd})
     assert {e["status"] for e in entries(tmp_path / "run", "individual")} == {"failed"}
 
