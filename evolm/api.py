@@ -412,7 +412,7 @@ def _task_table(task: Mapping[str, Any] | pd.DataFrame) -> tuple[pd.DataFrame | 
     if data is not None and not isinstance(data, str | Path | Mapping):
         raise ConfigError(f"task.data: expected a file's name or a pandas DataFrame, found {_kind_of(data)}")
     for split, file in data.items() if isinstance(data, Mapping) else ():
-        if not isinstance(file, str):
+        if not isinstance(file, str | Path):
             raise ConfigError(f"task.data.{split}: expected a file's name, found {_kind_of(file)}")
     if isinstance(data, Path):
         table["data"] = str(data)

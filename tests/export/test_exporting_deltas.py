@@ -581,7 +581,7 @@ def test_a_founder_without_its_vector_is_refused(run_of: Runs, tmp_path: Path) -
 def test_a_run_that_lost_its_vectors_is_refused(run_of: Runs, tmp_path: Path) -> None:
     run = shutil.copytree(run_of("lowrank"), tmp_path / "run")
     shutil.rmtree(run / "genes")
-    with pytest.raises(GenomeError, match=r"run: expected a run that can be read: the arrays of run #\d+"):
+    with pytest.raises(GenomeError, match=r"run: expected a run that can be read: .*expected the arrays of #\d+"):
         export(run, tmp_path / "population", "population")
     assert not (tmp_path / "population").exists()
 

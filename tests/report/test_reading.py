@@ -33,7 +33,7 @@ def born(id: int, generation: int, parents: list[int], score: float | None, *ope
 
 
 def test_a_directory_without_a_journal_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"holds no journal\.jsonl"):
+    with pytest.raises(RunError, match=r"found no journal\.jsonl in it"):
         RunRecord.read(tmp_path)
 
 
