@@ -286,7 +286,11 @@ def test_a_run_that_was_stopped_is_exported_as_far_as_it_came(finished: Path, tm
             r"expected one of 'prompt', 'peft', 'merged', 'population', found 'promt'; did you mean 'prompt'",
         ),
         ({"copy": True}, ConfigError, "can only be copied into a population, found --copy with .prompt."),
-        ({"to": "population", "use": "founder"}, ConfigError, "expected no --use with --to population.*found 'founder'"),
+        (
+            {"to": "population", "use": "founder"},
+            ConfigError,
+            "expected no --use with --to population.*found 'founder'",
+        ),
         ({"to": "population", "copy": True, "without_examples": True}, ConfigError, "found both"),
         ({"use": "foundr"}, RunError, "did you mean 'founder'"),
     ],
