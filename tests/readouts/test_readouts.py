@@ -171,7 +171,7 @@ def test_what_cannot_be_fitted_is_refused(
     for record, message in (
         ({"kind": "probes"}, "expected a readout among"),
         ({"kind": "probe", "layer": 7}, "layer 7, expected one of"),
-        ({"kind": "probe", "level": 1}, "unknown key 'level'"),
+        ({"kind": "probe", "level": 1}, "expected keys of a readout .*found 'level'"),
         ({"kind": "probe", "strength": []}, "damaged"),
     ):
         with pytest.raises(GenomeError, match=message):
