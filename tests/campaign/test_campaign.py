@@ -148,6 +148,7 @@ def test_the_same_seed_gives_the_same_journal_and_another_seed_another(
     assert heads[0] == heads[1]  # the split does not depend on the seed of the search
 
 
+@pytest.mark.slow
 def test_in_bfloat16_two_workers_give_the_bytes_of_one(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:
     changes: dict[str, Any] = {"model__dtype": "bfloat16", "baselines__random_search": False}
     one = toy(**changes).run(tmp_path / "one").directory

@@ -11,6 +11,7 @@ import pytest
 
 from evolm import Objective
 from tests.support.objective_fixtures import DEV, PLAIN, SPACES
+from tests.support.tiers import slow
 from tests.support.toy_campaign import quick
 
 
@@ -25,7 +26,7 @@ def hosted(arguments: Callable[..., dict[str, Any]]) -> Iterator[Callable[..., O
         yield lambda space, **changes: stack.enter_context(Objective(**arguments(space, **{**usual, **changes})))
 
 
-@pytest.fixture(scope="module", params=SPACES)
+@pytest.fixture(scope="module", params=[name if name != "readout" else slow(name) for name in SPACES])
 def objective(request: pytest.FixtureRequest, hosted: Callable[..., Objective]) -> Objective:
     """One over every kind of space, whose budget no test spends."""
     return hosted(request.param)

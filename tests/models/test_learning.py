@@ -16,7 +16,6 @@ from evolm.genomes.encodings import ENCODINGS
 from evolm.models import GradientRequest, GradientResult, LanguageModel, LogLikelihood, PassSettings, prepare
 from evolm.models.deltas import Delta, Gain, LowRank
 from evolm.storage import AnswerStore
-from tests.support.tiers import slow
 
 PREFIX = "Is this text spam, or ham? Say which, and nothing else.\n\nText: claim a prize\nLabel: spam\n\n" * 2
 ANSWERS = (" spam", " ham", " junk mail")
@@ -143,7 +142,8 @@ def test_the_gradient_of_the_genes_is_a_finite_difference_of_the_value(encoding:
     assert float(gradient @ direction) == pytest.approx((value(1) - value(-1)) / (2 * step), rel=2e-2, abs=1e-4)
 
 
-@pytest.mark.parametrize("dtype", [slow("float32"), "bfloat16"])
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_gradient_has_the_same_bits_in_any_company_and_in_workers(
     dtype: str, tiny_model: Callable[..., LanguageModel]
 ) -> None:
