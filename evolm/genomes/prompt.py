@@ -48,8 +48,15 @@ class Demonstration:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Demonstration:
         """Read back :meth:`to_record`; a damaged one raises KeyError, TypeError or AttributeError."""
-        fields = tuple(sorted(record["fields"].items()))
-        return cls(record["item"], fields, record["label"], tuple(record.get("options", ())))
+        fields = tuple(sorted((_text(name), _text(value)) for name, value in record["fields"].items()))
+        options = tuple(map(_text, record.get("options", ())))
+        return cls(_text(record["item"]), fields, _text(record["label"]), options)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected a text, found {value!r}")
+    return value
 
 
 @dataclass(frozen=True)
@@ -134,7 +141,7 @@ class Prompt:
         """
         try:
             shown = tuple(map(Demonstration.from_record, record["demonstrations"]))
-            pairs = tuple(sorted(record["verbalizers"].items()))
+            pairs = tuple(sorted((_text(label), _text(word)) for label, word in record["verbalizers"].items()))
             calibrated = bool(record.get("calibrated", False))
             return cls(str(record["instruction"]), shown, pairs, str(record["template"]), calibrated)
         except (KeyError, TypeError, AttributeError) as error:
