@@ -452,7 +452,7 @@ def test_a_population_brings_the_vectors_back(run_of: Runs, kind: str, tmp_path:
 def test_a_warm_start_brings_the_vectors_and_a_resume_finds_them_again(
     run_of: Runs, kind: str, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
-    run = run_of("lowrank", kind)
+    run = Path(shutil.copytree(run_of("lowrank", kind), tmp_path / "first" / "run"))  # it is moved away below
     second = write_delta_campaign(
         tmp_path / "second", tiny_model_folder, kind, budget__evaluations=12, founders=[str(run)]
     )
