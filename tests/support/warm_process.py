@@ -170,6 +170,8 @@ def child(order: dict[str, Any], report: Path) -> None:
     if chosen := order["strike"].get("locale"):
         locale.setlocale(locale.LC_ALL, chosen)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # the tests themselves may run under nohup
+        signal.signal(number, signal.SIG_DFL)
     os.chdir(order["strike"].get("folder", "."))
     if ignored := order["strike"].get("ignored"):
         signal.signal(getattr(signal, ignored), signal.SIG_IGN)
