@@ -19,7 +19,7 @@ from evolm.campaign.checks import told_about_texts
 from evolm.campaign.search import FINALISTS
 from evolm.campaign.strategies import strategy_name
 from evolm.evaluation.racing import Rules, looks
-from evolm.genomes import DELTA, READOUT, ReadoutSpace
+from evolm.genomes import DELTA, READOUT
 from evolm.models import Request
 from evolm.storage import AnswerStore
 from evolm.tasks.outlook import outlook, shows_demonstrations
@@ -138,8 +138,8 @@ def _own_share(parts: Components) -> float:
 
 def _fitted_rows(parts: Components) -> int:
     """Return the train rows that most readouts are fitted on; 0 if readouts do not evolve."""
-    readouts = parts.space.parts.get(READOUT)
-    return min(len(parts.task.train), readouts.rows) if isinstance(readouts, ReadoutSpace) else 0
+    readouts = parts.space[READOUT] if READOUT in parts.space.parts else None
+    return min(len(parts.task.train), readouts.rows) if readouts else 0
 
 
 def _phases(parts: Components, prefix: float, per_item: float) -> list[tuple[str, int, float]]:

@@ -7,11 +7,13 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
+from evolm.config import ReadoutSpaceSection
 from evolm.errors import GenomeError
 from evolm.genomes.chromosome import Arrays, content_digest
 
 WORDS = "words"  # the kind that is the model's own: the likelihood of the labels' words
 AUTO = "auto"  # the pooling that the fit chooses
+_DEFAULTS = ReadoutSpaceSection()
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Readout:
     pooling: str = AUTO
     strength: float = 0.0
     layers: tuple[int, ...] = ()
-    rows: int = 256
+    rows: int = _DEFAULTS.rows
     refit: bool = False
 
     @cached_property

@@ -27,27 +27,27 @@ GENES = ("kind", "layer", "pooling", "strength")
 
 @dataclass(frozen=True)
 class ReadoutKind:
-    """What a kind of readout has as genes.
+    """What a kind of readout needs, and which genes it has beside its kind.
 
     Attributes:
-        states: whether it reads hidden states: layer and pooling.
-        fitted: whether the strength of a penalty is a gene.
+        states: whether it reads hidden states, so that layer and pooling are genes.
+        strength: whether it has a penalty, whose strength is a gene.
         gold: whether train rows must have gold.
         labels: whether all items must share their labels.
     """
 
     states: bool = False
-    fitted: bool = False
+    strength: bool = False
     gold: bool = False
     labels: bool = True
 
 
-# The readers of these kinds are rows of evolm.readouts.READOUTS, which this table must match.
+# The readers of these kinds are rows of evolm.readouts.READOUTS.
 KINDS_OF_READOUTS = {
     WORDS: ReadoutKind(labels=False),
     "batch": ReadoutKind(),
-    "linear": ReadoutKind(fitted=True, gold=True),
-    "probe": ReadoutKind(states=True, fitted=True, gold=True),
+    "linear": ReadoutKind(strength=True, gold=True),
+    "probe": ReadoutKind(states=True, strength=True, gold=True),
     "bag_of_words": ReadoutKind(gold=True),
 }
 
@@ -109,7 +109,7 @@ class ReadoutSpace(ChromosomeSpace):
             kind,
             layer if genes.states else 0,
             pooling if genes.states else AUTO,
-            strength if genes.fitted else 0.0,
+            strength if genes.strength else 0.0,
             self.layers if genes.states else (),
             self.rows,
         )
@@ -243,10 +243,10 @@ def _check_kind(kind: str, task: Task) -> None:
         raise ConfigError(f"space.readout.kinds: {kind!r} expected a task with labels, found a {task.kind} task")
     if known.gold and not task.has_gold:
         raise ConfigError(f"space.readout.kinds: {kind!r} expected train rows with gold labels, found none")
-    if known.gold and len({item.gold for item in task.train}) < 2:
+    if known.gold and len(task.taught_labels) < 2:
         raise ConfigError(
             f"space.readout.kinds: {kind!r} expected train rows of at least two labels, found "
-            f"{len({item.gold for item in task.train})}; raise task.split.train"
+            f"{len(task.taught_labels)}; raise task.split.train"
         )
 
 

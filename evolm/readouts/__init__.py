@@ -25,7 +25,7 @@ READOUTS: dict[str, type[Reader]] = {
 def refitted(genome: Genome) -> Genome:
     """Return a genome whose readout is fitted on all rows but test: the last step before the test split is opened."""
     readout: Readout | None = genome.chromosomes.get(READOUT)  # type: ignore[assignment]
-    if readout is None or not READOUTS[readout.kind].fitted:
+    if readout is None or not issubclass(READOUTS[readout.kind], FittedReader):
         return genome
     return genome.with_chromosome(READOUT, replace(readout, refit=True))
 

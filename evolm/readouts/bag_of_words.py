@@ -27,7 +27,6 @@ FEATURES = 20_000  # most of words and pairs, and most of runs of letters
 class BagOfWords(FittedReader):
     """Logistic regression on words and letters, without the model."""
 
-    needs_gold = True
     arrays = ("words", "letters", "idf", "weights", "intercepts")
 
     @property

@@ -22,6 +22,7 @@ import numpy as np
 from evolm.errors import DataError
 from evolm.genomes import Prompt
 from evolm.genomes.readout import Readout
+from evolm.genomes.readout_space import KINDS_OF_READOUTS
 from evolm.models import Dialogue, LogLikelihood, Request
 from evolm.tasks import METRICS, Item, Task
 
@@ -49,29 +50,15 @@ class Fit:
 
     Attributes:
         genes: with what the fit chose; they ask for no more than is read.
-        arrays: of the map, float32, by name.
-        loss: log-loss (nats) of rows that were left out; NaN if the kind does not know it.
+        arrays: of the map, by name.
     """
 
     genes: Readout
     arrays: Mapping[str, np.ndarray]
-    loss: float = float("nan")
 
 
 class Reader(ABC):
-    """A readout for one prompt.
-
-    Attributes:
-        needs_gold: whether it can only be used if the train rows have gold.
-        reads_states: whether it reads hidden states, so that layer and pooling are genes of it.
-        reads_labels: whether all items must have the same labels.
-        fitted: whether it is fitted on train rows, so that strength is a gene of it.
-    """
-
-    needs_gold: ClassVar[bool] = False
-    reads_states: ClassVar[bool] = False
-    reads_labels: ClassVar[bool] = True
-    fitted: ClassVar[bool] = False
+    """A readout for one prompt; what its kind needs is a row of ``KINDS_OF_READOUTS``."""
 
     def __init__(self, genes: Readout, prompt: Prompt, words: WordLikelihoods) -> None:
         self.genes, self.prompt, self.words = genes, prompt, words
@@ -95,7 +82,6 @@ class FittedReader(Reader):
         known_fit: the fit on the train rows, once it was made.
     """
 
-    fitted = True
     arrays: ClassVar[tuple[str, ...]]
     known_fit: Fit | None = None
 
@@ -141,9 +127,8 @@ class FittedReader(Reader):
         Raises:
             DataError: if they are too few to tell labels apart.
         """
-        least = 2 if self.needs_gold else 1
-        known = {item.gold for item in rows} if self.needs_gold else set(range(len(rows)))
-        if len(known) < least:
+        known = {item.gold for item in rows}
+        if not rows or (KINDS_OF_READOUTS[self.genes.kind].gold and len(known) < 2):
             raise DataError(
                 f"readout {self.genes.kind!r}: expected train rows of at least two labels beside the prompt's "
                 f"demonstrations, found {len(rows)} rows of {len(known)}"

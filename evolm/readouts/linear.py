@@ -28,7 +28,6 @@ FULL = 16  # with more labels than these the matrix is diagonal
 class Linear(FittedReader):
     """A penalised affine map of the labels' log-probabilities, fitted on train rows."""
 
-    needs_gold = True
     arrays = ("matrix", "intercepts")
 
     def requests(self, items: Sequence[Item]) -> Sequence[Request]:
@@ -44,10 +43,10 @@ class Linear(FittedReader):
         strengths = (self.genes.strength,) if self.genes.strength else STRENGTHS
         with threadpool_limits(1, user_api="blas"):
             losses = [_cross_validated(logprobs, gold, weights, strength) for strength in strengths]
-            loss, strength = min(zip(losses, strengths, strict=True))
+            _, strength = min(zip(losses, strengths, strict=True))
             matrix, intercepts = _fitted(logprobs, gold, weights, strength)
         arrays = {"matrix": np.ascontiguousarray(matrix, np.float32), "intercepts": intercepts.astype(np.float32)}
-        return Fit(self.genes.with_only(0, self.genes.pooling, strength), arrays, loss)
+        return Fit(self.genes.with_only(0, self.genes.pooling, strength), arrays)
 
     def read(self, fit: Fit, answers: Sequence[Any], items: Sequence[Item]) -> np.ndarray:
         """See the base class."""

@@ -27,8 +27,6 @@ STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 class Probe(FittedReader):
     """A linear classifier on the hidden states of one layer, fitted on train rows."""
 
-    needs_gold = True
-    reads_states = True
     arrays = ("weights", "intercepts")
 
     @property
@@ -63,7 +61,7 @@ class Probe(FittedReader):
             found.append((fit_ridge(x, gold, len(self.task.labels), weights, strengths), layer, pooling))
         best, layer, pooling = min(found, key=lambda each: each[0].loss)
         arrays = {"weights": best.weights, "intercepts": best.intercepts}
-        return Fit(self.genes.with_only(layer, pooling, best.strength), arrays, best.loss)
+        return Fit(self.genes.with_only(layer, pooling, best.strength), arrays)
 
     def read(self, fit: Fit, answers: Sequence[Any], items: Sequence[Item]) -> np.ndarray:
         """See the base class."""

@@ -15,8 +15,6 @@ from evolm.tasks import Item
 class Words(Reader):
     """The likelihood of the labels' words; the prior is divided out if the prompt is calibrated."""
 
-    reads_labels = False
-
     def ask(self, items: Sequence[Item], fit: Fit | None = None) -> Dialogue[np.ndarray]:
         """See the base class."""
         own = self.words.requests(self.prompt, items)

@@ -62,6 +62,11 @@ class Task:
         """Train items that may be shown with their gold."""
         return self.train if self.has_gold else ()
 
+    @property
+    def taught_labels(self) -> frozenset[str]:
+        """The task's labels that train items may show as their gold."""
+        return frozenset(item.gold for item in self.demonstrable if item.gold in self.labels)
+
     @cached_property
     def train_digests(self) -> frozenset[str]:
         """Digests of the train items."""
