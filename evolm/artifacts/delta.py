@@ -6,29 +6,20 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save
 
-from evolm.errors import ConfigError, GenomeError, RunError
+from evolm.errors import ConfigError, GenomeError
 from evolm.genomes import DELTA, DeltaGenes, DeltaSpace, Genome
 from evolm.genomes.delta_space import refuse_other_space, settings_of
+from evolm.storage.damage import damaged
 
 if TYPE_CHECKING:
     from evolm.models import LanguageModel
 
 
 DELTA_FILE = "delta.safetensors"
-# Raised for content that is not what evolm writes, by JSON, by NumPy and where settings are used.
-MALFORMED = (
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    IndexError,
-    MemoryError,
-    RecursionError,
-)
+ALSO = (ArithmeticError, MemoryError, ConfigError)  # where a damaged identity's settings are used
 SPACE = "evolm_space"  # key of the file's metadata
 
 
@@ -47,21 +38,17 @@ def read_delta(path: Path, model: LanguageModel) -> tuple[DeltaSpace, DeltaGenes
         GenomeError: if the delta was made for another model, a library drew other random numbers, or
             genes are missing, NaN or infinite.
     """
-    try:
+    with damaged(path, "a delta saved by evolm", also=ALSO):
         with safe_open(path, framework="numpy") as stored:
             identity = json.loads((stored.metadata() or {})[SPACE])
             genome = DeltaGenes(stored.get_tensor("genes"))
         if not isinstance(identity, dict):
             raise ValueError(f"its space is {identity!r}")
-    except (*MALFORMED, OSError, SafetensorError) as error:
-        raise RunError(f"{path}: expected a delta saved by evolm: {error}") from None
     found, expected = str(identity.get("model")), model.prepared.fingerprint
     if found != expected:  # checked first: the space cannot be made over another model
         raise GenomeError(f"{path}: the delta was made for the model {found[:16]}, expected {expected[:16]}")
-    try:
+    with damaged(path, "a delta saved by evolm, whose space can be made", also=ALSO):
         space = DeltaSpace.of(model, settings_of(identity))
-    except (*MALFORMED, ConfigError) as error:
-        raise RunError(f"{path}: expected a delta saved by evolm: its space cannot be made: {error}") from None
     refuse_other_space(space, identity, str(path))
     if reason := space.outside(genome):
         raise GenomeError(f"{path}: {reason}")

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from evolm.artifacts.delta import DELTA_FILE, delta_files
 from evolm.artifacts.prompt_record import PromptRecord, to_json
 from evolm.artifacts.readout import READOUT_FILE, readout_files
 from evolm.config import CampaignConfig
 from evolm.genomes import DELTA, Genome, Phenotype, Prompt, Space
-from evolm.models import Generate, Request
+from evolm.models import Generate
 from evolm.scorers import LabelProbabilities
 from evolm.storage.layout import PROMPT
 from evolm.tasks import Task
 
 if TYPE_CHECKING:
+    from evolm.evaluation.engine import Engine
     from evolm.models import LanguageModel
 
 Messages: TypeAlias = list[dict[str, str]]
-Ask: TypeAlias = Callable[[Sequence[Request]], Sequence[Any]]  # requests -> their answers, in order
 
 PROMPT_FILE, MESSAGES_FILE = "prompt.json", "messages.json"
 FILES = (PROMPT, PROMPT_FILE, MESSAGES_FILE, DELTA_FILE, READOUT_FILE)
@@ -38,7 +37,7 @@ def prompt_folder(
     model: LanguageModel,
     config: CampaignConfig,
     labels: LabelProbabilities | None,
-    ask: Ask,
+    engine: Engine,
     left_out: int = 0,
 ) -> dict[str, str | bytes]:
     """Return the files of a prompt's folder: name -> content.
@@ -53,12 +52,12 @@ def prompt_folder(
         task, model: of its campaign.
         config: its ``[task]``, ``[template]`` and ``[generation]`` are kept.
         labels: how labels are compared; None for a generation task.
-        ask: asks the model for the prior of a calibrated prompt, and for what a readout is fitted on.
+        engine: answers requests for the prior of a calibrated prompt, and for what a readout is fitted on.
         left_out: see :class:`PromptRecord`.
     """
     expressed, deltas = space.express(genome), space.get(DELTA)
     changed = delta_files(genome, deltas)
-    fitted = readout_files(expressed, labels, ask)
+    fitted = readout_files(expressed, labels, engine)
     files: dict[str, str | bytes] = {**changed, **fitted}
     prompt, template = expressed.prompt, task.template
     request = Generate(prompt.prefix(template), template.item_source, system=template.system)
@@ -69,7 +68,7 @@ def prompt_folder(
         model,
         config,
         labels,
-        prior=_prior(expressed, labels, ask) if task.labels and labels and prompt.calibrated else None,
+        prior=_prior(expressed, labels, engine) if task.labels and labels and prompt.calibrated else None,
         delta=deltas.identity() if deltas and changed else None,
         readout=expressed.readout.kind if expressed.readout and fitted else None,
         left_out=left_out,
@@ -84,8 +83,8 @@ def prompt_folder(
     return files
 
 
-def _prior(expressed: Phenotype, labels: LabelProbabilities, ask: Ask) -> dict[str, float]:
+def _prior(expressed: Phenotype, labels: LabelProbabilities, engine: Engine) -> dict[str, float]:
     """Return label -> log-probability (nats) behind content-free inputs."""
     requests = [replace(request, delta=expressed.delta) for request in labels.prior_requests(expressed.prompt, ())]
-    (prior,) = labels.prior(expressed.prompt, ask(requests), ())
+    (prior,) = labels.prior(expressed.prompt, engine.answer(requests), ())
     return dict(zip(labels.task.labels, map(float, prior), strict=True))

@@ -177,8 +177,9 @@ class RunRecorder:
 
     def _write_prompt(self, genome: Genome, folder: Path) -> None:
         parts = self.parts
-        labels, ask = parts.scoring.labels, parts.engine.answer
-        files = prompt_folder(genome, parts.space, parts.task, parts.model, parts.config, labels, ask)
+        files = prompt_folder(
+            genome, parts.space, parts.task, parts.model, parts.config, parts.scoring.labels, parts.engine
+        )
         for name, content in files.items():
             write_atomically(folder / name, content)
 

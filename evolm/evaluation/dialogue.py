@@ -7,8 +7,8 @@ by side, with one call of the engine per round.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol
 
 from evolm.errors import DataError, EvolmError, Unanswerable
@@ -75,26 +75,6 @@ def hold(
         for index, requests in asked.items():
             outcomes[index].tokens += sum(map(charge, requests, received[index] or ()))
     return outcomes
-
-
-def drive(
-    dialogue: Dialogue[Result], ask: Callable[[Sequence[Request]], Sequence[Answer]], delta: Delta | None = None
-) -> Result:
-    """Hold one dialogue to its end.
-
-    Args:
-        dialogue: not started yet.
-        ask: requests -> their answers, in order.
-        delta: the model's change, which all requests carry.
-    """
-    answers: Sequence[Answer] | None = None
-    while True:
-        try:
-            requests = dialogue.send(answers)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-        answers = ask([replace(request, delta=delta) for request in requests] if delta else requests)
 
 
 def _answered(asked: Mapping[int, Sequence[Tokenized]], engine: AnswersRequests) -> dict[int, list[Answer] | None]:

@@ -52,6 +52,7 @@ from evolm.models import PreparedModel
 from evolm.models.deltas import Change
 from evolm.models.moved import moved_model, recorded_model
 from evolm.models.text_notes import text_notes
+from evolm.readouts import Fit
 from evolm.scorers import Dialogue, Evaluation, Scoring, generate_texts
 from evolm.scorers.likelihood import evaluate_labels
 from evolm.scorers.task_scorer import make_scoring, make_task_scorer
@@ -118,7 +119,10 @@ class Predictor:
         self.delta: DeltaGenes | None = None
         if record.delta is not None:
             self.space, self.delta = read_delta(path.with_name(DELTA_FILE), self.model)
-        self.fit = read_readout(path.with_name(READOUT_FILE), self._labels) if record.readout else None
+        self.fit: Fit | None = None
+        if record.readout is not None:
+            width = int(self.model.config.get_text_config().hidden_size)
+            self.fit = read_readout(path.with_name(READOUT_FILE), self._labels, width)
         self.change = self.space.delta(self.delta) if self.space and self.delta else None
         self.engine = evaluation.Engine(self.model, AnswerStore(":memory:"), jobs(n_jobs, self.model))
 
@@ -234,7 +238,7 @@ class Predictor:
     def files(self) -> dict[str, str | bytes]:
         """Return the files of the prompt's folder: name -> content."""
         task = task_with_test(self.config, (), gold=False)
-        labels, ask = self._scoring(task).labels, self.engine.answer
+        labels = self._scoring(task).labels
         genome = Genome({PROMPT: self.genome})
         spaces: dict[str, ChromosomeSpace] = {PROMPT: PromptSpace.build(self.config.space.prompts, task, self.model)}
         if self.space and self.delta:
@@ -242,7 +246,7 @@ class Predictor:
         if self.fit:
             genome = genome.with_chromosome(READOUT, self.fit.genes)
             spaces |= {READOUT: ReadoutSpace.around(self.fit.genes)}
-        return prompt_folder(genome, Space(spaces), task, self.model, self.config, labels, ask, self.left_out)
+        return prompt_folder(genome, Space(spaces), task, self.model, self.config, labels, self.engine, self.left_out)
 
     @property
     def _labels(self) -> tuple[str, ...]:

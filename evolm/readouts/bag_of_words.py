@@ -7,9 +7,9 @@ cross-validation. As a kind of readout it is fitted, saved and applied like the 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -27,7 +27,23 @@ FEATURES = 20_000  # most of words and pairs, and most of runs of letters
 class BagOfWords(FittedReader):
     """Logistic regression on words and letters, without the model."""
 
-    arrays = ("words", "letters", "idf", "weights", "intercepts")
+    arrays: ClassVar[Mapping[str, str]] = {
+        "words": "w",
+        "letters": "l",
+        "idf": "f",
+        "weights": "kf",
+        "intercepts": "k",
+    }
+
+    @classmethod
+    def check_arrays(cls, arrays: Mapping[str, np.ndarray], n_labels: int, width: int) -> None:
+        """See the base class; the terms must be as many as their weights."""
+        super().check_arrays(arrays, n_labels, width)
+        terms = [_decoded(arrays[name].tobytes()) for name in ("words", "letters")]
+        if not all(isinstance(term, str) for each in terms for term in each):
+            raise ValueError("terms that are no texts")
+        if sum(len(set(each)) for each in terms) != len(arrays["idf"]):
+            raise ValueError(f"{[len(each) for each in terms]} terms for {len(arrays['idf'])} weights")
 
     @property
     def most_rows(self) -> int:

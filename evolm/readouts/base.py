@@ -78,11 +78,12 @@ class FittedReader(Reader):
     """Base of readouts that are fitted on train rows.
 
     Attributes:
-        arrays: names of its map's arrays.
+        arrays: name of each of its map's arrays -> its shape: ``"k"`` labels, ``"d"`` channels of a state, other
+            letters for any length.
         known_fit: the fit on the train rows, once it was made.
     """
 
-    arrays: ClassVar[tuple[str, ...]]
+    arrays: ClassVar[Mapping[str, str]]
     known_fit: Fit | None = None
 
     @abstractmethod
@@ -96,6 +97,25 @@ class FittedReader(Reader):
     @abstractmethod
     def read(self, fit: Fit, answers: Sequence[Any], items: Sequence[Item]) -> np.ndarray:
         """Return ``(n, n_labels)`` normalised log-probabilities (nats)."""
+
+    @classmethod
+    def check_arrays(cls, arrays: Mapping[str, np.ndarray], n_labels: int, width: int) -> None:
+        """Raise ValueError if arrays that were read from a file are not those of such a map.
+
+        Args:
+            arrays: by name.
+            n_labels: number of labels.
+            width: channels of a state.
+        """
+        if arrays.keys() != cls.arrays.keys():
+            raise ValueError(f"the arrays {sorted(arrays)}")
+        lengths = {"k": n_labels, "d": width}
+        for name, array in arrays.items():
+            if len(array.shape) != len(cls.arrays[name]) or np.isnan(array).any():
+                raise ValueError(f"{name} of the shape {array.shape}, or with NaN in it")
+            for letter, length in zip(cls.arrays[name], array.shape, strict=True):
+                if lengths.setdefault(letter, length) != length:
+                    raise ValueError(f"{name} of the shape {array.shape}")
 
     def rows(self) -> list[Item]:
         """Return the rows that are fitted on: those that the prompt does not show, in the split's order."""

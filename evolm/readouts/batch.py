@@ -5,8 +5,8 @@ Zhou et al. 2023, "Batch Calibration", https://arxiv.org/abs/2309.17249, eq. 5; 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from evolm.tasks import Item
 class BatchCalibration(FittedReader):
     """The likelihood of the labels' words, divided by its mean over train rows."""
 
-    arrays = ("prior",)
+    arrays: ClassVar[Mapping[str, str]] = {"prior": "k"}
 
     def requests(self, items: Sequence[Item]) -> Sequence[Request]:
         """Return the requests of the labels' words."""

@@ -7,8 +7,8 @@ log-loss, and the strength is chosen by cross-validation; a high one leaves litt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -28,7 +28,7 @@ FULL = 16  # with more labels than these the matrix is diagonal
 class Linear(FittedReader):
     """A penalised affine map of the labels' log-probabilities, fitted on train rows."""
 
-    arrays = ("matrix", "intercepts")
+    arrays: ClassVar[Mapping[str, str]] = {"matrix": "kk", "intercepts": "k"}
 
     def requests(self, items: Sequence[Item]) -> Sequence[Request]:
         """Return the requests of the labels' words."""

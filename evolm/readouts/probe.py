@@ -7,9 +7,9 @@ open are chosen by the log-loss of leave-one-out predictions, which ridge regres
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -27,7 +27,7 @@ STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 class Probe(FittedReader):
     """A linear classifier on the hidden states of one layer, fitted on train rows."""
 
-    arrays = ("weights", "intercepts")
+    arrays: ClassVar[Mapping[str, str]] = {"weights": "kd", "intercepts": "k"}
 
     @property
     def _layers(self) -> tuple[int, ...]:

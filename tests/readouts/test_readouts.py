@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from evolm.artifacts.readout import read_readout, readout_files
 from evolm.errors import ConfigError, DataError, GenomeError, RunError
 from evolm.evaluation import Engine
-from evolm.evaluation.dialogue import drive
+from evolm.evaluation.dialogue import hold
 from evolm.genomes import Demonstration, Phenotype, Prompt, Readout, ReadoutSpace
 from evolm.genomes.readout_space import KINDS_OF_READOUTS
-from evolm.models import LanguageModel
+from evolm.models import Dialogue, LanguageModel
 from evolm.readouts import READOUTS, FittedReader, calibrated
 from evolm.scorers import LabelProbabilities
 from evolm.storage import AnswerStore
@@ -25,6 +26,15 @@ from tests.support.tasks import write_toy_task
 
 PROMPT = Prompt("Spam, or ham?")
 FITTED = [name for name, kind in READOUTS.items() if issubclass(kind, FittedReader)]
+
+
+def told(dialogue: Dialogue[np.ndarray], engine: Engine) -> np.ndarray:
+    """Hold a dialogue to its end, and return or raise what it ends with."""
+    [outcome] = hold([dialogue], engine)
+    if outcome.error is not None:
+        raise outcome.error
+    assert outcome.result is not None
+    return outcome.result
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +70,11 @@ def test_an_item_is_read_alike_in_any_company(
     kind: str, task: Task, labels: LabelProbabilities, engine: Engine, space: ReadoutSpace
 ) -> None:
     shown = Phenotype(PROMPT, readout=space.readout(kind))
-    together = drive(labels.ask(shown, task.dev), engine.answer)
+    together = told(labels.ask(shown, task.dev), engine)
     np.testing.assert_allclose(np.exp(together).sum(1), 1)
     alone = LabelProbabilities(task, engine.model, "auto", {})
     for index, item in enumerate(task.dev[:4]):
-        assert np.array_equal(drive(alone.ask(shown, [item]), engine.answer)[0], together[index])
+        assert np.array_equal(told(alone.ask(shown, [item]), engine)[0], together[index])
 
 
 @pytest.mark.parametrize("kind", FITTED)
@@ -84,33 +94,28 @@ def test_a_saved_readout_reads_what_it_read_before_and_asks_about_no_train_row(
     kind: str, task: Task, labels: LabelProbabilities, engine: Engine, space: ReadoutSpace, tmp_path: Path
 ) -> None:
     shown = Phenotype(PROMPT, readout=space.readout(kind))
-    expected = drive(labels.ask(shown, task.test), engine.answer)
-    ((name, content),) = readout_files(shown, labels, engine.answer).items()
+    expected = told(labels.ask(shown, task.test), engine)
+    ((name, content),) = readout_files(shown, labels, engine).items()
     (tmp_path / name).write_bytes(content)
-    fit = read_readout(tmp_path / name, task.labels)
-    asked: list[Any] = []
-
-    def ask(requests: Any) -> Any:
-        asked.extend(requests)
-        return engine.answer(requests)
-
+    fit = read_readout(tmp_path / name, task.labels, 32)
     again = LabelProbabilities(replace(task, train=()), engine.model, "auto", {}, fit)
-    assert np.array_equal(drive(again.ask(replace(shown, readout=fit.genes), task.test), ask), expected)
-    assert len(asked) == (0 if kind == "bag_of_words" else len(task.test))
-    assert readout_files(replace(shown, readout=fit.genes), again, ask) == {name: content}
+    before = engine.usage.requests
+    assert np.array_equal(told(again.ask(replace(shown, readout=fit.genes), task.test), engine), expected)
+    assert readout_files(replace(shown, readout=fit.genes), again, engine) == {name: content}
+    assert engine.usage.requests - before == (0 if kind == "bag_of_words" else len(task.test))
     with pytest.raises(RunError, match="expected a readout of the labels"):
-        read_readout(tmp_path / name, ["spam", "ham"])
+        read_readout(tmp_path / name, ["spam", "ham"], 32)
     (tmp_path / name).write_bytes(content[:-40])
     with pytest.raises(RunError, match="expected a readout saved by evolm"):
-        read_readout(tmp_path / name, task.labels)
+        read_readout(tmp_path / name, task.labels, 32)
 
 
 def test_batch_calibration_divides_by_the_mean_over_train_rows(
     task: Task, labels: LabelProbabilities, engine: Engine, space: ReadoutSpace
 ) -> None:
-    words = drive(labels.ask(Phenotype(PROMPT), [*task.train, *task.dev]), engine.answer)
+    words = told(labels.ask(Phenotype(PROMPT), [*task.train, *task.dev]), engine)
     prior = np.log(np.exp(words[: len(task.train)]).mean(0)).astype(np.float32)
-    found = drive(labels.ask(Phenotype(PROMPT, readout=space.readout("batch")), task.dev), engine.answer)
+    found = told(labels.ask(Phenotype(PROMPT, readout=space.readout("batch")), task.dev), engine)
     np.testing.assert_allclose(found, calibrated(words[len(task.train) :], prior[None].astype(float)), atol=1e-6)
 
 
@@ -118,7 +123,7 @@ def test_a_hard_penalty_leaves_the_words_alone_and_a_soft_one_fits_the_train_row
     task: Task, labels: LabelProbabilities, engine: Engine, space: ReadoutSpace
 ) -> None:
     def read(readout: Readout | None) -> np.ndarray:
-        return drive(labels.ask(Phenotype(PROMPT, readout=readout), task.train), engine.answer)
+        return told(labels.ask(Phenotype(PROMPT, readout=readout), task.train), engine)
 
     words, hard, soft = (
         read(None),
@@ -142,7 +147,7 @@ def test_readouts_of_one_prompt_share_one_pass(
         space.readout("probe", 1, "last", 1.0),
     ):
         before = engine.usage.tokens_forwarded
-        drive(labels.ask(Phenotype(PROMPT, readout=readout), task.dev), engine.answer)
+        told(labels.ask(Phenotype(PROMPT, readout=readout), task.dev), engine)
         passed.append(engine.usage.tokens_forwarded - before)
     assert passed[0] > 0 == passed[1] == passed[2]
     engine.close()
@@ -154,7 +159,7 @@ def test_what_cannot_be_fitted_is_refused(
     one_label = replace(task, train=tuple(item for item in task.train if item.gold == "ham"))
     labels = LabelProbabilities(one_label, engine.model, "auto", {})
     with pytest.raises(DataError, match=r"readout 'probe': expected train rows of at least two labels .* of 1"):
-        drive(labels.ask(Phenotype(PROMPT, readout=space.readout("probe")), task.dev), engine.answer)
+        told(labels.ask(Phenotype(PROMPT, readout=space.readout("probe")), task.dev), engine)
     for table, changed, message in (
         ({"kinds": ["probes"]}, task, "found 'probes'; did you mean 'probe'"),
         ({"kinds": ["probe"]}, one_label, "at least two labels, found 1; raise task.split.train"),
@@ -188,10 +193,32 @@ def test_a_bag_of_words_learns_from_words_and_knows_labels_without_a_row(
 ) -> None:
     shown = Phenotype(PROMPT, readout=space.readout("bag_of_words"))
     wider = replace(task, labels=(*task.labels, "other"))
-    found = drive(LabelProbabilities(wider, engine.model, "auto", {}).ask(shown, task.test), engine.answer)
+    found = told(LabelProbabilities(wider, engine.model, "auto", {}).ask(shown, task.test), engine)
     gold = task.gold_indices(task.test)
     assert np.mean(found.argmax(1) == gold) > 0.9
     assert np.isneginf(found[:, 2]).all()
     np.testing.assert_allclose(np.exp(found).sum(1), 1)
     marks = replace(task, train=tuple(replace(item, fields={"text": "!?"}) for item in task.train))
-    drive(LabelProbabilities(marks, engine.model, "auto", {}).ask(shown, task.test), engine.answer)
+    told(LabelProbabilities(marks, engine.model, "auto", {}).ask(shown, task.test), engine)
+
+
+@pytest.mark.parametrize("kind", FITTED)
+def test_a_saved_readout_with_other_arrays_is_refused(
+    kind: str, task: Task, labels: LabelProbabilities, engine: Engine, space: ReadoutSpace, tmp_path: Path
+) -> None:
+    ((name, content),) = readout_files(Phenotype(PROMPT, readout=space.readout(kind)), labels, engine).items()
+    path = tmp_path / name
+    path.write_bytes(content)
+    with safe_open(path, "numpy") as stored:
+        metadata, arrays = stored.metadata(), {key: stored.get_tensor(key) for key in list(stored.keys())}
+    for key, array in arrays.items():
+        nan = np.full_like(array, np.nan) if array.dtype == np.float32 else array[:-1]
+        for changed in (None, np.concatenate([array, array[:1]]), array[None], nan):
+            others = {k: v for k, v in arrays.items() if k != key}
+            path.write_bytes(save(others if changed is None else {**others, key: changed}, metadata))
+            with pytest.raises(RunError, match=rf"expected the arrays of a '{kind}' readout, found a damaged file"):
+                read_readout(path, task.labels, 32)
+    if kind == "probe":
+        path.write_bytes(content)
+        with pytest.raises(RunError, match=r"weights of the shape \(2, 32\)"):
+            read_readout(path, task.labels, 64)
