@@ -6,7 +6,6 @@ import json
 import multiprocessing
 import os
 import re
-import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -23,18 +22,6 @@ from evolm.models.checkpoint_folder import TOKENIZER_FILES
 from evolm.models.conversion import cache_folder
 
 Prepared = Callable[..., PreparedModel]
-
-
-@pytest.fixture
-def folder(tiny_model_folder: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny model that a test may damage."""
-    return Path(shutil.copytree(tiny_model_folder, tmp_path / "model"))
-
-
-@pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("EVOLM_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "models"
 
 
 def refusal(name: str | Path, **settings: Any) -> str:

@@ -23,18 +23,6 @@ from evolm.models.conversion import converted, unpacked
 Change = Callable[[Path], None]
 
 
-@pytest.fixture
-def folder(tiny_model_folder: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny model that a test may change."""
-    return Path(shutil.copytree(tiny_model_folder, tmp_path / "model"))
-
-
-@pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("EVOLM_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "models"
-
-
 def load(folder: Path, dtype: str = "float32") -> LanguageModel:
     """Load a model as a run does: settings, tokenizer, structure, weights, self-check."""
     model = LanguageModel(prepare(str(folder), dtype=dtype, device="cpu"), "off")
