@@ -23,7 +23,7 @@ def check_trunk(evaluator: Evaluator, founders: Founders, space: Space) -> None:
     deltas = space.get(DELTA)
     if deltas is None or not deltas.depth or not model.passes.trunk_bytes:
         return
-    width = int(model.config.get_text_config().hidden_size) * (2 if model.prepared.dtype == "bfloat16" else 4)
+    width = model.width * (2 if model.prepared.dtype == "bfloat16" else 4)
     longest = max(evaluator.task.dev, key=lambda item: sum(map(len, item.fields.values())))
     shown = evaluator.express(founders.genomes[0])
     asked = evaluator.engine.tokenize(next(next(iter(evaluator.scorers.values()))[0].dialogue(shown, [longest])))

@@ -121,8 +121,7 @@ class Predictor:
             self.space, self.delta = read_delta(path.with_name(DELTA_FILE), self.model)
         self.fit: Fit | None = None
         if record.readout is not None:
-            width = int(self.model.config.get_text_config().hidden_size)
-            self.fit = read_readout(path.with_name(READOUT_FILE), self._labels, width)
+            self.fit = read_readout(path.with_name(READOUT_FILE), self._labels, self.model.width)
         self.change = self.space.delta(self.delta) if self.space and self.delta else None
         self.engine = evaluation.Engine(self.model, AnswerStore(":memory:"), jobs(n_jobs, self.model))
 

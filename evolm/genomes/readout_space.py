@@ -84,10 +84,9 @@ class ReadoutSpace(ChromosomeSpace):
             _check_kind(kind, task)
         if any(strength <= 0 for strength in params.strengths):
             raise ConfigError(f"space.readout.strengths: expected numbers above 0, found {list(params.strengths)}")
-        count = int(model.config.get_text_config().num_hidden_layers)
         return cls(
             kinds=tuple(dict.fromkeys(params.kinds)),
-            layers=_layers(params.layers, count),
+            layers=_layers(params.layers, model.layers),
             poolings=tuple(dict.fromkeys(params.poolings)),
             strengths=(0.0, *dict.fromkeys(params.strengths)),
             rows=params.rows,

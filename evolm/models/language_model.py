@@ -78,6 +78,16 @@ class LanguageModel:
         return ControlTokens(self.tokenizer, self.embeddings, self.prepared.name)
 
     @property
+    def layers(self) -> int:
+        """Number of layers."""
+        return int(self.config.get_text_config().num_hidden_layers)
+
+    @property
+    def width(self) -> int:
+        """Channels of a hidden state."""
+        return int(self.config.get_text_config().hidden_size)
+
+    @property
     def embeddings(self) -> int:
         """Number of tokens that the model has embeddings of."""
         return int(self.config.get_text_config().vocab_size)
@@ -254,11 +264,11 @@ class LanguageModel:
             )
 
     def _require_layers(self, layers: Sequence[int]) -> None:
-        count = self.config.get_text_config().num_hidden_layers
         for layer in layers:
-            if not 1 <= layer <= count:
+            if not 1 <= layer <= self.layers:
                 raise ModelError(
-                    f"states of layer {layer}: expected a layer of {self.prepared.name!r} (1 to {count}), found none"
+                    f"states of layer {layer}: expected a layer of {self.prepared.name!r} (1 to {self.layers}), "
+                    "found none"
                 )
 
     @cached_property

@@ -59,7 +59,7 @@ class BagOfWords(FittedReader):
         gold, k = self.task.gold_indices(rows), len(self.task.labels)
         vectorizers = _vectorizers()
         with threadpool_limits(1, user_api="blas"):
-            features = _features([each.fit(list(map(_text, rows))) for each in vectorizers], rows)
+            features = _features([each.fit([row.text for row in rows]) for each in vectorizers], rows)
             found = _regression(features, gold, self.row_weights(rows))
         weights = np.zeros((k, features.shape[1]), np.float32)
         intercepts = np.full(k, -np.inf, np.float32)  # labels that no row has
@@ -80,10 +80,6 @@ class BagOfWords(FittedReader):
         return normalised(_features(vectorizers, items) @ weights.T + intercepts)
 
 
-def _text(item: Item) -> str:
-    return "\n".join(item.fields.values())
-
-
 def _vectorizers(words: Sequence[str] | None = None, letters: Sequence[str] | None = None) -> list[Any]:
     from sklearn.feature_extraction.text import TfidfVectorizer  # takes a second, which other commands save
 
@@ -98,7 +94,7 @@ def _features(vectorizers: Sequence[Any], items: Sequence[Item]) -> Any:
     """Return ``(n, f)`` sparse float64 features; those of words come first."""
     from scipy.sparse import hstack
 
-    texts = list(map(_text, items))
+    texts = [item.text for item in items]
     return hstack([vectorizer.transform(texts) for vectorizer in vectorizers]).tocsr()
 
 
