@@ -23,6 +23,7 @@ import numpy as np
 from benchmarks import hosts
 from benchmarks.clocks import clocked
 from benchmarks.hosts import HOSTS
+from benchmarks.setting import NO_BASELINES
 from evolm.campaign.build import Models
 from evolm.config import FILE_NAME, overlay, read_tables
 from evolm.errors import BudgetSpent, RunError
@@ -37,7 +38,6 @@ CELL = "cell.json"
 PARTS = ("engine", "evolm", "host")
 ASKING = [(Objective, name) for name in ("evaluate", "individuals", "many")]  # the ways into an objective
 MODELS: Models = {}  # of this process
-NO_BASELINES = {"baselines": {"few_shot": False, "random_search": False, "prior_corrected": False}}
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ class Arena:
             "space": overlay(tables["space"], self.space),
             "budget": self.evaluations,
             "founders": [json.loads(line)["instruction"] for line in lines],
-            "options": {key: tables[key] for key in ("template", "operators") if key in tables} | NO_BASELINES,
+            "options": {"baselines": NO_BASELINES}
+            | {key: tables[key] for key in ("template", "operators") if key in tables},
         }
 
 

@@ -15,6 +15,7 @@ import sys
 from typing import Any
 
 from benchmarks.field import Field
+from benchmarks.setting import NO_BASELINES
 from evolm.experiments.sweep import strategy_variants
 
 STRATEGIES = ("random_search", "adam", "memetic", "cmaes", "es", "differential_evolution")
@@ -23,7 +24,7 @@ TOKENS = {"trec-memetic": 300_000, "sms-spam-delta": 200_000}
 SECONDS = 15
 PAIRS = [("memetic", "adam"), ("memetic", "cmaes")]
 COMMON: dict[str, Any] = {
-    "baselines": {"few_shot": False, "random_search": False, "prior_corrected": False},
+    "baselines": NO_BASELINES,
     "evaluation": {"n_jobs": 1},
     "task": {"split": {"dev": 96, "validation": 96, "test": 400}},
 }

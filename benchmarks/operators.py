@@ -27,9 +27,10 @@ from scipy.stats import binomtest
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 import evolm
-from benchmarks.setting import setting, write_result
+from benchmarks.setting import NO_BASELINES, setting, write_result
 from evolm.campaign import continue_run, start_run
 from evolm.config import CampaignConfig, load, overlay, validate
+from evolm.genomes import PROMPT, PromptSpace
 from evolm.operators import OPERATORS, Rates, operators_for
 from evolm.storage import RunLayout, read_entries
 from evolm.tasks import load_task
@@ -68,7 +69,8 @@ def write_data(folder: Path) -> None:
 
 def campaign(role: str, seed: int, children: int) -> CampaignConfig:
     """Return the demo's campaign on those rows, with language operators of one role and without baselines."""
-    model_free = sum(o.weight for o in operators_for("prompt") if o.role == role and not o.asks_model)
+    known = [operator for operator in operators_for({PROMPT: PromptSpace}) if operator.role == role]
+    model_free = sum(operator.weight for operator in known if not operator.asks_model)
     tables = load(POPULATION / "campaign.toml").model_dump(by_alias=True, mode="json")
     tables["task"]["columns"] = {"text": "text", "label": "label"}
     tables["task"]["labels"] = {}
@@ -76,9 +78,9 @@ def campaign(role: str, seed: int, children: int) -> CampaignConfig:
         "seed": seed,
         "task": {"data": {"train": "train.csv", "dev": "dev.csv"}},
         "strategy": {"offspring": children, **PROBABILITIES[role]},
-        "operators": {o.name: model_free for o in operators_for("prompt") if o.role == role and o.asks_model},
+        "operators": {operator.name: model_free for operator in known if operator.asks_model},
         "budget": {"evaluations": FOUNDERS + children},
-        "baselines": {"random_search": False, "few_shot": False, "prior_corrected": False},
+        "baselines": NO_BASELINES,
     }
     return validate(CampaignConfig, overlay(tables, changes), "benchmarks.operators")
 

