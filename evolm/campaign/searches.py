@@ -32,7 +32,11 @@ def main_search(parts: Components, recorder: RunRecorder, durable_genes: bool = 
 
 
 def baseline_searches(parts: Components, recorder: RunRecorder) -> list[Search]:
-    """Return the searches that the main search is compared with, at their beginning."""
+    """Return the searches that the main search is compared with, at their beginning.
+
+    They have the main search's seed, so that individuals that both draw at random are the same: the comparison is
+    paired, and what the main search asked is answered from the cache.
+    """
     config = parts.config
     chosen = searching_baselines(config.baselines, strategy_name(config.strategy))
     return [_search(baseline.name, dict(baseline.strategy or {}), parts, recorder) for baseline in chosen]
@@ -44,7 +48,7 @@ def _search(
     config = parts.config
     return Search(
         name,
-        parts.strategy(table, derive_seed(name, config.seed)),
+        parts.strategy(table, derive_seed(MAIN, config.seed)),
         parts.evaluator,
         parts.task.dev,
         recorder.journal,

@@ -70,6 +70,13 @@ def test_no_genome_is_evaluated_twice_in_a_search(finished: Path) -> None:
         assert len(set(digests)) == len(digests)
 
 
+def test_random_search_starts_with_the_main_searchs_first_generation(finished: Path) -> None:
+    main = [e["digest"] for e in entries(finished, "individual", "main") if e["generation"] == 0]
+    drawn = [e["digest"] for e in entries(finished, "individual", "random_search")]
+    assert len(main) == 5 and drawn[:5] == main
+    assert set(drawn[5:]).isdisjoint(main)
+
+
 def test_the_journal_follows_the_order_of_asking_and_holds_no_clock(finished: Path) -> None:
     for search in ("main", "random_search"):
         individuals = entries(finished, "individual", search)
