@@ -37,7 +37,6 @@ from evolm.models import (
 from evolm.models.decoding import TextGenerator
 from evolm.models.forward_plan import ForwardPlan
 from evolm.models.learning import GradientComputer
-from evolm.models.states import StateReader
 from evolm.signals import ENDING
 
 PARENT_POLL_SECONDS = 0.5
@@ -112,7 +111,7 @@ def _scored(model: LanguageModel, requests: Sequence[TokenizedRequest]) -> list[
 
 def _states(model: LanguageModel, requests: Sequence[TokenizedStates]) -> list[np.ndarray]:
     forward_plan, chains = plan_states(requests, model.profile.slab_tokens, model.profile.block_tokens)
-    return StateReader(model.forward).read(_with_shared_layers(model, forward_plan), chains, requests)
+    return model.states.read(_with_shared_layers(model, forward_plan), chains, requests)
 
 
 def _planned(model: LanguageModel, requests: Sequence[TokenizedRequest]) -> ForwardPlan:

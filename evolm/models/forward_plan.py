@@ -59,6 +59,7 @@ class ForwardPlan:
         targets: ``(position, token)`` of each requested log-probability.
         deltas: the deltas that segments may carry.
         depth: number of lower layers whose output all deltas share; 0 = none.
+        top: number of layers that are passed, from the first one on; 0 = all of them.
     """
 
     segments: Sequence[Segment]
@@ -67,6 +68,7 @@ class ForwardPlan:
     targets: Sequence[tuple[int, int]] = ()
     deltas: Sequence[Delta] = ()
     depth: int = 0
+    top: int = 0
 
     @property
     def tokens(self) -> int:

@@ -39,6 +39,7 @@ from evolm.models.requests import (
 from evolm.models.self_check import check_packed_forward, refuse_unsupported, refuse_unsupported_weights
 from evolm.models.specs import PassSettings, PreparedModel
 from evolm.models.splitting import border, common_length, require_answers
+from evolm.models.states import StateReader
 from evolm.models.structure import Structure
 
 
@@ -307,6 +308,11 @@ class LanguageModel:
         )
         check_packed_forward(forward, self.prepared)
         return forward
+
+    @cached_property
+    def states(self) -> StateReader:
+        """Reads hidden states from the model's passes."""
+        return StateReader(self.forward)
 
 
 def describe_tokens(model: LanguageModel, request: Request, most: int = 8) -> list[tuple[str, bool]]:

@@ -270,7 +270,7 @@ class PackedForward:
         return self._shares[depth]
 
     def _same_in_two_parts(self, depth: int) -> bool:
-        segments = self._trial_text()
+        segments = self.trial_text()
         plan = ForwardPlan(segments, fill_slabs(segments, self.slab_tokens))
         before = self.work
         with torch.inference_mode():
@@ -284,7 +284,7 @@ class PackedForward:
                 self.shared.forget()
         return torch.equal(whole, parts)
 
-    def _trial_text(self) -> list[Segment]:
+    def trial_text(self) -> list[Segment]:
         """Return a text that fills a slab, and exceeds the model's sliding window if context and limits allow."""
         config = self.model.config.get_text_config()
         window = getattr(config, "sliding_window", None) or 0
@@ -368,7 +368,8 @@ class PackedForward:
             ends: segments whose keys and values the caller needs; it calls the cache's ``release`` for each.
 
         Yields:
-            Per slab: index of each segment -> its first row; the final states ``(slab_tokens, d)``; the cache.
+            Per slab: index of each segment -> its first row; the states ``(slab_tokens, d)`` that leave the plan's
+            last layer, after the model's final norm if it is the model's last; the cache.
         """
         keys = text_keys(plan, [delta.digest.encode() for delta in plan.deltas])
         needed = {*ends, *(segment for segment, _ in plan.positions)}
@@ -378,7 +379,7 @@ class PackedForward:
         below = self.shared.states(plan, self.lower_passes, cache.ready) if plan.depth else {}
         for slab in slabs:
             rows = cache.rows(slab, below)
-            states = self.trunk_pass(rows, self.slab_tokens, plan.depth)
+            states = self.trunk_pass(rows, self.slab_tokens, plan.depth, plan.top)
             for index, row in zip(slab, rows, strict=True):
                 if row.segment.lasting and self.prefixes.limit and row.kept:
                     self.prefixes.keep(keys[index], len(row.segment.tokens), row.kept)
@@ -401,23 +402,27 @@ class PackedForward:
             cache.release_parents(slab)
             yield {index: row.begin for index, row in zip(slab, rows, strict=True)}, states
 
-    def trunk_pass(self, rows: Sequence[PassRow], size: int, depth: int = 0) -> torch.Tensor:
+    def trunk_pass(self, rows: Sequence[PassRow], size: int, depth: int = 0, top: int = 0) -> torch.Tensor:
         """Pass rows side by side through the trunk.
 
         Args:
             rows: segments, in the order of their rows.
             size: rows of the pass, padding included.
-            depth: 0 = pass all layers; else the layers from this one on, and ``states`` of the rows enter it.
+            depth: 0 = pass the lowest layers; else those from this one on, and ``states`` of the rows enter it.
+            top: 0 = up to the final norm; else up to this layer.
 
         Returns:
-            ``(size, d)`` final states; those after the last row are meaningless.
+            ``(size, d)`` states; those after the last row are meaningless.
         """
-        self.count(rows[-1].end, size, (self._layers - depth) / self._layers)
+        self.count(rows[-1].end, size, ((top or self._layers) - depth) / self._layers)
         if self._deltas is not None:
             self._deltas.place(rows, size)
         if depth:
-            return self._run(self.shared.upper(depth), rows, size, inputs_embeds=self._joined_states(rows, size))
-        return self._run(self.trunk, rows, size, input_ids=self._tokens(rows, size))
+            upper = self.shared.upper(depth, top)
+            return self._run(upper, rows, size, inputs_embeds=self._joined_states(rows, size))
+        return self._run(
+            self.shared.lower(top) if top else self.trunk, rows, size, input_ids=self._tokens(rows, size)
+        )
 
     def _run(
         self, layers: torch.nn.Module, rows: Sequence[PassRow], size: int, **inputs: torch.Tensor

@@ -26,12 +26,13 @@ def text_keys(plan: ForwardPlan, scopes: Sequence[bytes] = ()) -> list[bytes]:
     """Return a key for each segment: a hash of its tokens and of all segments before it.
 
     Args:
-        plan: the segments; plans with different depths have different keys.
+        plan: the segments; plans that pass other layers have other keys.
         scopes: per delta of the plan, bytes that identify it; empty if the delta makes no difference.
     """
     keys: list[bytes] = []
+    passed = plan.depth.to_bytes(4, "big") + plan.top.to_bytes(4, "big")
     for segment in plan.segments:
-        root = plan.depth.to_bytes(4, "big") + (scopes[segment.delta] if scopes and segment.delta >= 0 else b"")
+        root = passed + (scopes[segment.delta] if scopes and segment.delta >= 0 else b"")
         before = keys[segment.parent] if segment.parent >= 0 else root
         tokens = b"".join(token.to_bytes(4, "big") for token in segment.tokens)
         branches = b"".join(token.to_bytes(4, "big", signed=True) for token in segment.follows)

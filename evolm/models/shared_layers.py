@@ -42,7 +42,7 @@ class SharedLayers:
         self.limit = limit
         self.slab_tokens = slab_tokens
         self._kept: LRUCache[bytes, torch.Tensor] = LRUCache(limit, getsizeof=lambda states: states.nbytes)
-        self._parts: dict[tuple[int, bool], nn.Module] = {}
+        self._parts: dict[tuple[int, int], nn.Module] = {}
         self.passed = 0  # tokens that passed the lower layers
 
     @property
@@ -103,30 +103,35 @@ class SharedLayers:
         """Drop all kept states."""
         self._kept.clear()
 
-    # -- the two parts of the model ------------------------------------------------------------------------
+    # -- parts of the model --------------------------------------------------------------------------------
 
     def lower(self, depth: int) -> nn.Module:
         """Return the model's trunk up to layer ``depth``, without its final norm."""
-        return self._part(depth, lower=True)
+        return self._part(0, depth)
 
-    def upper(self, depth: int) -> nn.Module:
-        """Return the model's trunk from layer ``depth`` on; its input is states in the place of embeddings."""
-        return self._part(depth, lower=False)
+    def upper(self, depth: int, top: int = 0) -> nn.Module:
+        """Return the model's trunk from layer ``depth`` on; its input is states in the place of embeddings.
 
-    def _part(self, depth: int, lower: bool) -> nn.Module:
-        if (depth, lower) not in self._parts:
-            self._parts[depth, lower] = self._cut(depth, lower)
-        return self._parts[depth, lower]
+        Args:
+            depth: number of layers that are left out.
+            top: the last layer, without the final norm; 0 = all layers and the norm.
+        """
+        return self._part(depth, top)
 
-    def _cut(self, depth: int, lower: bool) -> nn.Module:
+    def _part(self, begin: int, end: int) -> nn.Module:
+        if (begin, end) not in self._parts:
+            self._parts[begin, end] = self._cut(begin, end)
+        return self._parts[begin, end]
+
+    def _cut(self, begin: int, end: int) -> nn.Module:
         """Return a shallow copy of the trunk with some of its layers; all modules are the model's own."""
         part = copied = _shallow(self._model.base_model)
         *path, name = layer_list(part)[0].split(".")
         for step in path:  # OPT's layers are in a decoder inside of the trunk
             copied._modules[step] = copied = _shallow(copied.get_submodule(step))
         layers = list(copied.get_submodule(name).children())
-        copied._modules[name] = nn.ModuleList(layers[:depth] if lower else layers[depth:])
-        if lower:
+        copied._modules[name] = nn.ModuleList(layers[begin : end or None])
+        if end:
             copied._modules[_final_norm(copied)] = nn.Identity()
         return part
 

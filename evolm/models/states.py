@@ -1,22 +1,28 @@
 """Hidden states of chosen layers, read from the same packed passes as log-probabilities.
 
 A state's arithmetic is that of its segment, so it has the same bits in any company. A mean over several segments adds
-their sums in the order of the text, in float32.
+their sums in the order of the text, in float32. Layers above the highest one that is read are not passed, where the
+architecture gives the same bits without them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 import numpy as np
 import torch
 
 from evolm.models.delta_batch import hooked
-from evolm.models.forward_plan import ForwardPlan
+from evolm.models.forward_plan import ForwardPlan, fill_slabs
 from evolm.models.inspection import layer_list
 from evolm.models.packed_forward import PackedForward
 from evolm.models.requests import LAST, TokenizedStates
+
+WORTH_A_TRIAL: Final = 4  # slabs after which the trial of an architecture pays, which takes two or more
+
+Pooled = dict[int, np.ndarray]  # segment -> (layers, d)
 
 
 class StateReader:
@@ -30,8 +36,9 @@ class StateReader:
         self.forward = forward
         self._layers, layers = layer_list(forward.model)
         self._top = len(layers)
+        self._passed = 0  # slabs
+        self._ends: dict[int, bool] = {}  # layer -> whether a pass that ends there gives the bits of a whole one
 
-    @torch.inference_mode()
     def read(
         self, plan: ForwardPlan, chains: Sequence[tuple[int, ...]], requests: Sequence[TokenizedStates]
     ) -> list[np.ndarray]:
@@ -43,24 +50,61 @@ class StateReader:
             requests: what is read.
         """
         layers = sorted({layer for request in requests for layer in request.layers})
+        self._passed += len(plan.slabs)
+        if self.ends_at(layers[-1]):
+            plan = replace(plan, top=layers[-1])
+        lasts, sums = self._read(plan, layers)
+        return [
+            _pooled(plan, chain, request, lasts, sums, [layers.index(layer) for layer in request.layers])
+            for chain, request in zip(chains, requests, strict=True)
+        ]
+
+    def ends_at(self, layer: int) -> bool:
+        """Return whether passes end at a layer, which is tried once for each, when it may pay."""
+        if layer == self._top:
+            return False
+        if layer not in self._ends:
+            if self._passed < WORTH_A_TRIAL:
+                return False
+            self._ends[layer] = self._same_without_the_rest(layer)
+        return self._ends[layer]
+
+    def _same_without_the_rest(self, layer: int) -> bool:
+        segments, work = self.forward.trial_text(), self.forward.work
+        places = [(index, 0) for index in range(len(segments))]
+        plan = ForwardPlan(segments, fill_slabs(segments, self.forward.slab_tokens), places)
+        whole = self._read(plan, [layer])
+        try:
+            part = self._read(replace(plan, top=layer), [layer])
+        except Exception:  # no architecture documents a part of its trunk, so any exception may come
+            return False
+        finally:
+            self.forward.work = work
+        return all(
+            np.array_equal(found[index], known[index])
+            for known, found in zip(whole, part, strict=True)
+            for index, _ in places
+        )
+
+    def _read(self, plan: ForwardPlan, layers: Sequence[int]) -> tuple[Pooled, Pooled]:
+        """Return the states of the last token, and the sum of all states, of each segment in the plan's positions."""
         wanted = {segment for segment, _ in plan.positions}
         outputs: dict[int, torch.Tensor] = {}
-        below = [layer for layer in layers if layer < self._top]
-        hooks = [(f"{self._layers}.{layer - 1}", "output", _keeping(outputs, layer)) for layer in below]
-        lasts: dict[int, np.ndarray] = {}  # segment -> (layers, d), the states of its last token
-        sums: dict[int, np.ndarray] = {}  # segment -> (layers, d), the sum of its states
-        with self.forward.carrying(plan.deltas), hooked(self.forward.model, hooks):
+        last = plan.top or self._top
+        hooks = [
+            (f"{self._layers}.{layer - 1}", "output", _keeping(outputs, layer)) for layer in layers if layer < last
+        ]
+        lasts: Pooled = {}
+        sums: Pooled = {}
+        with torch.inference_mode(), self.forward.carrying(plan.deltas), hooked(self.forward.model, hooks):
             for begins, final, _ in self.forward.passes(plan):
-                outputs[self._top] = final
+                outputs[last] = final
                 for index in wanted & begins.keys():
                     begin, length = begins[index], len(plan.segments[index].tokens)
                     own = [outputs[layer][begin : begin + length].float() for layer in layers]  # (t, d) each
                     lasts[index] = torch.stack([states[-1] for states in own]).cpu().numpy()
                     sums[index] = torch.stack([states.sum(0) for states in own]).cpu().numpy()
-        return [
-            _pooled(plan, chain, request, lasts, sums, [layers.index(layer) for layer in request.layers])
-            for chain, request in zip(chains, requests, strict=True)
-        ]
+        return lasts, sums
 
 
 def _keeping(outputs: dict[int, torch.Tensor], layer: int) -> Callable[..., None]:
@@ -76,8 +120,8 @@ def _pooled(
     plan: ForwardPlan,
     chain: tuple[int, ...],
     request: TokenizedStates,
-    lasts: dict[int, np.ndarray],
-    sums: dict[int, np.ndarray],
+    lasts: Pooled,
+    sums: Pooled,
     rows: list[int],
 ) -> np.ndarray:
     """Return a request's ``(layers, poolings, d)`` states from those of its segments."""

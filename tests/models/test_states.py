@@ -114,6 +114,23 @@ def test_shared_lower_layers_change_no_bit(
     assert same(answers(alone, upper), expected)
 
 
+def test_passes_end_at_the_highest_layer_that_is_read_and_change_no_bit(
+    model: LanguageModel, asked: list[States], reference: list[np.ndarray]
+) -> None:
+    lower = [replace(request, layers=(1,)) for request in asked if 1 in request.layers]
+    expected = [found[:1] for request, found in zip(asked, reference, strict=True) if 1 in request.layers]
+    fresh = LanguageModel(model.prepared, passes=PassSettings(prefix_bytes=0))
+    seen = []
+    for _ in range(6):
+        before = fresh.forward.work
+        assert same(answers(fresh, lower), expected)
+        seen.append((fresh.forward.work - before).tokens)
+    assert fresh.states.ends_at(1) and seen[-1] == seen[0] / 2  # of two layers
+    kept = LanguageModel(model.prepared)
+    assert all(same(answers(kept, lower), expected) for _ in range(6)) and kept.states.ends_at(1)
+    assert same(answers(kept, asked), reference)  # what was kept of shorter passes is not used by whole ones
+
+
 @pytest.mark.slow
 def test_workers_change_no_bit(model: LanguageModel, asked: list[States], reference: list[np.ndarray]) -> None:
     assert same(answers(model, asked[::-1], n_jobs=2)[::-1], reference)
