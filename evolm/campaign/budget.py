@@ -2,14 +2,22 @@
 
 Evaluations, items and tokens are charged when an individual is asked for, before cache and sharing, so equal
 searches cost the same, whatever is cached. Seconds are checked between generations only.
+
+Readouts of a scored genome that ask the model nothing new cost no pass: some of them are free.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from evolm.config import BudgetSection
 from evolm.evaluation.evaluator import Charge
+from evolm.genomes import READOUT
+from evolm.individual import Individual
+
+FREE_READOUTS = 4  # that are not charged, of what the model was asked: a search of readouts alone must end
 
 
 @dataclass
@@ -22,6 +30,8 @@ class Ledger:
         tokens: tokens of all requests, each counted in full.
         dropped: individuals that racing dropped before all items were scored.
         idle_generations: generations since the best last improved.
+        free: individuals scored that were not charged.
+        readouts: ``Genome.asked`` of the individuals scored on all items -> how many of its readouts were free.
     """
 
     evaluations: int = 0
@@ -29,14 +39,35 @@ class Ledger:
     tokens: int = 0
     dropped: int = 0
     idle_generations: int = 0
+    free: int = 0
+    readouts: dict[str, int] = field(default_factory=dict)
 
-    def charge(self, charges: list[Charge]) -> None:
+    def charge(self, charges: Sequence[Charge]) -> None:
         """Add the charges of some individuals."""
         self.evaluations += len(charges)
         self.items += sum(charge.items for charge in charges)
         self.tokens += sum(charge.tokens for charge in charges)
 
-    def to_record(self) -> dict[str, int]:
+    def charged(self, individuals: Sequence[Individual], charges: Sequence[Charge]) -> list[Charge]:
+        """Return the charges of scored individuals without those of free readouts, which are counted.
+
+        Args:
+            individuals: in the order of asking.
+            charges: in full, one for each.
+        """
+        due = []
+        for individual, charge in zip(individuals, charges, strict=True):
+            asked = individual.genome.asked
+            if self.readouts.get(asked, FREE_READOUTS) < FREE_READOUTS:
+                self.readouts[asked] += 1
+                self.free += 1
+                continue
+            due.append(charge)
+            if individual.fitness.valid and READOUT in individual.genome:
+                self.readouts.setdefault(asked, 0)
+        return due
+
+    def to_record(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return asdict(self)
 

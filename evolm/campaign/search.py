@@ -86,7 +86,7 @@ class Search:
         if not asked:
             self.exhausted, self.asked = True, ()
             return False
-        self.evaluate(asked)
+        self.evaluate(asked, free_readouts=True)
         self._refuse_constant_objective(asked)
         improved = self.learn(asked)
         self.record(asked)
@@ -99,16 +99,18 @@ class Search:
         finally:
             self.asking = False
 
-    def evaluate(self, asked: Sequence[Individual], others_scored: bool = False) -> None:
+    def evaluate(self, asked: Sequence[Individual], others_scored: bool = False, free_readouts: bool = False) -> None:
         """Give individuals their fitness and charge for them.
 
         Args:
             asked: individuals; one that has failed already is charged in full and is not scored.
             others_scored: see :meth:`Evaluator.score_individuals`.
+            free_readouts: whether further readouts of a scored genome are free; see :meth:`Ledger.charged`.
         """
         self.asked = asked
         new = [individual for individual in asked if individual.status == "new"]
-        self.ledger.charge(self._scored(new, others_scored))
+        charges = self._scored(new, others_scored)
+        self.ledger.charge(self.ledger.charged(new, charges) if free_readouts else charges)
         self.ledger.charge([Charge(len(self.items), 0)] * (len(asked) - len(new)))
         self.ledger.dropped += sum(individual.status == "dropped" for individual in asked)
 
@@ -168,6 +170,7 @@ class Search:
             "items": self.ledger.items,
             "tokens": self.ledger.tokens,
             "dropped": self.ledger.dropped,
+            "free": self.ledger.free,
             "best": best.score if best else None,
             "best_id": best.id if best else None,
             "mean": float(np.mean(scores)) if scores else None,

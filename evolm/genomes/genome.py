@@ -79,6 +79,12 @@ class Genome:
         """16 hexadecimal digits over the kinds and digests of its chromosomes, in any order."""
         return content_digest({kind: chromosome.digest for kind, chromosome in self.chromosomes.items()})
 
+    @cached_property
+    def asked(self) -> str:
+        """A digest that is equal for genomes about which the model is asked the same: they share one pass."""
+        readout: Any = self.chromosomes.get(READOUT)
+        return self.with_chromosome(READOUT, readout.open).digest if readout else self.digest
+
     def with_chromosome(self, kind: str, chromosome: Chromosome) -> Genome:
         """Return a genome with another chromosome of a kind; a kind that it lacks is added last."""
         return Genome({**self.chromosomes, kind: chromosome})

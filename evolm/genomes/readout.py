@@ -58,6 +58,11 @@ class Readout:
         """Return the readout with what its fit chose, which asks for no other layer."""
         return replace(self, layer=layer, pooling=pooling, strength=strength, layers=(layer,) if layer else ())
 
+    @property
+    def open(self) -> Readout:
+        """The readout that asks the model for the same, with everything left to its fit that may be."""
+        return replace(self, layer=0, pooling=AUTO if len(self.layers) != 1 else self.pooling, strength=0.0)
+
     def summary(self) -> dict[str, Any]:
         """Return the whole record; it has no arrays."""
         return self.to_record()

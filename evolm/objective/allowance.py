@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from evolm.campaign.budget import Ledger, allowed, spent
 from evolm.campaign.recorder import RunRecorder
@@ -80,4 +81,5 @@ class Allowance:
 
     def _ledger(self, counts: Mapping[str, int]) -> Ledger:
         """Return the amounts that count against the limits: of this process, or of all that share them."""
-        return replace(self._search.ledger, **counts)
+        changed: dict[str, Any] = dict(counts)
+        return replace(self._search.ledger, **changed)

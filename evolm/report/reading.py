@@ -229,7 +229,7 @@ class RunRecord:
         spent = 0.0
         for number, members in generation.groupby(generation, sort=False):
             total = totals.get(number)
-            end = float(total) if total is not None and total > spent else spent + len(members)
+            end = float(total) if total is not None and total >= spent else spent + len(members)
             places[members.index] = np.linspace(spent, end, len(members) + 1)[1:]
             spent = end
         return places

@@ -15,7 +15,16 @@ from evolm.export.predictor import saved_prompt
 from evolm.export.prompt import export_prompt
 from tests.support.kinds_of_campaigns import write_kind
 from tests.support.tiers import slow
-from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, quick, result_of, write_campaign
+from tests.support.toy_campaign import (
+    DEV,
+    EVALUATIONS,
+    ToyCampaign,
+    bytes_of,
+    entries,
+    quick,
+    result_of,
+    write_campaign,
+)
 
 SPACE = {"prompt": {"demonstrations": [0, 2], "max_tokens": 240}, "readout": {"kinds": ["probe", "linear", "words"]}}
 
@@ -44,6 +53,14 @@ def test_readouts_evolve_beside_prompts_and_the_best_is_saved_with_its_fit(finis
     assert {name for entry in tried for name in entry["operators"]} & {"readout_gene", "readout_crossover"}
     best = result_of(finished_readouts)["best"]["genome"]["readout"]["kind"]
     assert (finished_readouts / "best" / "readout.safetensors").exists() == (best != "words")
+
+
+def test_readouts_of_a_scored_prompt_are_not_charged(finished_readouts: Path) -> None:
+    last = entries(finished_readouts, "generation", "main")[-1]
+    tried = entries(finished_readouts, "individual", "main")
+    assert last["evaluations"] == EVALUATIONS == len(tried) - last["free"]
+    assert last["items"] == EVALUATIONS * DEV
+    assert last["free"] > 0
 
 
 def test_the_rivals_of_words_are_a_probe_and_a_bag_of_words(finished_run: Callable[..., Path]) -> None:
