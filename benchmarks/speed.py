@@ -11,7 +11,7 @@ machines' speed drifts. Every part keeps its own command, commit, machine and ve
   the largest difference of log-probabilities, in the dtype timed and in float32 (see :mod:`benchmarks.rivals`). 32,
   28 and 25 items instead of 240, for the harness is slow and ratios are per item anyway. evolm gets
   the same few, and would gain by more of them, since a prompt is passed once for all: ``--items 240``;
-- *flops*, *memory*, *workers*: see :mod:`benchmarks.throughput`;
+- *flops*, *memory*, *workers*, *states*: see :mod:`benchmarks.throughput`;
 - *growth*: see :mod:`benchmarks.growth`; the plot is ``results/speed_growth.png``;
 - *padding*, *campaign*: see :mod:`benchmarks.generations`.
 
@@ -36,7 +36,7 @@ from benchmarks import growth
 from benchmarks.generations import campaign, padding
 from benchmarks.rivals import BATCHES, ITEMS, QUICK_ITEMS, contest
 from benchmarks.setting import COLD, MODEL, RESULTS, read_result, setting, write_result
-from benchmarks.throughput import flops, memory, workers
+from benchmarks.throughput import flops, memory, states, workers
 from evolm.models import LanguageModel, prepare
 from evolm.wording import markdown_table
 
@@ -78,6 +78,7 @@ PARTS: dict[str, Callable[[LanguageModel, Effort], dict[str, Any]]] = {
     **{kind: partial(_contest, kind) for kind in ITEMS},
     "flops": lambda model, effort: flops(model, effort.rounds, 1 if effort.quick else 4),
     "workers": lambda model, effort: workers(model, effort.rounds, 1 if effort.quick else 4),
+    "states": lambda model, effort: states(model, effort.rounds, 1 if effort.quick else 4),
     "growth": lambda model, effort: growth.growth(model, *((1, 1, 4) if effort.quick else (5,))),
     "padding": lambda model, effort: padding(("trec-questions",)) if effort.quick else padding(),
     "campaign": _campaign,
@@ -112,6 +113,9 @@ def shares_table(record: dict[str, Any]) -> str:
         ways = measured["workers"]["ways"]
         for name, wanted in (("one worker of one thread", "1.6"), ("one process of two threads", "1.2")):
             rows.append((f"two workers of one thread over {name}", f"{ways[name]['ratio']:.2f}", wanted))
+    for name, own in measured.get("states", {}).get("ways", {}).items():
+        if name.startswith("states"):
+            rows.append((f"time of {name} over that of log-probabilities", f"{own['ratio']:.2f}", "at most 1.05"))
     if "memory" in measured:
         held = measured["memory"]["weights_pss_of_two_over_one"]
         rows.append(("memory for weights, two workers over one", f"{held:.2f}", ""))

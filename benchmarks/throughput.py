@@ -3,7 +3,9 @@
 - *flops*: useful floating-point operations a second (tokens of segments, visible keys, scored positions; no padding
   anywhere) over the best of several matrix products in the same dtype, measured in the same rounds;
 - *memory*: one copy of the weights for all workers (Linux);
-- *workers*: two workers of one thread beside one, and beside one process of two threads, on the same requests.
+- *workers*: two workers of one thread beside one, and beside one process of two threads, on the same requests;
+- *states*: hidden states of six layers in the upper half, and of one layer two thirds of the way up, beside the
+  log-probabilities of two labels of one token behind the same contexts.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -19,14 +22,16 @@ import psutil
 import torch
 import torch.nn.functional as F
 
-from benchmarks.material import Shape, requests_of, tokens_of
+from benchmarks.material import KINDS, Shape, requests_of, tokens_of
 from benchmarks.setting import COLD
 from evolm.evaluation.executors import Executor, JoblibExecutor, SerialExecutor
 from evolm.evaluation.plan import batch_target, batches, plan
 from evolm.evaluation.timing import compare, middle
 from evolm.evaluation.worker import answer_batch
+from evolm.genomes.readout_space import auto_layers
 from evolm.models import LanguageModel, TokenizedRequest
 from evolm.models.forward_plan import ForwardPlan, Segment, ancestry
+from evolm.models.requests import TokenizedStates
 from evolm.models.specs import ModelSpec
 
 ITEMS = 28  # of each prompt, which then fills two slabs
@@ -149,6 +154,30 @@ def workers(model: LanguageModel, rounds: int, population: int) -> dict[str, Any
     }
     ways = {name: lambda each=each: _run(each, requests) for name, each in executors.items()}
     return {"rounds": rounds, "requests": len(requests), "ways": compare(ways, rounds)[0]}
+
+
+def states(model: LanguageModel, rounds: int, population: int) -> dict[str, Any]:
+    """Time the reading of states; ratios are to the log-probabilities of the same items.
+
+    A round's prompts are new to each way: what passes of another kind keep is of no use to it.
+    """
+    shape = Shape(ITEMS, KINDS["one-token"], population)
+    scored = tokens_of(model, requests_of(model, shape), shape)
+    sets = {"six layers": auto_layers(model.layers), "one layer": (round(model.layers * 2 / 3),)}
+    asked = {
+        f"states of {name}": [
+            TokenizedStates(request.context, request.prefix_length, layers, ("last", "mean")) for request in scored
+        ]
+        for name, layers in sets.items()
+    }
+    spec = spec_of(model)
+    ways: dict[str, Callable[[], Any]] = {
+        name: lambda requests=requests: answer_batch(spec, requests, model)  # type: ignore[misc]
+        for name, requests in {"log-probabilities": scored, **asked}.items()
+    }
+    for _ in range(4):  # the model tries once whether a pass may end early
+        ways["states of one layer"]()
+    return {"rounds": rounds, "requests": len(scored), "layers": sets, "ways": compare(ways, rounds)[0]}
 
 
 def memory(model: LanguageModel, items: int, repeats: int) -> dict[str, Any]:

@@ -249,9 +249,14 @@ def _check_kind(kind: str, task: Task) -> None:
         )
 
 
+def auto_layers(count: int) -> tuple[int, ...]:
+    """Return the layers that ``"auto"`` reads of a model with ``count`` layers, ascending."""
+    return tuple(sorted({round(layer) for layer in np.linspace(max(count * LOWEST, 1), count, LAYERS)}))
+
+
 def _layers(wanted: str | Sequence[int], count: int) -> tuple[int, ...]:
     if isinstance(wanted, str):
-        return tuple(sorted({round(layer) for layer in np.linspace(max(count * LOWEST, 1), count, LAYERS)}))
+        return auto_layers(count)
     for layer in wanted:
         if not 1 <= layer <= count:
             raise ConfigError(f"space.readout.layers: expected layers from 1 to {count}, found {layer}")
