@@ -65,7 +65,8 @@ class Individual:
         items: dev items that were scored for it.
         score: the task's metric on dev.
         cases: ``(n_items,)`` per-item scores, for lexicase selection.
-        item_terms: ``(n_items,)`` terms whose mean is the first fitness value, for racing; None without racing.
+        item_terms: ``(n_items,)`` terms whose mean is the first fitness value, NaN for items on which a dropped one
+            was not scored; None if the fitness is no such mean, or not evaluated.
         measures: named numbers for people and archives.
     """
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evolm.campaign.build import Components
+from evolm.campaign.forecasts import Forecast, forecast_of
 from evolm.campaign.search import Search
 from evolm.evaluation.evaluator import Assessment, Charge
 from evolm.individual import Individual
@@ -20,14 +21,18 @@ class Final:
     """The outcome of a search's final.
 
     Attributes:
-        winner: the finalist that is best on dev and validation together; without validation rows the best on dev.
+        winner: the finalist with the highest expected score by dev and validation answers (:mod:`.forecasts`), of
+            equals the best on dev and validation together; without validation rows the best on dev.
         entry: the journal's entry; None without validation rows.
         validation: the winner's score on validation; None without validation rows.
+        expected: the winner's expected score on test rows, see :meth:`Forecast.on_test`; None if the objective is not
+            the task's metric, or no mean over items.
     """
 
     winner: Individual
     entry: dict[str, Any] | None
     validation: float | None
+    expected: dict[str, Any] | None = None
 
 
 def run_final(search: Search, parts: Components, winner: Individual | None = None) -> Final | None:
@@ -45,22 +50,46 @@ def run_final(search: Search, parts: Components, winner: Individual | None = Non
     rows = parts.task.validation
     finalists = search.archive.finalists
     if not rows or len(finalists) < 2:
-        return Final(search.archive.best, None, _validation_score(search.archive.best, parts))
+        best = search.archive.best
+        forecast = forecast_of(search, [best], [None])
+        return Final(best, None, _validation_score(best, parts), _expected(forecast, 0, parts))
     genomes = [finalist.genome for finalist in finalists]
-    alone = _whole(parts.evaluator.assess(genomes, rows))
+    terms_of = rows if parts.evaluator.decomposable else ()
+    alone = _whole(parts.evaluator.assess(genomes, rows, all_items=terms_of))
     pooled = _whole(parts.evaluator.assess(genomes, (*parts.task.dev, *rows)))
-    standing = {place: each.fitness for place, each in enumerate(pooled) if each is not None}
-    place = list(standing)[search.archive.pick(list(standing.values()))] if standing else 0
+    forecast = forecast_of(search, finalists, [each.item_terms if each else None for each in alone])
+    place = _picked(search, pooled, forecast)
     entry = {
         "type": "validation",
         "search": search.name,
         "finalists": [
-            {"id": f.id, "dev": f.score, "validation": _score(alone[i]), "pooled": _score(pooled[i])}
+            {
+                "id": f.id,
+                "dev": f.score,
+                "validation": _score(alone[i]),
+                "pooled": _score(pooled[i]),
+                "expected": forecast.mean(i) if forecast else None,
+                "error": forecast.error(i) if forecast else None,
+            }
             for i, f in enumerate(finalists)
         ],
         "winner": finalists[place].id,
     }
-    return Final(finalists[place], entry, _score(alone[place]))
+    return Final(finalists[place], entry, _score(alone[place]), _expected(forecast, place, parts))
+
+
+def _picked(search: Search, pooled: Sequence[Assessment | None], forecast: Forecast | None) -> int:
+    """Return the winner's place: a finalist that fails on a row cannot win, unless all do."""
+    standing = {place: each.fitness for place, each in enumerate(pooled) if each is not None}
+    if forecast is not None:
+        standing = {place: (forecast.mean(place), *fitness) for place, fitness in standing.items()}
+    return list(standing)[search.archive.pick(list(standing.values()))] if standing else 0
+
+
+def _expected(forecast: Forecast | None, place: int, parts: Components) -> dict[str, Any] | None:
+    if forecast is None or not parts.evaluator.maximises_metric or not parts.task.test:
+        return None
+    return forecast.on_test(place, len(parts.task.test))
 
 
 def _validation_score(winner: Individual, parts: Components) -> float | None:

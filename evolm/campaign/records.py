@@ -143,6 +143,7 @@ def result_record(parts: Components, main: Search, final: Final, test: Record | 
         "stopped": stopped or None,
         "dev": {"founder": founder.score, "best": final.winner.score},
         "validation": None if final.validation is None else {"best": final.validation},
+        "expected": final.expected,
         "test": test,
         "claim": claim(test, parts.task.metric),
         "best": individual_record(final.winner),

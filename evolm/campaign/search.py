@@ -10,6 +10,7 @@ import numpy as np
 
 from evolm.archives import BestFound, Front
 from evolm.campaign.budget import Ledger, allowed, spent
+from evolm.campaign.item_scores import ITEM_SCORES, scores_record
 from evolm.config import BudgetSection
 from evolm.errors import ScorerError
 from evolm.evaluation.evaluator import Charge, Evaluator
@@ -124,8 +125,10 @@ class Search:
 
     def _scored(self, asked: Sequence[Individual], others_scored: bool) -> list[Charge]:
         if self.race is None:
+            others_scored = others_scored or self.archive.best is not None
+            terms_of = self.items if self.evaluator.decomposable else ()
             return self.evaluator.score_individuals(
-                asked, self.items, others_scored=others_scored or self.archive.best is not None
+                asked, self.items, all_items=terms_of, others_scored=others_scored
             )
         # Another order in every generation: the incumbent was selected over earlier orders.
         seed = derive_seed("race", self.strategy.context.seed, self.ledger.evaluations)
@@ -159,8 +162,9 @@ class Search:
         if self.genes is not None:
             self.genes.write(self.name, self.strategy.generation, asked)
         for individual in asked:
-            self.journal.append({"type": "individual", "search": self.name, **individual.to_record()})
-        scores = [individual.score for individual in asked if individual.score is not None]
+            scores = {ITEM_SCORES: scores_record(individual.item_terms)}
+            self.journal.append({"type": "individual", "search": self.name, **individual.to_record(), **scores})
+        means = [individual.score for individual in asked if individual.score is not None]
         best = self.archive.best
         self.last = {
             "type": "generation",
@@ -173,8 +177,8 @@ class Search:
             "free": self.ledger.free,
             "best": best.score if best else None,
             "best_id": best.id if best else None,
-            "mean": float(np.mean(scores)) if scores else None,
-            "std": float(np.std(scores)) if scores else None,
+            "mean": float(np.mean(means)) if means else None,
+            "std": float(np.std(means)) if means else None,
             "front": [i.id for i in self.archive] if isinstance(self.archive, Front) else None,
             "diversity": self.strategy.context.space.diversity([individual.genome for individual in asked]),
         }

@@ -103,6 +103,16 @@ class Evaluator:
         self.prompt_tokens = prompt_tokens
         self.combine = combine
 
+    @property
+    def decomposable(self) -> bool:
+        """Whether there is one objective, which is the mean of one bounded number per item."""
+        return self.combine == "sum" and all(scorer.decomposable for scorer, _ in self.scorers.values())
+
+    @property
+    def maximises_metric(self) -> bool:
+        """Whether the objective is the task's metric itself."""
+        return self.combine == "sum" and list(self.scorers.values()) == [(self.task_scorer, 1.0)]
+
     def assess(
         self,
         genomes: Sequence[Any],

@@ -159,13 +159,22 @@ class Race:
                 for candidate, (assessment, _) in zip(candidates, results, strict=True)
                 if isinstance(assessment, Assessment) and not assessment.failures
             ]
+            terms = {candidate.individual.id: self._spread(assessment, seen) for candidate, assessment in scored}
             reasons = self._worse_half(scored) if self.rules.mode == "halving" else self._losers(scored, seen)
             for candidate, reason in reasons:
                 candidate.individual.drop(f"{reason} on {count} of {len(self.items)} items")
                 candidate.individual.items = count
+                candidate.individual.item_terms = terms[candidate.individual.id]
                 dropped[candidate.individual.id] = Charge(count, candidate.memory.tokens)
             candidates = [candidate for candidate, _ in scored if candidate.individual.id not in dropped]
         return dropped
+
+    def _spread(self, assessment: Assessment, seen: np.ndarray) -> np.ndarray:
+        """Return ``(n_items,)`` item terms in the task's order; NaN where they are not known."""
+        assert assessment.item_terms is not None  # racing asks for them
+        terms = np.full(len(self.items), np.nan)
+        terms[seen] = assessment.item_terms.values
+        return terms
 
     def _losers(
         self, scored: Sequence[tuple[Candidate, Assessment]], seen: np.ndarray
