@@ -55,7 +55,7 @@ ARENAS = {
     ),
     "prompt": Arena(
         "trec-questions",
-        {"prompt": {"demonstrations": [0, 2], "calibration": True}},
+        {"prompt": {"demonstrations": [0, 2]}},
         {"dev": 48, "validation": 32, "test": 200},
         evaluations=25,
     ),

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from evolm.choices import Dtype
 from evolm.config_errors import sentence
 from evolm.errors import ConfigError
+from evolm.readout_kinds import KINDS_OF_READOUTS
 from evolm.typed import place, text_of, toml_problem, toml_value, with_dotted_keys, without_typed_escapes
 from evolm.wording import truth_word
 
@@ -225,10 +226,6 @@ class PromptSpaceSection(Section):
     verbalizers: dict[str, list[str]] = Field(
         default_factory=dict, description="label -> words that may stand for it"
     )
-    calibration: bool = Field(
-        True,
-        description="whether label probabilities may be divided by those of a content-free input (a gene)",
-    )
     max_tokens: int = Field(600, gt=0, description="longest prompt, item excluded")
 
     _dotted_labels = field_validator("verbalizers", mode="before")(with_dotted_keys)
@@ -256,7 +253,7 @@ class ReadoutSpaceSection(Section):
     kinds: tuple[str, ...] = Field(
         ("probe", "linear", "words"),
         min_length=1,
-        description="readouts that may be tried, the founders' first: words | batch | linear | probe | bag_of_words",
+        description=f"readouts that may be tried, the founders' first: {' | '.join(KINDS_OF_READOUTS)}",
     )
     layers: Literal["auto"] | tuple[int, ...] = Field(
         "auto", description="layers whose states a probe may read, the first is 1; auto = six of the upper half"
@@ -268,6 +265,12 @@ class ReadoutSpaceSection(Section):
         (), description="of the penalty, as genes; the strength that the fit chooses is always one of them"
     )
     rows: int = Field(256, ge=2, description="most train rows that a readout is fitted on")
+
+    @property
+    def evolves(self) -> bool:
+        """Whether there is a choice, so that readouts differ from genome to genome."""
+        known = [KINDS_OF_READOUTS[kind] for kind in set(self.kinds) if kind in KINDS_OF_READOUTS]
+        return len(set(self.kinds)) > 1 or any(kind.states or (kind.strength and self.strengths) for kind in known)
 
 
 class SpaceSection(Section):
@@ -283,7 +286,9 @@ class SpaceSection(Section):
         description="changes of the weights; without [space.prompt] they evolve under the founder's prompt",
     )
     readout: ReadoutSpaceSection | None = Field(
-        default=None, description="how labels are read off the model; without it, by the likelihood of their words"
+        default=None,
+        description="how labels or options are read off the model; without it, by the likelihood of their words, "
+        "calibrated or not",
     )
 
     @model_validator(mode="after")
@@ -300,14 +305,19 @@ class SpaceSection(Section):
 
     @property
     def evolving(self) -> tuple[str, ...]:
-        """The kinds of chromosomes that evolve: those that have a table."""
-        named = [name for name in type(self).model_fields if getattr(self, name) is not None]
-        return (*named, *(self.model_extra or {}))
+        """The kinds of chromosomes that evolve: those that have a table, unless it leaves no choice of readouts."""
+        fixed = self.readout is not None and not self.readout.evolves
+        return tuple(name for name in self._named if not (fixed and name == "readout"))
 
     @property
     def tables(self) -> dict[str, Any]:
         """Kind of chromosome -> its table; the prompt's is always there."""
-        return {"prompt": self.prompts} | {name: getattr(self, name) for name in self.evolving}
+        return {"prompt": self.prompts} | {name: getattr(self, name) for name in self._named}
+
+    @property
+    def _named(self) -> tuple[str, ...]:
+        named = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        return (*named, *(self.model_extra or {}))
 
 
 class GenerationSection(Section):

@@ -18,9 +18,11 @@ from typer.testing import CliRunner
 from evolm.baselines import BASELINES
 from evolm.config import CampaignConfig, Section
 from evolm.operators import OPERATORS
+from evolm.readout_kinds import KINDS_OF_READOUTS
+from evolm.readouts import READOUTS
 from evolm.scorers import SCORERS, Scorer
 from evolm.strategies import STRATEGIES
-from evolm.tasks import kinds_with
+from evolm.tasks import CLOSED, Form, kinds_with
 from evolm.wording import headline, markdown_table
 
 
@@ -81,6 +83,17 @@ def scorers() -> str:
     return markdown_table(("scorer / key", "default", "tasks", "needs gold labels", "what it is"), rows)
 
 
+def readouts() -> str:
+    """Every kind of readout, the tasks that it fits and what it is fitted on."""
+    rows = []
+    for name, reader in READOUTS.items():
+        kind = KINDS_OF_READOUTS[name]
+        fitted = ("train rows" if kind.gold else "train rows, without gold") if kind.fitted else "nothing"
+        tasks = ", ".join(kinds_with(Form.LABELS) if kind.labels else kinds_with(*CLOSED))
+        rows.append((f"`{name}`", headline(reader.__doc__), tasks, fitted))
+    return markdown_table(("readout", "how a label or option is read", "tasks", "fitted on"), rows)
+
+
 def baselines() -> str:
     """Every baseline, and whether ``[baselines]`` can switch it."""
     rows = []
@@ -105,6 +118,7 @@ BLOCKS = {
     "strategies": strategies,
     "operators": operators,
     "scorers": scorers,
+    "readouts": readouts,
     "baselines": baselines,
     "commands": commands,
 }

@@ -314,7 +314,7 @@ PLAIN: dict[str, Any] = {
         ({"strategy": {"name": "genetic", "population_size": np.int64(4)}}, "strategy.population_size", 4),
         ({"scorers": {"margin": np.float64(0.5)}}, "scorers.margin", 0.5),
         ({"space": {"prompt": {"demonstrations": np.array([0, 2])}}}, "space.prompt.demonstrations", (0, 2)),
-        ({"space": {"prompt": {"calibration": np.False_}}}, "space.prompt.calibration", False),
+        ({"space": {"prompt": {"instruction": np.False_}}}, "space.prompt.instruction", False),
         ({"options": {"baselines": {"few_shot": np.bool_(False)}}}, "baselines.few_shot", False),
     ],
 )

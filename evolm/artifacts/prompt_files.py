@@ -11,6 +11,7 @@ from evolm.artifacts.readout import READOUT_FILE, readout_files
 from evolm.config import CampaignConfig
 from evolm.genomes import DELTA, Genome, Phenotype, Prompt, Space
 from evolm.models import Generate
+from evolm.readout_kinds import CONTEXTUAL, WORDS
 from evolm.scorers import LabelProbabilities
 from evolm.storage.layout import PROMPT
 from evolm.tasks import Task
@@ -52,14 +53,14 @@ def prompt_folder(
         task, model: of its campaign.
         config: its ``[task]``, ``[template]`` and ``[generation]`` are kept.
         labels: how labels are compared; None for a generation task.
-        engine: answers requests for the prior of a calibrated prompt, and for what a readout is fitted on.
+        engine: answers requests for the prior of labels, and for what a readout is fitted on.
         left_out: see :class:`PromptRecord`.
     """
     expressed, deltas = space.express(genome), space.get(DELTA)
     changed = delta_files(genome, deltas)
-    fitted = readout_files(expressed, labels, engine)
-    files: dict[str, str | bytes] = {**changed, **fitted}
+    files: dict[str, str | bytes] = {**changed, **readout_files(expressed, labels, engine)}
     prompt, template = expressed.prompt, task.template
+    kind = expressed.readout.kind if expressed.readout else WORDS
     request = Generate(prompt.prefix(template), template.item_source, system=template.system)
     text = "".join(model.render(request)[:2])
     record = PromptRecord.of(
@@ -68,9 +69,9 @@ def prompt_folder(
         model,
         config,
         labels,
-        prior=_prior(expressed, labels, engine) if task.labels and labels and prompt.calibrated else None,
+        prior=_prior(expressed, labels, engine) if labels and labels.task.labels and kind == CONTEXTUAL else None,
         delta=deltas.identity() if deltas and changed else None,
-        readout=expressed.readout.kind if expressed.readout and fitted else None,
+        readout=None if kind == WORDS else kind,
         left_out=left_out,
     )
     files |= {PROMPT: text, PROMPT_FILE: record.to_json()}

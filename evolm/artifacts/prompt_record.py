@@ -7,20 +7,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from pydantic import Field, field_serializer
+from pydantic import Field, field_serializer, field_validator
 
 from evolm.config import CampaignConfig, GenerationSection, Section, TemplateSection, validate
 from evolm.errors import RunError
 from evolm.genomes import Prompt
 from evolm.models import PassSettings
+from evolm.readout_kinds import KINDS_OF_READOUTS
 from evolm.scorers import LabelProbabilities
 from evolm.tasks import Task
 from evolm.typed import text_of
+from evolm.wording import listed
 
 if TYPE_CHECKING:
     from evolm.models import LanguageModel
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 # Keys of [task] that say how rows are read; the other keys say which rows there were.
 READING = ("name", "kind", "columns", "labels", "bins", "answer_key", "metric", "pattern")
 
@@ -58,13 +60,13 @@ class PromptRecord(Section):
         task: the keys ``READING`` of ``[task]``.
         generation: None unless it is a generation task.
         answers: label -> the text that answers with it.
-        prior: label -> nats to subtract from its log-probability; None unless the prompt is calibrated.
+        prior: label -> nats to subtract from its log-probability; None unless the readout is ``"contextual"``.
         delta: identity of the space of the delta beside this file; None if the model is not changed.
-        readout: kind of the fitted readout beside this file; None if labels are read by their words.
+        readout: its kind; None if labels are read by their words. One that is fitted lies beside this file.
         left_out: demonstrations that the prompt had when it was scored, and that were left out on export.
     """
 
-    schema_version: Literal[2] = Field(alias="schema")
+    schema_version: Literal[3] = Field(alias="schema")
     genome: dict[str, Any]
     item: str
     normalization: str | None
@@ -127,6 +129,13 @@ class PromptRecord(Section):
             readout=readout,
             left_out=left_out,
         )
+
+    @field_validator("readout")
+    @classmethod
+    def _known_readout(cls, kind: str | None) -> str | None:
+        if kind is not None and kind not in KINDS_OF_READOUTS:
+            raise ValueError(f"expected a kind of readout among {listed(KINDS_OF_READOUTS)}, found {kind!r}")
+        return kind
 
     @field_serializer("template", "generation")
     def _all_keys(self, section: Section | None) -> dict[str, Any] | None:

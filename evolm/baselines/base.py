@@ -46,7 +46,7 @@ class Contest:
 
     @property
     def readouts(self) -> Any:
-        """The space of readouts; None if the task has no labels that could be fitted."""
+        """The space of readouts; None if the task has neither labels nor options."""
         return self.space.get("readout")
 
     @property

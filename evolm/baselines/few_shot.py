@@ -1,4 +1,4 @@
-"""The best founder's instruction with random demonstrations, several draws of them."""
+"""The best founder's instruction with random demonstrations, several draws of them, read as the winner is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evolm.baselines.base import Baseline, Contest
+from evolm.genomes import PROMPT, READOUT
 from evolm.randomness import Randomness, derive_seed
 
 if TYPE_CHECKING:
@@ -37,13 +38,13 @@ def few_shot_count(winner: Prompt, space: PromptSpace) -> int:
 
 
 def _contestants(contest: Contest) -> list[Genome]:
-    winner, prompts = contest.space.express(contest.winner).prompt, contest.space["prompt"]
+    winner, prompts = contest.space.express(contest.winner).prompt, contest.space[PROMPT]
     count = few_shot_count(winner, prompts)
     if not count:
         return []
-    founder = replace(contest.founder.prompt, calibrated=winner.calibrated)
-    drawn = few_shot_prompts(founder, prompts, count, contest.seed)
-    return [contest.space.completed({"prompt": prompt}) for prompt in drawn]
+    read = {kind: part for kind, part in contest.winner.chromosomes.items() if kind == READOUT}
+    drawn = few_shot_prompts(contest.founder.prompt, prompts, count, contest.seed)
+    return [contest.space.completed({PROMPT: prompt, **read}) for prompt in drawn]
 
 
 FEW_SHOT = Baseline(

@@ -5,22 +5,19 @@ Zhao et al. 2021, "Calibrate Before Use", https://arxiv.org/abs/2102.09690.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evolm.baselines.base import Baseline, Contest
+from evolm.readout_kinds import CONTEXTUAL
 
 if TYPE_CHECKING:
     from evolm.genomes import Genome
 
 
 def _contestants(contest: Contest) -> list[Genome]:
-    if contest.scoring.labels is None:
+    if contest.readouts is None:
         return []
-    founder = contest.founder
-    if "readout" in founder:  # calibration is a matter of the labels' words
-        founder = founder.with_chromosome("readout", contest.readouts.readout("words"))
-    return [founder.with_chromosome("prompt", replace(founder.prompt, calibrated=True))]
+    return [contest.founder.with_chromosome("readout", contest.readouts.readout(CONTEXTUAL))]
 
 
 PRIOR_CORRECTED = Baseline(

@@ -9,7 +9,7 @@ made in this order, each from those before it and each checked where it is made.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -20,7 +20,7 @@ from evolm.campaign.checks import check_context, check_texts, check_trunk
 from evolm.campaign.permissions import Permissions
 from evolm.campaign.resolution import resolved
 from evolm.campaign.scorers import ScoreFunctions, choose_scorers, make_scorers, task_scorer_among
-from evolm.campaign.spaces import chromosome_tables, dormant_spaces
+from evolm.campaign.spaces import chromosome_tables, evolving_kinds
 from evolm.campaign.strategies import StrategyChoice, choose_strategy
 from evolm.config import BudgetSection, CampaignConfig
 from evolm.early import check_early
@@ -122,7 +122,7 @@ def build(
     task = load_task(config.task, config.template, root=root, trusted=True, frame=frame)
     check_items(config.budget, task)
     tables = chromosome_tables(config, permissions)
-    evolving = {name: kind for name, (kind, _) in tables.items() if name in config.space.evolving}
+    evolving = {name: tables[name][0] for name in evolving_kinds(config, tables)}
     strategy = choose_strategy(config, config.strategy, evolving, task, permissions)
     choices = choose_scorers(config, task, permissions, functions or {})
     model = load_model(config, {} if models is None else models)
@@ -131,7 +131,6 @@ def build(
     scoring = make_scoring(config, task, model, allowed_words(config.space.prompts, task), prompts.tokens)
     scorers = make_scorers(choices, scoring, Rules.of(config.evaluation))
     space, founders = load_founders(config, task, parts, tuple(evolving), instructions, warm_starts)
-    space = replace(space, dormant=dormant_spaces(parts, task, model))
     task_scorer = task_scorer_among(choices, scorers, scoring)
     engine = evaluation.Engine(model, AnswerStore(answers), jobs(config.evaluation.n_jobs, model))
     evaluator = Evaluator(engine, task, scorers, task_scorer, space.express, space.tokens, config.fitness.combine)

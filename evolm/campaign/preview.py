@@ -21,6 +21,7 @@ from evolm.campaign.strategies import strategy_name
 from evolm.evaluation.racing import Rules, looks
 from evolm.genomes import DELTA, READOUT
 from evolm.models import Request
+from evolm.readout_kinds import KINDS_OF_READOUTS
 from evolm.storage import AnswerStore
 from evolm.tasks.outlook import outlook, shows_demonstrations
 from evolm.wording import counted, listed, words
@@ -137,9 +138,11 @@ def _own_share(parts: Components) -> float:
 
 
 def _fitted_rows(parts: Components) -> int:
-    """Return the train rows that most readouts are fitted on; 0 if readouts do not evolve."""
-    readouts = parts.space[READOUT] if READOUT in parts.space.parts else None
-    return min(len(parts.task.train), readouts.rows) if readouts else 0
+    """Return the train rows that most readouts are fitted on; 0 if none is fitted."""
+    readouts = parts.space.get(READOUT)
+    if readouts is None or not any(KINDS_OF_READOUTS[kind].fitted for kind in readouts.kinds):
+        return 0
+    return min(len(parts.task.train), readouts.rows)
 
 
 def _phases(parts: Components, prefix: float, per_item: float) -> list[tuple[str, int, float]]:

@@ -45,6 +45,7 @@ from evolm.genomes import (
     Phenotype,
     Prompt,
     PromptSpace,
+    Readout,
     ReadoutSpace,
     Space,
 )
@@ -52,6 +53,7 @@ from evolm.models import PreparedModel
 from evolm.models.deltas import Change
 from evolm.models.moved import moved_model, recorded_model
 from evolm.models.text_notes import text_notes
+from evolm.readout_kinds import KINDS_OF_READOUTS, WORDS
 from evolm.readouts import Fit
 from evolm.scorers import Dialogue, Evaluation, Scoring, generate_texts
 from evolm.scorers.likelihood import evaluate_labels
@@ -96,7 +98,8 @@ class Predictor:
         left_out: demonstrations that it had when it was scored, and that were left out.
         genome: the prompt.
         config: its campaign: how rows are read, the template, the form of answers.
-        fit: of its readout; None if labels are read by their words.
+        readout: how labels or options are read.
+        fit: of the readout; None if it is not fitted.
         space, delta: the model's change and its space; None if the model is not changed.
         notes: sentences about how the last rows were read.
 
@@ -120,8 +123,10 @@ class Predictor:
         if record.delta is not None:
             self.space, self.delta = read_delta(path.with_name(DELTA_FILE), self.model)
         self.fit: Fit | None = None
-        if record.readout is not None:
+        self.readout = Readout(record.readout or WORDS)
+        if KINDS_OF_READOUTS[self.readout.kind].fitted:
             self.fit = read_readout(path.with_name(READOUT_FILE), self._labels, self.model.width)
+            self.readout = self.fit.genes
         self.change = self.space.delta(self.delta) if self.space and self.delta else None
         self.engine = evaluation.Engine(self.model, AnswerStore(":memory:"), jobs(n_jobs, self.model))
 
@@ -238,13 +243,11 @@ class Predictor:
         """Return the files of the prompt's folder: name -> content."""
         task = task_with_test(self.config, (), gold=False)
         labels = self._scoring(task).labels
-        genome = Genome({PROMPT: self.genome})
+        genome, around = Genome({PROMPT: self.genome}), ReadoutSpace.around(self.readout)
         spaces: dict[str, ChromosomeSpace] = {PROMPT: PromptSpace.build(self.config.space.prompts, task, self.model)}
         if self.space and self.delta:
             genome, spaces = genome.with_chromosome(DELTA, self.delta), spaces | {DELTA: self.space}
-        if self.fit:
-            genome = genome.with_chromosome(READOUT, self.fit.genes)
-            spaces |= {READOUT: ReadoutSpace.around(self.fit.genes)}
+        genome, spaces = genome.with_chromosome(READOUT, self.readout), spaces | {READOUT: around}
         return prompt_folder(genome, Space(spaces), task, self.model, self.config, labels, self.engine, self.left_out)
 
     @property
@@ -254,7 +257,7 @@ class Predictor:
     @property
     def _shown(self) -> Phenotype:
         """The prompt and its readout; the engine adds the model's change."""
-        return Phenotype(self.genome, readout=self.fit.genes if self.fit else None)
+        return Phenotype(self.genome, readout=self.readout)
 
     def _scoring(self, task: Task) -> Scoring:
         words = {label: (self.genome.word(label),) for label in task.labels}

@@ -97,10 +97,12 @@ def load_founders(
     if written:
         founders = [(Genome({PROMPT: prompt}), WRITTEN) for prompt in written_prompts(config, task, prompts, rng)]
     space = Space({**parts, PROMPT: prompts.with_instructions([founder.prompt for founder, _ in founders])})
-    if PROMPT not in evolving:
-        if written:
-            founders = [next(placed for placed in founders if placed[0].prompt.instruction)]
-        space = Space(parts, {PROMPT: _only_prompt([founder for founder, _ in founders])})
+    if PROMPT not in evolving and written:
+        founders = [next(placed for placed in founders if placed[0].prompt.instruction)]
+    frozen = [kind for kind in parts if kind not in evolving]
+    if frozen:
+        genomes_of_all = [space.completed(founder.chromosomes) for founder, _ in founders]
+        space = Space(space.parts, {kind: _only(kind, genomes_of_all) for kind in frozen})
     names: dict[str, str] = {}
     genomes: dict[str, Genome] = {}
     for founder, name in founders:
@@ -111,20 +113,20 @@ def load_founders(
     return space, Founders(list(genomes.values()), names, seen, written)
 
 
-def _only_prompt(founders: Sequence[Genome]) -> Prompt:
-    """Return the prompt that all founders have.
+def _only(kind: str, founders: Sequence[Genome]) -> Chromosome:
+    """Return the chromosome of a kind that all founders have.
 
     Raises:
         ConfigError: if they have several.
     """
-    prompts = {founder.prompt.digest: founder.prompt for founder in founders}
-    if len(prompts) != 1:
+    found: dict[str, Chromosome] = {founder[kind].digest: founder[kind] for founder in founders}
+    if len(found) != 1:
         raise ConfigError(
-            f"space: without [space.prompt] all genomes have one prompt, found founders with {len(prompts)} "
-            "different prompts; name one (founders, --founder; --set founders=[] leaves those of a warm start), or "
-            "add [space.prompt] to evolve prompts, too"
+            f"space: without [space.{kind}] all genomes have one {kind}, found founders with {len(found)} "
+            f"different {kind}s; name one (founders, --founder; --set founders=[] leaves those of a warm start), or "
+            f"add [space.{kind}] to evolve {kind}s, too"
         )
-    return next(iter(prompts.values()))
+    return next(iter(found.values()))
 
 
 def _admitted(

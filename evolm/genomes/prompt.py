@@ -1,4 +1,4 @@
-"""A prompt as a chromosome: instruction, demonstrations, the words that stand for labels, and calibration."""
+"""A prompt as a chromosome: instruction, demonstrations, and the words that stand for labels."""
 
 from __future__ import annotations
 
@@ -68,15 +68,12 @@ class Prompt:
         demonstrations: in the order they are shown.
         verbalizers: ``(label, word)`` pairs for labels that are not called by their own name.
         template: name of the template; ``"default"`` is the campaign's own.
-        calibrated: whether the probability of an answer is divided by the one it has after a content-free input
-            (contextual calibration, Zhao 2021, https://arxiv.org/abs/2102.09690).
     """
 
     instruction: str
     demonstrations: tuple[Demonstration, ...] = ()
     verbalizers: tuple[tuple[str, str], ...] = ()
     template: str = "default"
-    calibrated: bool = False
 
     @cached_property
     def digest(self) -> str:
@@ -98,11 +95,11 @@ class Prompt:
         return tuple(template.answer(self.word(label), index) for index, label in enumerate(labels))
 
     def parts(self) -> frozenset[str]:
-        """Words of the instruction, digests of demonstrations, verbalizers, calibration."""
+        """Words of the instruction, digests of demonstrations, verbalizers."""
         words = {f"word {word}" for word in self.instruction.lower().split()}
         shown = {f"demonstration {demo.item}" for demo in self.demonstrations}
         renamed = {f"verbalizer {label} {word}" for label, word in self.verbalizers}
-        return frozenset(words | shown | renamed | ({"calibrated"} if self.calibrated else set()))
+        return frozenset(words | shown | renamed)
 
     def distance(self, other: Prompt) -> float:
         """Return the Jaccard distance of both prompts' parts, in [0, 1]."""
@@ -124,13 +121,12 @@ class Prompt:
 
     def to_record(self) -> dict[str, Any]:
         """Return JSON values."""
-        record = {
+        return {
             "instruction": self.instruction,
             "demonstrations": [demo.to_record() for demo in self.demonstrations],
             "verbalizers": dict(self.verbalizers),
             "template": self.template,
         }
-        return {**record, "calibrated": True} if self.calibrated else record
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Prompt:
@@ -142,7 +138,6 @@ class Prompt:
         try:
             shown = tuple(map(Demonstration.from_record, record["demonstrations"]))
             pairs = tuple(sorted((_text(label), _text(word)) for label, word in record["verbalizers"].items()))
-            calibrated = bool(record.get("calibrated", False))
-            return cls(str(record["instruction"]), shown, pairs, str(record["template"]), calibrated)
+            return cls(str(record["instruction"]), shown, pairs, str(record["template"]))
         except (KeyError, TypeError, AttributeError) as error:
             raise GenomeError(f"a prompt's record is damaged: {type(error).__name__} {error}") from None

@@ -1,4 +1,4 @@
-"""Prompts as choices: the instruction, the number of demonstrations and which, each label's word, calibration."""
+"""Prompts as choices: the instruction, the number of demonstrations and which, each label's word."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ class PromptCoding(ChoiceCoding):
         most_demonstrations: the most that the train split can give.
         train: items that demonstrations can be made of.
         verbalizers: label -> words, at least two.
-        calibration: whether prompts may be calibrated.
         founders: prompts; their demonstrations can be chosen even if they are not train items.
     """
 
@@ -32,7 +31,6 @@ class PromptCoding(ChoiceCoding):
         most_demonstrations: int,
         train: Sequence[Item],
         verbalizers: Mapping[str, tuple[str, ...]],
-        calibration: bool,
         founders: Sequence[Prompt],
     ) -> None:
         items = [Demonstration.from_item(item) for item in train if item.gold is not None]
@@ -48,7 +46,6 @@ class PromptCoding(ChoiceCoding):
             ("demonstrations", counts),
             *self.slots,
             *((f"verbalizer_{label}", verbalizers[label]) for label in self.labels),
-            ("calibrated", (False, True) if calibration else (False,)),
         ]
         super().__init__([Variable(name, choices) for name, choices in self._all if len(choices) > 1])
 
@@ -60,12 +57,11 @@ class PromptCoding(ChoiceCoding):
         given = iter(values)
         instruction, count, *others = [next(given) if len(choices) > 1 else choices[0] for _, choices in self._all]
         items = dict.fromkeys(others[: len(self.slots)][:count])
-        words = zip(self.labels, others[len(self.slots) : -1], strict=True)
+        words = zip(self.labels, others[len(self.slots) :], strict=True)
         return Prompt(
             instruction,
             tuple(self.demonstrations[item] for item in items),
             tuple((label, word) for label, word in words if word != label),
-            calibrated=others[-1],
         )
 
     def values(self, chromosome: Prompt) -> list[Any]:
@@ -80,7 +76,7 @@ class PromptCoding(ChoiceCoding):
             raise GenomeError(f"a prompt: expected at most {len(self.slots)} demonstrations, found {len(items)}")
         unused = [next(iter(self.demonstrations))] * (len(self.slots) - len(items)) if self.slots else []
         words = [chromosome.word(label) for label in self.labels]
-        values = [chromosome.instruction, len(items), *items, *unused, *words, chromosome.calibrated]
+        values = [chromosome.instruction, len(items), *items, *unused, *words]
         for (name, choices), value in zip(self._all, values, strict=True):
             if len(choices) == 1 and value != choices[0]:
                 raise GenomeError(f"{name}: expected {choices[0]!r}, the only choice, found {value!r}")

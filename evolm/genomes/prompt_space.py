@@ -16,7 +16,7 @@ from evolm.genomes.phenotype import Phenotype
 from evolm.genomes.prompt import Demonstration, Prompt
 from evolm.genomes.prompt_coding import PromptCoding
 from evolm.genomes.space import ChromosomeSpace
-from evolm.tasks import KINDS, Item, Task, Template
+from evolm.tasks import Item, Task, Template
 from evolm.wording import listed
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ class PromptSpace(ChromosomeSpace):
         max_tokens: longest prompt without its item.
         count_tokens: text -> number of tokens.
         instructions: pool that random prompts draw their instruction from.
-        calibration: whether prompts may be calibrated.
     """
 
     template: Template
@@ -49,7 +48,6 @@ class PromptSpace(ChromosomeSpace):
     max_tokens: int
     count_tokens: Callable[[str], int]
     instructions: tuple[str, ...] = ("",)
-    calibration: bool = True
     _tokens: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
 
     Params = PromptSpaceSection
@@ -79,7 +77,6 @@ class PromptSpace(ChromosomeSpace):
             verbalizers={label: choices for label, choices in words.items() if len(choices) > 1},
             max_tokens=params.max_tokens,
             count_tokens=model.count_tokens,
-            calibration=params.calibration and not KINDS[task.kind].open,
         )
 
     def with_instructions(self, prompts: Sequence[Prompt]) -> PromptSpace:
@@ -103,7 +100,6 @@ class PromptSpace(ChromosomeSpace):
             most_demonstrations=self.most_demonstrations,
             train=self.train,
             verbalizers=self.verbalizers,
-            calibration=self.calibration,
             founders=founders,
         )
 
@@ -113,7 +109,6 @@ class PromptSpace(ChromosomeSpace):
             "instruction": self.instruction,
             "demonstrations": list(self.demonstrations),
             "verbalizers": {label: list(words) for label, words in self.verbalizers.items()},
-            "calibration": self.calibration,
             "max_tokens": self.max_tokens,
         }
 
@@ -147,8 +142,6 @@ class PromptSpace(ChromosomeSpace):
                 return f"verbalizer {word!r} for {label!r}, expected one of {list(self.verbalizers.get(label, ()))}"
         if len({genome.word(label) for label in self.labels}) < len(self.labels):
             return "two labels share one word"
-        if genome.calibrated and not self.calibration:
-            return "calibrated, expected not to be (space.prompt.calibration)"
         tokens = self.tokens(genome)
         if tokens > self.max_tokens:
             return f"{tokens} tokens, expected at most {self.max_tokens} (space.prompt.max_tokens)"
@@ -180,16 +173,11 @@ class PromptSpace(ChromosomeSpace):
         return tuple((label, word) for label, word in pairs if word != label)
 
     def random(self, rng: np.random.Generator) -> Prompt:
-        """Draw a prompt: instruction from the pool, any demonstrations and verbalizers, calibrated or not."""
+        """Draw a prompt: instruction from the pool, any demonstrations and verbalizers."""
         instruction = self.instructions[rng.integers(len(self.instructions))]
         fewest, most = self.demonstrations[0], max(self.most_demonstrations, self.demonstrations[0])
         count = int(rng.integers(fewest, most + 1))
-        genome = Prompt(
-            instruction,
-            self.draw_demonstrations(rng, count),
-            self.draw_verbalizers(rng),
-            calibrated=self.calibration and bool(rng.random() < 0.5),
-        )
+        genome = Prompt(instruction, self.draw_demonstrations(rng, count), self.draw_verbalizers(rng))
         return self.shortened(genome)
 
     def shortened(self, genome: Prompt) -> Prompt:
@@ -204,7 +192,7 @@ class PromptSpace(ChromosomeSpace):
         Args:
             record: ``instruction``; ``demonstrations`` as a number to draw (fewer if those are too
                 long), or a list of ``{"item": digest}`` (a train item) or ``{"fields": {...}, "label": ...}``, with
-                ``options`` if items have their own; ``verbalizers``; ``calibrated``.
+                ``options`` if items have their own; ``verbalizers``.
             rng: for demonstrations to draw.
             where: what messages call this founder.
 
@@ -218,8 +206,7 @@ class PromptSpace(ChromosomeSpace):
         else:
             shown = tuple(self._demonstration(entry, where) for entry in wanted)
         pairs = tuple(sorted((k, v) for k, v in words.items() if k != v))
-        calibrated = record.get("calibrated", False)
-        genome = Prompt(record.get("instruction", "").strip(), shown, pairs, calibrated=calibrated)
+        genome = Prompt(record.get("instruction", "").strip(), shown, pairs)
         if isinstance(wanted, int) and wanted <= self.demonstrations[1]:
             genome = self.shortened(genome)  # the draw may be too long
         if reason := self.outside(genome):
@@ -265,7 +252,7 @@ def allowed_words(params: PromptSpaceSection, task: Task) -> dict[str, tuple[str
 
 def _check_founder(record: Mapping[str, Any], where: str) -> None:
     """Refuse unknown keys and values of a wrong type."""
-    known = ("instruction", "demonstrations", "verbalizers", "template", "calibrated")
+    known = ("instruction", "demonstrations", "verbalizers", "template")
     for key in record:
         if key not in known:
             raise GenomeError(f"{where}: expected some of {listed(known)}, found {key!r}{nearest(key, known)}")
@@ -279,5 +266,3 @@ def _check_founder(record: Mapping[str, Any], where: str) -> None:
         )
     if not isinstance(words, dict) or not all(isinstance(word, str) for word in words.values()):
         raise GenomeError(f"{where}: expected 'verbalizers' to map labels to words, found {words!r}")
-    if not isinstance(record.get("calibrated", False), bool):
-        raise GenomeError(f"{where}: expected 'calibrated' to be true or false, found {record['calibrated']!r}")

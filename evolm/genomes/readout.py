@@ -10,8 +10,8 @@ from typing import Any
 from evolm.config import ReadoutSpaceSection
 from evolm.errors import GenomeError
 from evolm.genomes.chromosome import Arrays, content_digest
+from evolm.readout_kinds import WORDS
 
-WORDS = "words"  # the kind that is the model's own: the likelihood of the labels' words
 AUTO = "auto"  # the pooling that the fit chooses
 _DEFAULTS = ReadoutSpaceSection()
 
@@ -23,7 +23,7 @@ class Readout:
     What is fitted is not inherited: it follows from the genome and the train rows.
 
     Attributes:
-        kind: a name in ``evolm.readouts.READOUTS``.
+        kind: a name in ``KINDS_OF_READOUTS``.
         layer: the layer whose states are read, the first is 1; 0 = the fit chooses one of ``layers``.
         pooling: ``"last"``, ``"mean"``, or ``"auto"`` = the fit chooses.
         strength: of the penalty; 0 = the fit chooses.

@@ -11,10 +11,11 @@ import numpy as np
 from evolm.config import ReadoutSpaceSection
 from evolm.errors import ConfigError, GenomeError, nearest
 from evolm.genomes.phenotype import Phenotype
-from evolm.genomes.readout import AUTO, WORDS, Readout
+from evolm.genomes.readout import AUTO, Readout
 from evolm.genomes.space import ChromosomeSpace
 from evolm.genomes.variables import ChoiceCoding, Variable
-from evolm.tasks import Task
+from evolm.readout_kinds import KINDS_OF_READOUTS
+from evolm.tasks import KINDS, Task
 from evolm.wording import listed
 
 if TYPE_CHECKING:
@@ -23,33 +24,7 @@ if TYPE_CHECKING:
 LAYERS = 6  # that "auto" reads
 LOWEST = 0.5  # of the layers: where "auto" begins
 GENES = ("kind", "layer", "pooling", "strength")
-
-
-@dataclass(frozen=True)
-class ReadoutKind:
-    """What a kind of readout needs, and which genes it has beside its kind.
-
-    Attributes:
-        states: whether it reads hidden states, so that layer and pooling are genes.
-        strength: whether it has a penalty, whose strength is a gene.
-        gold: whether train rows must have gold.
-        labels: whether all items must share their labels.
-    """
-
-    states: bool = False
-    strength: bool = False
-    gold: bool = False
-    labels: bool = True
-
-
-# The readers of these kinds are rows of evolm.readouts.READOUTS.
-KINDS_OF_READOUTS = {
-    WORDS: ReadoutKind(labels=False),
-    "batch": ReadoutKind(),
-    "linear": ReadoutKind(strength=True, gold=True),
-    "probe": ReadoutKind(states=True, strength=True, gold=True),
-    "bag_of_words": ReadoutKind(gold=True),
-}
+LEFT_OPEN = {"layer": 0, "pooling": AUTO, "strength": 0.0}  # genes that are left to the fit
 
 
 @dataclass(frozen=True)
@@ -115,6 +90,9 @@ class ReadoutSpace(ChromosomeSpace):
 
     def choices(self, gene: str) -> tuple[Any, ...]:
         """Return the values that a gene may have."""
+        kinds = [KINDS_OF_READOUTS[kind] for kind in self.kinds]
+        if gene != "kind" and not any(kind.strength if gene == "strength" else kind.states for kind in kinds):
+            return (LEFT_OPEN[gene],)
         choices: dict[str, tuple[Any, ...]] = {
             "kind": self.kinds,
             "layer": (0, *self.layers) if len(self.layers) > 1 else self.layers,
@@ -139,8 +117,8 @@ class ReadoutSpace(ChromosomeSpace):
     def outside(self, chromosome: Readout) -> str:
         """Return why a readout must not be tried, or ``""``."""
         for gene in GENES:
-            value, left_open = getattr(chromosome, gene), {"layer": 0, "pooling": AUTO, "strength": 0.0}.get(gene)
-            if value not in self.choices(gene) and value != left_open:
+            value = getattr(chromosome, gene)
+            if value not in self.choices(gene) and value != LEFT_OPEN.get(gene):
                 return f"readout with {gene} {value!r}, expected one of {list(self.choices(gene))}"
         return self.foreign(chromosome)
 
@@ -196,12 +174,13 @@ class ReadoutSpace(ChromosomeSpace):
 
     def describe(self) -> dict[str, Any]:
         """Return the table ``[space.readout]`` as it applies to model and task."""
+        kinds = [KINDS_OF_READOUTS[kind] for kind in self.kinds]
+        states = {"layers": list(self.layers), "poolings": list(self.poolings)}
         return {
             "kinds": list(self.kinds),
-            "layers": list(self.layers),
-            "poolings": list(self.poolings),
-            "strengths": list(self.strengths[1:]),
-            "rows": self.rows,
+            **(states if any(kind.states for kind in kinds) else {}),
+            **({"strengths": list(self.strengths[1:])} if any(kind.strength for kind in kinds) else {}),
+            **({"rows": self.rows} if any(kind.fitted for kind in kinds) else {}),
         }
 
 
@@ -232,6 +211,8 @@ class ReadoutCoding(ChoiceCoding):
 
 
 def _check_kind(kind: str, task: Task) -> None:
+    if KINDS[task.kind].open:
+        raise ConfigError(f"space.readout: expected a task with labels or options, found a {task.kind} task")
     known = KINDS_OF_READOUTS.get(kind)
     if known is None:
         raise ConfigError(

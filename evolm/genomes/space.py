@@ -98,12 +98,10 @@ class Space:
     Attributes:
         parts: kind -> space, in the order in which chromosomes are drawn and expressed.
         frozen: kind -> the chromosome that all genomes have; it is neither drawn nor varied.
-        dormant: kind -> space of chromosomes that no genome of the search has, but a baseline's may.
     """
 
     parts: Mapping[str, ChromosomeSpace]
     frozen: Mapping[str, Chromosome] = field(default_factory=dict)
-    dormant: Mapping[str, ChromosomeSpace] = field(default_factory=dict)
 
     @property
     def evolving(self) -> tuple[str, ...]:
@@ -116,7 +114,7 @@ class Space:
 
     def get(self, kind: str) -> Any | None:
         """Return the space of a kind of chromosome; None if no genome of the campaign may have such a chromosome."""
-        return self.parts.get(kind) or self.dormant.get(kind)
+        return self.parts.get(kind)
 
     def random(self, rng: np.random.Generator) -> Genome:
         """Draw every evolving chromosome, in order."""
@@ -154,7 +152,7 @@ class Space:
     def express(self, genome: Genome) -> Phenotype:
         """Return the phenotype of a genome: chromosomes are expressed in order, each may change the result so far."""
         phenotype = Phenotype()
-        for kind, part in {**self.parts, **self.dormant}.items():
+        for kind, part in self.parts.items():
             if kind in genome:
                 phenotype = part.express(genome[kind], phenotype)
         return phenotype

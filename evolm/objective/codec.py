@@ -1,9 +1,9 @@
 """Between genomes and the forms that other optimizers handle: vectors, and lists of native values.
 
 Every space is a list of variables: those of its evolving chromosomes, in order. A gene of a delta is a real number.
-Everything that a prompt consists of is a choice: its instruction, how many demonstrations and which, the word of each
-label, whether it is calibrated. In a vector, a choice is a coordinate in [0, number of choices], rounded down to an
-index, so that all choices are equally large.
+Everything that a prompt and a readout consist of is a choice: the instruction, how many demonstrations and which, the
+word of each label, the kind of readout. In a vector, a choice is a coordinate in [0, number of choices], rounded down
+to an index, so that all choices are equally large.
 
 Bounds of choices are hard. Those of real numbers are for optimizers that need some; values up to ``FAR`` times as far
 out are accepted, since evolution strategies leave the bounds.
@@ -45,7 +45,7 @@ class Codec:
         if not self.variables:
             raise ConfigError(
                 "space.prompt: expected something to choose (several founders, demonstrations, verbalizers or "
-                "calibration), found one prompt"
+                "readouts), found one prompt"
             )
         self.bounds = np.array([[variable.low, variable.high] for variable in self.variables])
         self._hard = np.array([isinstance(variable, Variable) for variable in self.variables])  # (dimension,)

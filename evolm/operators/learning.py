@@ -6,8 +6,7 @@ weight decay of Loshchilov 2017, https://arxiv.org/abs/1711.05101). Adam's momen
 and the number of steps mutate each time (the first two by a lognormal factor) and are selected with the genes.
 
 The loss is minus the mean over the minibatch of the gold answer's log-probability among the item's labels or
-options, normalised as the scorers normalise it (without a calibrated prompt's prior); in a generation task, of the
-target text.
+options, normalised as the scorers normalise it, read by their words; in a generation task, of the target text.
 """
 
 from __future__ import annotations

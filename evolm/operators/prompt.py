@@ -1,4 +1,4 @@
-"""Model-free operators on prompts: instruction, demonstrations, verbalizers, calibration.
+"""Model-free operators on prompts: instruction, demonstrations, verbalizers.
 
 Edits of an instruction follow GrIPS (Prasad 2022, https://arxiv.org/abs/2203.07281): delete, swap and
 duplicate its pieces. GrIPS finds phrases with a parser; here a piece is a sentence, or a phrase between commas
@@ -140,15 +140,14 @@ def _with_demonstrations(prompt: Prompt, shown: tuple[Demonstration, ...], space
 
 
 def uniform_crossover(rng: np.random.Generator, space: PromptSpace, first: Prompt, second: Prompt) -> Prompt | None:
-    """Take instruction, demonstrations, calibration and each label's word from either parent."""
-    theirs = rng.random(3 + len(space.labels)) < 0.5
-    words = {label: (second if theirs[3 + index] else first).word(label) for index, label in enumerate(space.labels)}
+    """Take instruction, demonstrations and each label's word from either parent."""
+    theirs = rng.random(2 + len(space.labels)) < 0.5
+    words = {label: (second if theirs[2 + index] else first).word(label) for index, label in enumerate(space.labels)}
     return replace(
         first,
         instruction=second.instruction if theirs[0] and space.instruction else first.instruction,
         demonstrations=second.demonstrations if theirs[1] else first.demonstrations,
         verbalizers=tuple(sorted((label, word) for label, word in words.items() if word != label)),
-        calibrated=(second if theirs[2] else first).calibrated,
     )
 
 
@@ -163,11 +162,6 @@ def verbalizer_replace(rng: np.random.Generator, space: PromptSpace, prompt: Pro
     return replace(prompt, verbalizers=tuple(sorted((k, v) for k, v in words.items() if k != v)))
 
 
-def calibration_toggle(rng: np.random.Generator, space: PromptSpace, prompt: Prompt) -> Prompt | None:
-    """Switch contextual calibration on or off."""
-    return replace(prompt, calibrated=not prompt.calibrated) if space.calibration else None
-
-
 MUTATIONS = {
     instruction_delete: 1.0,
     instruction_swap: 0.5,
@@ -177,7 +171,6 @@ MUTATIONS = {
     demonstrations_replace: 2.0,
     demonstrations_shuffle: 1.0,
     verbalizer_replace: 1.0,
-    calibration_toggle: 1.0,
 }
 CROSSOVERS = {
     uniform_crossover: 1.0,

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from evolm.genomes import READOUT, Genome, Readout
+from evolm.readout_kinds import CONTEXTUAL, WORDS
 from evolm.readouts.bag_of_words import BagOfWords
 from evolm.readouts.base import Fit, FittedReader, Reader, WordLikelihoods
 from evolm.readouts.batch import BatchCalibration
 from evolm.readouts.calibration import calibrated
+from evolm.readouts.contextual import Contextual
 from evolm.readouts.linear import Linear
 from evolm.readouts.probe import Probe
 from evolm.readouts.words import Words
 
 READOUTS: dict[str, type[Reader]] = {
-    "words": Words,
+    WORDS: Words,
+    CONTEXTUAL: Contextual,
     "batch": BatchCalibration,
     "linear": Linear,
     "probe": Probe,

@@ -22,8 +22,8 @@ import numpy as np
 from evolm.errors import DataError
 from evolm.genomes import Prompt
 from evolm.genomes.readout import Readout
-from evolm.genomes.readout_space import KINDS_OF_READOUTS
 from evolm.models import Dialogue, LogLikelihood, Request
+from evolm.readout_kinds import KINDS_OF_READOUTS
 from evolm.tasks import METRICS, Item, Task
 
 REFIT_SHARE = 4  # times the rows of a fit are the most of a refit

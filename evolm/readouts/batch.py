@@ -17,7 +17,7 @@ from evolm.tasks import Item
 
 
 class BatchCalibration(FittedReader):
-    """The likelihood of the labels' words, divided by its mean over train rows."""
+    """The likelihood of the label's words, divided by its mean over train rows (Zhou 2023)."""
 
     arrays: ClassVar[Mapping[str, str]] = {"prior": "k"}
 

@@ -26,7 +26,7 @@ FULL = 16  # with more labels than these the matrix is diagonal
 
 
 class Linear(FittedReader):
-    """A penalised affine map of the labels' log-probabilities, fitted on train rows."""
+    """An affine map of the labels' log-probabilities, penalised towards the model's own (Abbas 2024)."""
 
     arrays: ClassVar[Mapping[str, str]] = {"matrix": "kk", "intercepts": "k"}
 

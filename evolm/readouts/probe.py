@@ -25,7 +25,7 @@ STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 
 class Probe(FittedReader):
-    """A linear classifier on the hidden states of one layer, fitted on train rows."""
+    """Ridge regression on the hidden states of one layer, at the last token or averaged over the item."""
 
     arrays: ClassVar[Mapping[str, str]] = {"weights": "kd", "intercepts": "k"}
 

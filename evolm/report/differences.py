@@ -11,15 +11,9 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
+from evolm.readout_kinds import KINDS_OF_READOUTS, WORDS
 from evolm.wording import counted
 
-WORDS = "words"  # the readout that is not fitted
-READOUT_TITLES = {
-    "batch": "batch calibration",
-    "linear": "an affine map of the words' log-probabilities",
-    "probe": "a linear probe on hidden states",
-    "bag_of_words": "a bag of words",
-}
 POOLING_TITLES = {"last": "at the last token", "mean": "averaged over the item"}
 
 Summary = dict[str, Any]  # of a genome: kind of chromosome -> summary; or of one chromosome
@@ -53,7 +47,6 @@ class Side:
     instruction: list[Piece]
     demonstrations: list[ShownDemonstration]
     verbalizers: list[tuple[str, Piece]]  # (label, the word that stands for it)
-    calibration: Piece  # says that labels are calibrated; empty if they are not
     readout: Piece  # says how labels are read; empty if by their words
     template: Piece
     weights: str  # a sentence about the delta; "" if the genome has none
@@ -103,7 +96,6 @@ def _side(genome: Summary, other_genome: Summary, words: list[Piece], mark: str)
             for d in mine.get("demonstrations") or []
         ],
         verbalizers=_verbalizers(mine.get("verbalizers") or {}, other.get("verbalizers") or {}, mark),
-        calibration=_calibration(bool(mine.get("calibrated")), bool(other.get("calibrated")), mark),
         readout=_readout(genome.get("readout") or {}, other_genome.get("readout") or {}, mark),
         template=Piece(template, "" if template == before else mark),
         weights=_weights(genome),
@@ -124,21 +116,18 @@ def _verbalizers(mine: dict[str, str], other: dict[str, str], mark: str) -> list
     return rows
 
 
-def _calibration(mine: bool, other: bool, mark: str) -> Piece:
-    return Piece("labels calibrated", "" if other else mark) if mine else Piece("")
-
-
 def _readout(mine: Summary, other: Summary, mark: str) -> Piece:
     said = readout_sentence(mine)
     return Piece(said, "" if said == readout_sentence(other) else mark) if said else Piece("")
 
 
 def readout_sentence(readout: Summary) -> str:
-    """Return how a readout's genes read labels; ``""`` if by their words."""
+    """Return how a readout's genes read labels or options; ``""`` if by their words."""
     kind = readout.get("kind", WORDS)
     if kind == WORDS:
         return ""
-    said = f"labels are read by: {READOUT_TITLES.get(kind, kind)}"
+    title = KINDS_OF_READOUTS[kind].title if kind in KINDS_OF_READOUTS else kind
+    said = f"read by: {title}"
     if readout.get("layer"):
         said += f", layer {readout['layer']}"
     if readout.get("pooling") in POOLING_TITLES:

@@ -17,7 +17,7 @@ import scipy
 from evolm.baselines import BASELINES, Baseline
 from evolm.baselines.founder import BEST_FOUNDER
 from evolm.config import EXTERNAL
-from evolm.report.differences import WORDS
+from evolm.readout_kinds import WORDS
 from evolm.report.reading import RunRecord
 from evolm.wording import counted, signed, words
 
@@ -207,12 +207,10 @@ def _title(baseline: Baseline, test: dict[str, Any]) -> str:
 
 
 def _remark(record: RunRecord, key: str) -> str:
-    """Return a remark for a best or founder with calibrated labels or another readout than words; else ``""``."""
+    """Return a remark for a best or founder with another readout than words; else ``""``."""
     genome = ((record.result or {}).get(key) or {}).get("genome") or {}
     kind = (genome.get("readout") or {}).get("kind", WORDS)
-    if kind != WORDS:
-        return f" ({kind.replace('_', ' ')} readout)"
-    return " (labels calibrated)" if (genome.get("prompt") or {}).get("calibrated") else ""
+    return "" if kind == WORDS else f" ({words(kind)} readout)"
 
 
 def _known(score: Any) -> bool:

@@ -199,7 +199,7 @@ def test_a_plateau_ends_the_search(toy: Callable[..., ToyCampaign], tmp_path: Pa
 
 
 def test_a_space_with_nothing_new_in_it_ends_the_search(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:
-    space = {"prompt": {"instruction": False, "demonstrations": [0, 0], "calibration": False}}
+    space = {"prompt": {"instruction": False, "demonstrations": [0, 0]}, "readout": {"kinds": ["words"]}}
     tiny = toy(space=space, founders=[], strategy={"name": "random_search"})
     result = tiny.run(tmp_path / "run", instructions=["Spam or ham?", "Ham or spam?"]).result
     assert result["budget"]["evaluations"] == 2

@@ -13,6 +13,7 @@ import pytest
 
 from evolm.export.predictor import saved_prompt
 from evolm.export.prompt import export_prompt
+from evolm.readout_kinds import CALIBRATION
 from tests.support.kinds_of_campaigns import write_kind
 from tests.support.tiers import slow
 from tests.support.toy_campaign import (
@@ -68,7 +69,7 @@ def test_the_rivals_of_words_are_a_probe_and_a_bag_of_words(finished_run: Callab
     run = finished_run(budget__evaluations=4, baselines=off)
     test = result_of(run)["test"]
     assert test["probe"] is not None and test["bag_of_words"] is not None
-    assert "readout" not in entries(run, "individual")[0]["genome"]
+    assert {entry["genome"]["readout"]["kind"] for entry in entries(run, "individual")} <= set(CALIBRATION)
     rows = pd.DataFrame({"text": ["win a free prize 3", "see you at lunch 8"]})
     for rival in ("probe", "bag_of_words"):
         with saved_prompt(run, use=rival) as prompt:

@@ -14,9 +14,10 @@ from scipy import stats
 from evolm.errors import ScorerError
 from evolm.evaluation import Engine, Evaluator
 from evolm.evaluation.racing import Race, Rules, capital_against, item_order, looks
-from evolm.genomes import Demonstration, Genome, Phenotype, Prompt, prompt_genome
+from evolm.genomes import READOUT, Demonstration, Genome, Phenotype, Prompt, Readout, prompt_genome
 from evolm.individual import Individual
 from evolm.models import LanguageModel
+from evolm.readout_kinds import CONTEXTUAL
 from evolm.scorers import Dialogue, Evaluation, LabelLikelihood, MeanOfItems, Weighted
 from evolm.storage import AnswerStore
 from evolm.tasks import Item, Task
@@ -186,7 +187,8 @@ def engine(tiny_model: Callable[..., LanguageModel]) -> Iterator[Engine]:
 
 
 def seen(genome: Genome) -> Phenotype:
-    return Phenotype(genome.prompt)
+    readout: Any = genome.chromosomes.get(READOUT)
+    return Phenotype(genome.prompt, readout=readout)
 
 
 @pytest.fixture
@@ -318,8 +320,8 @@ def people(toy_task: Task) -> Callable[[], list[Individual]]:
     shown = tuple(map(Demonstration.from_item, toy_task.train[:3]))
     texts = ("Spam?", "Is it spam or ham?", "ham ham ham", "Sort.")
     prompts = [Prompt(text, shown[:count]) for text in texts for count in (0, 3)]
-    prompts += [replace(prompt, calibrated=True) for prompt in prompts]
-    genomes = list(map(prompt_genome, prompts))
+    genomes = [prompt_genome(prompt) for prompt in prompts]
+    genomes += [genome.with_chromosome(READOUT, Readout(CONTEXTUAL)) for genome in genomes]
     return lambda: [Individual(number, genome, operators=("random",)) for number, genome in enumerate(genomes)]
 
 

@@ -87,7 +87,7 @@ def test_without_examples_a_prompt_holds_no_row_and_says_that_it_is_another_one(
     before = json.loads((shown / "best" / "prompt.json").read_text(encoding="utf-8"))
     assert record["prior"] != before["prior"]  # it is the prior of this prompt
     with saved_prompt(tmp_path / "bare") as prompt:
-        assert prompt.genome.calibrated
+        assert prompt.readout.kind == "contextual"
         assert prompt.score(ROWS).scored == 6
 
 

@@ -340,7 +340,7 @@ def test_a_calibrated_prompt_s_prior_is_the_merged_model_s_own(
 ) -> None:
     run = shutil.copytree(run_of("lowrank"), tmp_path / "run")
     record = json.loads((run / "best" / "prompt.json").read_text(encoding="utf-8"))
-    record["genome"]["calibrated"], record["prior"] = True, {"spam": 0.0, "ham": 0.0}
+    record["readout"], record["prior"] = "contextual", {"spam": 0.0, "ham": 0.0}
     (run / "best" / "prompt.json").write_text(json.dumps(record), encoding="utf-8")
     export(run, tmp_path / "merged", "merged")
     export(run, tmp_path / "adapter", "peft")

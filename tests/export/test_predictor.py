@@ -14,6 +14,7 @@ import pytest
 
 from evolm.errors import ConfigError, DataError, EvolmError, RunError
 from evolm.export.predictor import Predictor, saved_prompt
+from evolm.genomes import READOUT
 from evolm.readouts import refitted
 from tests.support.kinds_of_campaigns import KINDS, components_of, frame_of, write_kind
 from tests.support.toy_campaign import ToyCampaign, result_of, toy_rows
@@ -50,12 +51,13 @@ def test_answers_are_those_of_the_campaign_to_the_last_bit(run_of: Callable[[str
     found = pd.DataFrame({name.removeprefix("predicted_"): cells for name, cells in answers.items()})
     parts = components_of(run)
     items = parts.task.test
-    genome = refitted(parts.space.completed({"prompt": prompt.genome}))
+    readout = prompt.readout if READOUT in parts.space.parts and not prompt.fit else None
+    genome = refitted(parts.space.completed({"prompt": prompt.genome, **({READOUT: readout} if readout else {})}))
     (judged,) = parts.evaluator.task_evaluations([genome], items)
     assert not isinstance(judged, str)
     recorded = json.loads((run / "test.json").read_text(encoding="utf-8"))
     assert judged.outcomes.tolist() == recorded["outcomes"]["best"][0]
-    assert prompt.genome.calibrated == (kind.startswith("calibrated") or kind == "chat")
+    assert (prompt.readout.kind == "contextual") == (kind.startswith("calibrated") or kind == "chat")
     if kind == "perplexity":  # it judges the target's probability, but predictions are still written
         assert found["output"].notna().all()
     elif kind == "generation":

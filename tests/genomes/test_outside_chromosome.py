@@ -38,7 +38,7 @@ def run(campaign: ToyCampaign, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_a_campaign_evolves_it_beside_the_prompt(run: Run) -> None:
     individuals = entries(run.directory, "individual", "main")
-    assert all(entry["genome"].keys() == {"prompt", NAME} for entry in individuals)
+    assert all(entry["genome"].keys() == {"prompt", "readout", NAME} for entry in individuals)
     assert len({tuple(entry["genome"][NAME]["on"]) for entry in individuals}) > 3
     tried = {name for entry in individuals for name in entry["operators"]}
     assert tried & {"flip_switch", "mix_switches"}
@@ -131,7 +131,9 @@ def test_a_run_gives_it_to_another_campaign_and_one_without_it_refuses(
     parts.engine.close()
     assert parts.founders.genomes[0].digest == best
     plain = write_campaign(tmp_path / "plain", tiny_model_folder)
-    with pytest.raises(GenomeError, match="expected a founder with 'prompt' alone, found one with .*RowSwitches"):
+    with pytest.raises(
+        GenomeError, match="expected a founder with 'prompt', 'readout' alone, found one with .*RowSwitches"
+    ):
         build(plain.config, plain.folder, warm_starts=[run.directory])
 
 

@@ -22,7 +22,7 @@ C = Demonstration("c" * 16, (("question", "Who?"),), "Jerry", ("Tom", "Jerry"))
 FULL = Prompt("Spam?", (A, B), (("ham", "fine"),))
 
 
-@pytest.mark.parametrize("prompt", [FULL, replace(FULL, calibrated=True), Prompt("Choose.", (C,))])
+@pytest.mark.parametrize("prompt", [FULL, Prompt("Choose.", (C,))])
 def test_a_prompt_survives_its_record(prompt: Prompt) -> None:
     again = Prompt.from_record(json.loads(json.dumps(prompt.to_record())))
     assert again == prompt
@@ -54,7 +54,6 @@ def test_whatever_the_model_sees_is_in_the_digest() -> None:
         replace(FULL, verbalizers=()),
         replace(FULL, verbalizers=(("spam", "fine"),)),
         replace(FULL, template="other"),
-        replace(FULL, calibrated=True),
         replace(FULL, demonstrations=(replace(A, options=("ham", "spam")), B)),
     ]
     assert len({genome.digest for genome in others}) == len(others) == len(set(others))
@@ -107,7 +106,6 @@ def test_diversity_is_0_for_copies_and_1_for_strangers(toy_space: Space) -> None
     assert diversity([FULL, FULL]) == diversity([FULL]) == diversity([]) == 0
     assert diversity([Prompt("one two"), Prompt("three")]) == 1
     assert diversity([Prompt("one two"), Prompt("one three")]) == pytest.approx(2 / 3)
-    assert diversity([Prompt("one"), Prompt("one", calibrated=True)]) == pytest.approx(1 / 2)
 
 
 # -- space ---------------------------------------------------------------------------------------------------
@@ -135,21 +133,6 @@ def test_two_labels_never_share_a_word(toy_space: Space) -> None:
     assert space.outside(Prompt("", (), (("ham", "x"), ("spam", "x")))) == "two labels share one word"
 
 
-def test_a_space_may_refuse_calibration(toy_space: Space) -> None:
-    calibrated = Prompt("Spam?", calibrated=True)
-    assert toy_space().outside(calibrated) == ""
-    assert (
-        toy_space(calibration=False).outside(calibrated)
-        == "calibrated, expected not to be (space.prompt.calibration)"
-    )
-
-
-def test_half_of_the_random_genomes_are_calibrated_where_they_may_be(toy_space: Space) -> None:
-    rng = np.random.default_rng(0)
-    assert 30 < sum(toy_space().random(rng).calibrated for _ in range(100)) < 70
-    assert not any(toy_space(calibration=False).random(rng).calibrated for _ in range(20))
-
-
 def test_items_that_share_no_labels_are_drawn_as_one_group(toy_space: Space) -> None:
     train = tuple(Item.of("generation", {"text": str(row)}, f"target {row}") for row in range(5))
     unknown = Item.of("generation", {"text": "5"}, None)
@@ -166,7 +149,6 @@ def test_random_genomes_are_always_inside(toy_space: Space) -> None:
     rng = np.random.default_rng(0)
     for changes in (
         {},
-        {"calibration": False},
         {"max_tokens": 40},
         {"demonstrations": (2, 3)},
         {"demonstrations": (0, 500)},
@@ -207,14 +189,12 @@ def test_founders_are_read_in_every_form(toy_space: Space) -> None:
             "instruction": "  Spam? ",
             "demonstrations": [{"item": item.digest}, {"fields": {"text": "new"}, "label": "ham"}],
             "verbalizers": {"ham": "ham", "spam": "junk"},
-            "calibrated": True,
         },
         rng,
         "f:1",
     )
     assert founder.instruction == "Spam?"
     assert founder.verbalizers == (("spam", "junk"),)
-    assert founder.calibrated
     assert founder.demonstrations[0] == Demonstration.from_item(item)
     assert founder.demonstrations[1].fields == (("text", "new"),)
     assert len(space.founder({"instruction": "", "demonstrations": 3}, rng, "f:2").demonstrations) == 3
@@ -234,7 +214,6 @@ def test_founders_are_read_in_every_form(toy_space: Space) -> None:
         ({"demonstrations": 9}, "f:1: 9 demonstrations, expected 0 to 4"),
         ({"instruction": "word " * 500}, "500 tokens, expected at most 120"),
         ({"verbalizers": {"ham": "egg"}}, "verbalizer 'egg' for 'ham'"),
-        ({"calibrated": "yes"}, "f:1: expected 'calibrated' to be true or false, found 'yes'"),
         (
             {"demonstrations": [{"fields": {"text": "x"}, "label": "ham", "options": "ham"}]},
             "to be a list of texts",

@@ -207,7 +207,7 @@ def test_a_population_is_the_founders_then_random_ones(toolbox: base.Toolbox) ->
 
 
 def test_a_space_of_few_genomes_repeats_them_and_its_individuals_stay_as_they_are(opened: Opened) -> None:
-    narrow = {"prompt": {"instruction": False, "calibration": False, "demonstrations": [0, 0]}}
+    narrow = {"prompt": {"instruction": False, "demonstrations": [0, 0]}, "readout": {"kinds": ["words"]}}
     toolbox = opened("prompt", budget=PLENTY, space=narrow)
     population = toolbox.population(n=5)
     one, two = digests(population[:2])

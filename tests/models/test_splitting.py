@@ -23,10 +23,11 @@ from evolm.config import TaskSection, TemplateSection
 from evolm.errors import Unanswerable
 from evolm.evaluation import Engine
 from evolm.evaluation.dialogue import hold
-from evolm.genomes import Phenotype, Prompt
+from evolm.genomes import Phenotype, Prompt, Readout
 from evolm.models import Generate, GradientRequest, LanguageModel, LogLikelihood, prepare
 from evolm.models.deltas import Delta, LowRank
 from evolm.models.splitting import border
+from evolm.readout_kinds import CONTEXTUAL
 from evolm.scorers.labels import LabelProbabilities
 from evolm.storage import AnswerStore
 from evolm.tasks import Task, load_task
@@ -160,9 +161,9 @@ def expected_sums(model: LanguageModel, request: LogLikelihood) -> list[float]:
 def test_calibrated_labels_and_options_are_read_from_whole_texts(kind: str, border_model: LanguageModel) -> None:
     task = joined_task(kind)
     labels = LabelProbabilities(task, border_model, "sum", {})
-    prompt, items = Prompt("Good?", calibrated=True), task.dev[:1]
+    prompt, items = Prompt("Good?"), task.dev[:1]
     engine = Engine(border_model, AnswerStore(":memory:"))
-    [outcome] = hold([labels.ask(Phenotype(prompt), items)], engine)
+    [outcome] = hold([labels.ask(Phenotype(prompt, readout=Readout(CONTEXTUAL)), items)], engine)
     [own] = [expected_sums(border_model, request) for request in labels.requests(prompt, items)]
     priors = np.array([expected_sums(border_model, request) for request in labels.prior_requests(prompt, items)])
     prior = scipy.special.softmax(priors, axis=1).mean(axis=0)

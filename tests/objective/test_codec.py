@@ -15,16 +15,19 @@ from evolm.errors import ConfigError, GenomeError
 from evolm.genomes import (
     DELTA,
     PROMPT,
+    READOUT,
     DeltaGenes,
     DeltaSpace,
     Demonstration,
     Genome,
     Prompt,
     PromptSpace,
+    ReadoutSpace,
     Space,
     prompt_genome,
 )
 from evolm.objective import Codec, Real, Variable
+from evolm.readout_kinds import CALIBRATION, CONTEXTUAL
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +99,9 @@ def test_variables_are_the_choices_of_a_prompt_and_then_genes(codecs: dict[str, 
         *slots,
         "verbalizer_ham",
         "verbalizer_spam",
-        "calibrated",
         *genes,
     ]
     choices = {v.name: v.choices for v in variables if isinstance(v, Variable)}
-    assert choices["calibrated"] == (False, True)
     assert choices["verbalizer_spam"] == ("spam", "junk")
     assert choices["demonstrations"] == (0, 1, 2, 3, 4)
     assert len(choices["demonstration_1"]) == 36
@@ -142,13 +143,15 @@ def test_points_drawn_at_random_show_any_number_of_demonstrations(codecs: dict[s
 
 def test_what_leaves_no_choice_is_no_variable(toy_space: Callable[..., PromptSpace]) -> None:
     narrow = {"demonstrations": (0, 0), "verbalizers": {}, "instructions": ("Spam?",)}
-    codec = Codec(Space({PROMPT: toy_space(**narrow)}))
-    assert [variable.name for variable in codec.variables] == ["calibrated"]
-    assert codec.decode([1.2]) == prompt_genome(Prompt("Spam?", calibrated=True))
+    readouts = ReadoutSpace(CALIBRATION, (1, 2), ("last", "mean"), (0.0, 1.0), 256)
+    codec = Codec(Space({PROMPT: toy_space(**narrow), READOUT: readouts}))
+    assert [variable.name for variable in codec.variables] == ["kind"]
+    genome = prompt_genome(Prompt("Spam?")).with_chromosome(READOUT, readouts.readout(CONTEXTUAL))
+    assert codec.decode([1.2]) == genome
     with pytest.raises(GenomeError, match=r"instruction: expected 'Spam\?', the only choice, found 'Other'"):
-        codec.encode(prompt_genome(Prompt("Other")))
+        codec.encode(genome.with_chromosome(PROMPT, Prompt("Other")))
     with pytest.raises(ConfigError, match="expected something to choose"):
-        Codec(Space({PROMPT: toy_space(**narrow, calibration=False)}))
+        Codec(Space({PROMPT: toy_space(**narrow)}))
 
 
 def test_founders_demonstrations_can_be_chosen_wherever_they_come_from(toy_space: Callable[..., PromptSpace]) -> None:

@@ -181,11 +181,11 @@ def test_what_is_no_vector_at_all_is_refused_in_one_sentence(opened: Open) -> No
 @pytest.mark.parametrize("shared", [False, True])
 def test_a_space_with_nothing_to_choose_leaves_nothing_behind(shared: bool, opened: Open, tmp_path: Path) -> None:
     place = {"out": tmp_path / "run", "shared": shared}
-    prompts = {"demonstrations": [0, 0], "calibration": False}
+    tables = {"prompt": {"demonstrations": [0, 0]}}
     with pytest.raises(ConfigError, match="expected something to choose"):
-        opened("prompt", tables={"prompt": prompts}, founders=["Spam?"], **place)
+        opened("prompt", tables={**tables, "readout": {"kinds": ["words"]}}, founders=["Spam?"], **place)
     assert not (tmp_path / "run").exists()
-    opened("prompt", tables={"prompt": {**prompts, "calibration": True}}, founders=["Spam?"], **place)
+    opened("prompt", tables=tables, founders=["Spam?"], **place)
 
 
 @pytest.mark.parametrize(
@@ -398,7 +398,7 @@ def test_the_winner_can_be_named_and_is_charged_where_it_is_new(opened: Open) ->
 def test_a_winner_outside_the_space_is_refused(asked_before: bool, opened: Open) -> None:
     objective = opened("prompt")
     objective(objective.x0)
-    long = prompt_genome(Prompt("Spam? " * 60))  # it would fit the context
+    long = objective.space.completed({PROMPT: Prompt("Spam? " * 60)})  # it would fit the context
     if asked_before:
         assert objective(long) == objective.worst
     before = objective.left

@@ -178,9 +178,9 @@ def context(
 
 
 def rich(genome: Prompt, space: PromptSpace) -> Prompt:
-    """The prompt with demonstrations, another word for a label, and calibration."""
+    """The prompt with demonstrations and another word for a label."""
     shown = tuple(map(Demonstration.from_item, space.train[:2]))
-    return replace(genome, demonstrations=shown, verbalizers=(("ham", "fine"),), calibrated=True)
+    return replace(genome, demonstrations=shown, verbalizers=(("ham", "fine"),))
 
 
 def test_paraphrase_asks_once_in_plain_text_and_changes_the_instruction_alone(space: PromptSpace) -> None:
@@ -283,7 +283,7 @@ def test_differential_evolution_needs_a_second_donor(population: tuple[str, ...]
 def test_feedback_shows_failures_on_train_items_then_mends(
     space: PromptSpace, model_access: ModelAccess, toy_task: Task
 ) -> None:
-    parent = replace(rich(FIRST, space), calibrated=False)
+    parent = rich(FIRST, space)
     conversation = language.language_feedback(context(space, model_access=model_access), parent)
     rounds, child = held(conversation, always(1), "mum is no shop.", "Is it spam or ham? What mum writes is ham.")
     asked, (criticise,), (improve,) = rounds
@@ -300,13 +300,6 @@ def test_feedback_shows_failures_on_train_items_then_mends(
     assert criticise.item.count("Wrong:") == len(wrong)
     assert improve.item == IMPROVE.case.format(FIRST.instruction, "Mum is no shop.")
     assert child == replace(parent, instruction="Is it spam or ham? What mum writes is ham.")
-
-
-def test_feedback_asks_as_a_calibrated_prompt_is_asked(space: PromptSpace, model_access: ModelAccess) -> None:
-    conversation = language.language_feedback(
-        context(space, model_access=model_access), replace(FIRST, calibrated=True)
-    )
-    assert len(next(conversation)) > TRIED  # the prior is asked for, too
 
 
 def test_feedback_has_nothing_to_say_of_a_prompt_without_failures(

@@ -135,14 +135,8 @@ def test_demonstration_crossovers_take_from_both_parents_only(name: str, toy_spa
 def test_uniform_crossover_takes_each_part_whole_from_either(toy_space: Space) -> None:
     space = toy_space()
     first = Prompt("a", shown(space, 0, 2), (("ham", "fine"),))
-    second = Prompt("b", shown(space, 2, 4), (("spam", "junk"),), calibrated=True)
+    second = Prompt("b", shown(space, 2, 4), (("spam", "junk"),))
     children = draws(operators.uniform_crossover, space, first, second, n=200)
-    assert {(child.instruction, child.calibrated) for child in children} == {
-        ("a", False),
-        ("a", True),
-        ("b", False),
-        ("b", True),
-    }
     assert {child.instruction for child in children} == {"a", "b"}
     assert {child.demonstrations for child in children} == {first.demonstrations, second.demonstrations}
     words = {(child.word("ham"), child.word("spam")) for child in children}
@@ -155,10 +149,3 @@ def test_verbalizer_replace_takes_another_allowed_word(toy_space: Space) -> None
     words = {(c.word("ham"), c.word("spam")) for c in draws(operators.verbalizer_replace, space, parent)}
     assert words == {("ham", "spam"), ("normal", "spam"), ("fine", "junk")}
     assert draws(operators.verbalizer_replace, replace(space, verbalizers={}), parent) == []
-
-
-def test_calibration_is_switched_where_the_space_has_it(toy_space: Space) -> None:
-    off, on = Prompt(TEXT), Prompt(TEXT, calibrated=True)
-    assert set(draws(operators.calibration_toggle, toy_space(), off)) == {on}
-    assert set(draws(operators.calibration_toggle, toy_space(), on)) == {off}
-    assert draws(operators.calibration_toggle, toy_space(calibration=False), off) == []

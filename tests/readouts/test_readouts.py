@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +16,13 @@ from evolm.errors import ConfigError, DataError, GenomeError, RunError
 from evolm.evaluation import Engine
 from evolm.evaluation.dialogue import hold
 from evolm.genomes import Demonstration, Phenotype, Prompt, Readout, ReadoutSpace
-from evolm.genomes.readout_space import KINDS_OF_READOUTS
 from evolm.models import Dialogue, LanguageModel
+from evolm.readout_kinds import KINDS_OF_READOUTS
 from evolm.readouts import READOUTS, FittedReader, calibrated
 from evolm.scorers import LabelProbabilities
+from evolm.scorers.labels import CONTENT_FREE
 from evolm.storage import AnswerStore
-from evolm.tasks import Task
+from evolm.tasks import Item, Task
 from tests.support.tasks import write_toy_task
 
 PROMPT = Prompt("Spam, or ham?")
@@ -62,7 +63,8 @@ def space(task: Task, engine: Engine) -> ReadoutSpace:
 def test_the_table_of_kinds_says_what_the_readers_are() -> None:
     assert KINDS_OF_READOUTS.keys() == READOUTS.keys()
     for name, kind in KINDS_OF_READOUTS.items():
-        assert issubclass(READOUTS[name], FittedReader) or not (kind.strength or kind.states or kind.gold)
+        assert issubclass(READOUTS[name], FittedReader) == kind.fitted
+        assert kind.fitted or not (kind.strength or kind.states or kind.gold)
 
 
 @pytest.mark.parametrize("kind", READOUTS)
@@ -117,6 +119,21 @@ def test_batch_calibration_divides_by_the_mean_over_train_rows(
     prior = np.log(np.exp(words[: len(task.train)]).mean(0)).astype(np.float32)
     found = told(labels.ask(Phenotype(PROMPT, readout=space.readout("batch")), task.dev), engine)
     np.testing.assert_allclose(found, calibrated(words[len(task.train) :], prior[None].astype(float)), atol=1e-6)
+
+
+def test_a_contextual_readout_divides_by_what_content_free_inputs_say(
+    task: Task, labels: LabelProbabilities, engine: Engine, space: ReadoutSpace
+) -> None:
+    def read(items: Sequence[Item]) -> np.ndarray:
+        return labels.read(PROMPT, engine.answer(labels.requests(PROMPT, items)), items)
+
+    blanks = [Item.of(task.kind, {"text": text}, None) for text in CONTENT_FREE]
+    prior = np.logaddexp.reduce(read(blanks), axis=0) - np.log(len(blanks))
+    shifted = read(task.dev) - prior
+    expected = shifted - np.logaddexp.reduce(shifted, axis=1, keepdims=True)
+    found = told(labels.ask(Phenotype(PROMPT, readout=space.readout("contextual")), task.dev), engine)
+    assert np.array_equal(found, expected)
+    assert not np.array_equal(found, read(task.dev))
 
 
 def test_a_hard_penalty_leaves_the_words_alone_and_a_soft_one_fits_the_train_rows_better(

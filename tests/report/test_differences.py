@@ -55,12 +55,13 @@ def test_a_label_without_a_verbalizer_stands_for_itself() -> None:
     assert after.verbalizers == [("spam", Piece("junk", "ins"))]
 
 
-def test_calibration_is_marked_where_it_was_won_or_lost() -> None:
-    plain, calibrated = {"instruction": "Say it."}, {"instruction": "Say it.", "calibrated": True}
-    won, lost, kept = prompts(plain, calibrated), prompts(calibrated, plain), prompts(calibrated, calibrated)
-    assert [side.calibration for side in won] == [Piece(""), Piece("labels calibrated", "ins")]
-    assert [side.calibration for side in lost] == [Piece("labels calibrated", "del"), Piece("")]
-    assert [side.calibration for side in kept] == [Piece("labels calibrated")] * 2
+def test_a_readout_is_marked_where_it_was_won_or_lost() -> None:
+    plain, calibrated = {"readout": {"kind": "words"}}, {"readout": {"kind": "contextual"}}
+    won, lost, kept = compare(plain, calibrated), compare(calibrated, plain), compare(calibrated, calibrated)
+    said = "read by: contextual calibration"
+    assert [side.readout for side in won] == [Piece(""), Piece(said, "ins")]
+    assert [side.readout for side in lost] == [Piece(said, "del"), Piece("")]
+    assert [side.readout for side in kept] == [Piece(said)] * 2
 
 
 def test_demonstrations_of_a_choice_show_their_options() -> None:

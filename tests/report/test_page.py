@@ -263,19 +263,19 @@ def test_a_task_without_labels_has_no_confusion_and_needs_no_majority(run: Path)
     assert "always the commonest label" not in html
 
 
-def test_calibrated_labels_are_marked_as_won(run: Path) -> None:
+def test_another_readout_is_marked_as_won(run: Path) -> None:
     def calibrated(result: dict[str, dict[str, dict[str, dict[str, object]]]]) -> dict[str, object]:
         return {
             "best": {
                 **result["best"],
-                "genome": {"prompt": {**result["best"]["genome"]["prompt"], "calibrated": True}},
+                "genome": {**result["best"]["genome"], "readout": {"kind": "contextual"}},
             }
         }
 
     revise(run, result=calibrated)
     html = page(run)
-    assert "<ins>labels calibrated</ins>" in html
-    assert "best of evolution (labels calibrated)" in html
+    assert "<ins>read by: contextual calibration</ins>" in html
+    assert "best of evolution (contextual readout)" in html
 
 
 def test_operators_that_speak_show_how_often_another_stood_in(run: Path) -> None:

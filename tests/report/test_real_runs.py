@@ -68,11 +68,11 @@ def test_a_task_without_labels_or_texts_is_reported_without_their_sections(
     assert "Warning" not in summary
 
 
-def test_a_founder_with_calibrated_labels_is_called_so(tmp_path: Path, tiny_model_folder: Path) -> None:
+def test_a_founder_that_is_read_otherwise_is_called_so(tmp_path: Path, tiny_model_folder: Path) -> None:
     run = write_kind(tmp_path / "campaign", tiny_model_folder, "calibrated choice").run(tmp_path / "run").directory
     html, summary = report(run)
-    assert "best of evolution (labels calibrated)" in summary
-    assert "labels calibrated</p>" in html
+    assert "best of evolution (contextual readout)" in summary
+    assert "read by: contextual calibration</p>" in html
 
 
 def test_a_search_that_sees_no_gold_is_audited_with_what_was_kept_for_it(

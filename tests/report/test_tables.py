@@ -88,13 +88,14 @@ def test_baselines_that_were_switched_off_or_have_no_score_are_left_out(run: Pat
     assert rows[1].interval == (0.2, 0.3)
 
 
-def test_a_best_and_a_founder_with_calibrated_labels_say_so(run: Path) -> None:
+def test_a_best_and_a_founder_that_are_read_otherwise_say_so(run: Path) -> None:
     revise(
-        run, result=lambda r: {k: {**r[k], "genome": {"prompt": {"calibrated": True}}} for k in ("best", "founder")}
+        run,
+        result=lambda r: {k: {**r[k], "genome": {"readout": {"kind": "contextual"}}} for k in ("best", "founder")},
     )
-    names = [row.name for row in score_rows(RunRecord.read(run)) if "(labels calibrated)" in row.name]
-    assert names == ["best of evolution (labels calibrated)", "best founder (labels calibrated)"]
-    assert "best of evolution (labels calibrated)" in printed(run)
+    names = [row.name for row in score_rows(RunRecord.read(run)) if "(contextual readout)" in row.name]
+    assert names == ["best of evolution (contextual readout)", "best founder (contextual readout)"]
+    assert "best of evolution (contextual readout)" in printed(run)
 
 
 def test_operators_are_listed_with_their_rates(run: Path) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evolm.genomes import Phenotype, Prompt
+from evolm.genomes import Phenotype, Prompt, Readout
 from evolm.models import Generate, Generated, LanguageModel, LogLikelihood, LogProbs
+from evolm.readout_kinds import CONTEXTUAL
 from evolm.readouts import calibrated
 from evolm.scorers import SCORERS, Evaluation, FunctionParams, FunctionScorer
 from evolm.scorers.labels import CONTENT_FREE
@@ -90,7 +91,7 @@ def test_a_request_holds_the_prompt_the_item_and_every_label(made: Any, toy_task
     assert request == LogLikelihood("Spam?\n\n", text, (" ham", " spam"))
 
 
-def test_a_calibrated_genome_is_also_asked_about_content_free_inputs(made: Any, toy_task: Task) -> None:
+def test_a_contextual_readout_also_asks_about_content_free_inputs(made: Any, toy_task: Task) -> None:
     scorer, items = made(normalization="sum"), toy_task.dev[:4]
     priors = [answer([-2.0], [-0.5]), answer([-3.0], [-0.1]), answer([-1.0], [-1.0])]
 
@@ -98,7 +99,7 @@ def test_a_calibrated_genome_is_also_asked_about_content_free_inputs(made: Any, 
         assert [r.item for r in requests[4:]] == [toy_task.template.item({"text": text}) for text in CONTENT_FREE]
         return [*all_right(toy_task, 2.0)[:4], *priors]
 
-    evaluation = hold(scorer.dialogue(Phenotype(replace(GENOME, calibrated=True)), items), answers)
+    evaluation = hold(scorer.dialogue(Phenotype(GENOME, readout=Readout(CONTEXTUAL)), items), answers)
     prior = np.mean([softmax([-2.0, -0.5]), softmax([-3.0, -0.1]), softmax([-1.0, -1.0])], axis=0)
     plain = np.array([softmax([-2.0, 0.0]) if i.gold == "spam" else softmax([0.0, -2.0]) for i in items])
     expected = plain / prior

@@ -34,8 +34,8 @@ def _generation_rows() -> list[dict[str, str]]:
 
 
 SMALL = {"split": {"train": 10, "dev": 8, "test": 12, "validation": 0}}
-CALIBRATED = [{"instruction": "Which one?", "calibrated": True, "demonstrations": 1}]
 PLAIN = [{"instruction": "Which one?", "demonstrations": 1}]
+CALIBRATED = [{"prompt": PLAIN[0], "readout": {"kind": "contextual"}}]
 SPACE = {"prompt": {"demonstrations": [0, 2], "max_tokens": 300}}
 KINDS: dict[str, dict[str, Any]] = {
     "classification": {"founders": PLAIN},
