@@ -22,6 +22,7 @@ from evolm.export.population_readme import README, population_readme
 from evolm.export.requirements import allowances, needs, rows_of
 from evolm.founders.files import FROM, founders_files
 from evolm.founders.sources import FROM_A_RUN, best_of_run
+from evolm.genomes import PROMPT
 from evolm.models.moved import moved_section
 from evolm.report.reading import RunRecord
 from evolm.report.run_files import readable
@@ -93,7 +94,7 @@ def _founders(layout: RunLayout, config: CampaignConfig, without_examples: bool)
 
 
 def without_demonstrations(placed: Iterable[Placed], fewest: int) -> Iterator[Placed]:
-    """Yield founders' records without demonstrations, in order; equal prompts without a delta once.
+    """Yield founders' records without demonstrations, in order; equal ones without arrays once.
 
     Args:
         placed: records and their origins.
@@ -102,11 +103,8 @@ def without_demonstrations(placed: Iterable[Placed], fewest: int) -> Iterator[Pl
     """
     known = set()
     for record, where in placed:
-        if "prompt" in record:
-            yield {**record, "prompt": _bare(record["prompt"], fewest)}, where
-            continue
-        bare = _bare(record, fewest)
-        digest = json.dumps(bare, sort_keys=True)
+        bare = {**record, PROMPT: _bare(record[PROMPT], fewest)} if PROMPT in record else _bare(record, fewest)
+        digest = json.dumps(bare, sort_keys=True, default=lambda array: array.tobytes().hex())
         if digest not in known:
             known.add(digest)
             yield bare, where

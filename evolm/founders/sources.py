@@ -11,6 +11,8 @@ from evolm.data_access import locate
 from evolm.errors import GenomeError, PermissionNeeded, RunError, nearest
 from evolm.founders.files import Placed, Record, Source, founder_record, read_lines
 from evolm.founders.populations import shipped_populations
+from evolm.genomes import READOUT
+from evolm.readout_kinds import WORDS
 from evolm.searches import MAIN
 from evolm.storage import GeneStore, RunLayout, read_entries
 from evolm.storage.damage import read_record
@@ -88,6 +90,8 @@ def best_of_run(layout: RunLayout, name: str) -> Iterator[Placed]:
         if not order:
             return
         identities = dict(entries[0].get("identities") or {})
+        readouts = (entries[0].get("space") or {}).get(READOUT) or {"kinds": [WORDS]}
+        by_words = readouts["kinds"][0] == WORDS
     except RunError as error:
         raise GenomeError(f"{damaged}: {error}") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -95,7 +99,7 @@ def best_of_run(layout: RunLayout, name: str) -> Iterator[Placed]:
     for id in order:
         where = f"{name} #{id}"
         try:
-            record = _recorded(evaluated[id], GeneStore(layout.genes), identities)
+            record = _recorded(evaluated[id], GeneStore(layout.genes), identities, by_words)
         except RunError as error:
             raise GenomeError(f"{damaged}: {error}") from None
         except (KeyError, TypeError, AttributeError) as error:
@@ -103,12 +107,22 @@ def best_of_run(layout: RunLayout, name: str) -> Iterator[Placed]:
         yield record, where
 
 
-def _recorded(entry: Record, store: GeneStore, identities: Record) -> Record:
-    """Return the founder's record of a journal's individual."""
+def _recorded(entry: Record, store: GeneStore, identities: Record, by_words: bool) -> Record:
+    """Return the founder's record of a journal's individual.
+
+    Args:
+        entry: of the individual.
+        store: of the run's arrays.
+        identities: of the spaces of chromosomes with arrays.
+        by_words: whether a genome of the run that names no readout is read by its words, so that none is recorded.
+    """
     arrays = store.read(MAIN, entry["generation"]).get(entry["id"], {}) if identities else {}
     if identities.keys() - arrays.keys():
         raise RunError(f"{store.path(MAIN, entry['generation'])}: expected the arrays of #{entry['id']}, found none")
-    return founder_record(entry["genome"], arrays, identities)
+    genome = dict(entry["genome"])
+    if by_words and genome.get(READOUT, {}).get("kind") == WORDS:
+        del genome[READOUT]
+    return founder_record(genome, arrays, identities)
 
 
 def _from_run(layout: RunLayout, name: str) -> Source:

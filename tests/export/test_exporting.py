@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from evolm.errors import ConfigError, DataError, EvolmError, GenomeError, RunErr
 from evolm.export.export import export
 from evolm.export.folder import write_folder
 from evolm.export.predictor import saved_prompt
+from evolm.founders.files import chromosomes_of
 from evolm.founders.sources import FROM_A_RUN
 from evolm.storage import RunLayout
 from tests.support.kinds_of_campaigns import write_kind
@@ -37,6 +39,12 @@ def founders_of(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the records of an exported population's founders, and the content keys of what they have seen."""
     seen, *records = map(json.loads, (folder / "founders.jsonl").read_text(encoding="utf-8").splitlines())
     return records, seen["seen"]
+
+
+def prompts_of(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the prompts of founders' records."""
+    prompts = [chromosomes_of(record)["prompt"] for record in records]
+    return prompts
 
 
 def texts_in(folder: Path) -> str:
@@ -206,12 +214,14 @@ def test_founders_are_the_best_distinct_prompts_with_what_they_have_seen(finishe
     records, seen = founders_of(tmp_path / "population")
     result = result_of(finished)
     assert len(records) == FROM_A_RUN
-    assert records[0] == {**result["best"]["genome"]["prompt"], "from": f"{finished.name} #{result['best']['id']}"}
+    assert prompts_of(records)[0] == result["best"]["genome"]["prompt"]
+    assert records[0]["from"] == f"{finished.name} #{result['best']['id']}"
+    assert {record.get("readout", {}).get("kind") for record in records} == {None, "contextual"}
     assert set(seen) == RunLayout(finished).read_seen()
     page = " ".join((tmp_path / "population" / "README.md").read_text(encoding="utf-8").split())
     assert result["claim"] in page
     assert f"{len(seen)} content keys" in page
-    assert f"| best of evolution | {result['test']['best']:.3f} |" in page
+    assert re.search(rf"\| best of evolution [^|]*\| {result['test']['best']:.3f} \|", page)
     assert "rows of the data, word for word" in page
     assert max(map(len, (tmp_path / "population" / "README.md").read_text(encoding="utf-8").splitlines())) <= 118
 
@@ -220,7 +230,7 @@ def test_without_examples_a_population_holds_no_row(finished: Path, tmp_path: Pa
     export(finished, tmp_path / "population", "population", without_examples=True)
     records, seen = founders_of(tmp_path / "population")
     assert len({json.dumps({**record, "from": ""}) for record in records}) == len(records)
-    assert not any("demonstrations" in record for record in records)
+    assert not any("demonstrations" in prompt for prompt in prompts_of(records))
     assert set(seen) == RunLayout(finished).read_seen()
     text = texts_in(tmp_path / "population")
     assert not [row for row, _ in toy_rows() if row in text]
@@ -236,7 +246,7 @@ def test_founders_that_must_show_something_draw_it_anew(toy: Callable[..., ToyCa
     run = toy(**SMALL, founders=[], space={"prompt": {"demonstrations": [1, 2]}}).run(tmp_path / "run").directory
     export(run, tmp_path / "population", "population", without_examples=True)
     records, _ = founders_of(tmp_path / "population")
-    assert {record["demonstrations"] for record in records} == {1}
+    assert {prompt["demonstrations"] for prompt in prompts_of(records)} == {1}
     config = load(tmp_path / "population" / "campaign.toml", {"task": {"data": str(tmp_path / "toy" / "toy.csv")}})
     parts = build(config, tmp_path / "population", permissions=Permissions(trusted_data=True))
     parts.engine.close()

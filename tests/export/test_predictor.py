@@ -259,7 +259,7 @@ def test_a_model_that_the_campaign_names_relative_to_itself_is_found_from_anywhe
     [
         (
             lambda r: r.update(schema=1),
-            r"prompt\.json: expected a prompt saved by evolm with schema 2, found schema 1",
+            r"prompt\.json: expected a prompt saved by evolm with schema 3, found schema 1",
         ),
         (lambda r: r.pop("task"), r"prompt\.json: 'task' is required and missing"),
         (lambda r: r.update(tusk={}), r"prompt\.json: unknown key 'tusk'; did you mean 'task'"),
@@ -270,6 +270,8 @@ def test_a_model_that_the_campaign_names_relative_to_itself_is_found_from_anywhe
         ),
         (lambda r: r["model"].update(name="no/model"), r"model 'no/model'"),
         (lambda r: r["genome"].pop("instruction"), r"prompt's record is damaged"),
+        (lambda r: r.update(readout="probes"), r"expected a kind of readout among 'words', .* found 'probes'"),
+        (lambda r: r.update(readout="probe"), r"expected a readout saved by evolm"),
         (lambda r: r["task"].pop("labels"), r"task\.labels: expected at least two labels, found none"),
         (lambda r: r["task"].update(kind="riddle"), r"expected 'classification', 'choice', 'generation'"),
     ],

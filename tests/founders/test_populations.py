@@ -9,6 +9,7 @@ import pytest
 
 from evolm.config import load
 from evolm.errors import ConfigError
+from evolm.founders.files import chromosomes_of
 from evolm.founders.populations import find_population, shipped_populations
 
 
@@ -29,7 +30,7 @@ def test_a_shipped_population_reads_only_packages_and_its_own_folder(name: str) 
     for source in config.founders:
         records = [json.loads(line) for line in (folder / source).read_text(encoding="utf-8").splitlines()]
         assert records
-        assert all(isinstance(record["instruction"], str) for record in records)
+        assert all(isinstance(chromosomes_of(record)["prompt"]["instruction"], str) for record in records)
 
 
 def test_a_folder_or_its_campaign_file_is_taken_before_a_shipped_name(
