@@ -50,7 +50,7 @@ def test_a_frame_alone_is_a_task(result: Result) -> None:
     assert result.record["task"]["name"] == "frame"
     assert result.test is not None
     assert result.test["openings"] == 1
-    assert result.best.keys() == {"prompt"}
+    assert result.best.keys() == {"prompt", "readout"}
     assert result.claim == result.record["claim"]
     assert result.prompt.endswith("Label:")
     assert repr(result).startswith("Result(")

@@ -44,7 +44,7 @@ def test_the_result_has_every_number_a_reader_needs(finished: Path, tiny_model_f
     for gain, interval in (("gain", "interval"), ("gain_over_founder", "interval_over_founder")):
         low, high = test[interval]
         assert low <= test[gain] <= high
-    assert result["best"]["genome"].keys() == {"prompt"}
+    assert result["best"]["genome"].keys() == {"prompt", "readout"}
 
 
 def test_the_gain_is_over_the_strongest_baseline(finished: Path) -> None:

@@ -41,7 +41,7 @@ def run(kind: str, finished_run: Callable[..., Path]) -> Path:
 
 def test_a_campaign_finds_changes_that_are_better_than_none(run: Path, kind: str) -> None:
     result = result_of(run)
-    assert result["best"]["genome"].keys() == {"prompt", "delta"}
+    assert result["best"]["genome"].keys() == {"prompt", "delta", "readout"}
     individuals = entries(run, "individual", "main")
     assert len(individuals) == 14
     fitness = [tuple(i["fitness"]) for i in individuals]
@@ -137,7 +137,7 @@ def test_deltas_alone_need_one_prompt(tiny_model_folder: Path, tmp_path: Path) -
         toy.run(tmp_path / "run")
     run = write_delta_campaign(tmp_path / "written", tiny_model_folder, "delta", founders=[], budget__evaluations=4)
     with quick():
-        assert run.run(tmp_path / "written" / "run").result["best"]["genome"].keys() == {"prompt", "delta"}
+        assert run.run(tmp_path / "written" / "run").result["best"]["genome"].keys() == {"prompt", "delta", "readout"}
 
 
 def test_a_memory_limit_too_small_for_one_item_is_refused(tiny_model_folder: Path, tmp_path: Path) -> None:
