@@ -158,7 +158,7 @@ def test_the_adapter_in_peft_gives_the_recorded_score_and_probabilities(
 
 
 def test_an_adapter_of_a_hybrid_brings_its_own_prompt(run_of: Runs, tiny_model_folder: Path, tmp_path: Path) -> None:
-    run, out = run_of("subspace", "hybrid", seed=1), tmp_path / "adapter"
+    run, out = run_of("subspace", "hybrid", seed=2), tmp_path / "adapter"
     export(run, out, "peft")
     rows = dev_rows(run)
     model = AutoPeftModelForCausalLM.from_pretrained(out, dtype=torch.float32)  # finds the base by its name
@@ -199,7 +199,7 @@ def test_a_config_says_which_modules_of_which_layers(run_of: Runs, tmp_path: Pat
 
 
 def test_without_examples_an_adapter_s_prompt_says_that_it_is_another_one(run_of: Runs, tmp_path: Path) -> None:
-    run = run_of("subspace", "hybrid", seed=1)
+    run = run_of("subspace", "hybrid", seed=2)
     export(run, tmp_path / "whole", "peft")
     record = json.loads((tmp_path / "whole" / "prompt.json").read_text(encoding="utf-8"))
     shown = len(record["genome"]["demonstrations"])
@@ -538,7 +538,7 @@ def test_deltas_alone_refuse_founders_under_another_prompt(
 
 
 def test_without_examples_the_vectors_stay_and_no_row_does(run_of: Runs, tmp_path: Path) -> None:
-    run, out = run_of("subspace", "hybrid", seed=1), tmp_path / "population"
+    run, out = run_of("subspace", "hybrid", seed=2), tmp_path / "population"
     export(run, out, "population", without_examples=True)
     source = read_lines(out / "founders.jsonl", "founders.jsonl")
     assert not any("demonstrations" in record.get("prompt", record) for record, _ in source.records)
