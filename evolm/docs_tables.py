@@ -99,6 +99,8 @@ def baselines() -> str:
     rows = []
     for name, baseline in BASELINES.items():
         default = _literal(baseline.default) if baseline.switchable else "always"
+        if baseline.default_if_learning is not None:
+            default += f", {_literal(baseline.default_if_learning)} if the strategy learns"
         rows.append((f"`{name}`", default, baseline.title, baseline.summary))
     return markdown_table(("baseline", "default", "title in tables", "what it is"), rows)
 

@@ -33,6 +33,11 @@ class ReadoutKind:
     gold: bool = False
     labels: bool = True
 
+    @property
+    def genes(self) -> bool:
+        """Whether readouts of this kind may differ."""
+        return self.states or self.strength
+
 
 KINDS_OF_READOUTS: Final = {
     WORDS: ReadoutKind("the likelihood of the words", fitted=False, labels=False),

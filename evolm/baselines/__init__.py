@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from evolm.baselines.bag_of_words import BAG_OF_WORDS
 from evolm.baselines.base import BEST, Baseline, Contest, Contestant, is_outcomes
 from evolm.baselines.few_shot import FEW_SHOT
+from evolm.baselines.fine_tuning import FINE_TUNING
 from evolm.baselines.founder import BEST_FOUNDER
 from evolm.baselines.majority import MAJORITY
 from evolm.baselines.prior_corrected import PRIOR_CORRECTED
@@ -18,15 +19,16 @@ from evolm.wording import listed
 # In the order in which their answers are asked for; of equal scores the first counts as the strongest.
 BASELINES: dict[str, Baseline] = {
     baseline.name: baseline
-    for baseline in (BEST_FOUNDER, PRIOR_CORRECTED, FEW_SHOT, PROBE, RANDOM, BAG_OF_WORDS, MAJORITY)
+    for baseline in (BEST_FOUNDER, PRIOR_CORRECTED, FEW_SHOT, PROBE, RANDOM, FINE_TUNING, BAG_OF_WORDS, MAJORITY)
 }
 
 
-def chosen_baselines(settings: Mapping[str, bool]) -> list[Baseline]:
+def chosen_baselines(settings: Mapping[str, bool], learning: bool = False) -> list[Baseline]:
     """Return the baselines that take part, in the order of ``BASELINES``.
 
     Args:
         settings: ``[baselines]``: name -> whether it takes part.
+        learning: whether the campaign's strategy learns by gradient.
 
     Raises:
         ConfigError: for a name that is no baseline, or one that cannot be switched.
@@ -35,19 +37,20 @@ def chosen_baselines(settings: Mapping[str, bool]) -> list[Baseline]:
     for name in settings:
         if name not in switchable:
             raise ConfigError(f"baselines: expected {listed(switchable)}, found {name!r}{nearest(name, switchable)}")
-    return [baseline for name, baseline in BASELINES.items() if settings.get(name, baseline.default)]
+    return [baseline for baseline in BASELINES.values() if baseline.takes_part(settings, learning)]
 
 
-def searching_baselines(settings: Mapping[str, bool], strategy: str) -> list[Baseline]:
+def searching_baselines(settings: Mapping[str, bool], strategy: str, learning: bool = False) -> list[Baseline]:
     """Return the baselines that take part and need a search of their own.
 
     Args:
         settings: ``[baselines]``.
         strategy: name of the main search's strategy; a baseline of the same strategy is left out.
+        learning: see :func:`chosen_baselines`.
     """
     return [
         baseline
-        for baseline in chosen_baselines(settings)
+        for baseline in chosen_baselines(settings, learning)
         if baseline.strategy is not None and baseline.strategy["name"] != strategy
     ]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -69,8 +69,10 @@ class Baseline:
         prompts: number of genomes that are scored on the test split.
         strategy: the table ``[strategy]`` of a search that the campaign runs for the baseline, under its name and
             with the budget of the main search; None = the baseline needs no search.
+        equal: what that search may spend as much of as the main search.
         switchable: whether ``[baselines]`` can switch it off, or on.
         default: whether it takes part if ``[baselines]`` does not name it.
+        default_if_learning: the same in a campaign whose strategy learns by gradient; None = ``default``.
         compared: whether tables that compare runs have a column for it.
         plotted: whether the figure of test scores has a row for it.
     """
@@ -82,10 +84,22 @@ class Baseline:
     contestants: Callable[[Contest], Sequence[Contestant]]
     prompts: int = 1
     strategy: Mapping[str, Any] | None = None
+    equal: Literal["evaluations", "tokens"] = "evaluations"
     switchable: bool = True
     default: bool = True
+    default_if_learning: bool | None = None
     compared: bool = False
     plotted: bool = True
+
+    def takes_part(self, settings: Mapping[str, bool], learning: bool) -> bool:
+        """Return whether it takes part in a campaign; see :func:`evolm.baselines.chosen_baselines`."""
+        by_default = self.default if self.default_if_learning is None or not learning else self.default_if_learning
+        return settings.get(self.name, by_default)
+
+
+def final_of(name: str) -> Callable[[Contest], Sequence[Contestant]]:
+    """Return a function that enters the genome that won the final of a search, if there was one."""
+    return lambda contest: [contest.finals[name]] if name in contest.finals else []
 
 
 def is_outcomes(contestant: Contestant) -> bool:

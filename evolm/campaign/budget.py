@@ -16,6 +16,7 @@ from evolm.config import BudgetSection
 from evolm.evaluation.evaluator import Charge
 from evolm.genomes import READOUT
 from evolm.individual import Individual
+from evolm.readout_kinds import KINDS_OF_READOUTS
 
 FREE_READOUTS = 4  # that are not charged, of what the model was asked: a search of readouts alone must end
 
@@ -63,7 +64,8 @@ class Ledger:
                 self.free += 1
                 continue
             due.append(charge)
-            if individual.fitness.valid and READOUT in individual.genome:
+            readout: Any = individual.genome.chromosomes.get(READOUT)
+            if individual.fitness.valid and readout and KINDS_OF_READOUTS[readout.kind].genes:
                 self.readouts.setdefault(asked, 0)
         return due
 

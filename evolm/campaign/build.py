@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from evolm import evaluation
 from evolm import models as language_models  # torch comes with the first use of LanguageModel, prepare or Engine
-from evolm.baselines import chosen_baselines
+from evolm.baselines import Baseline, chosen_baselines, searching_baselines
 from evolm.campaign.checks import check_context, check_texts, check_trunk
 from evolm.campaign.permissions import Permissions
 from evolm.campaign.resolution import resolved
 from evolm.campaign.scorers import ScoreFunctions, choose_scorers, make_scorers, task_scorer_among
 from evolm.campaign.spaces import chromosome_tables, evolving_kinds
-from evolm.campaign.strategies import StrategyChoice, choose_strategy
+from evolm.campaign.strategies import StrategyChoice, choose_strategy, strategy_name
 from evolm.config import BudgetSection, CampaignConfig
 from evolm.early import check_early
 from evolm.errors import ConfigError
@@ -63,6 +63,18 @@ class Components:
     founders: Founders
     choice: StrategyChoice
     permissions: Permissions
+
+    @property
+    def baselines(self) -> list[Baseline]:
+        """The baselines that take part."""
+        return chosen_baselines(self.config.baselines, self.choice.kind.learns)
+
+    @property
+    def searching_baselines(self) -> list[Baseline]:
+        """Those of the baselines that need a search of their own."""
+        return searching_baselines(
+            self.config.baselines, strategy_name(self.config.strategy), self.choice.kind.learns
+        )
 
     def strategy(self, settings: Mapping[str, Any], seed: int) -> Strategy:
         """Return a strategy for one search.

@@ -126,7 +126,7 @@ class Campaign:
     def _budget_of(self, search: Search) -> BudgetSection:
         """Return a search's limits: the campaign's own, or for a baseline what the main search spent."""
         budget = self.parts.config.budget
-        return budget if search is self.main else baseline_budget(budget, self.main)
+        return budget if search is self.main else baseline_budget(search.name, budget, self.main)
 
     def _after_generation(self, search: Search, budget: BudgetSection, improved: bool) -> None:
         """Tell a generation, make a request to stop part of the run, and save."""

@@ -12,12 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from evolm import evaluation, models
-from evolm.baselines import chosen_baselines, searching_baselines
 from evolm.baselines.few_shot import FEW_SHOT
 from evolm.campaign.build import Components
 from evolm.campaign.checks import told_about_texts
 from evolm.campaign.search import FINALISTS
-from evolm.campaign.strategies import strategy_name
 from evolm.evaluation.racing import Rules, looks
 from evolm.genomes import DELTA, READOUT
 from evolm.models import Request
@@ -160,14 +158,17 @@ def _phases(parts: Components, prefix: float, per_item: float) -> list[tuple[str
     learning = strategy.learning_settings()
     lesson = 3 * own * (prefix + learning.batch * per_item) if strategy.learns else 0.0
     learnt = evaluations * learning.steps * lesson
-    phases = [("search", evaluations, cost(evaluations, len(task.dev)) + learnt)]
-    searching = searching_baselines(config.baselines, strategy_name(config.strategy))
-    phases += [(words(each.name), evaluations, cost(evaluations, len(task.dev))) for each in searching]
+    scored = cost(evaluations, len(task.dev))
+    phases = [("search", evaluations, scored + learnt)]
+    searching = parts.searching_baselines
+    phases += [
+        (words(each.name), evaluations, scored + (learnt if each.equal == "tokens" else 0.0)) for each in searching
+    ]
     if task.validation:
         finalists = (1 + len(searching)) * FINALISTS
         phases.append(("finals", finalists, cost(finalists, len(task.validation))))
     shows = shows_demonstrations(config.space.prompts, task)
-    compared = [each for each in chosen_baselines(config.baselines) if shows or each is not FEW_SHOT]
+    compared = [each for each in parts.baselines if shows or each is not FEW_SHOT]
     prompts = 1 + sum(baseline.prompts for baseline in compared)
     if task.test and task.knows_gold:
         phases.append(("test split", prompts, cost(prompts, len(task.test))))

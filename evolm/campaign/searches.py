@@ -6,11 +6,10 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from evolm.baselines import searching_baselines
+from evolm.baselines import BASELINES
 from evolm.campaign.build import Components
 from evolm.campaign.recorder import RunRecorder
 from evolm.campaign.search import Search
-from evolm.campaign.strategies import strategy_name
 from evolm.config import BudgetSection
 from evolm.evaluation.racing import Rules
 from evolm.randomness import derive_seed
@@ -37,8 +36,7 @@ def baseline_searches(parts: Components, recorder: RunRecorder) -> list[Search]:
     They have the main search's seed, so that individuals that both draw at random are the same: the comparison is
     paired, and what the main search asked is answered from the cache.
     """
-    config = parts.config
-    chosen = searching_baselines(config.baselines, strategy_name(config.strategy))
+    chosen = parts.searching_baselines
     return [_search(baseline.name, dict(baseline.strategy or {}), parts, recorder) for baseline in chosen]
 
 
@@ -46,26 +44,31 @@ def _search(
     name: str, table: dict[str, Any], parts: Components, recorder: RunRecorder, durable_genes: bool = True
 ) -> Search:
     config = parts.config
+    strategy = parts.strategy(table, derive_seed(MAIN, config.seed))
+    races = not strategy.refuses_partial(strategy.params)  # a baseline's strategy may need the fitness of all
     return Search(
         name,
-        parts.strategy(table, derive_seed(MAIN, config.seed)),
+        strategy,
         parts.evaluator,
         parts.task.dev,
         recorder.journal,
         config.fitness.pick if config.fitness.combine == "pareto" else None,
         GeneStore(recorder.layout.genes, durable_genes),
-        Rules.of(config.evaluation),
+        Rules.of(config.evaluation) if races else None,
     )
 
 
-def baseline_budget(budget: BudgetSection, main: Search) -> BudgetSection:
+def baseline_budget(name: str, budget: BudgetSection, main: Search) -> BudgetSection:
     """Return the limits of a baseline's search: what the main search spent.
 
     Args:
+        name: of the baseline.
         budget: the campaign's limits.
         main: the main search, at its end.
     """
     spent = main.ledger
+    if BASELINES[name].equal == "tokens":
+        return BudgetSection(evaluations=0, tokens=spent.tokens)
     tokens = spent.tokens if budget.tokens else 0
     if main.race and budget.items:  # racing buys more evaluations for the same items
         return BudgetSection(evaluations=budget.evaluations, items=spent.items, tokens=tokens)

@@ -87,7 +87,8 @@ def choose_strategy(
     name = strategy_name(settings)
     kind, params = strategy_class(settings, permissions)
     _check_objectives(config, name, kind)
-    _check_racing(config, name, kind, params)
+    if settings == config.strategy:  # the search of a baseline does not race if its strategy cannot
+        _check_racing(config, name, kind, params)
     if reason := kind.refuses_space(tuple(kinds)):
         able = listed(name for name, known in STRATEGIES.items() if not known.refuses_space(tuple(kinds)))
         raise ConfigError(

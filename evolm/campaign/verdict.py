@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from evolm.baselines import BASELINES, BEST, Contest, Contestant, chosen_baselines, is_outcomes
+from evolm.baselines import BASELINES, BEST, Contest, Contestant, is_outcomes
 from evolm.baselines.founder import BEST_FOUNDER
 from evolm.campaign.build import Components
 from evolm.campaign.finals import Final
@@ -93,7 +93,7 @@ def _contestants(parts: Components, main: Search, finals: Mapping[str, Final]) -
         finals={name: final.winner.genome for name, final in finals.items()},
         seed=parts.config.seed,
     )
-    entered = {baseline.name: baseline.contestants(contest) for baseline in chosen_baselines(parts.config.baselines)}
+    entered = {baseline.name: baseline.contestants(contest) for baseline in parts.baselines}
     all_entered = {BEST: [winner.genome], **{name: each for name, each in entered.items() if each}}
     return {
         name: [each if is_outcomes(each) else refitted(each) for each in all_entered[name]] for name in all_entered

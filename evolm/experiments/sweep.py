@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from evolm import config as configuration
+from evolm.baselines import BASELINES
 from evolm.campaign.build import Models
 from evolm.campaign.permissions import Permissions
 from evolm.campaign.resolution import resolved
@@ -30,7 +31,6 @@ from evolm.experiments.finished_runs import TestedRun, below, flat, is_finished,
 from evolm.observers import Observer
 from evolm.report.comparison import group_frame, markdown, scores
 from evolm.report.svg import render_file
-from evolm.searches import RANDOM_SEARCH
 from evolm.storage import RunLayout, write_atomically
 from evolm.storage.layout import ANSWERS
 from evolm.wording import listed
@@ -38,7 +38,8 @@ from evolm.wording import listed
 logger = logging.getLogger("evolm")
 
 # Keys in which a cell on disk may differ from the requested one: no best depends on them, or a run resolves them.
-APART = ("name", "founders", "evaluation.n_jobs", f"baselines.{RANDOM_SEARCH}")
+SEARCHING = {name: str(baseline.strategy["name"]) for name, baseline in BASELINES.items() if baseline.strategy}
+APART = ("name", "founders", "evaluation.n_jobs", *(f"baselines.{name}" for name in SEARCHING))
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,9 @@ def plan_sweep(
     common = copy.deepcopy(dict(overrides or {}))
     for key in {"seed", "strategy.name"} & flat(common).keys():
         raise ConfigError(f"--set {key}: expected a sweep's seeds in --seeds and its strategies in --strategy")
-    if any(table.get("strategy", {}).get("name") == RANDOM_SEARCH for table in variants.values()):
-        common = overlay({"baselines": {RANDOM_SEARCH: False}}, common)
+    compared = {table.get("strategy", {}).get("name") for table in variants.values()}
+    off = {name: False for name, strategy in SEARCHING.items() if strategy in compared}
+    common = overlay({"baselines": off}, common) if off else common
     cells = []
     for seed in seeds:
         for name, tables in variants.items():

@@ -294,7 +294,7 @@ class ObjectiveCampaign:
         return result
 
     def _run_baseline(self, search: Search) -> None:
-        budget = baseline_budget(self.allowance.budget, self.main)
+        budget = baseline_budget(search.name, self.allowance.budget, self.main)
         self.notifier.tell("on_phase", phase_of(search, budget, self.recorder.seconds))
 
         def after_generation(improved: bool) -> None:

@@ -130,6 +130,7 @@ def test_the_schema_knows_every_baseline_that_can_be_switched() -> None:
         "few_shot",
         "probe",
         "random_search",
+        "fine_tuning",
         "bag_of_words",
         "shared_words",
         "climber",
@@ -152,6 +153,7 @@ def test_baselines_are_chosen_by_name() -> None:
     searching = searching_baselines({"climber": True}, "random_search")
     assert [baseline.name for baseline in searching] == ["climber"]
     assert searching_baselines({}, "random_search") == []
+    assert [baseline.name for baseline in searching_baselines({}, "memetic", learning=True)] == ["fine_tuning"]
 
 
 @pytest.mark.parametrize("name", ["few_shots", "founder", "majority"])

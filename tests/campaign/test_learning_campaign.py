@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from io import StringIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from rich.console import Console
 
-from evolm.campaign import continue_run
+from evolm.campaign import build, continue_run
+from evolm.campaign.campaign import Campaign
+from evolm.campaign.preview import preview
 from evolm.errors import ConfigError, Interrupted
+from evolm.export.predictor import saved_prompt
+from evolm.storage import RunLayout
 from tests.support.tiers import slow
-from tests.support.toy_campaign import FOUNDERS, ToyCampaign, bytes_of, entries, quick, result_of, write_campaign
+from tests.support.toy_campaign import DEV, FOUNDERS, ToyCampaign, bytes_of, entries, quick, result_of, write_campaign
 
 DELTA = {"layers": "last:1", "target_modules": ["q_proj", "v_proj", "o_proj"], "encoding": "lowrank", "rank": 2}
 MEMETIC = {"name": "memetic", "population_size": 3, "gradient_steps": 3, "batch_size": 6, "learning_rate": 0.05}
@@ -25,10 +32,12 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "memetic hybrid": {"strategy": MEMETIC, "space": HYBRID},
     "adam hybrid": {"strategy": ADAM, "space": HYBRID},
 }
+COMPARED = "memetic hybrid"  # with fine-tuning
 
 
 def campaign(folder: Path, model: Path, name: str, **changes: Any) -> ToyCampaign:
-    toy = write_campaign(folder, model, **{"budget__evaluations": 9, "baselines__random_search": False, **changes})
+    compared = {"baselines__fine_tuning": name == COMPARED}
+    toy = write_campaign(folder, model, **{"budget__evaluations": 9, **compared, **changes})
     toy.tables.update(STRATEGIES[name])
     (folder / "founders.jsonl").write_text(json.dumps(FOUNDERS[0]) + "\n", encoding="utf-8")
     return toy
@@ -78,6 +87,34 @@ def test_the_tokens_of_learning_are_charged_three_times(run: Path) -> None:
     spent = [after["tokens"] - before["tokens"] for before, after in pairwise(generations)]
     alone = generations[0]["tokens"] / len(entries(run, "individual", "main"))
     assert all(tokens > alone for tokens in spent)
+
+
+def test_fine_tuning_is_the_rival_at_equal_tokens(finished_run: Callable[..., Path]) -> None:
+    run = finished_run(COMPARED, write=campaign)
+    main, tuned = (entries(run, "generation", search) for search in ("main", "fine_tuning"))
+    assert tuned[-2]["tokens"] < main[-1]["tokens"] <= tuned[-1]["tokens"]
+    assert tuned[-1]["items"] == tuned[-1]["evaluations"] * DEV
+    assert all(learning_of(each) for each in entries(run, "individual", "fine_tuning")[1:])
+    assert not entries(run, "individual", "random_search")
+    test = result_of(run)["test"]
+    assert test["fine_tuning"] is not None and test["random_search"] is None
+    with saved_prompt(run, use="fine_tuning") as prompt:
+        labels = prompt.predict(pd.DataFrame({"text": ["win a free prize 3", "see you at lunch 8"]}))["label"]
+    assert set(labels) <= {"spam", "ham"}
+
+
+def test_a_campaign_that_fine_tunes_is_not_compared_with_itself(tiny_model_folder: Path, tmp_path: Path) -> None:
+    for name, tells in (("adam", False), ("memetic", True)):
+        racing = {"racing": "race" if tells else "off", "race_block": 4, "n_jobs": 1}
+        toy = campaign(tmp_path / name, tiny_model_folder, name, baselines__fine_tuning=True, evaluation=racing)
+        parts = build(toy.config, toy.folder)
+        (toy.folder / "run").mkdir()
+        searches = Campaign(parts, RunLayout(toy.folder / "run")).searches
+        assert [search.race is not None for search in searches] == ([True, False] if tells else [False])
+        assert [each.name for each in parts.searching_baselines] == ["fine_tuning"] * tells
+        out = StringIO()
+        preview(parts, Console(file=out, width=120))
+        assert ("fine tuning" in out.getvalue()) == tells
 
 
 @pytest.mark.parametrize("name", ["adam", "memetic hybrid", slow("adam hybrid"), slow("memetic")], indirect=True)
