@@ -110,6 +110,7 @@ class Progress:
         saved: share of items that racing saved so far; None without racing.
         tokens: spent by this search, before caching and sharing.
         front_size: individuals on the Pareto front; None with a single objective.
+        headroom: what the main search may still gain, in sentences; told once, when enough individuals are known.
     """
 
     search: str
@@ -125,6 +126,7 @@ class Progress:
     saved: float | None = None
     tokens: int = 0
     front_size: int | None = None
+    headroom: str = ""
 
     @property
     def title(self) -> str:

@@ -76,6 +76,7 @@ class ProgressView(Observer):
         self.progress: Progress | None = None
         self.phase: Phase | None = None
         self.title = ""
+        self.headroom = ""
         self.doing = LOADING
         self._clock: float | None = None  # monotonic time at which the run would have begun without interruptions
         self._done = 0  # of the current requests
@@ -102,7 +103,8 @@ class ProgressView(Observer):
         self._spinner.update(text=self.doing)
         if self._clock is None and self.progress is None:
             return Group(self._spinner)
-        return Group(self._table(), self._bars, self._spinner)
+        said = [Text(self.headroom, style="dim")] if self.headroom else []
+        return Group(self._table(), *said, self._bars, self._spinner)
 
     def _table(self) -> Table:
         table = Table(title=Text(f"{self.title} · {self.phase.title if self.phase else ''}"), title_justify="left")
@@ -178,6 +180,7 @@ class ProgressView(Observer):
         self.progress, self._generation_ended = progress, time.monotonic()
         self.history.append(progress.best)
         self._show_evaluations(progress.evaluations, progress.evaluations_allowed)
+        self.headroom = progress.headroom or self.headroom
         if self._live is None:
             usage = progress.usage
             logger.info(
@@ -197,6 +200,8 @@ class ProgressView(Observer):
                 duration(self._eta()),
                 "  (new best)" if progress.improved else "",
             )
+            if progress.headroom:
+                logger.info("%s", progress.headroom)
 
     def close(self) -> None:
         """Give the terminal back."""

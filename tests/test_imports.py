@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("evolm", "choices", "errors", "lazy", "signals", "randomness", "wording", "extras", "searches", "typed"),
     ("readout_kinds",),
-    ("config_errors", "config", "statistics", "two_way", "data_access", "storage"),
+    ("config_errors", "config", "statistics", "two_way", "headroom", "data_access", "storage"),
     ("tasks", "models"),
     ("genomes", "individual", "readouts"),
     ("scorers", "archives"),

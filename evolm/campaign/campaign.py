@@ -12,6 +12,7 @@ from typing import Any
 
 from evolm.campaign.build import Components
 from evolm.campaign.conclusion import conclude
+from evolm.campaign.forecasts import headroom_entry
 from evolm.campaign.interrupts import interruptible
 from evolm.campaign.notifier import Notifier
 from evolm.campaign.recorder import RunRecorder
@@ -134,7 +135,10 @@ class Campaign:
         if improved and search is self.main and search.archive.best:
             self.recorder.write_best(search.archive.best.genome)
         usage = self.parts.engine.usage.to_record()
-        progress = progress_of(search, budget, usage, self.recorder.seconds, improved)
+        headroom = headroom_entry(search, budget) if search is self.main else None
+        if headroom:
+            self.recorder.journal.append(headroom)
+        progress = progress_of(search, budget, usage, self.recorder.seconds, improved, headroom)
         self.notifier.tell_generation(search.asked, progress)
         if search is self.main and (entry := self.stop.settle(search)):
             self.recorder.journal.append(entry)

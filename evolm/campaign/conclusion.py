@@ -7,6 +7,7 @@ from typing import Any
 
 from evolm.campaign.build import Components
 from evolm.campaign.finals import finals_of
+from evolm.campaign.forecasts import known_headroom
 from evolm.campaign.recorder import RunRecorder
 from evolm.campaign.records import readout_record, result_record
 from evolm.campaign.search import Search
@@ -57,6 +58,7 @@ def conclude(
     recorder.write_best(best)
     result = result_record(parts, main, finals[MAIN], verdict.record if verdict else None, stopped)
     result["readout"] = readout_record(parts, best)
+    result["headroom"] = known_headroom(recorder.layout.journal)
     recorder.journal.append({"type": "verdict", **result})
     result["budget"]["seconds"] = round(recorder.seconds, 3)
     recorder.write_result(result, verdict)

@@ -1,9 +1,10 @@
-"""Forecasts: what finalists will score on new items, by a two-way model of all answers of their search."""
+"""Forecasts by a two-way model of a search's answers: what finalists will score on new items, and the headroom."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,16 @@ import scipy
 
 from evolm.campaign.item_scores import ItemScores, read_item_scores
 from evolm.campaign.search import Search
+from evolm.config import BudgetSection
+from evolm.headroom import FIRST, headroom
 from evolm.individual import Individual
 from evolm.scorers.base import ItemTerms
+from evolm.storage import read_entries
 from evolm.two_way import TwoWayFit, fit_two_way
 
 MOST = 200  # individuals in a model
 CONFIDENCE = 0.8
+HEADROOM = "headroom"  # type of the journal's entry
 DIGITS = 9  # means that are equal on paper differ in their last bits; rounded, they tie as they should
 
 
@@ -90,3 +95,26 @@ def forecast(past: ItemScores, finalists: Sequence[Individual], fresh: np.ndarra
     unseen = np.full((len(others), fresh.shape[1]), np.nan)
     scores = np.hstack([past.values[[*others, *chosen]], np.vstack([unseen, fresh])])
     return Forecast(fit_two_way(scores), len(finalists)) if np.sum(~np.isnan(scores)) > 1 else None
+
+
+def headroom_entry(search: Search, budget: BudgetSection) -> dict[str, Any] | None:
+    """Return the journal's entry about a search's headroom in the generation that completes the first individuals.
+
+    None before and after it, without a budget of evaluations or items, and if the objective is no mean over items.
+    """
+    spent = search.ledger.evaluations
+    allowed = budget.evaluations or budget.items // len(search.items)
+    if not search.evaluator.decomposable or not spent - len(search.asked) < FIRST <= spent:
+        return None
+    known = read_item_scores(search.journal.path, search.name)
+    founders = [place for place, founder in enumerate(known.founders) if founder]
+    found = headroom(known.values, founders, allowed)
+    return {"type": HEADROOM, "search": search.name, **found.to_record()} if found else None
+
+
+def known_headroom(journal: Path) -> dict[str, Any] | None:
+    """Return the main search's headroom from a run's journal; None if it has none."""
+    for entry in read_entries(journal):
+        if entry.get("type") == HEADROOM:
+            return {name: value for name, value in entry.items() if name not in ("type", "search")}
+    return None

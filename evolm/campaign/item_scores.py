@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from evolm.individual import is_founder
 from evolm.storage import read_entries
 
 ITEM_SCORES = "item_scores"  # of the journal's entry of an individual
@@ -24,10 +26,12 @@ class ItemScores:
 
     Attributes:
         digests: of ``n`` genomes, in the order in which they were first asked.
+        founders: ``n`` times whether it is a founder's.
         values: ``(n, items)`` scores; NaN for items on which an individual was not scored.
     """
 
     digests: tuple[str, ...]
+    founders: tuple[bool, ...]
     values: np.ndarray
 
 
@@ -45,9 +49,10 @@ def _number(term: float) -> float | int | None:
 
 def read_item_scores(journal: Path, search: str) -> ItemScores:
     """Return the scores of a search's individuals from the journal; of those with equal genomes the first's."""
-    known: dict[str, list[float | None]] = {}
+    known: dict[str, dict[str, Any]] = {}
     for entry in read_entries(journal):
         if entry.get("type") == "individual" and entry.get("search") == search and entry.get(ITEM_SCORES):
-            known.setdefault(entry["digest"], entry[ITEM_SCORES])
-    values = np.array(list(known.values()), dtype=np.float64)  # None becomes NaN
-    return ItemScores(tuple(known), values.reshape(len(known), -1))
+            known.setdefault(entry["digest"], entry)
+    values = [np.array(entry[ITEM_SCORES], dtype=np.float64) for entry in known.values()]  # None becomes NaN
+    founders = tuple(is_founder(entry["parents"], entry["operators"]) for entry in known.values())
+    return ItemScores(tuple(known), founders, np.stack(values) if values else np.empty((0, 0)))

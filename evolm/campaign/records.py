@@ -19,6 +19,7 @@ from evolm.campaign.verdict import claim
 from evolm.config import BudgetSection
 from evolm.errors import RunError
 from evolm.genomes import Genome
+from evolm.headroom import about_headroom
 from evolm.individual import Individual
 from evolm.observers import Phase, Progress
 from evolm.readouts import FittedReader
@@ -209,9 +210,14 @@ def phase_of(search: Search, budget: BudgetSection, seconds: float) -> Phase:
 
 
 def progress_of(
-    search: Search, budget: BudgetSection, usage: dict[str, int], seconds: float, improved: bool
+    search: Search,
+    budget: BudgetSection,
+    usage: dict[str, int],
+    seconds: float,
+    improved: bool,
+    headroom: Record | None = None,
 ) -> Progress:
-    """Return the state of a search after a generation."""
+    """Return the state of a search after a generation; ``headroom`` is the journal's entry if one was just made."""
     best = search.archive.best
     return Progress(
         search=search.name,
@@ -227,4 +233,5 @@ def progress_of(
         saved=share_saved(search),
         tokens=search.ledger.tokens,
         front_size=len(search.archive) if isinstance(search.archive, Front) else None,
+        headroom=about_headroom(headroom) if headroom else "",
     )

@@ -12,7 +12,16 @@ from evolm.report.audit import audits, warnings
 from evolm.report.front import members, rule
 from evolm.report.reading import RunRecord
 from evolm.report.run_files import readable
-from evolm.report.tables import budget_rows, headline, progress_rows, racing, score_rows, stopped
+from evolm.report.tables import (
+    budget_rows,
+    expected,
+    headline,
+    headroom,
+    progress_rows,
+    racing,
+    score_rows,
+    stopped,
+)
 from evolm.storage import RunLayout
 from evolm.wording import counted, signed
 
@@ -52,10 +61,11 @@ def _title(record: RunRecord) -> Text:
 
 
 def _notes(record: RunRecord) -> list[Text]:
-    """Return the notes between table and claim: the front, an early end, racing's savings, audits, warnings."""
+    """Return the notes between table and claim: the front, the search, its forecasts, audits, warnings."""
     found = members(record)
     notes = [Text(f"Front: {counted(len(found), 'prompt')}; picked: {rule(record)}.")] if found else []
-    notes += [Text(sentence) for sentence in (stopped(record), racing(record)) if sentence]
+    said = (stopped(record), racing(record), headroom(record), expected(record))
+    notes += [Text(sentence) for sentence in said if sentence]
     notes += [Text(f"{audit.finding} {audit.reading}") for audit in audits(record)]
     return notes + [Text(f"Warning: {warning}", style="bold yellow") for warning in warnings(record)]
 

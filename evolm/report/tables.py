@@ -17,6 +17,7 @@ import scipy
 from evolm.baselines import BASELINES, Baseline
 from evolm.baselines.founder import BEST_FOUNDER
 from evolm.config import EXTERNAL
+from evolm.headroom import about_headroom
 from evolm.readout_kinds import WORDS
 from evolm.report.reading import RunRecord
 from evolm.wording import counted, signed, words
@@ -165,6 +166,24 @@ def racing(record: RunRecord) -> str:
     dropped = f"{name} dropped {last['dropped']} of {counted(last['evaluations'], 'individual')} early"
     whole = last["evaluations"] * each
     return f"{dropped}: {last['items']:,} of {whole:,} items were scored, {percent(1 - last['items'] / whole)} saved."
+
+
+def expected(record: RunRecord) -> str:
+    """Return a sentence about the score that was expected before the test; ``""`` if none was."""
+    forecast = (record.result or {}).get("expected")
+    if not forecast or not record.test or not _known(record.test.get("best")):
+        return ""
+    low, high = forecast["interval"]
+    return (
+        f"Expected before the test: {forecast['score']:.3f} {record.metric} (between {low:.3f} and {high:.3f} with a "
+        f"probability of {percent(forecast['confidence'])}); realised: {record.test['best']:.3f}."
+    )
+
+
+def headroom(record: RunRecord) -> str:
+    """Return sentences about what the search could gain, from its first individuals; ``""`` if nothing is known."""
+    entry = record.last("headroom")
+    return about_headroom(entry) if entry else ""
 
 
 def stopped(record: RunRecord) -> str:

@@ -20,8 +20,10 @@ from evolm.report.tables import (
     OperatorRow,
     ScoreRow,
     budget_rows,
+    expected,
     failures,
     headline,
+    headroom,
     operator_rows,
     progress_rows,
     racing,
@@ -45,6 +47,7 @@ class VerdictView:
         progress: ``(name, score on dev)``.
         test: the result's record of the test; empty without a test.
         validation: the journal's entry of the final; empty without one.
+        expected: a sentence about the score that was expected of the test, or ``""``.
     """
 
     headline: str
@@ -53,13 +56,20 @@ class VerdictView:
     progress: Sequence[tuple[str, float]]
     test: dict[str, Any]
     validation: dict[str, Any]
+    expected: str
 
     @classmethod
     def of(cls, record: RunRecord) -> VerdictView:
         """Return the view of a run."""
         test, validation = record.test or {}, record.last("validation") or {}
         return cls(
-            headline(record), " ".join(warnings(record)), score_rows(record), progress_rows(record), test, validation
+            headline(record),
+            " ".join(warnings(record)),
+            score_rows(record),
+            progress_rows(record),
+            test,
+            validation,
+            expected(record),
         )
 
 
@@ -110,7 +120,7 @@ class SearchView:
         operators: how often each was tried and succeeded.
         budget: what was spent of each budget.
         savings: counts of the whole run, and shares that sharing and the cache saved.
-        racing, stopped: a sentence each, or ``""``.
+        racing, stopped, headroom: sentences, or ``""``.
         failures: ``(reason, count, ids)``.
     """
 
@@ -119,6 +129,7 @@ class SearchView:
     savings: dict[str, float]
     racing: str
     stopped: str
+    headroom: str
     failures: Sequence[tuple[str, int, list[int]]]
 
     @classmethod
@@ -130,6 +141,7 @@ class SearchView:
             savings(record),
             racing(record),
             stopped(record),
+            headroom(record),
             failures(record),
         )
 

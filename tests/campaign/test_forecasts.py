@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,11 @@ import pytest
 from evolm.campaign.forecasts import forecast
 from evolm.campaign.item_scores import ItemScores, read_item_scores, scores_record
 from evolm.genomes import Prompt, prompt_genome
+from evolm.headroom import about_headroom
 from evolm.individual import Individual
+from evolm.report import RunRecord
+from evolm.report.page import render_page
+from evolm.report.tables import expected, headroom
 from evolm.two_way import fit_two_way
 from tests.campaign.test_racing_campaign import N_DEV, changed
 from tests.support.toy_campaign import DEV, TEST, entries, result_of
@@ -73,7 +78,8 @@ def individual(number: int) -> Individual:
 
 
 def past(values: np.ndarray) -> ItemScores:
-    return ItemScores(tuple(individual(number).digest for number in range(len(values))), values)
+    digests = tuple(individual(number).digest for number in range(len(values)))
+    return ItemScores(digests, (False,) * len(values), values)
 
 
 def test_a_forecast_uses_every_answer_of_everybody() -> None:
@@ -109,3 +115,31 @@ def test_a_finalist_without_item_scores_leaves_no_forecast() -> None:
 def test_scores_are_written_short_and_unseen_items_as_null() -> None:
     assert scores_record(None) is None
     assert scores_record(np.array([0.0, 1.0, 1.23456789, np.nan])) == [0, 1, 1.235, None]
+
+
+def test_the_headroom_is_told_once_when_twenty_individuals_are_known(
+    finished_run: Callable[..., Path], finished: Path
+) -> None:
+    run = finished_run(budget__evaluations=25)
+    kinds = [(e["type"], e.get("evaluations")) for e in entries(run) if e.get("search") == "main"]
+    (place,) = (place for place, (kind, _) in enumerate(kinds) if kind == "headroom")
+    assert kinds[place - 1] == ("generation", 20)
+    (entry,) = entries(run, "headroom")
+    said = {name: value for name, value in entry.items() if name not in ("type", "search")}
+    assert result_of(run)["headroom"] == said
+    assert (said["individuals"], said["rows"], said["evaluations"]) == (20, DEV, 25)
+    assert 0 <= said["reliability"] <= 1
+    assert not entries(finished, "headroom") and result_of(finished)["headroom"] is None  # 14 evaluations
+    record = RunRecord.read(run)
+    assert headroom(record) == about_headroom(said)
+    page = unescape(render_page(record))
+    assert headroom(record) in page and expected(record) in page
+
+
+def test_the_report_says_what_was_expected_and_what_came(finished: Path) -> None:
+    result = result_of(finished)
+    low, high = result["expected"]["interval"]
+    assert expected(RunRecord.read(finished)) == (
+        f"Expected before the test: {result['expected']['score']:.3f} balanced accuracy (between {low:.3f} and "
+        f"{high:.3f} with a probability of 80\N{NO-BREAK SPACE}%); realised: {result['test']['best']:.3f}."
+    )
