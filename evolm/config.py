@@ -256,7 +256,8 @@ class ReadoutSpaceSection(Section):
         description=f"readouts that may be tried, the founders' first: {' | '.join(KINDS_OF_READOUTS)}",
     )
     layers: Literal["auto"] | tuple[int, ...] = Field(
-        "auto", description="layers whose states a probe may read, the first is 1; auto = six of the upper half"
+        "auto",
+        description="layers whose states a probe may read, the first is 1; auto = five in the upper half",
     )
     poolings: tuple[Literal["last", "mean"], ...] = Field(
         ("last", "mean"), min_length=1, description="states of the last token, or the mean over the item's tokens"

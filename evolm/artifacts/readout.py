@@ -36,7 +36,11 @@ def readout_files(shown: Phenotype, labels: LabelProbabilities | None, engine: A
     if not isinstance(reader, FittedReader):
         return {}
     fit = (labels.fit if labels else None) or reader.known_fit or _fitted(reader, shown, engine)
-    record = {"genes": fit.genes.to_record(), "labels": list(reader.task.labels)}
+    record = {
+        "genes": fit.genes.to_record(),
+        "labels": list(reader.task.labels),
+        "poolings": list(fit.genes.poolings),
+    }
     metadata = {FITTED: json.dumps(record, sort_keys=True)}
     # safetensors writes the memory of an array as it lies, transposed or not.
     arrays = {name: np.ascontiguousarray(array) for name, array in fit.arrays.items()}
@@ -73,5 +77,5 @@ def read_readout(path: Path, labels: Sequence[str], width: int) -> Fit:
     if fitted_on != list(labels):
         raise RunError(f"{path}: expected a readout of the labels {list(labels)}, found one of {fitted_on}")
     with damaged(path, f"the arrays of a {genes.kind!r} readout"):
-        kind.check_arrays(arrays, len(labels), width)
+        kind.check_arrays(arrays, genes, len(labels), width)
     return Fit(genes, arrays)

@@ -160,8 +160,8 @@ def readout_record(parts: Components, genome: Genome) -> Record | None:
     if not isinstance(reader, FittedReader) or reader.known_fit is None:
         return None
     genes = reader.known_fit.genes
-    chosen = {"layer": genes.layer or None, "pooling": genes.pooling if genes.layer else None}
-    return {"kind": genes.kind, **chosen, "strength": genes.strength or None, "rows": len(reader.rows())}
+    read = {"layers": list(genes.layers), "pooling": genes.pooling} if genes.layers else {}
+    return {"kind": genes.kind, **read, "strength": genes.strength or None, "rows": len(reader.rows())}
 
 
 def individual_record(individual: Individual) -> Record:

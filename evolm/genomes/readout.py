@@ -10,6 +10,7 @@ from typing import Any
 from evolm.config import ReadoutSpaceSection
 from evolm.errors import GenomeError
 from evolm.genomes.chromosome import Arrays, content_digest
+from evolm.models.requests import POOLINGS
 from evolm.readout_kinds import WORDS
 
 AUTO = "auto"  # the pooling that the fit chooses
@@ -24,8 +25,8 @@ class Readout:
 
     Attributes:
         kind: a name in ``KINDS_OF_READOUTS``.
-        layer: the layer whose states are read, the first is 1; 0 = the fit chooses one of ``layers``.
-        pooling: ``"last"``, ``"mean"``, or ``"auto"`` = the fit chooses.
+        layer: the layer whose states are read, the first is 1; 0 = those of all ``layers``, side by side.
+        pooling: ``"last"``, ``"mean"``, or ``"auto"`` = both, side by side.
         strength: of the penalty; 0 = the fit chooses.
         layers: all layers whose states are asked for, the same for all genomes of a campaign, so that genomes that
             differ only in their readout share one pass. Empty for kinds that read no states.
@@ -54,9 +55,16 @@ class Readout:
         names = [field.name for field in fields(self) if field.name != "kind"]
         return sum(getattr(self, name) != getattr(other, name) for name in names) / len(names)
 
-    def with_only(self, layer: int, pooling: str, strength: float) -> Readout:
-        """Return the readout with what its fit chose, which asks for no other layer."""
-        return replace(self, layer=layer, pooling=pooling, strength=strength, layers=(layer,) if layer else ())
+    def fitted(self, strength: float) -> Readout:
+        """Return the readout with the strength that its fit chose; it asks for no layer that is not read."""
+        return replace(self, strength=strength, layers=(self.layer,) if self.layer else self.layers)
+
+    @property
+    def poolings(self) -> tuple[str, ...]:
+        """The poolings that are read, in order; nothing for kinds that read no states."""
+        if not self.layers:
+            return ()
+        return POOLINGS if self.pooling == AUTO else (self.pooling,)
 
     @property
     def open(self) -> Readout:

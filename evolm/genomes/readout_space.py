@@ -21,8 +21,8 @@ from evolm.wording import listed
 if TYPE_CHECKING:
     from evolm.models import LanguageModel
 
-LAYERS = 6  # that "auto" reads
-LOWEST = 0.5  # of the layers: where "auto" begins
+LAYERS = 5  # that "auto" reads
+LOWEST, HIGHEST = 0.5, 0.9  # of the layers: between which "auto" reads; what a pass leaves out above costs nothing
 GENES = ("kind", "layer", "pooling", "strength")
 LEFT_OPEN = {"layer": 0, "pooling": AUTO, "strength": 0.0}  # genes that are left to the fit
 
@@ -106,9 +106,13 @@ class ReadoutSpace(ChromosomeSpace):
         return self.readout(values["kind"], values["layer"], values["pooling"], values["strength"])
 
     def random(self, rng: np.random.Generator) -> Readout:
-        """Draw a value for each gene."""
-        drawn = {gene: self.choices(gene)[rng.integers(len(self.choices(gene)))] for gene in GENES}
-        return self.of_values(drawn)
+        """Draw a value for each gene; half of the draws leave a gene open that may be left open."""
+        return self.of_values({gene: self._drawn(rng, gene) for gene in GENES})
+
+    def _drawn(self, rng: np.random.Generator, gene: str) -> Any:
+        choices = self.choices(gene)
+        is_open, index = rng.random() < 0.5, int(rng.integers(len(choices)))
+        return LEFT_OPEN[gene] if is_open and LEFT_OPEN.get(gene) in choices else choices[index]
 
     def neutral(self) -> Readout:
         """Return the first kind, with everything else left to its fit."""
@@ -232,7 +236,9 @@ def _check_kind(kind: str, task: Task) -> None:
 
 def auto_layers(count: int) -> tuple[int, ...]:
     """Return the layers that ``"auto"`` reads of a model with ``count`` layers, ascending."""
-    return tuple(sorted({round(layer) for layer in np.linspace(max(count * LOWEST, 1), count, LAYERS)}))
+    return tuple(
+        sorted({round(layer) for layer in np.linspace(max(count * LOWEST, 1), max(count * HIGHEST, 1), LAYERS)})
+    )
 
 
 def _layers(wanted: str | Sequence[int], count: int) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from evolm.genomes.readout import Readout
 from evolm.models import Request
 from evolm.readouts.base import Fit, FittedReader
 from evolm.readouts.ridge import normalised
@@ -36,9 +37,9 @@ class BagOfWords(FittedReader):
     }
 
     @classmethod
-    def check_arrays(cls, arrays: Mapping[str, np.ndarray], n_labels: int, width: int) -> None:
+    def check_arrays(cls, arrays: Mapping[str, np.ndarray], genes: Readout, n_labels: int, width: int) -> None:
         """See the base class; the terms must be as many as their weights."""
-        super().check_arrays(arrays, n_labels, width)
+        super().check_arrays(arrays, genes, n_labels, width)
         terms = [_decoded(arrays[name].tobytes()) for name in ("words", "letters")]
         if not all(isinstance(term, str) for each in terms for term in each):
             raise ValueError("terms that are no texts")

@@ -78,8 +78,8 @@ class FittedReader(Reader):
     """Base of readouts that are fitted on train rows.
 
     Attributes:
-        arrays: name of each of its map's arrays -> its shape: ``"k"`` labels, ``"d"`` channels of a state, other
-            letters for any length.
+        arrays: name of each of its map's arrays -> its shape: ``"k"`` labels, ``"L"`` layers, ``"P"`` poolings,
+            ``"d"`` channels of a state, other letters for any length.
         known_fit: the fit on the train rows, once it was made.
     """
 
@@ -99,17 +99,18 @@ class FittedReader(Reader):
         """Return ``(n, n_labels)`` normalised log-probabilities (nats)."""
 
     @classmethod
-    def check_arrays(cls, arrays: Mapping[str, np.ndarray], n_labels: int, width: int) -> None:
+    def check_arrays(cls, arrays: Mapping[str, np.ndarray], genes: Readout, n_labels: int, width: int) -> None:
         """Raise ValueError if arrays that were read from a file are not those of such a map.
 
         Args:
             arrays: by name.
+            genes: of the fit.
             n_labels: number of labels.
             width: channels of a state.
         """
         if arrays.keys() != cls.arrays.keys():
             raise ValueError(f"the arrays {sorted(arrays)}")
-        lengths = {"k": n_labels, "d": width}
+        lengths = {"k": n_labels, "d": width, "L": len(genes.layers), "P": len(genes.poolings)}
         for name, array in arrays.items():
             if len(array.shape) != len(cls.arrays[name]) or np.isnan(array).any():
                 raise ValueError(f"{name} of the shape {array.shape}, or with NaN in it")

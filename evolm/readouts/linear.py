@@ -46,7 +46,7 @@ class Linear(FittedReader):
             _, strength = min(zip(losses, strengths, strict=True))
             matrix, intercepts = _fitted(logprobs, gold, weights, strength)
         arrays = {"matrix": np.ascontiguousarray(matrix, np.float32), "intercepts": intercepts.astype(np.float32)}
-        return Fit(self.genes.with_only(0, self.genes.pooling, strength), arrays)
+        return Fit(self.genes.fitted(strength), arrays)
 
     def read(self, fit: Fit, answers: Sequence[Any], items: Sequence[Item]) -> np.ndarray:
         """See the base class."""

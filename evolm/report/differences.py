@@ -14,7 +14,11 @@ from typing import Any
 from evolm.readout_kinds import KINDS_OF_READOUTS, WORDS
 from evolm.wording import counted
 
-POOLING_TITLES = {"last": "at the last token", "mean": "averaged over the item"}
+POOLING_TITLES = {
+    "last": "at the last token",
+    "mean": "averaged over the item",
+    "auto": "at the last token and averaged over the item",
+}
 
 Summary = dict[str, Any]  # of a genome: kind of chromosome -> summary; or of one chromosome
 
@@ -128,9 +132,10 @@ def readout_sentence(readout: Summary) -> str:
         return ""
     title = KINDS_OF_READOUTS[kind].title if kind in KINDS_OF_READOUTS else kind
     said = f"read by: {title}"
-    if readout.get("layer"):
-        said += f", layer {readout['layer']}"
-    if readout.get("pooling") in POOLING_TITLES:
+    layers = [readout["layer"]] if readout.get("layer") else readout.get("layers") or []
+    if layers:
+        said += f", layer{'s' * (len(layers) > 1)} {', '.join(map(str, layers))}"
+    if layers and readout.get("pooling") in POOLING_TITLES:
         said += f", {POOLING_TITLES[readout['pooling']]}"
     return said + (f", strength {readout['strength']:.3g}" if readout.get("strength") else "")
 

@@ -237,5 +237,5 @@ def test_a_saved_readout_with_other_arrays_is_refused(
                 read_readout(path, task.labels, 32)
     if kind == "probe":
         path.write_bytes(content)
-        with pytest.raises(RunError, match=r"weights of the shape \(2, 32\)"):
+        with pytest.raises(RunError, match=r"weights of the shape \(2, 2, 2, 32\)"):
             read_readout(path, task.labels, 64)
