@@ -24,6 +24,7 @@ import pandas as pd
 
 from evolm import config as configuration
 from evolm.baselines import BASELINES
+from evolm.baselines.single import SINGLE
 from evolm.campaign import Observer, Permissions, start_run
 from evolm.choices import ExportForm
 from evolm.config import DEFAULT_STRATEGY, FRAME
@@ -57,13 +58,24 @@ class Result:
 
     @property
     def best(self) -> dict[str, Any]:
-        """The summary of the best genome: kind of chromosome -> its summary, such as ``{"prompt": {...}}``."""
+        """The summary of the best individual: kind of chromosome -> its summary, such as ``{"prompt": {...}}``."""
         return self.record["best"]["genome"]
 
     @property
     def prompt(self) -> str:
-        """The best prompt, with the item's template where an item goes."""
-        return RunLayout(self.directory).prompt.read_text(encoding="utf-8")
+        """The prompt of the best individual, with the item's template where an item goes."""
+        layout = RunLayout(self.directory)
+        single = layout.baselines / SINGLE.name / layout.prompt.name
+        return (single if self.committee else layout.prompt).read_text(encoding="utf-8")
+
+    @property
+    def committee(self) -> list[dict[str, Any]] | None:
+        """The members of a committee that won, each with ``id``, ``weight``, ``genome`` and scores; else None.
+
+        The committee then answers :meth:`predict` and :meth:`score`; ``use="single"`` takes the best individual.
+        """
+        committee = self.record.get("committee")
+        return committee and committee["members"]
 
     @property
     def test(self) -> dict[str, Any] | None:
@@ -94,9 +106,13 @@ class Result:
         return front and front["members"]
 
     def predict(
-        self, rows: pd.DataFrame | str | Path, n_jobs: int | str = 1, model: str | None = None
+        self,
+        rows: pd.DataFrame | str | Path,
+        n_jobs: int | str = 1,
+        model: str | None = None,
+        use: str = "best",
     ) -> pd.DataFrame:
-        """Return ``rows``, from a frame or a file, with the best prompt's answer to each row.
+        """Return ``rows``, from a frame or a file, with the answer of the best to each row.
 
         A classification adds ``label`` and one ``p_LABEL`` column per label; a choice task ``label``, the option,
         and its probability ``p``; a generation task ``output``, the written text. If the rows have a column of such
@@ -107,12 +123,13 @@ class Result:
             rows: with the task's columns.
             n_jobs: worker processes.
             model: the model's new place, if it has moved since the run.
+            use: ``"best"``, or a baseline such as ``"founder"``.
 
         Raises:
             DataError: if a column is missing, or no row can be asked about.
             ModelError: if the model is missing, or another one.
         """
-        with saved_prompt(self.directory, n_jobs, model=model) as opened:
+        with saved_prompt(self.directory, n_jobs, use, model) as opened:
             predicted = opened.answer(_source(rows))
         for sentence in filter(None, (*opened.notes, predicted.renamed, predicted.missing)):
             logger.warning(sentence)
@@ -124,20 +141,22 @@ class Result:
         label: str | None = None,
         n_jobs: int | str = 1,
         model: str | None = None,
+        use: str = "best",
     ) -> ScoreReport:
-        """Return the best prompt's score on labelled rows, from a frame or a file.
+        """Return the score of the best on labelled rows, from a frame or a file.
 
         Args:
             rows: with the task's columns, its label among them.
             label: the column of right answers; needed if the prompt was evolved without one.
             n_jobs: worker processes.
             model: the model's new place, if it has moved since the run.
+            use: ``"best"``, or a baseline such as ``"founder"``.
 
         Raises:
             ConfigError: if no column of right answers is known.
             DataError: if a column is missing, a label unknown, or fewer than two rows can be scored.
         """
-        with saved_prompt(self.directory, n_jobs, model=model) as opened:
+        with saved_prompt(self.directory, n_jobs, use, model) as opened:
             report = opened.score(_source(rows), None if label is None else str(label))
         for sentence in opened.notes:
             logger.warning(sentence)

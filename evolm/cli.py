@@ -421,7 +421,7 @@ def score(
         require_data(rows, Path(), trusted=True)  # before the model is loaded
         with saved_prompt(prompt, n_jobs, use, model) as opened:
             found = opened.score(rows, label, read=_own_read(assignments, no_header)).to_record()
-            about = {"prompt": str(prompt), "use": use, "genome": opened.genome.digest, "data": rows}
+            about = {"prompt": str(prompt), "use": use, "genome": opened.digest, "data": rows}
         for sentence in opened.notes:
             Console().print(Text(sentence), soft_wrap=True)
         Console().print(render_score(found))
@@ -499,6 +499,8 @@ def _conclude(directory: Path, console: Console) -> None:
     layout = RunLayout(directory)
     if layout.prompt.exists():
         console.print(Text(f"Best prompt: {layout.prompt}"), soft_wrap=True)
+    elif layout.member_prompts:
+        console.print(Text(f"Committee: {layout.best}"), soft_wrap=True)
     console.print(Text(f"Report: {layout.report}"), soft_wrap=True)
 
 

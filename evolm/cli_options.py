@@ -213,5 +213,10 @@ NoHeaderOption = Annotated[
     bool, typer.Option("--no-header", help="The first row of the file is a row, and holds no names of columns.")
 ]
 UseOption = Annotated[
-    str, typer.Option("--use", help="Which prompt of a run: best, or a baseline like founder or random_search.")
+    str,
+    typer.Option(
+        "--use",
+        help="Which prompt of a run: best, a baseline like founder or random_search, or, if a committee is best, "
+        "single for the best individual.",
+    ),
 ]

@@ -352,6 +352,15 @@ class FitnessSection(Section):
     )
 
 
+class FinalsSection(Section):
+    committee: int = Field(
+        5,
+        ge=0,
+        description="most seats of a committee: individuals whose label probabilities are averaged; it must beat the "
+        "best single individual on validation rows; 0 = none",
+    )
+
+
 class BudgetSection(Section):
     evaluations: int = Field(200, ge=0, description="individuals scored; 0 = no limit")
     items: int = Field(0, ge=0, description="items scored; 0 = no limit")
@@ -417,6 +426,7 @@ class CampaignConfig(Section):
     )
     operators: dict[str, float] = Field(default_factory=dict, description="operator = weight; 0 = off")
     budget: BudgetSection = BudgetSection()
+    finals: FinalsSection = FinalsSection()
     evaluation: EvaluationSection = EvaluationSection()
     baselines: dict[str, bool] = Field(
         default_factory=dict, description="baseline = whether it takes part in the test; all do by default"

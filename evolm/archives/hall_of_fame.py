@@ -15,10 +15,15 @@ class BestFound:
 
     DEAP's ``HallOfFame`` copies its members and puts the newer of two equals first. Here ``best`` is the older one,
     so that the best is replaced only by a better one.
+
+    Args:
+        size: highest number of members.
+        finalists: highest number of members that are scored again before one is chosen; None = all.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, finalists: int | None = None) -> None:
         self._hall = tools.HallOfFame(size, similar=same_genome)
+        self._finalists = finalists
 
     def update(self, individuals: Iterable[Individual]) -> bool:
         """Consider evaluated individuals; return whether one beats the best so far."""
@@ -33,6 +38,11 @@ class BestFound:
 
     @property
     def finalists(self) -> list[Individual]:
+        """The first of :attr:`ranked`."""
+        return self.ranked[: self._finalists]
+
+    @property
+    def ranked(self) -> list[Individual]:
         """All members, best first, the older of equals first."""
         return sorted(self._hall, key=lambda found: (found.fitness.values, -found.id), reverse=True)
 

@@ -1,9 +1,10 @@
-"""From a place on the disk to the ``prompt.json`` that it has, and from there to the run around it."""
+"""From a place on the disk to the prompt or committee that it has, and from there to the run around it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from evolm.artifacts.committee import COMMITTEE_FILE
 from evolm.artifacts.prompt_files import PROMPT_FILE
 from evolm.errors import RunError, nearest
 from evolm.storage import RunLayout
@@ -13,7 +14,7 @@ ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetens
 
 
 def find_prompt(place: Path, use: str = "best") -> Path:
-    """Return the ``prompt.json`` of a place.
+    """Return the ``prompt.json`` of a place, or its ``committee.json``.
 
     Args:
         place: a run's directory, an exported folder, or the file itself.
@@ -26,7 +27,7 @@ def find_prompt(place: Path, use: str = "best") -> Path:
     if layout.journal.exists() or (layout.campaign.exists() and layout.best.exists()):
         layout.require_run()
         return _prompt_of_run(layout, use)
-    path = place if place.is_file() else place / PROMPT_FILE
+    path = place if place.is_file() else _saved_in(place)
     if not path.exists() and (place / ADAPTER_CONFIG).exists():
         raise RunError(f"{place}: expected an adapter with its {PROMPT_FILE}, found an adapter without")
     if not path.exists():
@@ -37,17 +38,23 @@ def find_prompt(place: Path, use: str = "best") -> Path:
 
 
 def _prompt_of_run(layout: RunLayout, use: str) -> Path:
-    path = (layout.best if use == "best" else layout.baselines / use) / PROMPT_FILE
+    path = _saved_in(layout.best if use == "best" else layout.baselines / use)
     if path.exists():
         return path
-    baselines = sorted(file.parent.name for file in layout.baselines.glob(f"*/{PROMPT_FILE}"))
-    known = ["best", *baselines] if (layout.best / PROMPT_FILE).exists() else baselines
+    baselines = sorted(folder.name for folder in layout.baselines.glob("*") if _saved_in(folder).exists())
+    known = ["best", *baselines] if _saved_in(layout.best).exists() else baselines
     raise RunError(f"{path}: expected a prompt {use!r}, found {listed(known)}{nearest(use, known)}")
 
 
+def _saved_in(folder: Path) -> Path:
+    """Return the place of a folder's committee if it has one, else of its prompt."""
+    committee = folder / COMMITTEE_FILE
+    return committee if committee.exists() else folder / PROMPT_FILE
+
+
 def run_around(path: Path) -> RunLayout | None:
-    """Return the run that a ``prompt.json`` belongs to; None if it is in no run's directory."""
-    above = (RunLayout(folder) for folder in path.resolve().parents[1:3])
+    """Return the run that a ``prompt.json`` or ``committee.json`` belongs to; None if it is in no run's directory."""
+    above = (RunLayout(folder) for folder in path.resolve().parents[1:5])  # baselines/NAME/members/1/prompt.json
     return next((layout for layout in above if layout.journal.exists() and layout.items.exists()), None)
 
 

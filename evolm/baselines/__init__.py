@@ -13,13 +13,24 @@ from evolm.baselines.majority import MAJORITY
 from evolm.baselines.prior_corrected import PRIOR_CORRECTED
 from evolm.baselines.probe import PROBE
 from evolm.baselines.random_search import RANDOM
+from evolm.baselines.single import SINGLE
 from evolm.errors import ConfigError, nearest
 from evolm.wording import listed
 
 # In the order in which their answers are asked for; of equal scores the first counts as the strongest.
 BASELINES: dict[str, Baseline] = {
     baseline.name: baseline
-    for baseline in (BEST_FOUNDER, PRIOR_CORRECTED, FEW_SHOT, PROBE, RANDOM, FINE_TUNING, BAG_OF_WORDS, MAJORITY)
+    for baseline in (
+        BEST_FOUNDER,
+        PRIOR_CORRECTED,
+        FEW_SHOT,
+        PROBE,
+        RANDOM,
+        FINE_TUNING,
+        BAG_OF_WORDS,
+        MAJORITY,
+        SINGLE,
+    )
 }
 
 

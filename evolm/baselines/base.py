@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 if TYPE_CHECKING:
-    from evolm.genomes import Genome, Space
+    from evolm.genomes import Genome, Space, Winner
     from evolm.scorers import Scoring
     from evolm.tasks import Task
 
 BEST = "best"  # key of the campaign's best beside the baselines' names
 
-# A genome, whose answers to the test items the task's scorer scores, or ``(n_test,)`` outcomes of another origin.
+# A genome or committee, whose answers to the test items the task's scorer scores, or ``(n_test,)`` outcomes of
+# another origin.
 Contestant: TypeAlias = Any
 
 
@@ -31,8 +32,8 @@ class Contest:
         space: the space that the campaign searched.
         scoring: what the campaign's scorers are made from.
         founder: genome of the best founder.
-        winner: genome of the campaign's best.
-        finals: name of a search -> the genome that won its final.
+        winner: genome of the campaign's best individual.
+        finals: name of a search -> the genome or the committee that won its final.
         seed: of the campaign.
     """
 
@@ -41,7 +42,7 @@ class Contest:
     scoring: Scoring
     founder: Genome
     winner: Genome
-    finals: Mapping[str, Genome]
+    finals: Mapping[str, Winner]
     seed: int
 
     @property
@@ -73,6 +74,7 @@ class Baseline:
         switchable: whether ``[baselines]`` can switch it off, or on.
         default: whether it takes part if ``[baselines]`` does not name it.
         default_if_learning: the same in a campaign whose strategy learns by gradient; None = ``default``.
+        rival: whether the claim must hold over it; another form of the campaign's own best is none.
         compared: whether tables that compare runs have a column for it.
         plotted: whether the figure of test scores has a row for it.
     """
@@ -88,6 +90,7 @@ class Baseline:
     switchable: bool = True
     default: bool = True
     default_if_learning: bool | None = None
+    rival: bool = True
     compared: bool = False
     plotted: bool = True
 

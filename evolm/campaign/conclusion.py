@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from evolm.baselines.single import SINGLE
 from evolm.campaign.build import Components
 from evolm.campaign.finals import finals_of
 from evolm.campaign.forecasts import known_headroom
@@ -14,7 +15,7 @@ from evolm.campaign.search import Search
 from evolm.campaign.verdict import run_verdict
 from evolm.errors import EvolmError
 from evolm.individual import Individual
-from evolm.readouts import refitted
+from evolm.readouts import refitted, refitted_winner
 from evolm.searches import MAIN
 
 
@@ -54,10 +55,12 @@ def conclude(
         if final.entry:
             recorder.journal.append(final.entry)
     verdict = run_verdict(parts, main, finals, openings)
-    best = refitted(finals[MAIN].winner.genome)
-    recorder.write_best(best)
-    result = result_record(parts, main, finals[MAIN], verdict.record if verdict else None, stopped)
-    result["readout"] = readout_record(parts, best)
+    final, single = finals[MAIN], refitted(finals[MAIN].winner.genome)
+    recorder.write_best(refitted_winner(final.best))
+    kept = {SINGLE.name: single} if final.committee else {}
+    recorder.write_baselines({**(verdict.applied if verdict else {}), **kept})
+    result = result_record(parts, main, final, verdict.record if verdict else None, stopped)
+    result["readout"] = readout_record(parts, single)
     result["headroom"] = known_headroom(recorder.layout.journal)
     recorder.journal.append({"type": "verdict", **result})
     result["budget"]["seconds"] = round(recorder.seconds, 3)

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from evolm.campaign.build import Components
+from evolm.campaign.committee import contend
 from evolm.campaign.forecasts import Forecast, forecast_of
 from evolm.campaign.search import Search
 from evolm.evaluation.evaluator import Assessment, Charge
+from evolm.genomes import Committee, Winner
 from evolm.individual import Individual
 
 
@@ -27,12 +29,24 @@ class Final:
         validation: the winner's score on validation; None without validation rows.
         expected: the winner's expected score on test rows, see :meth:`Forecast.on_test`; None if the objective is not
             the task's metric, or no mean over items.
+        committee: a committee of the search's best individuals that beat the winner on validation; else None.
     """
 
     winner: Individual
     entry: dict[str, Any] | None
     validation: float | None
     expected: dict[str, Any] | None = None
+    committee: Committee | None = None
+
+    @property
+    def best(self) -> Winner:
+        """The committee if one won, else the winner's genome."""
+        return self.committee or self.winner.genome
+
+    @property
+    def elected(self) -> dict[str, Any] | None:
+        """The journal's record of a committee that won; else None."""
+        return self.entry["committee"] if self.entry and self.committee else None
 
 
 def run_final(search: Search, parts: Components, winner: Individual | None = None) -> Final | None:
@@ -75,7 +89,15 @@ def run_final(search: Search, parts: Components, winner: Individual | None = Non
         ],
         "winner": finalists[place].id,
     }
-    return Final(finalists[place], entry, _score(alone[place]), _expected(forecast, place, parts))
+    contention = contend(search, parts, finalists[place])
+    entry["committee"] = contention.record if contention else None
+    return Final(
+        finalists[place],
+        entry,
+        _score(alone[place]),
+        _expected(forecast, place, parts),
+        contention.committee if contention else None,
+    )
 
 
 def _picked(search: Search, pooled: Sequence[Assessment | None], forecast: Forecast | None) -> int:

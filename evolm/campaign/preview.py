@@ -15,6 +15,7 @@ from evolm import evaluation, models
 from evolm.baselines.few_shot import FEW_SHOT
 from evolm.campaign.build import Components
 from evolm.campaign.checks import told_about_texts
+from evolm.campaign.committee import allowed
 from evolm.campaign.search import FINALISTS
 from evolm.evaluation.racing import Rules, looks
 from evolm.genomes import DELTA, READOUT
@@ -169,7 +170,8 @@ def _phases(parts: Components, prefix: float, per_item: float) -> list[tuple[str
         phases.append(("finals", finalists, cost(finalists, len(task.validation))))
     shows = shows_demonstrations(config.space.prompts, task)
     compared = [each for each in parts.baselines if shows or each is not FEW_SHOT]
-    prompts = 1 + sum(baseline.prompts for baseline in compared)
+    seats = config.finals.committee if allowed(parts) else 1
+    prompts = seats * (1 + len(searching)) + sum(each.prompts for each in compared if each not in searching)
     if task.test and task.knows_gold:
         phases.append(("test split", prompts, cost(prompts, len(task.test))))
     return phases

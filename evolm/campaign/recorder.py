@@ -9,19 +9,20 @@ import json
 import logging
 import platform
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from evolm.artifacts import prompt_folder
+from evolm.artifacts import committee_folder, prompt_folder, replace_prompts
 from evolm.campaign.build import Components
 from evolm.campaign.records import require_same_run
 from evolm.campaign.search import Search
 from evolm.campaign.verdict import Verdict
 from evolm.errors import RunError
 from evolm.evaluation.usage import Usage
-from evolm.genomes import Genome
+from evolm.genomes import Committee, Genome, Winner, members_of
 from evolm.storage import (
     Journal,
     RunLayout,
@@ -143,21 +144,26 @@ class RunRecorder:
 
     # -- results -------------------------------------------------------------------------------------------
 
-    def write_best(self, genome: Genome) -> None:
+    def write_best(self, winner: Winner) -> None:
         """Write ``best/``."""
-        self._write_prompt(genome, self.layout.best)
+        self._write_winner(winner, self.layout.best)
+
+    def write_baselines(self, winners: Mapping[str, Winner]) -> None:
+        """Write the folders of baselines that can be applied, since a claim may advise to keep one, and no others."""
+        for name, winner in winners.items():
+            self._write_winner(winner, self.layout.baselines / name)
+        for folder in self.layout.baselines.glob("*"):
+            if folder.name not in winners:
+                replace_prompts(folder, {})
 
     def write_result(self, result: Record, verdict: Verdict | None) -> None:
         """Write what the test split showed, then ``result.json``.
 
         Args:
             result: the result's record.
-            verdict: None if there is no test split. Its baselines' genomes are written too: a claim may advise to
-                keep one of them.
+            verdict: None if there is no test split.
         """
         if verdict:
-            for name, genome in verdict.applied.items():
-                self._write_prompt(genome, self.layout.baselines / name)
             write_atomically(self.layout.test, json.dumps(verdict.outcomes, ensure_ascii=False) + "\n")
         write_atomically(self.layout.result, _result_text(result))
 
@@ -175,13 +181,16 @@ class RunRecorder:
             write_atomically(path, _result_text(result))
         return read_record(path, "the run's result", "if it is deleted, 'evolm resume' writes it again")
 
-    def _write_prompt(self, genome: Genome, folder: Path) -> None:
+    def _write_winner(self, winner: Winner, folder: Path) -> None:
+        folders = [self._prompt_folder(genome) for genome in members_of(winner)]
+        files = committee_folder(winner.weights, folders) if isinstance(winner, Committee) else folders[0]
+        replace_prompts(folder, files)
+
+    def _prompt_folder(self, genome: Genome) -> dict[str, str | bytes]:
         parts = self.parts
-        files = prompt_folder(
+        return prompt_folder(
             genome, parts.space, parts.task, parts.model, parts.config, parts.scoring.labels, parts.engine
         )
-        for name, content in files.items():
-            write_atomically(folder / name, content)
 
     def close(self) -> None:
         """Close journal and timing file."""

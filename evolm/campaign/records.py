@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from evolm.archives import Front
+from evolm.baselines import BEST
+from evolm.baselines.single import SINGLE
 from evolm.campaign.build import Components
 from evolm.campaign.finals import Final
 from evolm.campaign.search import Search
@@ -22,7 +24,7 @@ from evolm.genomes import Genome
 from evolm.headroom import about_headroom
 from evolm.individual import Individual
 from evolm.observers import Phase, Progress
-from evolm.readouts import FittedReader
+from evolm.readouts import FittedReader, refitted
 from evolm.tasks import Task
 
 Record = dict[str, Any]
@@ -134,7 +136,7 @@ def result_record(parts: Components, main: Search, final: Final, test: Record | 
         test: what the test split showed; None if there is none.
         stopped: why an observer ended the search; ``""`` if it was not.
     """
-    founder, ledger = main.founder or final.winner, main.ledger
+    founder, ledger, elected = main.founder or final.winner, main.ledger, final.elected
     return {
         "seed": parts.config.seed,
         "model": model_record(parts),
@@ -142,15 +144,33 @@ def result_record(parts: Components, main: Search, final: Final, test: Record | 
         "budget": {"evaluations": ledger.evaluations, "items": ledger.items, "tokens": ledger.tokens},
         "racing": racing_record(main),
         "stopped": stopped or None,
-        "dev": {"founder": founder.score, "best": final.winner.score},
-        "validation": None if final.validation is None else {"best": final.validation},
+        "dev": {"founder": founder.score, **scores_record(final.winner.score, elected, "dev")},
+        "validation": None if final.validation is None else scores_record(final.validation, elected, "validation"),
         "expected": final.expected,
         "test": test,
         "claim": claim(test, parts.task.metric),
         "best": individual_record(final.winner),
+        "committee": committee_record(parts, final),
         "front": front_record(main, list(parts.evaluator.scorers)),
         "founder": individual_record(founder),
     }
+
+
+def scores_record(single: float | None, elected: Record | None, split: str) -> Record:
+    """Return the best's score on a split and, if a committee won, that of the best single individual."""
+    return {BEST: single} if elected is None else {BEST: elected[split], SINGLE.name: single}
+
+
+def committee_record(parts: Components, final: Final) -> Record | None:
+    """Return a committee that won: its record in the journal, its members' genomes and readouts; None if none won."""
+    if final.elected is None or final.committee is None:
+        return None
+    members = zip(final.elected["members"], final.committee.members, strict=True)
+    described = [
+        {**member, "genome": genome.summary(), "readout": readout_record(parts, refitted(genome))}
+        for member, genome in members
+    ]
+    return {**final.elected, "digest": final.committee.digest, "members": described}
 
 
 def readout_record(parts: Components, genome: Genome) -> Record | None:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from evolm import config as configuration
-from evolm.artifacts import PROMPT_FILE, PromptRecord
+from evolm.artifacts import PromptRecord, prompts_below
 from evolm.campaign.build import Components, Models, build
 from evolm.campaign.campaign import Campaign
 from evolm.campaign.permissions import Permissions
@@ -222,9 +222,8 @@ def _moved(layout: RunLayout, config: configuration.CampaignConfig, place: str) 
     """Write the model's new place into a run's campaign file and prompts; return the campaign with it."""
     head = next(read_entries(layout.journal), {})
     section = moved_section(config.model, place, str(head.get("model", {}).get("fingerprint")))
-    for path in [layout.best / PROMPT_FILE, *layout.baselines.glob(f"*/{PROMPT_FILE}")]:
-        if path.exists():
-            write_atomically(path, PromptRecord.read(path).with_model_name(section.name).to_json())
+    for path in [*prompts_below(layout.best), *prompts_below(layout.baselines)]:
+        write_atomically(path, PromptRecord.read(path).with_model_name(section.name).to_json())
     moved = config.model_copy(update={"model": section})
     write_atomically(layout.campaign, moved.to_toml())
     return moved

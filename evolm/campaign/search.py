@@ -22,6 +22,7 @@ from evolm.strategies import Strategy
 from evolm.tasks import Item
 
 FINALISTS = 5
+CANDIDATES = 10  # the best individuals, from which a committee is selected
 
 
 class Search:
@@ -62,7 +63,7 @@ class Search:
         self.genes = genes
         self.race = Race(evaluator, items, rules) if rules else None
         self.ledger = Ledger()
-        self.archive: BestFound | Front = BestFound(FINALISTS) if rule is None else Front(FINALISTS, rule)
+        self.archive: BestFound | Front = BestFound(CANDIDATES, FINALISTS) if rule is None else Front(FINALISTS, rule)
         self.founder: Individual | None = None
         self.exhausted = False
         self.asking = False

@@ -18,7 +18,8 @@ from evolm.baselines.founder import BEST_FOUNDER
 from evolm.campaign.build import Components
 from evolm.campaign.finals import Final
 from evolm.campaign.search import Search
-from evolm.readouts import refitted
+from evolm.genomes import Winner
+from evolm.readouts import refitted_winner
 from evolm.scorers import Evaluation
 from evolm.searches import MAIN
 from evolm.statistics import paired_bootstrap
@@ -36,13 +37,13 @@ class Verdict:
     Attributes:
         record: the ``test`` record of the result.
         outcomes: the content of ``test.json``: every contestant's answer to every test item.
-        applied: name of a baseline -> its genome, which can be applied instead of the winner; of several draws the
-            first.
+        applied: name of a baseline -> its genome or committee, which can be applied instead of the winner; of several
+            draws the first.
     """
 
     record: dict[str, Any]
     outcomes: dict[str, Any]
-    applied: dict[str, Any]
+    applied: dict[str, Winner]
 
 
 def run_verdict(parts: Components, main: Search, finals: Mapping[str, Final], openings: int) -> Verdict | None:
@@ -90,13 +91,14 @@ def _contestants(parts: Components, main: Search, finals: Mapping[str, Final]) -
         scoring=parts.scoring,
         founder=(main.founder or winner).genome,
         winner=winner.genome,
-        finals={name: final.winner.genome for name, final in finals.items()},
+        finals={name: final.best for name, final in finals.items()},
         seed=parts.config.seed,
     )
     entered = {baseline.name: baseline.contestants(contest) for baseline in parts.baselines}
-    all_entered = {BEST: [winner.genome], **{name: each for name, each in entered.items() if each}}
+    all_entered = {BEST: [finals[MAIN].best], **{name: each for name, each in entered.items() if each}}
     return {
-        name: [each if is_outcomes(each) else refitted(each) for each in all_entered[name]] for name in all_entered
+        name: [each if is_outcomes(each) else refitted_winner(each) for each in all_entered[name]]
+        for name in all_entered
     }
 
 
@@ -119,7 +121,8 @@ def _record(task: Task, outcomes: Mapping[str, Sequence[np.ndarray]], gold: np.n
     metric, best = task.metric_function, outcomes[BEST][0]
     draws = {name: [metric(each, gold) for each in several] for name, several in outcomes.items()}
     scores = {name: float(np.mean(each)) for name, each in draws.items()}
-    strongest = max((name for name in scores if name != BEST), key=lambda name: scores[name])
+    rivals = [name for name in scores if name != BEST and BASELINES[name].rival]
+    strongest = max(rivals, key=lambda name: scores[name])
     record: dict[str, Any] = {
         "items": len(task.test),
         **{name: scores.get(name) for name in BASELINES},

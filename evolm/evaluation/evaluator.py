@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
+from itertools import islice
 from operator import add
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,10 +13,11 @@ import numpy as np
 
 from evolm.errors import ScorerError
 from evolm.evaluation.dialogue import Outcome, hold, joined
-from evolm.genomes import Genome, Phenotype
+from evolm.genomes import Committee, Genome, Phenotype, Winner, members_of
 from evolm.individual import Individual
 from evolm.models import Answer, Request
 from evolm.scorers import Evaluation, ItemTerms, Scorer
+from evolm.scorers.likelihood import joint_evaluation
 from evolm.tasks import Item, Task
 
 if TYPE_CHECKING:
@@ -153,10 +155,23 @@ class Evaluator:
             results.append((assessment, charge))
         return results
 
-    def task_evaluations(self, genomes: Sequence[Any], items: Sequence[Item]) -> list[Evaluation | str]:
-        """Return the task scorer's evaluation of each genome, or the reason why it has none."""
+    def task_evaluations(self, winners: Sequence[Winner], items: Sequence[Item]) -> list[Evaluation | str]:
+        """Return the task scorer's evaluation of each genome or committee, or the reason why it has none."""
+        genomes = [genome for winner in winners for genome in members_of(winner)]
         outcomes = self._outcomes({TASK_SCORER: self.task_scorer}, genomes, items, [Memory() for _ in genomes])
-        return [outcome.result[TASK_SCORER] if outcome.result else str(outcome.error) for outcome in outcomes]
+        each = iter(outcome.result[TASK_SCORER] if outcome.result else str(outcome.error) for outcome in outcomes)
+        return [self._answered(winner, list(islice(each, len(members_of(winner)))), items) for winner in winners]
+
+    def _answered(
+        self, winner: Winner, evaluations: Sequence[Evaluation | str], items: Sequence[Item]
+    ) -> Evaluation | str:
+        """Return the evaluation of a genome, or of a committee whose members' evaluations are given."""
+        if not isinstance(winner, Committee):
+            return evaluations[0]
+        known = [evaluation for evaluation in evaluations if isinstance(evaluation, Evaluation)]
+        if len(known) < len(evaluations):
+            return next(reason for reason in evaluations if isinstance(reason, str))
+        return joint_evaluation(self.task, known, winner.weights, items)
 
     def score_individuals(
         self,

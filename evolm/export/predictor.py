@@ -1,7 +1,8 @@
-"""Predictions for new rows with a saved prompt, and its score on labelled rows.
+"""Predictions for new rows with a saved prompt or committee, and its score on labelled rows.
 
 Everything is read from ``prompt.json`` (:mod:`evolm.artifacts.prompt_record`), so a prompt can be used from a run's
-directory, from an exported folder, or on its own.
+directory, from an exported folder, or on its own. The members of a committee have one each. They share the model and
+its passes: their requests are answered together.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import copy
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,45 +19,24 @@ import numpy as np
 import pandas as pd
 
 from evolm import evaluation, models
-from evolm.artifacts import (
-    DELTA_FILE,
-    READOUT_FILE,
-    PromptRecord,
-    find_prompt,
-    prompt_folder,
-    read_delta,
-    read_readout,
-    seen_by_run,
-)
+from evolm.artifacts import committee_folder, find_prompt, prompt_folder, read_members, seen_by_run
+from evolm.baselines.single import SINGLE
 from evolm.config import CampaignConfig
 from evolm.errors import ConfigError, DataError, Unanswerable
 from evolm.evaluation.dialogue import hold
 from evolm.evaluation.settings import jobs, pass_settings
 from evolm.export.predicted_rows import PredictedRows, spread
+from evolm.export.saved_prompt import SavedPrompt, read_records
 from evolm.export.saved_task import answer_columns, task_with_test, with_gold
 from evolm.export.score_report import ScoreReport, reasons
-from evolm.genomes import (
-    DELTA,
-    PROMPT,
-    READOUT,
-    ChromosomeSpace,
-    DeltaGenes,
-    Genome,
-    Phenotype,
-    Prompt,
-    PromptSpace,
-    Readout,
-    ReadoutSpace,
-    Space,
-)
+from evolm.genomes import Committee, DeltaGenes, Phenotype, Prompt, PromptSpace, Readout
 from evolm.models import PreparedModel
 from evolm.models.deltas import Change
 from evolm.models.moved import moved_model, recorded_model
 from evolm.models.text_notes import text_notes
-from evolm.readout_kinds import KINDS_OF_READOUTS, WORDS
 from evolm.readouts import Fit
 from evolm.scorers import Dialogue, Evaluation, Scoring, generate_texts
-from evolm.scorers.likelihood import evaluate_labels
+from evolm.scorers.likelihood import evaluate_labels, joint_evaluation
 from evolm.scorers.task_scorer import make_scoring, make_task_scorer
 from evolm.storage import AnswerStore
 from evolm.tasks import KINDS, Item, Task, read_items
@@ -85,7 +65,7 @@ class Predictions:
 
 
 class Predictor:
-    """A saved prompt with its model.
+    """A saved prompt, or the members of a saved committee, with their model.
 
     Args:
         place: see :func:`evolm.artifacts.find_prompt`.
@@ -94,52 +74,92 @@ class Predictor:
         model: the model's new place, if it has moved.
 
     Attributes:
-        path: its ``prompt.json``.
-        left_out: demonstrations that it had when it was scored, and that were left out.
-        genome: the prompt.
+        path: its ``prompt.json`` or ``committee.json``.
+        members: the prompts that answer together; one, unless it is a committee.
+        weights: of each member.
         config: its campaign: how rows are read, the template, the form of answers.
-        readout: how labels or options are read.
-        fit: of the readout; None if it is not fitted.
-        space, delta: the model's change and its space; None if the model is not changed.
         notes: sentences about how the last rows were read.
 
     Raises:
-        RunError: if there is no prompt, or it is damaged.
+        RunError: if there is no prompt, a member is missing, or it is damaged.
         ModelError: if the model is missing, or another one.
     """
 
     def __init__(self, place: Path, n_jobs: int | str = 1, use: str = "best", model: str | None = None) -> None:
-        path = find_prompt(place, use)
-        record = PromptRecord.read(path)
-        self.path = path
-        self.left_out = record.left_out
-        self.genome = Prompt.from_record(record.genome)
-        self.config = record.campaign(str(path))
+        self.path = find_prompt(place, use)
+        paths, self.weights = zip(*read_members(self.path), strict=True)
+        records = read_records(paths)
+        self.config = records[0].campaign(str(paths[0]))
         self.notes: tuple[str, ...] = ()
-        prepared, section = self._prepared(record.model.fingerprint, model), self.config.model
-        self.model = models.LanguageModel(prepared, section.chat_template, pass_settings(self.config))
-        self.space: Any = None
-        self.delta: DeltaGenes | None = None
-        if record.delta is not None:
-            self.space, self.delta = read_delta(path.with_name(DELTA_FILE), self.model)
-        self.fit: Fit | None = None
-        self.readout = Readout(record.readout or WORDS)
-        if KINDS_OF_READOUTS[self.readout.kind].fitted:
-            self.fit = read_readout(path.with_name(READOUT_FILE), self._labels, self.model.width)
-            self.readout = self.fit.genes
-        self.change = self.space.delta(self.delta) if self.space and self.delta else None
+        prepared = self._prepared(paths[0].parent, records[0].model.fingerprint, model)
+        self.model = models.LanguageModel(prepared, self.config.model.chat_template, pass_settings(self.config))
+        read = zip(paths, records, strict=True)
+        self.members = tuple(SavedPrompt.of(path, record, self.config, self.model) for path, record in read)
         self.engine = evaluation.Engine(self.model, AnswerStore(":memory:"), jobs(n_jobs, self.model))
 
-    def _prepared(self, fingerprint: str, place: str | None) -> PreparedModel:
+    def _prepared(self, root: Path, fingerprint: str, place: str | None) -> PreparedModel:
         """Return the prompt's model, from a place that the user names or from the one that it was saved with."""
         section = self.config.model
         if place is None:
-            return recorded_model(
-                section.name, fingerprint, section.dtype, revision=section.revision, root=self.path.parent
-            )
+            return recorded_model(section.name, fingerprint, section.dtype, revision=section.revision, root=root)
         prepared = moved_model(place, fingerprint, section.dtype)
         self.config = with_model(self.config, prepared)
         return prepared
+
+    # -- what it is ----------------------------------------------------------------------------------------
+
+    @property
+    def only(self) -> SavedPrompt:
+        """The prompt, which is no committee.
+
+        Raises:
+            ConfigError: if it is a committee.
+        """
+        if len(self.members) > 1:
+            raise ConfigError(
+                f"{self.path.parent}: expected a single prompt, found a committee of {len(self.members)}; "
+                f"--use {SINGLE.name} takes the best single individual of its run"
+            )
+        return self.members[0]
+
+    @property
+    def genome(self) -> Prompt:
+        """The prompt; see :attr:`only` for errors."""
+        return self.only.genome
+
+    @property
+    def readout(self) -> Readout:
+        """How labels or options are read; see :attr:`only` for errors."""
+        return self.only.readout
+
+    @property
+    def fit(self) -> Fit | None:
+        """The fit of the prompt's readout, if it has one; see :attr:`only` for errors."""
+        return self.only.fit
+
+    @property
+    def space(self) -> Any:
+        """The space of the prompt's delta, if it has one; see :attr:`only` for errors."""
+        return self.only.space
+
+    @property
+    def delta(self) -> DeltaGenes | None:
+        """The prompt's delta, if it has one; see :attr:`only` for errors."""
+        return self.only.delta
+
+    @property
+    def left_out(self) -> int:
+        """Demonstrations that were there when it was scored, and that were left out."""
+        return sum(member.left_out for member in self.members)
+
+    @property
+    def digest(self) -> str:
+        """Digest of the prompt, or of the committee."""
+        if len(self.members) == 1:
+            return self.genome.digest
+        return Committee(tuple(member.whole for member in self.members), self.weights).digest
+
+    # -- rows ----------------------------------------------------------------------------------------------
 
     def predict(
         self, source: str | pd.DataFrame, root: Path = Path(), read: Mapping[str, Any] = NO_KEYS
@@ -204,6 +224,8 @@ class Predictor:
         answered = self._answer(items, gold=True)
         return ScoreReport.of(answered.task, answered.evaluation, answered.left_out)
 
+    # -- other forms ---------------------------------------------------------------------------------------
+
     def over(self, prepared: PreparedModel, changed: bool = True) -> Predictor:
         """Return the prompt over another model, to be closed by the caller.
 
@@ -216,52 +238,56 @@ class Predictor:
         other.model = models.LanguageModel(prepared, self.config.model.chat_template, pass_settings(self.config))
         other.engine = evaluation.Engine(other.model, AnswerStore(":memory:"))
         if not changed:
-            other.space = other.delta = other.change = None
+            other.members = tuple(member.unchanged() for member in self.members)
         return other
 
     def without_examples(self) -> Predictor:
         """Return the prompt without demonstrations, over the same model; it was not scored."""
         other = copy.copy(self)
-        other.genome = replace(self.genome, demonstrations=())
-        other.left_out = self.left_out + len(self.genome.demonstrations)
+        other.members = tuple(member.without_examples() for member in self.members)
         return other
 
     def require_changes(self) -> Mapping[str, Change]:
         """Return the model's changes: module -> change.
 
         Raises:
-            ConfigError: if the model is not changed.
+            ConfigError: if the model is not changed, or it is a committee.
         """
-        if self.change is None:
+        if self.only.change is None:
             raise ConfigError(
                 f"{self.path.parent}: expected a prompt with a delta, found one that leaves the model's weights as "
                 "they are; --to prompt exports it"
             )
-        return self.change.changes
+        return self.only.change.changes
 
     def files(self) -> dict[str, str | bytes]:
-        """Return the files of the prompt's folder: name -> content."""
+        """Return the files of the folder of the prompt or the committee: name -> content."""
         task = task_with_test(self.config, (), gold=False)
-        labels = self._scoring(task).labels
-        genome, around = Genome({PROMPT: self.genome}), ReadoutSpace.around(self.readout)
-        spaces: dict[str, ChromosomeSpace] = {PROMPT: PromptSpace.build(self.config.space.prompts, task, self.model)}
-        if self.space and self.delta:
-            genome, spaces = genome.with_chromosome(DELTA, self.delta), spaces | {DELTA: self.space}
-        genome, spaces = genome.with_chromosome(READOUT, self.readout), spaces | {READOUT: around}
-        return prompt_folder(genome, Space(spaces), task, self.model, self.config, labels, self.engine, self.left_out)
+        prompts = PromptSpace.build(self.config.space.prompts, task, self.model)
+        folders = [
+            prompt_folder(
+                member.whole,
+                member.space_around(prompts),
+                task,
+                self.model,
+                self.config,
+                self._scoring(member, task).labels,
+                self.engine,
+                member.left_out,
+            )
+            for member in self.members
+        ]
+        return folders[0] if len(folders) == 1 else committee_folder(self.weights, folders)
 
-    @property
-    def _labels(self) -> tuple[str, ...]:
-        return task_with_test(self.config, (), gold=False).labels
+    # -- the model -----------------------------------------------------------------------------------------
 
-    @property
-    def _shown(self) -> Phenotype:
-        """The prompt and its readout; the engine adds the model's change."""
-        return Phenotype(self.genome, readout=self.readout)
+    def _scoring(self, member: SavedPrompt, task: Task) -> Scoring:
+        words = {label: (member.genome.word(label),) for label in task.labels}
+        return make_scoring(self.config, task, self.model, words, lambda genome: 0, member.fit)
 
-    def _scoring(self, task: Task) -> Scoring:
-        words = {label: (self.genome.word(label),) for label in task.labels}
-        return make_scoring(self.config, task, self.model, words, lambda genome: 0, self.fit)
+    def _dialogues(self, task: Task, gold: bool) -> list[Dialogue]:
+        """Return each member's dialogue about the task's test split."""
+        return [_dialogue(self._scoring(member, task), member.shown, gold) for member in self.members]
 
     def _answer(self, items: Sequence[Item | None], gold: bool, between: int = 0) -> Predictions:
         """Ask the model about every row that is complete and fits its context.
@@ -287,10 +313,12 @@ class Predictor:
                 f"expected at least one row that the model can be asked about, found none{reasons(left_out)}"
             )
         task = task_with_test(self.config, list(fitting.values()), gold)
-        [outcome] = hold([_dialogue(self._scoring(task), self._shown, gold)], self.engine, [self.change])
-        if outcome.result is None:
-            raise DataError(str(outcome.error))
-        return Predictions(list(fitting), task, outcome.result, left_out)
+        outcomes = hold(self._dialogues(task, gold), self.engine, [member.change for member in self.members])
+        results = [outcome.result for outcome in outcomes if outcome.result is not None]
+        if len(results) < len(outcomes):
+            raise DataError(next(str(outcome.error) for outcome in outcomes if outcome.error))
+        joint = results[0] if len(results) == 1 else joint_evaluation(task, results, self.weights, task.test)
+        return Predictions(list(fitting), task, joint, left_out)
 
     def _refused(self, items: Mapping[int, Item], gold: bool) -> dict[int, str]:
         """Return the items that the model cannot be asked about behind the prompt, each with the reason."""
@@ -301,11 +329,11 @@ class Predictor:
 
     def _refusal(self, items: Sequence[Item], gold: bool) -> str:
         """Return why the model cannot be asked about some items, or ``""``."""
-        dialogue = _dialogue(self._scoring(task_with_test(self.config, items, gold)), self._shown, gold)
-        try:
-            self.engine.tokenize(next(dialogue))
-        except Unanswerable as error:
-            return error.reason
+        for dialogue in self._dialogues(task_with_test(self.config, items, gold), gold):
+            try:
+                self.engine.tokenize(next(dialogue))
+            except Unanswerable as error:
+                return error.reason
         return ""
 
     def close(self) -> None:

@@ -1,11 +1,12 @@
-"""Exporting a prompt, with the delta beside it, for ``evolm predict`` and ``evolm score``."""
+"""Exporting a prompt or a committee, with its deltas and readouts, for ``evolm predict`` and ``evolm score``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from evolm.artifacts import FILES, PROMPT_FILE, PromptRecord
+from evolm.artifacts import COMMITTEE_FILE, FILES, PROMPT_FILE, PromptRecord, read_members
 from evolm.export.folder import write_folder
+from evolm.export.saved_prompt import read_records
 from evolm.genomes import Prompt
 from evolm.models.moved import moved_model
 from evolm.wording import counted
@@ -14,24 +15,28 @@ HERE = "."  # name of the model in a merged model's prompt: the folder of both
 
 
 def export_prompt(path: Path, target: Path, without_examples: bool, model: str | None = None) -> list[str]:
-    """Write a prompt into a new folder; return sentences about it.
+    """Write a prompt or a committee into a new folder; return sentences about it.
 
     Args:
-        path: a ``prompt.json``.
+        path: a ``prompt.json`` or ``committee.json``.
         target: the folder.
-        without_examples: leave the prompt's demonstrations out.
+        without_examples: leave the demonstrations out.
         model: the place of the prompt's model, if it has moved; the new folder names this place.
 
     Raises:
+        RunError: if a committee's member is missing or damaged.
         ModelError: if another model is there.
     """
     said = [f"Written: {target}", f"Next: evolm score {target} ROWS, or evolm predict {target} ROWS --out FILE.csv"]
-    record = PromptRecord.read(path)
+    paths = [member for member, _ in read_members(path)]
+    records = read_records(paths)
     if model is not None:
-        record = record.with_model_name(moved_model(model, record.model.fingerprint, record.model.dtype).name)
-    shown = len(Prompt.from_record(record.genome).demonstrations)
+        first = records[0].model
+        name = moved_model(model, first.fingerprint, first.dtype).name
+        records = [record.with_model_name(name) for record in records]
+    shown = sum(len(Prompt.from_record(record.genome).demonstrations) for record in records)
     if not (without_examples and shown):
-        write_folder(target, _files(path, record, changed=model is not None))
+        write_folder(target, _files(path, paths, records, changed=model is not None))
         return said
     from evolm.export.predictor import saved_prompt  # brings the model, which the text without demonstrations needs
 
@@ -40,8 +45,20 @@ def export_prompt(path: Path, target: Path, without_examples: bool, model: str |
     return [*said, left_out_sentence(shown)]
 
 
-def _files(path: Path, record: PromptRecord, changed: bool) -> dict[str, Path | str | bytes]:
-    """Return the files of a prompt's folder: name -> file to copy, or content that differs from the original."""
+def _files(
+    path: Path, paths: list[Path], records: list[PromptRecord], changed: bool
+) -> dict[str, Path | str | bytes]:
+    """Return the files of the new folder: name -> file to copy, or content that differs from the original."""
+    if path.name != COMMITTEE_FILE:
+        return _prompt_files(path, records[0], changed)
+    files: dict[str, Path | str | bytes] = {}
+    for member, record in zip(paths, records, strict=True):
+        folder = member.parent.relative_to(path.parent).as_posix()
+        files |= {f"{folder}/{name}": each for name, each in _prompt_files(member, record, changed).items()}
+    return {**files, COMMITTEE_FILE: path}
+
+
+def _prompt_files(path: Path, record: PromptRecord, changed: bool) -> dict[str, Path | str | bytes]:
     others = [name for name in FILES if name != PROMPT_FILE and path.name == PROMPT_FILE]
     beside = {name: path.with_name(name) for name in others if path.with_name(name).exists()}
     if record.model.name == HERE:  # of a merged model, which stays in its folder

@@ -69,7 +69,9 @@ def read_source(path: Path, name: str) -> Source:
 
 
 def best_of_run(layout: RunLayout, name: str) -> Iterator[Placed]:
-    """Yield every genome that a run's main search evaluated: the verdict's winner, its front, then the fittest.
+    """Yield every genome that a run's main search evaluated, the best first.
+
+    These are the verdict's best individual, the members of its committee, its front, then the fittest.
 
     The arrays of a genome are read when its turn comes.
 
@@ -83,9 +85,10 @@ def best_of_run(layout: RunLayout, name: str) -> Iterator[Placed]:
         mine = [e for e in entries if e.get("type") == "individual" and e.get("search") == MAIN]
         evaluated = {entry["id"]: entry for entry in mine if entry["fitness"]}
         winner = (result.get("best") or {}).get("id")
-        front = {member["id"] for member in (result.get("front") or {}).get("members", ())}
+        several = [result.get(name) or {} for name in ("committee", "front")]
+        chosen = {member["id"] for each in several for member in each.get("members", ())}
         order = sorted(
-            evaluated, key=lambda id: (id != winner, id not in front, [-f for f in evaluated[id]["fitness"]])
+            evaluated, key=lambda id: (id != winner, id not in chosen, [-f for f in evaluated[id]["fitness"]])
         )
         if not order:
             return

@@ -8,6 +8,7 @@ from typing import Any
 
 from evolm.errors import GenomeError, nearest
 from evolm.genomes.chromosome import Arrays, Chromosome
+from evolm.genomes.committee import Committee, Winner, members_of, mixture
 from evolm.genomes.delta import DeltaGenes, Learning
 from evolm.genomes.delta_space import DeltaSettings, DeltaSpace
 from evolm.genomes.genome import DELTA, PROMPT, READOUT, Genome, prompt_genome
@@ -78,6 +79,7 @@ __all__ = [
     "Chromosome",
     "ChromosomeSpace",
     "Coding",
+    "Committee",
     "DeltaGenes",
     "DeltaSettings",
     "DeltaSpace",
@@ -92,9 +94,12 @@ __all__ = [
     "Real",
     "Space",
     "Variable",
+    "Winner",
     "chromosome_class",
     "from_record",
     "from_summary",
+    "members_of",
+    "mixture",
     "prompt_genome",
     "require_space",
 ]

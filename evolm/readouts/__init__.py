@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from evolm.genomes import READOUT, Genome, Readout
+from evolm.genomes import READOUT, Committee, Genome, Readout, Winner
 from evolm.readout_kinds import CONTEXTUAL, WORDS
 from evolm.readouts.bag_of_words import BagOfWords
 from evolm.readouts.base import Fit, FittedReader, Reader, WordLikelihoods
@@ -33,4 +33,18 @@ def refitted(genome: Genome) -> Genome:
     return genome.with_chromosome(READOUT, replace(readout, refit=True))
 
 
-__all__ = ["READOUTS", "Fit", "FittedReader", "Reader", "WordLikelihoods", "calibrated", "refitted"]
+def refitted_winner(winner: Winner) -> Winner:
+    """Return a genome, or a committee of genomes, as :func:`refitted` does."""
+    return winner.changed(refitted) if isinstance(winner, Committee) else refitted(winner)
+
+
+__all__ = [
+    "READOUTS",
+    "Fit",
+    "FittedReader",
+    "Reader",
+    "WordLikelihoods",
+    "calibrated",
+    "refitted",
+    "refitted_winner",
+]

@@ -61,7 +61,7 @@ class BagOfWords(FittedReader):
         vectorizers = _vectorizers()
         with threadpool_limits(1, user_api="blas"):
             features = _features([each.fit([row.text for row in rows]) for each in vectorizers], rows)
-            found = _regression(features, gold, self.row_weights(rows))
+            found = _regression(features, gold, self.task.row_weights(rows))
         weights = np.zeros((k, features.shape[1]), np.float32)
         intercepts = np.full(k, -np.inf, np.float32)  # labels that no row has
         signs = np.array([[-0.5], [0.5]]) if len(found.classes_) == 2 else np.ones((len(found.classes_), 1))

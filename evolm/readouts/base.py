@@ -24,7 +24,7 @@ from evolm.genomes import Prompt
 from evolm.genomes.readout import Readout
 from evolm.models import Dialogue, LogLikelihood, Request
 from evolm.readout_kinds import KINDS_OF_READOUTS
-from evolm.tasks import METRICS, Item, Task
+from evolm.tasks import Item, Task
 
 REFIT_SHARE = 4  # times the rows of a fit are the most of a refit
 
@@ -157,11 +157,3 @@ class FittedReader(Reader):
         # Train rows are asked about each time, since the charge must not depend on what was fitted before.
         self.known_fit = self.known_fit or self.fit(answers, rows)
         return self.known_fit
-
-    def row_weights(self, rows: Sequence[Item]) -> np.ndarray:
-        """Return the ``(n,)`` weights with which the task's metric counts rows; equal classes if it has none."""
-        gold = self.task.gold_indices(rows)
-        counts = np.bincount(gold, minlength=len(self.task.labels))
-        weights_of = METRICS[self.task.metric].weights
-        per_label = 1 / np.maximum(counts, 1) if weights_of is None else weights_of(counts)
-        return np.asarray(per_label, dtype=np.float64)[gold]

@@ -39,7 +39,8 @@ class Linear(FittedReader):
 
     def fit(self, answers: Sequence[Any], rows: Sequence[Item]) -> Fit:
         """Return ``matrix`` ``(k, k)`` and ``intercepts`` ``(k,)``."""
-        logprobs, gold, weights = self._logprobs(answers, rows), self.task.gold_indices(rows), self.row_weights(rows)
+        logprobs = self._logprobs(answers, rows)
+        gold, weights = self.task.gold_indices(rows), self.task.row_weights(rows)
         strengths = (self.genes.strength,) if self.genes.strength else STRENGTHS
         with threadpool_limits(1, user_api="blas"):
             losses = [_cross_validated(logprobs, gold, weights, strength) for strength in strengths]

@@ -51,7 +51,7 @@ class Probe(FittedReader):
         x = self._features(self.genes, answers)
         if not np.isfinite(x).all():
             raise DataError("readout 'probe': expected finite hidden states, found others")
-        gold, weights = self.task.gold_indices(rows), self.row_weights(rows)
+        gold, weights = self.task.gold_indices(rows), self.task.row_weights(rows)
         strengths = (self.genes.strength,) if self.genes.strength else STRENGTHS
         best = fit_ridge(x.reshape(len(x), -1), gold, len(self.task.labels), weights, strengths)
         arrays = {"weights": best.weights.reshape(-1, *x.shape[1:]), "intercepts": best.intercepts}

@@ -66,6 +66,12 @@ def compare(old: Summary, new: Summary) -> tuple[Side, Side]:
     )
 
 
+def with_chosen(genome: Summary, readout: Summary | None) -> Summary:
+    """Return a genome with what the fit of its readout chose; ``readout`` is None if it was not fitted."""
+    chosen = {key: value for key, value in (readout or {}).items() if value is not None}
+    return {**genome, "readout": {**(genome.get("readout") or {}), **chosen}} if chosen else genome
+
+
 def word_diff(old: str, new: str) -> tuple[list[Piece], list[Piece]]:
     """Return the old text with its deleted words marked, and the new text with its inserted words marked."""
     a, b = _WORDS.findall(old), _WORDS.findall(new)

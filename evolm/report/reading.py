@@ -84,6 +84,7 @@ class RunRecord:
         outcomes: the content of ``test.json``, every contestant's answer to each test item; None if there is none.
         campaign: the text of ``campaign.toml``, or ``""``.
         prompt: the text of ``best/prompt.txt``, or ``""``.
+        member_prompts: the texts of the prompts of a committee's members, in order.
     """
 
     directory: Path
@@ -93,6 +94,7 @@ class RunRecord:
     outcomes: Entry | None
     campaign: str
     prompt: str
+    member_prompts: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, directory: Path) -> RunRecord:
@@ -112,6 +114,7 @@ class RunRecord:
             outcomes=read_object(layout.test),
             campaign=read_text(layout.campaign),
             prompt=read_text(layout.prompt),
+            member_prompts=tuple(map(read_text, layout.member_prompts)),
         )
 
     @property
@@ -123,6 +126,11 @@ class RunRecord:
     def test(self) -> Entry | None:
         """The result's record of the test split; None if the split is not opened yet or the task has none."""
         return (self.result or {}).get("test")
+
+    @property
+    def committee(self) -> Entry | None:
+        """The result's record of the committee that won; None if none did, or before the verdict."""
+        return (self.result or {}).get("committee")
 
     @property
     def model(self) -> str:
@@ -235,7 +243,10 @@ class RunRecord:
         return places
 
     def best(self, search: str = MAIN) -> Entry | None:
-        """Return the verdict's best, else the winner on validation, else the archive's best, else the fittest."""
+        """Return the best individual, also if a committee won.
+
+        It is the verdict's, else the winner on validation, else the archive's best, else the fittest.
+        """
         individuals = self._by_id(search)
         named = [
             ((self.result or {}).get("best") or {}).get("id") if search == MAIN else None,

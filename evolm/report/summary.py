@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evolm.report.audit import audits, warnings
+from evolm.report.committee import committee_sentence
 from evolm.report.front import members, rule
 from evolm.report.reading import RunRecord
 from evolm.report.run_files import readable
@@ -64,7 +65,8 @@ def _notes(record: RunRecord) -> list[Text]:
     """Return the notes between table and claim: the front, the search, its forecasts, audits, warnings."""
     found = members(record)
     notes = [Text(f"Front: {counted(len(found), 'prompt')}; picked: {rule(record)}.")] if found else []
-    said = (stopped(record), racing(record), headroom(record), expected(record))
+    committee = committee_sentence(record) if record.committee else ""
+    said = (committee, stopped(record), racing(record), headroom(record), expected(record))
     notes += [Text(sentence) for sentence in said if sentence]
     notes += [Text(f"{audit.finding} {audit.reading}") for audit in audits(record)]
     return notes + [Text(f"Warning: {warning}", style="bold yellow") for warning in warnings(record)]

@@ -14,8 +14,9 @@ from typing import Any
 
 import scipy
 
-from evolm.baselines import BASELINES, Baseline
+from evolm.baselines import BASELINES, BEST, Baseline
 from evolm.baselines.founder import BEST_FOUNDER
+from evolm.baselines.single import SINGLE
 from evolm.config import EXTERNAL
 from evolm.headroom import about_headroom
 from evolm.readout_kinds import WORDS
@@ -169,14 +170,16 @@ def racing(record: RunRecord) -> str:
 
 
 def expected(record: RunRecord) -> str:
-    """Return a sentence about the score that was expected before the test; ``""`` if none was."""
+    """Return a sentence on the score of the best individual that was expected before the test; ``""`` if none was."""
     forecast = (record.result or {}).get("expected")
-    if not forecast or not record.test or not _known(record.test.get("best")):
+    realised = (record.test or {}).get(SINGLE.name if record.committee else BEST)
+    if not forecast or not _known(realised):
         return ""
+    whose = f" of the {SINGLE.title}" if record.committee else ""
     low, high = forecast["interval"]
     return (
-        f"Expected before the test: {forecast['score']:.3f} {record.metric} (between {low:.3f} and {high:.3f} with a "
-        f"probability of {percent(forecast['confidence'])}); realised: {record.test['best']:.3f}."
+        f"Expected{whose} before the test: {forecast['score']:.3f} {record.metric} (between {low:.3f} and "
+        f"{high:.3f} with a probability of {percent(forecast['confidence'])}); realised: {realised:.3f}."
     )
 
 
@@ -226,8 +229,11 @@ def _title(baseline: Baseline, test: dict[str, Any]) -> str:
 
 
 def _remark(record: RunRecord, key: str) -> str:
-    """Return a remark for a best or founder with another readout than words; else ``""``."""
-    genome = ((record.result or {}).get(key) or {}).get("genome") or {}
+    """Return a remark for a committee, or another readout than words; else ``""``."""
+    if key == BEST and record.committee:
+        return f" (committee of {len(record.committee['members'])})"
+    described = BEST if key == SINGLE.name else key
+    genome = ((record.result or {}).get(described) or {}).get("genome") or {}
     kind = (genome.get("readout") or {}).get("kind", WORDS)
     return "" if kind == WORDS else f" ({words(kind)} readout)"
 

@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 from evolm.report import dot_plots
 from evolm.report.audit import audits, scorers_without_gold, warnings
-from evolm.report.differences import compare
+from evolm.report.committee import MemberRow, committee_sentence, member_rows
+from evolm.report.differences import compare, with_chosen
 from evolm.report.front import members, objectives, rule
 from evolm.report.generated_texts import written_items
 from evolm.report.reading import Ancestor, RunRecord
@@ -94,14 +95,18 @@ class AuditView:
 
 @dataclass(frozen=True)
 class WinnerView:
-    """The best individual.
+    """The best individual, and the committee if one won.
 
     Attributes:
+        committee: members of the committee that won; none if the best individual did.
+        contest: a sentence on the contest of a committee with the best individual, or ``""``.
         written: texts that it wrote for the first test items, beside their targets.
         prompts: its genome and the founder's, compared; None before there is a best.
         line: its main line of ancestors, founder first.
     """
 
+    committee: Sequence[MemberRow]
+    contest: str
     written: Sequence[Any]
     prompts: dict[str, Any] | None
     line: Sequence[dict[str, Any]]
@@ -109,7 +114,9 @@ class WinnerView:
     @classmethod
     def of(cls, record: RunRecord) -> WinnerView:
         """Return the view of a run."""
-        return cls(written_items(record), _prompts(record), _line(record))
+        return cls(
+            member_rows(record), committee_sentence(record), written_items(record), _prompts(record), _line(record)
+        )
 
 
 @dataclass(frozen=True)
@@ -195,8 +202,7 @@ def _prompts(record: RunRecord) -> dict[str, Any] | None:
         return None
     result = record.result or {}
     new = (result.get("best") or {}).get("genome") or best.get("genome") or {}
-    if chosen := {key: value for key, value in (result.get("readout") or {}).items() if value is not None}:
-        new = {**new, "readout": {**(new.get("readout") or {}), **chosen}}
+    new = with_chosen(new, result.get("readout"))
     old = (result.get("founder") or {}).get("genome") or (founder or best).get("genome") or {}
     before, after = compare(old, new)
     return {

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from evolm.genomes import Phenotype
+from evolm.genomes import Phenotype, mixture
 from evolm.scorers.base import (
     FLOOR,
     Dialogue,
@@ -67,6 +67,21 @@ def evaluate_labels(task: Task, logprobs: np.ndarray, items: Sequence[Item]) -> 
         measures=measures,
         failures=failures,
     )
+
+
+def joint_evaluation(
+    task: Task, evaluations: Sequence[Evaluation], weights: Sequence[int], items: Sequence[Item]
+) -> Evaluation:
+    """Return the evaluation of a committee's label predictions; see :func:`evaluate_labels`.
+
+    Args:
+        task: the task.
+        evaluations: of each member, with its label log-probabilities.
+        weights: of each member.
+        items: what was evaluated.
+    """
+    logprobs = [evaluation.label_logprobs for evaluation in evaluations if evaluation.label_logprobs is not None]
+    return evaluate_labels(task, mixture(logprobs, weights), items)
 
 
 class LabelLikelihood(Scorer):

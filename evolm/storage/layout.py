@@ -35,6 +35,7 @@ CHECKPOINT = "checkpoint"
 GENES = "genes"
 BEST = "best"
 PROMPT = "prompt.txt"
+MEMBERS = "members"  # of a committee
 BASELINES = "baselines"
 RESULT = "result.json"
 TEST = "test.json"
@@ -116,8 +117,14 @@ class RunLayout:
 
     @property
     def prompt(self) -> Path:
-        """The best prompt so far, as text."""
+        """The best prompt so far, as text; missing if the best is a committee."""
         return self.best / PROMPT
+
+    @property
+    def member_prompts(self) -> list[Path]:
+        """The prompts of a committee's members, as text, in order; none if the best is no committee."""
+        found = (self.best / MEMBERS).glob(f"*/{PROMPT}")
+        return sorted(found, key=lambda path: (len(path.parent.name), path.parent.name))
 
     @property
     def baselines(self) -> Path:

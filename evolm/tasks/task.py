@@ -116,6 +116,14 @@ class Task:
             raise DataError(f"item {item.digest}: expected a label among {listed(known)}, found {item.gold!r}")
         return known.index(item.gold) if known else 0
 
+    def row_weights(self, items: Sequence[Item]) -> NDArray[np.float64]:
+        """Return the ``(n,)`` weights with which the metric counts items; every gold label alike if it has none."""
+        gold = self.gold_indices(items)
+        counts = np.bincount(gold, minlength=self.n_options)
+        weights_of = METRICS[self.metric].weights
+        per_label = 1 / np.maximum(counts, 1) if weights_of is None else weights_of(counts)
+        return np.asarray(per_label, dtype=np.float64)[gold]
+
     def metric_of(self, outcomes: Outcomes, items: Sequence[Item]) -> float:
         """Return the metric, in [0, 1], of ``(n,)`` outcomes (see :mod:`evolm.tasks.metrics`) for ``items``."""
         n_options = max([self.n_options, *(len(item.options) for item in items)])

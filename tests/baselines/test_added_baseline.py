@@ -147,6 +147,7 @@ def test_baselines_are_chosen_by_name() -> None:
         "random_search",
         "bag_of_words",
         "majority",
+        "single",
         "shared_words",
         "climber",
     ]

@@ -40,7 +40,9 @@ def arguments(tiny_model_folder: Path) -> Callable[..., dict[str, Any]]:
             "budget": 12,
             "n_jobs": 1,
         }
-        return {**settings, **changes}
+        options = changes.get("options") or {}
+        single = {"finals": {"committee": 0}, **options} if isinstance(options, dict) else options
+        return {**settings, **changes, "options": single}
 
     return made
 

@@ -31,6 +31,7 @@ TABLES: dict[str, Any] = {
     "strategy": {"name": "genetic", "population_size": 5},
     "budget": {"evaluations": EVALUATIONS},
     "evaluation": {"n_jobs": 1},
+    "finals": {"committee": 0},
     "baselines": {"bag_of_words": False, "probe": False},
 }
 FOUNDERS = [
@@ -117,7 +118,7 @@ def result_of(run: Path) -> dict[str, Any]:
 
 def bytes_of(run: Path) -> dict[str, bytes]:
     """Return what must not depend on interruptions or the number of workers: the journal and the best."""
-    paths = [run / "journal.jsonl", *sorted((run / "best").iterdir())]
+    paths = [run / "journal.jsonl", *sorted(path for path in (run / "best").rglob("*") if path.is_file())]
     return {str(path.relative_to(run)): path.read_bytes() for path in paths}
 
 
