@@ -28,6 +28,7 @@ FILE_NAME = "campaign.toml"
 FRAME = "frame"  # task.data of rows that are passed from Python
 EXTERNAL: Final = "objective"  # name of the strategy of a run that an external optimizer drives
 DEFAULT_STRATEGY: Final = "genetic"
+AUTO: Final = "auto"  # name of the strategy that is expanded into stages
 
 
 class Section(BaseModel):
@@ -401,6 +402,46 @@ class EvaluationSection(Section):
     )
 
 
+def strategy_settings(value: Any) -> Any:
+    """Return a strategy's name alone, ``strategy = "auto"``, as its table."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+class StageSection(Section):
+    """A stage of the main search; it begins with the best individuals of the one before."""
+
+    strategy: dict[str, Any] = Field(
+        default_factory=dict,
+        description="name and its own keys, or a name; empty = memetic if a delta evolves, else genetic",
+    )
+    space: tuple[str, ...] = Field(
+        (),
+        description="kinds of chromosomes that evolve in this stage, like prompt or delta; the others stay as they "
+        "are; empty = all of [space]",
+    )
+    share: float = Field(1.0, gt=0, description="of the budget, relative to the other stages")
+    racing: Literal["off", "race", "halving"] | None = Field(
+        None, description="like evaluation.racing, for this stage; absent = the same"
+    )
+
+    _strategy_by_name = field_validator("strategy", mode="before")(strategy_settings)
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _one_kind(cls, kinds: Any) -> Any:
+        return [kinds] if isinstance(kinds, str) else kinds
+
+
+def stages_of(text: Any) -> Any:
+    """Return the stages that a text like ``"prompt+readout -> delta"`` is short for; other values as they are."""
+    if not isinstance(text, str):
+        return text
+    kinds = [[kind.strip() for kind in stage.split("+")] for stage in text.split("->")]
+    if not all(kind for stage in kinds for kind in stage):
+        raise ValueError('expected kinds of chromosomes like "prompt+readout -> delta"')
+    return [{"space": stage} for stage in kinds]
+
+
 class CampaignConfig(Section):
     """A whole campaign file, every default filled in."""
 
@@ -422,7 +463,13 @@ class CampaignConfig(Section):
     )
     fitness: FitnessSection = FitnessSection()
     strategy: dict[str, Any] = Field(
-        default_factory=lambda: {"name": DEFAULT_STRATEGY}, description="name and its own keys"
+        default_factory=lambda: {"name": DEFAULT_STRATEGY},
+        description="name and its own keys, or a name; auto = stages that suit the task",
+    )
+    stage: list[StageSection] | None = Field(
+        None,
+        min_length=1,
+        description='stages of the search, instead of [strategy]; "prompt -> delta -> prompt" is short for three',
     )
     operators: dict[str, float] = Field(default_factory=dict, description="operator = weight; 0 = off")
     budget: BudgetSection = BudgetSection()
@@ -431,6 +478,9 @@ class CampaignConfig(Section):
     baselines: dict[str, bool] = Field(
         default_factory=dict, description="baseline = whether it takes part in the test; all do by default"
     )
+
+    _strategy_by_name = field_validator("strategy", mode="before")(strategy_settings)
+    _stages_by_kinds = field_validator("stage", mode="before")(stages_of)
 
     @field_validator("founders")
     @classmethod
@@ -572,7 +622,15 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> CampaignConf
         ConfigError: if the file cannot be read or a key or value is wrong.
     """
     tables = read_tables(path)
-    chosen, given = (overrides or {}).get("strategy", {}), tables.get("strategy", {})
-    if "name" in chosen and chosen["name"] != given.get("name"):
-        tables["strategy"] = {}  # the file's keys belong to the strategy that is replaced
-    return validate(CampaignConfig, overlay(tables, overrides or {}), str(path.name))
+    changes = dict(overrides or {})
+    for each in (tables, changes):
+        if "strategy" in each:
+            each["strategy"] = strategy_settings(each["strategy"])
+    chosen, given = changes.get("strategy"), tables.get("strategy")
+    if isinstance(chosen, Mapping) and "name" in chosen:
+        tables.pop("stage", None)  # a strategy takes the place of the file's stages
+        if not isinstance(given, Mapping) or chosen["name"] != given.get("name"):
+            tables["strategy"] = {}  # the file's keys belong to the strategy that is replaced
+    if "stage" in changes:
+        tables.pop("strategy", None)
+    return validate(CampaignConfig, overlay(tables, changes), str(path.name))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evolm.config import DEFAULT_STRATEGY, EXTERNAL, BudgetSection, CampaignConfig, DataFiles
+from evolm.config import AUTO, DEFAULT_STRATEGY, EXTERNAL, BudgetSection, CampaignConfig, DataFiles
 from evolm.data_access import require_data
 from evolm.errors import ConfigError, nearest
 
@@ -36,6 +36,8 @@ def check_early(
     """
     check_budget(config.budget)
     check_strategy(config.strategy)
+    if config.stage is not None:
+        check_stages(config)
     if config.scorers:
         from evolm.scorers import SCORERS
 
@@ -60,8 +62,21 @@ def check_strategy(settings: Mapping[str, Any]) -> None:
     from evolm.strategies import STRATEGIES
 
     name = str(settings.get("name", DEFAULT_STRATEGY))
-    if name != EXTERNAL:
+    if name not in (EXTERNAL, AUTO):
         refuse_unknown(name, STRATEGIES, "strategy.name")
+
+
+def check_stages(config: CampaignConfig) -> None:
+    """Raise ConfigError if a campaign in stages has a strategy of its own, or a stage names none that is known."""
+    if config.strategy not in ({}, {"name": DEFAULT_STRATEGY}):
+        raise ConfigError(
+            f"strategy.name: expected no [strategy] beside [[stage]], found "
+            f"{config.strategy.get('name', DEFAULT_STRATEGY)!r}; every stage has its own"
+        )
+    for stage in config.stage or ():
+        if stage.strategy.get("name") == AUTO:
+            raise ConfigError(f"stage.strategy: expected a strategy of one stage, found {AUTO!r}, which has several")
+        check_strategy(stage.strategy)
 
 
 def refuse_unknown(name: str, catalogue: Mapping[str, Any], where: str) -> None:

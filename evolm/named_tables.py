@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal, Union
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
 
 from evolm.baselines import BASELINES
-from evolm.config import DEFAULT_STRATEGY, CampaignConfig, Section, SpaceSection
+from evolm.config import AUTO, DEFAULT_STRATEGY, CampaignConfig, Section, SpaceSection, StageSection
 from evolm.genomes import CHROMOSOMES
 from evolm.operators import OPERATORS, Operator
 from evolm.scorers import SCORERS
@@ -43,7 +43,17 @@ class OutsideStrategy(BaseModel):
     name: str = Field(pattern=OUTSIDE)
 
 
-STRATEGY_TABLES = {name: strategy_table(name, strategy) for name, strategy in STRATEGIES.items()}
+class AutoStrategy(Section):
+    """Stages that suit the task: prompts and readouts first, then learning under the best of them."""
+
+    model_config = ConfigDict(title=AUTO)
+
+    name: Literal["auto"] = Field(description=" | ".join((AUTO, *STRATEGIES)))
+
+
+STRATEGY_TABLES: dict[str, type[BaseModel]] = {
+    name: strategy_table(name, strategy) for name, strategy in STRATEGIES.items()
+}
 _OUTSIDE_TAG = "package.module:attribute"
 
 
@@ -56,11 +66,25 @@ StrategyTable: Any = Annotated[
     Union[
         (
             *(Annotated[table, Tag(name)] for name, table in STRATEGY_TABLES.items()),
+            Annotated[AutoStrategy, Tag(AUTO)],
             Annotated[OutsideStrategy, Tag(_OUTSIDE_TAG)],
         )
     ],
     Discriminator(_strategy_tag),
 ]
+
+StrategyName: Any = Literal[(AUTO, *STRATEGIES)] | Annotated[str, Field(pattern=OUTSIDE)]
+StageKinds: Any = tuple[str, ...] | str
+
+
+class StageTable(StageSection):
+    """A stage of the main search; it begins with the best individuals of the one before."""
+
+    strategy: StrategyTable | StrategyName = StageSection.model_fields["strategy"]
+    space: StageKinds = StageSection.model_fields["space"]
+
+
+Stages: Any = list[StageTable] | str | None
 
 
 # -- [space] ---------------------------------------------------------------------------------------------------
@@ -125,7 +149,8 @@ class CampaignFile(CampaignConfig):
     """The campaign file with the keys of every chromosome, strategy, scorer, operator and baseline."""
 
     space: SpaceTables = CampaignConfig.model_fields["space"]
-    strategy: StrategyTable = CampaignConfig.model_fields["strategy"]
+    strategy: StrategyTable | StrategyName = CampaignConfig.model_fields["strategy"]
+    stage: Stages = CampaignConfig.model_fields["stage"]
     scorers: Scorers = CampaignConfig.model_fields["scorers"]
     operators: Operators = CampaignConfig.model_fields["operators"]
     baselines: Baselines = CampaignConfig.model_fields["baselines"]

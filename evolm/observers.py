@@ -4,10 +4,10 @@ The contract of this seam:
 
 - An event carries plain data. An observer reaches into no search, archive or strategy, and changes nothing that it is
   given; the ``Individual`` of ``on_evaluation`` is the search's own object.
-- The order is ``on_start``; for each search ``on_phase``, then for each generation ``on_requests`` (any number),
-  ``on_evaluation`` (one per individual, in the order of asking), ``on_generation``, ``on_saved``; then ``on_phase``
-  with the name ``"verdict"``, ``on_requests``, ``on_end``. ``on_error`` comes instead of ``on_end`` if the campaign
-  fails or is interrupted.
+- The order is ``on_start``; for each search, and each stage of the main one, ``on_phase``, then for each generation
+  ``on_requests`` (any number), ``on_evaluation`` (one per individual, in the order of asking), ``on_generation``,
+  ``on_saved``; then ``on_phase`` with the name ``"verdict"``, ``on_requests``, ``on_end``. ``on_error`` comes instead
+  of ``on_end`` if the campaign fails or is interrupted.
 - Observers are called one after another, in the order in which they were given, in the campaign's process and thread.
 - A generation is announced before it is saved. A run that is killed in between announces that generation again when
   it is resumed, and no other generation twice. An observer that decides by what it is told ends a resumed run where
@@ -37,9 +37,9 @@ OPERATORS, SCORING = "operators", "scoring"  # purposes of requests
 _TITLES = {MAIN: "search", VERDICT: "verdict: finals and test split"}
 
 
-def title_of(phase: str) -> str:
+def title_of(phase: str, stage: str = "") -> str:
     """Return the title of a phase, by its name; a baseline's search has the baseline's name as its title."""
-    return _TITLES.get(phase, words(phase))
+    return stage or _TITLES.get(phase, words(phase))
 
 
 @dataclass(frozen=True)
@@ -78,20 +78,22 @@ class Phase:
 
     Attributes:
         name: ``"main"``, the name of a baseline's search, or ``"verdict"``.
-        evaluations: spent in this search by earlier processes; 0 for the verdict.
+        evaluations: spent in this search before the phase; 0 for the verdict.
         budget: the search's limits, by the names of ``[budget]`` (0 = none); empty for the verdict.
         seconds: spent by the run so far.
+        stage: of a main search in stages, the stage in words; else ``""``.
     """
 
     name: str
     evaluations: int = 0
     budget: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    stage: str = ""
 
     @property
     def title(self) -> str:
         """The phase in words."""
-        return title_of(self.name)
+        return title_of(self.name, self.stage)
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ class Progress:
         tokens: spent by this search, before caching and sharing.
         front_size: individuals on the Pareto front; None with a single objective.
         headroom: what the main search may still gain, in sentences; told once, when enough individuals are known.
+        stage: of a main search in stages, the stage in words; else ``""``.
     """
 
     search: str
@@ -127,11 +130,12 @@ class Progress:
     tokens: int = 0
     front_size: int | None = None
     headroom: str = ""
+    stage: str = ""
 
     @property
     def title(self) -> str:
         """The search in words."""
-        return title_of(self.search)
+        return title_of(self.search, self.stage)
 
 
 class Observer:

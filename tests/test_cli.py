@@ -432,7 +432,7 @@ BAD: dict[str, tuple[dict[str, Any], Change | None, list[str], str]] = {
     "set below a value": ({}, None, ["--set", "seed.deep=3"], r"'seed' is \{'deep': 3\}"),
     "set against itself": ({}, None, ["--set", "seed=1", "--set", "seed.deep=3"], r"seed"),
     "set a table": ({}, None, ["--set", "task=3"], r"'task' is 3"),
-    "set a strategy": ({}, None, ["--set", "strategy=genetic"], r"strategy"),
+    "set a strategy": ({}, None, ["--set", "strategy=genetik"], r"strategy.name: .genetik. is unknown"),
     "set the data's table": ({}, None, ["--set", "task.data.dev=toy.csv", "--set", "task.data.x=1"], r"task.data"),
 }
 

@@ -64,6 +64,9 @@ GOOD: dict[str, dict[str, Any]] = {
         task__kind="choice", task__columns={"q": "q", "options": ["A", "B"]}, task__metric="accuracy"
     ),
     "own metric": with_keys(task__kind="generation", task__metric=""),
+    "a strategy's name": with_keys(strategy="auto"),
+    "stages": with_keys(stage=[{"strategy": "genetic", "space": "prompt"}, {"space": ["delta"], "share": 2}]),
+    "stages in short": with_keys(stage="prompt -> delta"),
     "default strategy's keys": with_keys(strategy={"population_size": 5}),
     "outside code": with_keys(
         strategy={"name": "my.module:Mine", "depth": 3},
@@ -125,7 +128,6 @@ WRONG: dict[str, dict[str, Any]] = {
     "table for a value": with_keys(seed={"deep": 3}),
     "value for a table": with_keys(task=3),
     "a list of operators": with_keys(operators=["instruction_swap"]),
-    "strategy as a word": with_keys(strategy="genetic"),
 }
 
 
@@ -176,6 +178,6 @@ def test_an_editor_is_told_what_every_name_means() -> None:
         name: key["description"] for name, key in keys["operators"]["properties"].items()
     }
     assert set(keys["scorers"]["properties"]) == set(SCORERS)
-    branches = [followed(branch) for branch in keys["strategy"]["oneOf"]]
-    assert [branch["title"] for branch in branches] == [*STRATEGIES, "package.module:attribute"]
+    branches = [followed(branch) for branch in keys["strategy"]["anyOf"][0]["oneOf"]]
+    assert [branch["title"] for branch in branches] == [*STRATEGIES, "auto", "package.module:attribute"]
     assert all(part["description"] for part in [*keys["scorers"]["properties"].values(), *branches])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from evolm.baselines.bag_of_words import BAG_OF_WORDS
 from evolm.baselines.base import BEST, Baseline, Contest, Contestant, is_outcomes
@@ -34,12 +34,13 @@ BASELINES: dict[str, Baseline] = {
 }
 
 
-def chosen_baselines(settings: Mapping[str, bool], learning: bool = False) -> list[Baseline]:
+def chosen_baselines(settings: Mapping[str, bool], learning: Collection[bool] = (False,)) -> list[Baseline]:
     """Return the baselines that take part, in the order of ``BASELINES``.
 
     Args:
         settings: ``[baselines]``: name -> whether it takes part.
-        learning: whether the campaign's strategy learns by gradient.
+        learning: whether the strategy learns by gradient, for each stage of the campaign; a baseline takes part that
+            would for one of them.
 
     Raises:
         ConfigError: for a name that is no baseline, or one that cannot be switched.
@@ -48,10 +49,12 @@ def chosen_baselines(settings: Mapping[str, bool], learning: bool = False) -> li
     for name in settings:
         if name not in switchable:
             raise ConfigError(f"baselines: expected {listed(switchable)}, found {name!r}{nearest(name, switchable)}")
-    return [baseline for baseline in BASELINES.values() if baseline.takes_part(settings, learning)]
+    return [each for each in BASELINES.values() if any(each.takes_part(settings, learns) for learns in learning)]
 
 
-def searching_baselines(settings: Mapping[str, bool], strategy: str, learning: bool = False) -> list[Baseline]:
+def searching_baselines(
+    settings: Mapping[str, bool], strategy: str, learning: Collection[bool] = (False,)
+) -> list[Baseline]:
     """Return the baselines that take part and need a search of their own.
 
     Args:

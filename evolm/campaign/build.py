@@ -16,27 +16,30 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from evolm import evaluation
 from evolm import models as language_models  # torch comes with the first use of LanguageModel, prepare or Engine
 from evolm.baselines import Baseline, chosen_baselines, searching_baselines
+from evolm.campaign.auto import expanded
 from evolm.campaign.checks import check_context, check_texts, check_trunk
 from evolm.campaign.permissions import Permissions
 from evolm.campaign.resolution import resolved
 from evolm.campaign.scorers import ScoreFunctions, choose_scorers, make_scorers, task_scorer_among
 from evolm.campaign.spaces import chromosome_tables, evolving_kinds
-from evolm.campaign.strategies import StrategyChoice, choose_strategy, strategy_name
+from evolm.campaign.stages import Stage, choose_stages, only_strategy
+from evolm.campaign.strategies import StrategyChoice, choose_strategy, strategy_class
 from evolm.config import BudgetSection, CampaignConfig
 from evolm.early import check_early
 from evolm.errors import ConfigError
 from evolm.evaluation.evaluator import Evaluator
-from evolm.evaluation.racing import Rules
 from evolm.evaluation.settings import jobs, pass_settings
 from evolm.founders.loading import Founders, load_founders
 from evolm.genomes import PROMPT, PromptSpace, Space
 from evolm.genomes.prompt_space import allowed_words
 from evolm.models import PassSettings, PreparedModel
 from evolm.operators import ModelAccess
+from evolm.randomness import derive_seed
 from evolm.scorers import Scoring
 from evolm.scorers.task_scorer import make_scoring
+from evolm.searches import MAIN
 from evolm.storage import AnswerStore
-from evolm.strategies import SearchContext, Strategy
+from evolm.strategies import SearchContext, Start, Strategy
 from evolm.tasks import Task, load_task
 
 if TYPE_CHECKING:
@@ -61,23 +64,40 @@ class Components:
     scoring: Scoring
     space: Space
     founders: Founders
-    choice: StrategyChoice
+    stages: tuple[Stage, ...]
     permissions: Permissions
 
     @property
     def baselines(self) -> list[Baseline]:
         """The baselines that take part."""
-        return chosen_baselines(self.config.baselines, self.choice.kind.learns)
+        return chosen_baselines(self.config.baselines, self._learning)
 
     @property
     def searching_baselines(self) -> list[Baseline]:
         """Those of the baselines that need a search of their own."""
-        return searching_baselines(
-            self.config.baselines, strategy_name(self.config.strategy), self.choice.kind.learns
-        )
+        return searching_baselines(self.config.baselines, only_strategy(self.stages), self._learning)
+
+    @property
+    def _learning(self) -> set[bool]:
+        return {stage.choice.kind.learns for stage in self.stages}
+
+    def stage_strategy(self, index: int, start: Start = Start()) -> Strategy:
+        """Return the main search's strategy for one of its stages.
+
+        Args:
+            index: of the stage.
+            start: its founders and numbering; the default begins with the campaign's founders.
+        """
+        stage, name = self.stages[index], f"{MAIN}.{index + 1}" if index else MAIN
+        return self._made(stage.choice, stage.kinds, derive_seed(name, self.config.seed), start)
+
+    def stage_for(self, settings: Mapping[str, Any]) -> Stage:
+        """Return the first stage whose space a ``[strategy]`` table can search; the first one if there is none."""
+        kind, _ = strategy_class(settings, self.permissions)
+        return next((stage for stage in self.stages if not kind.refuses_space(stage.kinds)), self.stages[0])
 
     def strategy(self, settings: Mapping[str, Any], seed: int) -> Strategy:
-        """Return a strategy for one search.
+        """Return a strategy for one search in the space of :meth:`stage_for`.
 
         Args:
             settings: a ``[strategy]`` table; the campaign's own, or another one.
@@ -86,14 +106,19 @@ class Components:
         Raises:
             ConfigError: if it does not fit the campaign's space, task or number of objectives.
         """
-        choice = self.choice
-        if settings != self.config.strategy:
-            kinds = {name: type(self.space[name]) for name in self.space.evolving}
+        stage = self.stage_for(settings)
+        choice = stage.choice
+        if settings != stage.settings:
+            kinds = {name: type(self.space[name]) for name in stage.kinds}
             choice = choose_strategy(self.config, settings, kinds, self.task, self.permissions)
+        return self._made(choice, stage.kinds, seed)
+
+    def _made(self, choice: StrategyChoice, kinds: Sequence[str], seed: int, start: Start = Start()) -> Strategy:
+        founders = [individual.genome for individual in start.individuals] or self.founders.genomes
+        space = self.space.varying(kinds, founders)
         model_access = ModelAccess(self.engine, self.scoring, self.task.demonstrable)
-        founders = self.founders
         return choice.make(
-            SearchContext(self.space, founders.genomes, choice.operators, seed, founders.names, model_access)
+            SearchContext(space, founders, choice.operators, seed, self.founders.names, model_access, start)
         )
 
 
@@ -132,16 +157,18 @@ def build(
     chosen_baselines(config.baselines)  # raises for an unknown name
     config = resolved(config, root, permissions, framed=framed)
     task = load_task(config.task, config.template, root=root, trusted=True, frame=frame)
+    config = expanded(config, task)
     check_items(config.budget, task)
     tables = chromosome_tables(config, permissions)
     evolving = {name: tables[name][0] for name in evolving_kinds(config, tables)}
-    strategy = choose_strategy(config, config.strategy, evolving, task, permissions)
+    stages = choose_stages(config, evolving, task, permissions)
     choices = choose_scorers(config, task, permissions, functions or {})
     model = load_model(config, {} if models is None else models)
     parts = {name: kind.build(params, task, model) for name, (kind, params) in tables.items()}
     prompts = cast(PromptSpace, parts[PROMPT])
     scoring = make_scoring(config, task, model, allowed_words(config.space.prompts, task), prompts.tokens)
-    scorers = make_scorers(choices, scoring, Rules.of(config.evaluation))
+    rules = next((stage.rules for stage in stages if stage.rules), None)
+    scorers = make_scorers(choices, scoring, rules)
     space, founders = load_founders(config, task, parts, tuple(evolving), instructions, warm_starts)
     task_scorer = task_scorer_among(choices, scorers, scoring)
     engine = evaluation.Engine(model, AnswerStore(answers), jobs(config.evaluation.n_jobs, model))
@@ -149,7 +176,7 @@ def build(
     check_context(evaluator, founders)
     check_texts(evaluator, founders)
     check_trunk(evaluator, founders, space)
-    return Components(config, task, model, engine, evaluator, scoring, space, founders, strategy, permissions)
+    return Components(config, task, model, engine, evaluator, scoring, space, founders, stages, permissions)
 
 
 def check_items(budget: BudgetSection, task: Task) -> None:

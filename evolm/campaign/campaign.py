@@ -1,6 +1,7 @@
 """The campaign: searches, then finals and the verdict; every generation ends with a checkpoint.
 
-A campaign is a straight line: the main search, random search at the same budget, the finals, the test split.
+A campaign is a straight line: the main search, stage by stage, the searches of baselines at the same budget, the
+finals, the test split.
 Its position follows from its checkpoint alone, so a run that was killed at any moment continues after its last saved
 generation, finds the answers that it had already in the cache, and writes the same journal, byte for byte.
 """
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from evolm.campaign.build import Components
-from evolm.campaign.conclusion import conclude
+from evolm.campaign.conclusion import conclude, require_evaluated
 from evolm.campaign.forecasts import headroom_entry
 from evolm.campaign.interrupts import interruptible
 from evolm.campaign.notifier import Notifier
@@ -19,6 +20,7 @@ from evolm.campaign.recorder import RunRecorder
 from evolm.campaign.records import head_record, phase_of, progress_of
 from evolm.campaign.search import Search
 from evolm.campaign.searches import baseline_budget, baseline_searches, main_search, run_search
+from evolm.campaign.stage_line import StageLine
 from evolm.campaign.stopping import SearchStop
 from evolm.config import BudgetSection
 from evolm.errors import Interrupted
@@ -41,6 +43,7 @@ class Campaign:
         self.notifier = Notifier(observers, f"the run is saved, go on with 'evolm resume {layout.directory}'")
         self.stop = SearchStop(parts.config.budget)
         self.main = main_search(parts, self.recorder)
+        self.stages = StageLine(parts, self.main)
         self.searches = [self.main, *baseline_searches(parts, self.recorder)]
         self.openings = 0  # of the test split
         self.finished = False
@@ -58,6 +61,7 @@ class Campaign:
         checkpoint, head = self.recorder.read_checkpoint(), head_record(self.parts, self.main)
         if checkpoint is None:
             self.recorder.begin(head)
+            self._journal_stage()
             self._clock("start")
             self._save()
             return
@@ -70,6 +74,8 @@ class Campaign:
         self._clock("resume")
 
     def _restore(self, checkpoint: dict[str, Any]) -> None:
+        if checkpoint.get("stage"):
+            self.stages.load_state_dict(checkpoint["stage"])
         for search in self.searches:
             if search.name in checkpoint["searches"]:
                 search.load_state_dict(checkpoint["searches"][search.name])
@@ -101,9 +107,10 @@ class Campaign:
 
     def _result(self) -> dict[str, Any]:
         """Run what is left of the line, and return the result."""
-        for search in self.searches:
-            self._run_search(search)
-            self.stop.closed = True
+        self._run_stages()
+        self.stop.closed = True
+        for search in self.searches[1:]:
+            self._run_search(search, baseline_budget(search.name, self.parts.config.budget, self.main))
         if self.finished:  # by an earlier process: its observers need not have heard the verdict
             return self.recorder.read_result()
         self.notifier.tell("on_phase", Phase(VERDICT, seconds=self.recorder.seconds))
@@ -113,9 +120,25 @@ class Campaign:
         self._save()
         return result
 
-    def _run_search(self, search: Search) -> None:
-        budget = self._budget_of(search)
-        self.notifier.tell("on_phase", phase_of(search, budget, self.recorder.seconds))
+    def _run_stages(self) -> None:
+        """Run the main search to the end of its last stage, or until it is stopped."""
+        self._run_search(self.main, self.stages.budget)
+        while not (self.stages.is_last or self.stop.reason):
+            require_evaluated(self.main, self.recorder)
+            self.stages.advance()
+            self._journal_stage()
+            self._save()
+            self._run_search(self.main, self.stages.budget)
+
+    def _journal_stage(self) -> None:
+        if self.parts.config.stage is not None:
+            self.recorder.journal.append(self.stages.entry())
+
+    def _stage_of(self, search: Search) -> str:
+        return self.stages.title if search is self.main else ""
+
+    def _run_search(self, search: Search, budget: BudgetSection) -> None:
+        self.notifier.tell("on_phase", phase_of(search, budget, self.recorder.seconds, self._stage_of(search)))
         run_search(
             search,
             budget,
@@ -123,11 +146,6 @@ class Campaign:
             lambda improved: self._after_generation(search, budget, improved),
             lambda: self.stop.reason if search is self.main else "",
         )
-
-    def _budget_of(self, search: Search) -> BudgetSection:
-        """Return a search's limits: the campaign's own, or for a baseline what the main search spent."""
-        budget = self.parts.config.budget
-        return budget if search is self.main else baseline_budget(search.name, budget, self.main)
 
     def _after_generation(self, search: Search, budget: BudgetSection, improved: bool) -> None:
         """Tell a generation, make a request to stop part of the run, and save."""
@@ -138,7 +156,8 @@ class Campaign:
         headroom = headroom_entry(search, budget) if search is self.main else None
         if headroom:
             self.recorder.journal.append(headroom)
-        progress = progress_of(search, budget, usage, self.recorder.seconds, improved, headroom)
+        stage = self._stage_of(search)
+        progress = progress_of(search, budget, usage, self.recorder.seconds, improved, headroom, stage)
         self.notifier.tell_generation(search.asked, progress)
         if search is self.main and (entry := self.stop.settle(search)):
             self.recorder.journal.append(entry)
@@ -152,6 +171,7 @@ class Campaign:
         self.recorder.write_checkpoint(
             {
                 "searches": {search.name: search.state_dict() for search in self.searches},
+                "stage": self.stages.state_dict(),
                 "openings": self.openings,
                 "finished": self.finished,
                 "stop": self.stop.entry,

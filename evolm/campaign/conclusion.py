@@ -19,6 +19,17 @@ from evolm.readouts import refitted, refitted_winner
 from evolm.searches import MAIN
 
 
+def require_evaluated(main: Search, recorder: RunRecorder) -> None:
+    """Raise EvolmError if no individual of the main search could be evaluated."""
+    if main.archive.best is None:
+        reasons = [individual.reason for individual in main.asked if individual.reason]
+        why = f": {reasons[0]}" if reasons else ""
+        raise EvolmError(
+            f"expected at least one individual that can be evaluated, found none{why} (all reasons: "
+            f"{recorder.layout.journal})"
+        )
+
+
 def conclude(
     parts: Components,
     searches: Sequence[Search],
@@ -41,16 +52,10 @@ def conclude(
         EvolmError: if no individual of the main search could be evaluated.
     """
     main = searches[0]
-    if winner is None and main.archive.best is None:
-        reasons = [individual.reason for individual in main.asked if individual.reason]
-        why = f": {reasons[0]}" if reasons else ""
-        raise EvolmError(
-            f"expected at least one individual that can be evaluated, found none{why} (all reasons: "
-            f"{recorder.layout.journal})"
-        )
+    if winner is None:
+        require_evaluated(main, recorder)
     finals = finals_of(searches, parts, {} if winner is None else {MAIN: winner})
-    rates = main.strategy.variation.state_dict()
-    recorder.journal.append({"type": "operators", "search": main.name, "rates": rates})
+    recorder.journal.append({"type": "operators", "search": main.name, "rates": main.rates})
     for final in finals.values():
         if final.entry:
             recorder.journal.append(final.entry)

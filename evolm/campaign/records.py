@@ -35,7 +35,7 @@ FINGERPRINTS = (
     ("model", "fingerprint", "the model"),
     ("model", "dtype", "the model's dtype"),
 )
-SETTINGS = ("strategy", "scorers", "operators", "space", "seed", "founders", "racing")
+SETTINGS = ("strategy", "stages", "scorers", "operators", "space", "seed", "founders", "racing")
 
 
 # -- head ------------------------------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ def head_record(parts: Components, main: Search) -> Record:
             "fingerprint": parts.task.fingerprint,
             "notes": list(parts.task.notes),
         },
-        "strategy": {"name": strategy_name(config.strategy), **main.strategy.params.model_dump()},
+        **_strategy_record(parts, main),
         "scorers": {
             name: {"weight": weight, "needs_gold": scorer.needs_gold, **scorer.describe()}
             for name, (scorer, weight) in parts.evaluator.scorers.items()
@@ -71,6 +71,14 @@ def head_record(parts: Components, main: Search) -> Record:
         "budget": config.budget.model_dump(),
         "racing": main.race.rules.to_record() if main.race else None,
     }
+
+
+def _strategy_record(parts: Components, main: Search) -> Record:
+    """Return the strategy and its settings; of a campaign in stages, the names of all, and the stages."""
+    if parts.config.stage is None:
+        return {"strategy": {"name": strategy_name(parts.config.strategy), **main.strategy.params.model_dump()}}
+    stages = [stage.to_record() for stage in parts.stages]
+    return {"strategy": {"name": " -> ".join(stage["strategy"]["name"] for stage in stages)}, "stages": stages}
 
 
 def campaign_name(parts: Components) -> str:
@@ -110,15 +118,17 @@ def require_same_run(before: Record, now: Record, directory: Path) -> None:
                 f"{directory}: {name} changed since the run began: expected {str(was)[:16]}, found {str(found)[:16]}"
             )
     for key in SETTINGS:
-        if before.get(key) != now[key]:
+        if before.get(key) != now.get(key):
             raise RunError(
-                f"{directory}: {key} changed since the run began: expected {before.get(key)}, found {now[key]}"
+                f"{directory}: {key} changed since the run began: expected {before.get(key)}, found {now.get(key)}"
             )
 
 
 def settings_record(parts: Components, main: Search) -> Record:
     """Return the tables of campaign.toml, the strategy's defaults included."""
     tables = parts.config.model_dump(by_alias=True, mode="json")
+    if parts.config.stage is not None:
+        return {**tables, "strategy": _strategy_record(parts, main)["strategy"]}
     strategy = tables["strategy"] | main.strategy.params.model_dump(mode="json")
     return {**tables, "strategy": {"name": strategy_name(strategy)} | strategy}
 
@@ -191,15 +201,15 @@ def individual_record(individual: Individual) -> Record:
 
 def racing_record(search: Search) -> Record | None:
     """Return a search's racing rules and what they saved; None without racing."""
-    if search.race is None:
+    if search.rules is None:
         return None
     saved = {"items_saved": search.items_saved, "share_saved": share_saved(search)}
-    return {**search.race.rules.to_record(), "dropped": search.ledger.dropped, **saved}
+    return {**search.rules.to_record(), "dropped": search.ledger.dropped, **saved}
 
 
 def share_saved(search: Search) -> float | None:
     """Return the share of items, in [0, 1], that racing saved a search; None without racing."""
-    if search.race is None:
+    if search.rules is None:
         return None
     return search.items_saved / max(search.items_saved + search.ledger.items, 1)
 
@@ -224,9 +234,9 @@ def front_record(search: Search, objectives: list[str]) -> Record | None:
 # -- events ----------------------------------------------------------------------------------------------------
 
 
-def phase_of(search: Search, budget: BudgetSection, seconds: float) -> Phase:
-    """Return a search as the phase that begins with it."""
-    return Phase(search.name, search.ledger.evaluations, budget.model_dump(), seconds)
+def phase_of(search: Search, budget: BudgetSection, seconds: float, stage: str = "") -> Phase:
+    """Return a search, or the current one of its stages, as the phase that begins with it."""
+    return Phase(search.name, search.ledger.evaluations, budget.model_dump(), seconds, stage)
 
 
 def progress_of(
@@ -236,6 +246,7 @@ def progress_of(
     seconds: float,
     improved: bool,
     headroom: Record | None = None,
+    stage: str = "",
 ) -> Progress:
     """Return the state of a search after a generation; ``headroom`` is the journal's entry if one was just made."""
     best = search.archive.best
@@ -254,4 +265,5 @@ def progress_of(
         tokens=search.ledger.tokens,
         front_size=len(search.archive) if isinstance(search.archive, Front) else None,
         headroom=about_headroom(headroom) if headroom else "",
+        stage=stage,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from evolm.campaign.permissions import Permissions
+from evolm.campaign.stages import with_spaces
 from evolm.config import CampaignConfig, DataFiles
 from evolm.data_access import DATASETS, PACKAGE, locate, model_place
 from evolm.founders.sources import find_source
@@ -17,7 +18,9 @@ from evolm.founders.sources import find_source
 def resolved(
     config: CampaignConfig, root: Path, permissions: Permissions = Permissions(), framed: bool = False
 ) -> CampaignConfig:
-    """Return the configuration with absolute places; resolving it again changes nothing.
+    """Return the configuration with absolute places and the spaces that its stages name.
+
+    Resolving it again changes nothing.
 
     Args:
         config: a validated campaign file.
@@ -27,7 +30,7 @@ def resolved(
 
     Raises:
         PermissionNeeded: if data or founders lie where the campaign may not read.
-        ConfigError: for an empty or malformed place.
+        ConfigError: for an empty or malformed place, or a space that no stage names.
         DataError: if a distribution, or a file in it, is missing.
         GenomeError: if a place of founders is missing.
     """
@@ -38,12 +41,14 @@ def resolved(
     elif not framed:
         data = _data_place(data, root, permissions)
     founders = [str(find_source(place, root, permissions.data_roots)) for place in config.founders]
-    return config.model_copy(
-        update={
-            "model": config.model.model_copy(update={"name": model_place(config.model.name, root)}),
-            "task": config.task.model_copy(update={"data": data}),
-            "founders": founders,
-        }
+    return with_spaces(
+        config.model_copy(
+            update={
+                "model": config.model.model_copy(update={"name": model_place(config.model.name, root)}),
+                "task": config.task.model_copy(update={"data": data}),
+                "founders": founders,
+            }
+        )
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -41,6 +42,7 @@ class Search:
     Attributes:
         asking: whether the strategy is at work on the next generation, so that requests come from operators.
         asked: the last generation, in the order of asking.
+        rules: how individuals race, or raced in an earlier stage; None if they never did.
         last: the last generation's entry in the journal.
     """
 
@@ -62,6 +64,8 @@ class Search:
         self.journal = journal
         self.genes = genes
         self.race = Race(evaluator, items, rules) if rules else None
+        self.rules = rules
+        self._earlier_rates: list[dict[str, Any]] = []
         self.ledger = Ledger()
         self.archive: BestFound | Front = BestFound(CANDIDATES, FINALISTS) if rule is None else Front(FINALISTS, rule)
         self.founder: Individual | None = None
@@ -69,6 +73,28 @@ class Search:
         self.asking = False
         self.last: dict[str, Any] = {}
         self.asked: Sequence[Individual] = ()
+
+    def enter(self, strategy: Strategy, rules: Rules | None) -> None:
+        """Continue with another strategy, which begins where the present one ends; ledger and archive stay.
+
+        Args:
+            strategy: of the next stage.
+            rules: how individuals race in it.
+        """
+        self._earlier_rates.append(self.strategy.variation.state_dict())
+        self.strategy = strategy
+        self.race = Race(self.evaluator, self.items, rules) if rules else None
+        self.rules = self.rules or rules
+        self.exhausted, self.ledger.idle_generations = False, 0
+
+    @property
+    def rates(self) -> dict[str, dict[str, int]]:
+        """Counts of every operator, over all stages."""
+        total: dict[str, Counter[str]] = {}
+        for rates in (*self._earlier_rates, self.strategy.variation.state_dict()):
+            for name, counts in rates.items():
+                total.setdefault(name, Counter()).update(counts)
+        return {name: dict(counts) for name, counts in total.items()}
 
     def over(self, budget: BudgetSection, seconds: float) -> str:
         """Return why the search has ended, or ``""``."""
@@ -200,6 +226,7 @@ class Search:
             "founder": self.founder.state_dict() if self.founder else None,
             "exhausted": self.exhausted,
             "last": self.last,
+            "earlier_rates": self._earlier_rates,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -210,3 +237,4 @@ class Search:
         self.founder = Individual.from_state(state["founder"]) if state["founder"] else None
         self.exhausted = state["exhausted"]
         self.last = state["last"]
+        self._earlier_rates = state.get("earlier_rates", [])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
 from evolm.baselines import BASELINES
 from evolm.campaign.build import Components
@@ -15,6 +14,7 @@ from evolm.evaluation.racing import Rules
 from evolm.randomness import derive_seed
 from evolm.searches import MAIN
 from evolm.storage import GeneStore
+from evolm.strategies import Strategy
 
 logger = logging.getLogger("evolm")
 
@@ -27,7 +27,7 @@ def main_search(parts: Components, recorder: RunRecorder, durable_genes: bool = 
         recorder: gives the journal and the folder of the vectors.
         durable_genes: see :func:`evolm.storage.write_atomically`.
     """
-    return _search(MAIN, parts.config.strategy, parts, recorder, durable_genes)
+    return _search(MAIN, parts.stage_strategy(0), parts.stages[0].rules, parts, recorder, durable_genes)
 
 
 def baseline_searches(parts: Components, recorder: RunRecorder) -> list[Search]:
@@ -36,16 +36,25 @@ def baseline_searches(parts: Components, recorder: RunRecorder) -> list[Search]:
     They have the main search's seed, so that individuals that both draw at random are the same: the comparison is
     paired, and what the main search asked is answered from the cache.
     """
-    chosen = parts.searching_baselines
-    return [_search(baseline.name, dict(baseline.strategy or {}), parts, recorder) for baseline in chosen]
+    seed, searches = derive_seed(MAIN, parts.config.seed), []
+    for baseline in parts.searching_baselines:
+        table = dict(baseline.strategy or {})
+        strategy, rules = parts.strategy(table, seed), parts.stage_for(table).rules
+        if strategy.refuses_partial(strategy.params):
+            rules = None  # a baseline's strategy may need the fitness of all
+        searches.append(_search(baseline.name, strategy, rules, parts, recorder))
+    return searches
 
 
 def _search(
-    name: str, table: dict[str, Any], parts: Components, recorder: RunRecorder, durable_genes: bool = True
+    name: str,
+    strategy: Strategy,
+    rules: Rules | None,
+    parts: Components,
+    recorder: RunRecorder,
+    durable_genes: bool = True,
 ) -> Search:
     config = parts.config
-    strategy = parts.strategy(table, derive_seed(MAIN, config.seed))
-    races = not strategy.refuses_partial(strategy.params)  # a baseline's strategy may need the fitness of all
     return Search(
         name,
         strategy,
@@ -54,7 +63,7 @@ def _search(
         recorder.journal,
         config.fitness.pick if config.fitness.combine == "pareto" else None,
         GeneStore(recorder.layout.genes, durable_genes),
-        Rules.of(config.evaluation) if races else None,
+        rules,
     )
 
 
@@ -70,7 +79,7 @@ def baseline_budget(name: str, budget: BudgetSection, main: Search) -> BudgetSec
     if BASELINES[name].equal == "tokens":
         return BudgetSection(evaluations=0, tokens=spent.tokens)
     tokens = spent.tokens if budget.tokens else 0
-    if main.race and budget.items:  # racing buys more evaluations for the same items
+    if main.rules and budget.items:  # racing buys more evaluations for the same items
         return BudgetSection(evaluations=budget.evaluations, items=spent.items, tokens=tokens)
     return BudgetSection(evaluations=spent.evaluations, tokens=tokens)
 

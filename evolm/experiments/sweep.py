@@ -23,7 +23,7 @@ from evolm.campaign.permissions import Permissions
 from evolm.campaign.resolution import resolved
 from evolm.campaign.runs import continue_run, refuse_external, start_run
 from evolm.campaign.strategies import strategy_class
-from evolm.config import CampaignConfig, overlay
+from evolm.config import AUTO, CampaignConfig, overlay
 from evolm.early import check_budget
 from evolm.errors import ConfigError, RunError
 from evolm.experiments.comparison import Comparison, compare, require_comparable
@@ -111,7 +111,8 @@ def plan_sweep(
     _refuse_other_directory(sweep)
     for cell in cells:
         refuse_external(cell.config)
-        strategy_class(cell.config.strategy, permissions)
+        if cell.config.strategy.get("name") != AUTO:
+            strategy_class(cell.config.strategy, permissions)
         check_budget(cell.config.budget)
         _refuse_other_cell(cell, sweep)
     return sweep
@@ -135,8 +136,9 @@ def _refuse_other_cell(cell: Cell, sweep: Sweep) -> None:
     was, wanted = (
         flat(config.model_dump(by_alias=True, mode="json")) for config in (configuration.load(layout.campaign), asked)
     )
+    apart = (*APART, *(("strategy", "stage", "space") if asked.strategy.get("name") == AUTO else ()))
     for key in sorted(was | wanted):
-        if was.get(key) != wanted.get(key) and not below(key, APART):
+        if was.get(key) != wanted.get(key) and not below(key, apart):
             raise RunError(
                 f"{cell.directory}: expected {key} = {wanted.get(key)!r}, found a run with {was.get(key)!r}; "
                 "choose another --out"

@@ -6,8 +6,8 @@ chromosomes. Code outside evolm is such a class, too; a campaign names it as ``[
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -98,15 +98,30 @@ class Space:
     Attributes:
         parts: kind -> space, in the order in which chromosomes are drawn and expressed.
         frozen: kind -> the chromosome that all genomes have; it is neither drawn nor varied.
+        held: kinds of chromosomes that are neither drawn nor varied, but differ between genomes: children have their
+            first parent's, random genomes that of one of ``around``.
+        around: genomes that random ones are drawn around, the best first; empty if no kind is held.
     """
 
     parts: Mapping[str, ChromosomeSpace]
     frozen: Mapping[str, Chromosome] = field(default_factory=dict)
+    held: tuple[str, ...] = ()
+    around: Sequence[Genome] = ()
 
     @property
     def evolving(self) -> tuple[str, ...]:
         """Kinds of chromosomes that evolve, in order."""
-        return tuple(kind for kind in self.parts if kind not in self.frozen)
+        return tuple(kind for kind in self.parts if kind not in self.frozen and kind not in self.held)
+
+    def varying(self, kinds: Collection[str], around: Sequence[Genome]) -> Space:
+        """Return this space with some kinds of chromosomes evolving alone.
+
+        Args:
+            kinds: that evolve; all others are held.
+            around: genomes of this space, the best first.
+        """
+        held = tuple(kind for kind in self.evolving if kind not in kinds)
+        return replace(self, held=held, around=tuple(around) if held else ())
 
     def __getitem__(self, kind: str) -> Any:
         """Return the space of a kind of chromosome; KeyError if the campaign has no such chromosomes."""
@@ -117,13 +132,22 @@ class Space:
         return self.parts.get(kind)
 
     def random(self, rng: np.random.Generator) -> Genome:
-        """Draw every evolving chromosome, in order."""
-        drawn = {kind: self.parts[kind].random(rng) for kind in self.evolving}
+        """Draw every evolving chromosome, in order; held ones are those of a genome drawn from ``around``."""
+        drawn: dict[str, Chromosome] = {kind: self.parts[kind].random(rng) for kind in self.evolving}
+        if self.held:
+            drawn |= self._held_by(self.around[int(rng.integers(len(self.around)))])
         return self.completed(drawn)
 
+    def _held_by(self, genome: Genome) -> dict[str, Chromosome]:
+        return {kind: genome[kind] for kind in self.held}
+
     def completed(self, chromosomes: Mapping[str, Chromosome]) -> Genome:
-        """Return the genome of some chromosomes; those that are missing are the frozen or the neutral ones."""
-        known = {**self.frozen, **chromosomes}
+        """Return the genome of some chromosomes.
+
+        Those that are missing are the frozen ones, the held ones of the first genome of ``around``, or neutral.
+        """
+        held = self._held_by(self.around[0]) if self.held else {}
+        known = {**self.frozen, **held, **chromosomes}
         return Genome({kind: known[kind] if kind in known else part.neutral() for kind, part in self.parts.items()})
 
     def brought(self, genome: Genome) -> dict[str, Chromosome]:

@@ -108,6 +108,8 @@ class Objective(AbstractContextManager["Objective"]):
             raise ConfigError(f"on_spent: expected 'raise' or 'worst', found {on_spent!r}")
         if "strategy" in (options or {}):
             raise ConfigError("options: expected no [strategy], since the caller is one; see Objective.strategy")
+        if "stage" in (options or {}):
+            raise ConfigError("options: expected no [[stage]], since the caller is the strategy; found some")
         if shared and out is None:
             raise ConfigError("shared: expected out, the directory that the processes share; found none")
         given = arguments(

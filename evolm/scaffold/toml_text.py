@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from tomlkit.items import Item, Table
 
-from evolm.config import TaskSection
-from evolm.named_tables import STRATEGY_TABLES, CampaignFile, OutsideStrategy
+from evolm.config import AUTO, TaskSection
+from evolm.named_tables import STRATEGY_TABLES, AutoStrategy, CampaignFile, OutsideStrategy
 from evolm.tasks import KINDS
 
 WIDTH = 118
@@ -75,7 +75,8 @@ def _item(value: Any) -> Item:
 
 def _known_tables(tables: Mapping[str, Any]) -> Iterator[tuple[str, Keys]]:
     """Yield the dotted path of every table with the keys it may have, in the order of the configuration."""
-    strategy = STRATEGY_TABLES.get(_at(tables, "strategy").get("name", ""), OutsideStrategy)
+    known: dict[str, type[BaseModel]] = {**STRATEGY_TABLES, AUTO: AutoStrategy}
+    strategy = known.get(_at(tables, "strategy").get("name", ""), OutsideStrategy)
     for path, section in _sections(CampaignFile, ""):
         yield path, _keys(section)
         if path == "scorers":  # [strategy] is a union: its keys are those of the chosen name, which comes first

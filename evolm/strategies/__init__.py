@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evolm.strategies.adam import Adam
-from evolm.strategies.base import SearchContext, Strategy
+from evolm.strategies.base import SearchContext, Start, Strategy
 from evolm.strategies.cmaes import CmaEs
 from evolm.strategies.differential_evolution import DifferentialEvolution
 from evolm.strategies.es import EvolutionStrategy
@@ -40,5 +40,6 @@ __all__ = [
     "Nsga2",
     "RandomSearch",
     "SearchContext",
+    "Start",
     "Strategy",
 ]

@@ -31,6 +31,24 @@ from evolm.strategies.variation import Variation
 from evolm.wording import listed
 
 
+@dataclass(frozen=True)
+class Start:
+    """What a strategy continues if it begins where another one ended.
+
+    Attributes:
+        individuals: the founders, evaluated, the best first. They are the same individuals: neither numbered nor
+            evaluated again.
+        next_id: id of the next individual.
+        generation: number of the first generation.
+        seen: digests of genomes that are not tried again.
+    """
+
+    individuals: Sequence[Individual] = ()
+    next_id: int = 0
+    generation: int = 0
+    seen: Collection[str] = ()
+
+
 @dataclass
 class SearchContext:
     """The space that a strategy searches, and its means.
@@ -42,6 +60,7 @@ class SearchContext:
         seed: seed of this search.
         labels: digest of a founder -> its source, which stands in the place of an operator's name.
         model_access: how operators ask the model; None if no operator does.
+        start: where the search begins, if another strategy went before.
     """
 
     space: Space
@@ -50,6 +69,7 @@ class SearchContext:
     seed: int
     labels: dict[str, str] = field(default_factory=dict)
     model_access: ModelAccess | None = None
+    start: Start = Start()
 
 
 class Strategy(ABC):
@@ -78,9 +98,11 @@ class Strategy(ABC):
         self.variation = Variation(
             context.space, context.operators, self.randomness, context.model_access, self.learning_settings()
         )
-        self.generation = 0
-        self.seen: dict[str, None] = {}
-        self._next_id = 0
+        self.generation = context.start.generation
+        self.seen: dict[str, None] = dict.fromkeys(context.start.seen)
+        self._next_id = context.start.next_id
+        # Founders that were evaluated before, until they are returned as part of the first generation
+        self._known = {individual.digest: individual for individual in context.start.individuals}
         self._queue: list[Individual] = []  # of this generation, not asked for yet
         self._pending: dict[int, Individual] = {}  # id -> individual, asked for and not told
         self._told: list[Individual] = []  # of this generation, evaluated
@@ -156,11 +178,22 @@ class Strategy(ABC):
         return asked
 
     def _next_generation(self) -> list[Individual]:
+        if not self._begun:
+            known = {individual.id for individual in self._known.values()}
+            first = self.first()
+            self._told = [individual for individual in first if individual.id in known]
+            if len(self._told) < len(first) or not first:
+                return [individual for individual in first if individual.id not in known]
+        else:
+            self.generation += 1
         told, self._told = sorted(self._told, key=lambda individual: individual.id), []
-        if self._next_id == 0:
-            return self.first()
-        self.generation += 1
         return self.next(told)
+
+    @property
+    def _begun(self) -> bool:
+        """Whether the first generation was made."""
+        start = self.context.start
+        return self._next_id > start.next_id or len(self._known) < len(start.individuals)
 
     def tell(self, individuals: Sequence[Individual]) -> None:
         """Take evaluated, failed or dropped individuals that were asked for, in any order and any number.
@@ -205,10 +238,15 @@ class Strategy(ABC):
         return individual
 
     def founders(self, size: int) -> list[Individual]:
-        """Return all founders that were not seen before, then random genomes until there are ``size`` individuals."""
-        made = []
+        """Return all founders that were not seen before, then random genomes until there are ``size`` individuals.
+
+        Founders that were evaluated before are returned once, as they are.
+        """
+        made: list[Individual] = []
         for genome in self.context.founders:
-            if genome.digest not in self.seen:
+            if genome.digest in self._known:
+                made.append(self._known.pop(genome.digest))
+            elif genome.digest not in self.seen:
                 made.append(self.make(genome, operators=(self.context.labels.get(genome.digest, "founder"),)))
         return made + self.randoms(size - len(made))
 
@@ -232,6 +270,10 @@ class Strategy(ABC):
 
     # -- state ---------------------------------------------------------------------------------------------
 
+    def start_of_next(self, individuals: Sequence[Individual]) -> Start:
+        """Return where another strategy begins that continues this one with some of its evaluated individuals."""
+        return Start(tuple(individuals), self._next_id, self.generation + 1, tuple(self.seen))
+
     def state_dict(self) -> dict[str, Any]:
         """Return everything that decides what comes next: JSON values and arrays."""
         return {
@@ -250,6 +292,8 @@ class Strategy(ABC):
         """Continue from the state that :meth:`state_dict` returned."""
         self.generation = state["generation"]
         self._next_id = state["next_id"]
+        if self._next_id > self.context.start.next_id:
+            self._known = {}
         self.seen = dict.fromkeys(state["seen"])
         self._queue = [Individual.from_state(s) for s in state["queue"]]
         self._pending = {s["id"]: Individual.from_state(s) for s in state["pending"]}

@@ -101,10 +101,10 @@ class Variation:
         mutated = [rng.random() < mutation_prob or not (crossed[i] or learning[i]) for i in range(len(families))]
         drafts: list[tuple[Genome | None, tuple[str, ...]]] = [(family[0].genome, ()) for family in families]
         for role, chosen in (("crossover", crossed), ("mutation", mutated), ("learning", learning)):
-            self._stage(role, [i for i, use in enumerate(chosen) if use], families, drafts)
+            self._apply_role(role, [i for i, use in enumerate(chosen) if use], families, drafts)
         return drafts
 
-    def _stage(
+    def _apply_role(
         self,
         role: str,
         places: Sequence[int],

@@ -54,10 +54,10 @@ class VectorStrategy(Strategy):
     def better_start(self, told: Sequence[Individual]) -> np.ndarray | None:
         """Return ``(n,)`` float64 genes of the best founder if it is better than the first one, else None.
 
-        Only the first generation has founders; after any other generation this is None.
+        Only the first generation has founders, since no genome is tried twice.
         """
         founders = best_first([individual for individual in told if self.is_founder(individual)])
-        if self.generation != 1 or not founders or founders[0].id == 0:
+        if not founders or founders[0].digest == next(iter(self._founders)):
             return None
         return wide(founders[0].genome)
 

@@ -154,7 +154,7 @@ def test_baselines_are_chosen_by_name() -> None:
     searching = searching_baselines({"climber": True}, "random_search")
     assert [baseline.name for baseline in searching] == ["climber"]
     assert searching_baselines({}, "random_search") == []
-    assert [baseline.name for baseline in searching_baselines({}, "memetic", learning=True)] == ["fine_tuning"]
+    assert [baseline.name for baseline in searching_baselines({}, "memetic", learning=[True])] == ["fine_tuning"]
 
 
 @pytest.mark.parametrize("name", ["few_shots", "founder", "majority"])

@@ -49,7 +49,7 @@ def test_prompts_that_show_no_rows_are_varied_by_no_operator_on_demonstrations(
     campaign = toy(founders=[], budget={"evaluations": 6}, baselines={"random_search": False}, **changes)
     parts = build(campaign.config, campaign.folder)
     parts.engine.close()
-    assert not ON_DEMONSTRATIONS & {operator.name for operator, _ in parts.choice.operators}
+    assert not ON_DEMONSTRATIONS & {operator.name for operator, _ in parts.stages[0].choice.operators}
     assert not any(genome.prompt.demonstrations for genome in parts.founders.genomes)
     said = evolm("run", "toy", "--dry-run")
     assert said.exit_code == 0, said.output

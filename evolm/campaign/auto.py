@@ -1,0 +1,90 @@
+"""``strategy = "auto"``: the stages that suit a task, chosen once, before anything is built.
+
+1. Prompts, and readouts if train rows are labelled, by ``genetic``; individuals race if the scorers allow it.
+2. If there are labelled train rows to learn from: a delta under the best prompts, by ``memetic``. Readouts evolve
+   beside it, since a probe below the layers that learn would not see what was learnt.
+
+A generation task has the first stage alone. Tables of ``[space]`` that the campaign has are kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from evolm.campaign.stages import with_spaces
+from evolm.config import AUTO, DEFAULT_STRATEGY, CampaignConfig, DeltaSpaceSection, StageSection
+from evolm.evaluation.racing import looks
+from evolm.genomes import DELTA, PROMPT, READOUT
+from evolm.scorers.task_scorer import task_scorer_name
+from evolm.tasks import KINDS, METRICS, Task
+
+FEWEST_LESSONS: Final = 32  # labelled train rows: a minibatch
+SEARCHED: Final = 0.7  # share of the budget that prompts and readouts get before learning
+POPULATION, LEARNERS = 12, 6  # largest populations of the two stages
+EVALUATIONS_EACH = 4  # generations that a stage should have
+DELTA_TABLE: Final = {"encoding": "lowrank", "layers": "last:6", "target_modules": ["all-linear"], "rank": 2}
+
+
+def expanded(config: CampaignConfig, task: Task) -> CampaignConfig:
+    """Return the campaign with stages in the place of the strategy ``auto``; any other campaign as it is.
+
+    Args:
+        config: a validated campaign.
+        task: its task.
+    """
+    if config.strategy.get("name") != AUTO:
+        return config
+    learns = not KINDS[task.kind].open and len(task.demonstrable) >= FEWEST_LESSONS
+    fits = READOUT in config.space.evolving or len(task.taught_labels) > 1
+    kinds = [kind for kind in config.space.evolving if kind != DELTA]
+    searched = list(dict.fromkeys([PROMPT, *kinds, *([READOUT] if fits else [])]))
+    evaluations = config.budget.evaluations
+    first = round(evaluations * SEARCHED) if learns else evaluations
+    stages: list[dict[str, Any]] = [
+        {
+            "strategy": {"name": DEFAULT_STRATEGY, "population_size": _population(first, POPULATION)},
+            "space": searched,
+            "share": SEARCHED if learns else 1.0,
+            "racing": "race" if _can_race(config, task) else None,
+        }
+    ]
+    space = config.space
+    if learns:
+        size = _population(evaluations - first, LEARNERS)
+        readout = [READOUT] if READOUT in searched else []
+        learning = {"name": "memetic", "population_size": size, "learning_rate": 0.01}
+        stages.append(
+            {
+                "strategy": {**learning, "mutation_prob": 0.3} if readout else learning,
+                "space": [DELTA, *readout],
+                "share": 1 - SEARCHED,
+                "racing": None if config.evaluation.racing != "off" else "off",
+            }
+        )
+        if space.delta is None:
+            space = space.model_copy(update={"delta": DeltaSpaceSection.model_validate(DELTA_TABLE)})
+    elif space.delta is not None:
+        stages[0]["space"].append(DELTA)
+    return with_spaces(
+        config.model_copy(
+            update={
+                "strategy": {"name": DEFAULT_STRATEGY},
+                "stage": [StageSection.model_validate(stage) for stage in stages],
+                "space": space,
+            }
+        )
+    )
+
+
+def _population(evaluations: int, largest: int) -> int:
+    """Return a size of population that leaves a few generations; ``largest`` if evaluations have no limit."""
+    return max(2, min(largest, evaluations // EVALUATIONS_EACH)) if evaluations else largest
+
+
+def _can_race(config: CampaignConfig, task: Task) -> bool:
+    """Whether individuals may race that are scored by the task's own scorer alone; a campaign may race anyway."""
+    if config.evaluation.racing != "off" or config.fitness.combine != "sum":
+        return False
+    name = task_scorer_name(task)
+    by_metric = set(config.scorers or {name: 1.0}) == {name} and METRICS[task.metric].weights is not None
+    return by_metric and not KINDS[task.kind].open and bool(looks(config.evaluation.race_block, len(task.dev)))

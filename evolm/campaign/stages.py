@@ -1,0 +1,161 @@
+"""The stages of the main search: what evolves in each, by which strategy, and up to which share of the budget.
+
+The main search is one search with one ledger, archive and numbering of individuals. At the end of a stage its
+strategy is replaced: the next one begins with the finalists of the archive, which keep their ids and their fitness,
+and tries no genome again. A campaign without ``[[stage]]`` has a single stage, made from ``[strategy]``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from evolm.campaign.permissions import Permissions
+from evolm.campaign.strategies import StrategyChoice, choose_strategy, strategy_name
+from evolm.config import DEFAULT_STRATEGY, BudgetSection, CampaignConfig, SpaceSection, StageSection
+from evolm.errors import ConfigError
+from evolm.evaluation.racing import Rules
+from evolm.genomes import CHROMOSOMES, DELTA, PROMPT, READOUT, ChromosomeSpace
+from evolm.tasks import Task
+from evolm.wording import listed
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the main search, checked against the campaign.
+
+    Attributes:
+        settings: its ``[strategy]`` table.
+        choice: its strategy and operators.
+        kinds: kinds of chromosomes that evolve.
+        rules: how individuals race; None if they do not.
+        until: share of the budget that is spent when the stage ends, those before it included; 1 for the last.
+    """
+
+    settings: Mapping[str, Any]
+    choice: StrategyChoice
+    kinds: tuple[str, ...]
+    rules: Rules | None
+    until: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """What evolves, like ``"prompt+readout"``."""
+        return "+".join(self.kinds)
+
+    def budget(self, whole: BudgetSection) -> BudgetSection:
+        """Return the limits at which the stage ends; what earlier stages left over is its own to spend."""
+        if self.until == 1:
+            return whole
+        return whole.model_copy(
+            update={
+                **{name: round(getattr(whole, name) * self.until) for name in ("evaluations", "items", "tokens")},
+                "seconds": whole.seconds * self.until,
+            }
+        )
+
+    def to_record(self) -> dict[str, Any]:
+        """Return JSON values for the journal's head."""
+        return {
+            "strategy": {"name": strategy_name(self.settings), **self.choice.params.model_dump(mode="json")},
+            "space": list(self.kinds),
+            "until": self.until,
+            "operators": {operator.name: weight for operator, weight in self.choice.operators},
+            "racing": self.rules.to_record() if self.rules else None,
+        }
+
+
+def with_spaces(config: CampaignConfig) -> CampaignConfig:
+    """Return a campaign in which every kind of chromosome that a stage names has a table, the default one if none.
+
+    Raises:
+        ConfigError: if no stage names a kind that has a table.
+    """
+    if config.stage is None:
+        return config
+    tables = config.space.model_dump(exclude_unset=True, exclude_none=True)
+    named = {kind for stage in config.stage for kind in stage.space or tables}
+    for kind in tables:
+        if kind not in named:
+            raise ConfigError(
+                f"space.{kind}: expected a [[stage]] that names {kind!r} in its space, found {listed(sorted(named))}"
+            )
+    known = [kind for kind in CHROMOSOMES if kind in named]
+    missing: dict[str, Any] = {kind: {} for kind in [*known, *sorted(named.difference(known))] if kind not in tables}
+    space = SpaceSection.model_validate({**tables, **missing}) if missing else config.space
+    return config.model_copy(update={"space": space})
+
+
+def choose_stages(
+    config: CampaignConfig, kinds: Mapping[str, type[ChromosomeSpace]], task: Task, permissions: Permissions
+) -> tuple[Stage, ...]:
+    """Return the stages of a campaign; a single one if it has none.
+
+    Args:
+        config: resolved, see :func:`with_spaces`; its strategy is not ``auto``.
+        kinds: the kinds of chromosomes that evolve, and the classes of their spaces.
+        task: the campaign's task.
+        permissions: packages that tables may name code of.
+
+    Raises:
+        ConfigError: if a strategy does not fit its stage, or a stage's share of the budget pays for nothing.
+        PermissionNeeded: for code of a package that is not allowed.
+    """
+    if config.stage is None:
+        choice = choose_strategy(config, config.strategy, kinds, task, permissions)
+        return (Stage(config.strategy, choice, tuple(kinds), Rules.of(config.evaluation)),)
+    total = math.fsum(stage.share for stage in config.stage)
+    stages = []
+    for number, section in enumerate(config.stage, 1):
+        named = set(section.space or kinds)
+        if PROMPT in named and config.space.readout is None:
+            named.add(READOUT)  # calibrated or not: without a table, readouts evolve with prompts
+        evolving = {kind: kinds[kind] for kind in kinds if kind in named}
+        settings = section.strategy or {"name": "memetic" if DELTA in evolving else DEFAULT_STRATEGY}
+        raced = _raced(config, section)
+        with _in_stage(number):
+            choice = choose_strategy(raced, settings, evolving, task, permissions)
+        last = number == len(config.stage)
+        until = 1.0 if last else math.fsum(stage.share for stage in config.stage[:number]) / total
+        stages.append(Stage(settings, choice, tuple(evolving), Rules.of(raced.evaluation), until))
+    _check_shares(config.budget, stages, len(task.dev))
+    return tuple(stages)
+
+
+def only_strategy(stages: Sequence[Stage]) -> str:
+    """Return the name of the main search's strategy; ``""`` if it has several stages."""
+    return strategy_name(stages[0].settings) if len(stages) == 1 else ""
+
+
+def _raced(config: CampaignConfig, section: StageSection) -> CampaignConfig:
+    """Return the campaign with the racing of one stage."""
+    if section.racing is None:
+        return config
+    evaluation = config.evaluation.model_copy(update={"racing": section.racing})
+    return config.model_copy(update={"evaluation": evaluation})
+
+
+@contextmanager
+def _in_stage(number: int) -> Iterator[None]:
+    """Name the stage in errors."""
+    try:
+        yield
+    except ConfigError as error:
+        raise type(error)(f"stage {number}: {error}") from None
+
+
+def _check_shares(budget: BudgetSection, stages: Sequence[Stage], dev: int) -> None:
+    """Raise ConfigError if a stage's share of a limit is less than one evaluation."""
+    for name, least in (("evaluations", 1), ("items", dev)):
+        before = 0
+        for number, stage in enumerate(stages, 1):
+            limit = getattr(stage.budget(budget), name)
+            if limit and limit - before < least:
+                raise ConfigError(
+                    f"stage {number}: expected a share of at least {least} of the {getattr(budget, name)} {name} in "
+                    f"[budget], found {limit - before}"
+                )
+            before = limit

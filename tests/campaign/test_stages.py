@@ -1,0 +1,191 @@
+"""Campaigns in stages: each begins from the archive of the one before, resumes to the byte, and shares one budget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evolm.campaign import build, continue_run
+from evolm.errors import ConfigError
+from tests.support.tiers import slow
+from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, merged, quick, result_of, write_campaign
+
+DELTA = {"layers": "last:1", "target_modules": ["q_proj", "v_proj"], "encoding": "lowrank", "rank": 1}
+SPACE = {"prompt": {"demonstrations": [0, 2], "max_tokens": 240}, "delta": DELTA}
+LEARNING = {"name": "memetic", "population_size": 3, "gradient_steps": 2, "batch_size": 4, "learning_rate": 0.05}
+TWO = [
+    {"space": "prompt", "strategy": {"name": "genetic", "population_size": 4}, "share": 2, "racing": "halving"},
+    {"space": "delta", "strategy": LEARNING},
+]
+THREE = [*TWO, {"space": ["prompt"], "strategy": {"name": "hill_climb", "neighbours": 2}, "racing": "race"}]
+EVALUATIONS = 16
+
+
+def staged(folder: Path, model: Path, stages: Any, **changes: Any) -> ToyCampaign:
+    toy = write_campaign(
+        folder,
+        model,
+        **{
+            "space": SPACE,
+            "stage": stages,
+            "budget__evaluations": EVALUATIONS,
+            "evaluation__race_block": 3,
+            "baselines__few_shot": False,
+            "baselines__prior_corrected": False,
+            **changes,
+        },
+    )
+    del toy.tables["strategy"]
+    (folder / "campaign.toml").write_text(toy.config.to_toml(), encoding="utf-8")
+    return toy
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory: pytest.TempPathFactory, tiny_model_folder: Path) -> ToyCampaign:
+    return staged(tmp_path_factory.mktemp("stages") / "toy", tiny_model_folder, THREE)
+
+
+@pytest.fixture(scope="module")
+def run(campaign: ToyCampaign, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("finished") / "run"
+    with quick():
+        campaign.run(out)
+    return out
+
+
+def stages_of(run: Path) -> list[list[dict[str, Any]]]:
+    """Return the individuals of the main search, stage by stage."""
+    found: list[list[dict[str, Any]]] = []
+    for entry in entries(run, search="main"):
+        if entry["type"] == "stage":
+            found.append([])
+        elif entry["type"] == "individual":
+            found[-1].append(entry)
+    return found
+
+
+def test_each_stage_begins_with_the_archive_of_the_one_before(run: Path) -> None:
+    first, second, third = entries(run, "stage")
+    assert [first["founders"], first["name"]] == [[], "prompt"]
+    assert [second["name"], third["name"]] == ["delta", "prompt"]
+    tried, learnt, last = stages_of(run)
+    best = sorted((e for e in tried if e["fitness"]), key=lambda e: (e["fitness"], -e["id"]), reverse=True)
+    assert second["founders"] == [e["id"] for e in best[:5]]
+    assert {parent for e in learnt for parent in e["parents"]} & set(second["founders"])
+    ids = [e["id"] for e in (*tried, *learnt, *last)]
+    assert ids == sorted(set(ids))  # a founder of a later stage is the same individual, and is not scored again
+    assert len({e["digest"] for e in (*tried, *learnt, *last)}) == len(ids) == EVALUATIONS
+
+
+def test_a_stage_varies_its_own_kinds_alone(run: Path) -> None:
+    tried, learnt, last = stages_of(run)
+    known = {e["id"]: e for e in (*tried, *learnt, *last)}
+    assert len({str(e["genome"]["delta"]) for e in tried}) == 1
+    for stage, held in ((learnt, "prompt"), (last, "delta")):
+        for entry in stage:
+            parents = [known[parent]["genome"][held] for parent in entry["parents"]]
+            assert not parents or entry["genome"][held] in parents
+    assert len({str(e["genome"]["delta"]) for e in learnt}) > 1
+
+
+def test_shares_of_the_budget_add_up_and_baselines_get_what_all_stages_spent(run: Path) -> None:
+    assert [e["evaluations"] for e in entries(run, "stage")] == [0, EVALUATIONS // 2, 3 * EVALUATIONS // 4]
+    spent = {s: entries(run, "generation", s)[-1]["evaluations"] for s in ("main", "random_search")}
+    assert spent == {"main": EVALUATIONS, "random_search": EVALUATIONS}
+    numbers = [e["generation"] for e in entries(run, "generation", "main")]
+    assert numbers == sorted(set(numbers))
+    random = entries(run, "individual", "random_search")
+    assert [e["digest"] for e in random[:4]] == [e["digest"] for e in stages_of(run)[0][:4]]
+
+
+def test_the_finals_and_the_operators_are_those_of_all_stages(run: Path) -> None:
+    individuals = [e for e in entries(run, "individual", "main") if e["fitness"]]
+    best = sorted(individuals, key=lambda e: (e["fitness"], -e["id"]), reverse=True)[:5]
+    (final,) = entries(run, "validation", "main")
+    assert [f["id"] for f in final["finalists"]] == [e["id"] for e in best]
+    (rates,) = entries(run, "operators", "main")
+    assert rates["rates"]["gradient_step"]["evaluated"] and sum(e["tried"] for e in rates["rates"].values()) > 8
+    assert result_of(run)["racing"]["mode"] == "halving"
+
+
+@pytest.mark.parametrize("at", [slow(8), 17, slow(24)])
+def test_killed_in_any_stage_and_resumed_it_equals_the_undisturbed_run(
+    evolm: Any, campaign: ToyCampaign, run: Path, tmp_path: Path, at: int
+) -> None:
+    out = tmp_path / "run"
+    struck = evolm("run", campaign.folder, "--out", out, call="append", at=at)
+    assert struck["exit"] == -9, struck["log"]
+    told = evolm("resume", out)
+    assert told["exit"] == 0, told["log"]
+    assert bytes_of(out) == bytes_of(run)
+
+
+@pytest.mark.slow
+def test_two_workers_write_the_same_run(campaign: ToyCampaign, run: Path, tmp_path: Path) -> None:
+    tables = {**campaign.tables, "evaluation": {**campaign.tables["evaluation"], "n_jobs": 2}}
+    with quick():
+        ToyCampaign(campaign.folder, tables).run(tmp_path / "run")
+    assert bytes_of(tmp_path / "run") == bytes_of(run)
+
+
+def test_an_added_budget_goes_to_the_last_stage(campaign: ToyCampaign, run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with quick():
+        campaign.run(out)
+        continue_run(out, add={"evaluations": 4})
+    assert len(entries(out, "stage")) == 3
+    assert entries(out, "generation", "main")[-1]["evaluations"] == EVALUATIONS + 4
+    assert [len(stage) for stage in stages_of(out)][:2] == [len(stage) for stage in stages_of(run)][:2]
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "a strategy beside stages": (
+        {"stage": TWO, "strategy": {"name": "hill_climb"}},
+        r"strategy.name: expected no \[strategy\] beside \[\[stage\]\], found 'hill_climb'",
+    ),
+    "auto in a stage": ({"stage": [{"strategy": "auto"}]}, r"stage.strategy: expected a strategy of one stage"),
+    "unknown strategy": ({"stage": [{"strategy": "genetik"}]}, r"'genetik' is unknown.*'genetic'"),
+    "unknown kind": ({"stage": "promt -> delta", "space": {"delta": DELTA}}, r"space: .*'promt'"),
+    "no kind": ({"stage": "prompt -> "}, r"'stage' is 'prompt -> ': expected kinds of chromosomes like"),
+    "no stages": ({"stage": []}, r"'stage' is \[\]: expected at least 1 values"),
+    "share of nothing": ({"stage": [{"share": 0}]}, r"'stage.0.share' is 0: expected a number above 0"),
+    "a table that no stage names": ({"stage": "prompt"}, r"space.delta: expected a \[\[stage\]\] that names 'delta'"),
+    "a stage that cannot learn": (
+        {"stage": [*TWO[:1], {"space": "prompt", "strategy": "memetic"}], "space": {}},
+        r"stage 2: strategy.name: expected one that can search this space .*'memetic'",
+    ),
+    "nothing to learn from": (
+        {"stage": TWO, "task.split": {"train": 0, "dev": 10, "test": 14, "validation": 8}},
+        r"stage 2: strategy 'memetic': expected labelled train items",
+    ),
+    "a race of a stage that learns from all": (
+        {"stage": [TWO[0], {"space": "delta", "strategy": "adam", "racing": "race"}]},
+        r"stage 2: evaluation.racing = 'race': expected a strategy that can drop",
+    ),
+    "too little for a stage": (
+        {"stage": [{"space": "prompt", "share": 100}, {"space": "delta"}]},
+        r"stage 2: expected a share of at least 1 of the 16 evaluations",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "sentence"), BAD.values(), ids=BAD)
+def test_stages_that_cannot_follow_are_refused_in_one_sentence(
+    campaign: ToyCampaign, changes: dict[str, Any], sentence: str
+) -> None:
+    toy = ToyCampaign(campaign.folder, merged(campaign.tables, changes))
+    with pytest.raises(ConfigError, match=sentence) as refused:
+        build(toy.config, toy.folder)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_text_is_short_for_stages(campaign: ToyCampaign) -> None:
+    toy = ToyCampaign(campaign.folder, {**campaign.tables, "stage": "prompt+readout -> delta -> prompt"})
+    parts = build(toy.config, toy.folder)
+    parts.engine.close()
+    assert [stage.kinds for stage in parts.stages] == [("prompt", "readout"), ("delta",), ("prompt",)]
+    assert [stage.settings["name"] for stage in parts.stages] == ["genetic", "memetic", "genetic"]
+    assert [stage.budget(parts.config.budget).evaluations for stage in parts.stages] == [5, 11, 16]
+    assert parts.space.evolving == ("prompt", "delta", "readout")
