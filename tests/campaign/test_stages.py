@@ -68,8 +68,8 @@ def stages_of(run: Path) -> list[list[dict[str, Any]]]:
 
 def test_each_stage_begins_with_the_archive_of_the_one_before(run: Path) -> None:
     first, second, third = entries(run, "stage")
-    assert [first["founders"], first["name"]] == [[], "prompt"]
-    assert [second["name"], third["name"]] == ["delta", "prompt"]
+    assert [first["founders"], first["name"]] == [[], "prompt+readout"]
+    assert [second["name"], third["name"]] == ["delta", "prompt+readout"]
     tried, learnt, last = stages_of(run)
     best = sorted((e for e in tried if e["fitness"]), key=lambda e: (e["fitness"], -e["id"]), reverse=True)
     assert second["founders"] == [e["id"] for e in best[:5]]
