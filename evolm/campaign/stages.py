@@ -115,12 +115,12 @@ def choose_stages(
             named.add(READOUT)  # calibrated or not: without a table, readouts evolve with prompts
         evolving = {kind: kinds[kind] for kind in kinds if kind in named}
         settings = section.strategy or {"name": "memetic" if DELTA in evolving else DEFAULT_STRATEGY}
-        raced = _raced(config, section)
+        alone = _alone(config, settings, section)
         with _in_stage(number):
-            choice = choose_strategy(raced, settings, evolving, task, permissions)
+            choice = choose_strategy(alone, settings, evolving, task, permissions)
         last = number == len(config.stage)
         until = 1.0 if last else math.fsum(stage.share for stage in config.stage[:number]) / total
-        stages.append(Stage(settings, choice, tuple(evolving), Rules.of(raced.evaluation), until))
+        stages.append(Stage(settings, choice, tuple(evolving), Rules.of(alone.evaluation), until))
     _check_shares(config.budget, stages, len(task.dev))
     return tuple(stages)
 
@@ -130,12 +130,11 @@ def only_strategy(stages: Sequence[Stage]) -> str:
     return strategy_name(stages[0].settings) if len(stages) == 1 else ""
 
 
-def _raced(config: CampaignConfig, section: StageSection) -> CampaignConfig:
-    """Return the campaign with the racing of one stage."""
-    if section.racing is None:
-        return config
-    evaluation = config.evaluation.model_copy(update={"racing": section.racing})
-    return config.model_copy(update={"evaluation": evaluation})
+def _alone(config: CampaignConfig, settings: Mapping[str, Any], section: StageSection) -> CampaignConfig:
+    """Return the campaign with the strategy and the racing of one stage as its own."""
+    racing = section.racing or config.evaluation.racing
+    evaluation = config.evaluation.model_copy(update={"racing": racing})
+    return config.model_copy(update={"strategy": dict(settings), "evaluation": evaluation})
 
 
 @contextmanager
