@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from evolm.campaign import committee as room
 from evolm.campaign.build import build
 from evolm.campaign.committee import Seat, allowed, log_loss, select
 from evolm.campaign.runs import continue_run
+from evolm.export.predictor import saved_prompt
 from evolm.genomes import Committee, mixture
 from evolm.individual import Individual
 from evolm.scorers import Evaluation
@@ -25,6 +27,7 @@ from evolm.storage import RunLayout
 from tests.support.committees import CHANGES, committee_run, members_of_run
 from tests.support.kinds_of_campaigns import components_of, write_kind
 from tests.support.once import SharedFolder
+from tests.support.saved_prompts import task_of
 from tests.support.tiers import slow
 from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, quick, result_of, write_campaign
 
@@ -216,15 +219,27 @@ def test_the_result_has_the_committee_and_the_best_single_individual(run: Path) 
 def test_the_single_individual_is_tested_and_is_no_rival(run: Path) -> None:
     test = result_of(run)["test"]
     assert test["single"] is not None
-    rivals = {name: test[name] for name in ("founder", "random_search", "majority")}
+    rivals = {name: test[name] for name in ("founder", "majority")}
     assert test["strongest_baseline"] == max(rivals, key=lambda name: rivals[name])
     assert test["gain"] == pytest.approx(test["best"] - max(rivals.values()))
 
 
-def test_a_search_for_a_baseline_has_its_committee_too(run: Path) -> None:
-    """The journal has the contest of random search, whoever won it."""
-    assert all("committee" in entry for entry in entries(run, "validation"))
-    assert {entry["search"] for entry in entries(run, "validation")} == {"main", "random_search"}
+def test_random_search_may_win_by_a_committee_too(
+    toy: Callable[..., ToyCampaign], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standings = cycle([(1.0, 0.0), (0.0, 0.0)])  # of the committee, of the single individual
+    monkeypatch.setattr(room, "select", lambda of_gold, weights, seats: (1, 2, *(0 for _ in of_gold[2:])))
+    monkeypatch.setattr(room, "_standing", lambda *arguments: next(standings))
+    changes = {**CHANGES, "baselines": {**CHANGES["baselines"], "random_search": True}}
+    run = toy(**changes).run(tmp_path / "run").directory
+    assert {entry["search"]: entry["committee"]["won"] for entry in entries(run, "validation")} == {
+        "main": True,
+        "random_search": True,
+    }
+    with saved_prompt(run, use="random_search") as opened:
+        assert opened.weights == (1, 2)
+        found = opened.score_items(task_of(run).test)
+    assert found.value == pytest.approx(result_of(run)["test"]["random_search"])
 
 
 def test_the_folder_of_the_best_has_its_members_and_nothing_of_an_earlier_best(run: Path) -> None:
