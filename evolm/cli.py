@@ -478,6 +478,37 @@ def export(
         Console().print(Text(sentence), soft_wrap=True)
 
 
+@app.command()
+def distill(
+    run: PromptArgument,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder to write, for predict and score.")],
+    rows: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Further rows to learn from; their labels are not read.")
+    ] = None,
+    use: UseOption = "best",
+    keep_instruction: Annotated[
+        bool, typer.Option("--keep-instruction", help="Leave out the demonstrations alone.")
+    ] = False,
+    n_jobs: JobsOption = "1",
+    model: ModelOption = None,
+    no_header: NoHeaderOption = False,
+    assignments: ReadOption = [],
+) -> None:
+    """Teach a delta what a run's prompt answers, so that the model does without the prompt. Writes a new folder."""
+    from evolm.data_access import require_data
+    from evolm.export.distill import distill as teach
+
+    with one_sentence():
+        if rows is not None:
+            require_data(rows, Path(), trusted=True)  # before the model is loaded
+        own = _own_read(assignments, no_header)
+        said = teach(
+            run, out, rows=rows, use=use, keep_instruction=keep_instruction, n_jobs=n_jobs, model=model, read=own
+        )
+    for sentence in said:
+        Console().print(Text(sentence), soft_wrap=True)
+
+
 def _own_read(assignments: Sequence[str], no_header: bool) -> dict[str, Any]:
     """Return the keys of ``[task.read]`` that options give for one file.
 

@@ -45,7 +45,7 @@ def export_adapter(
         if base is not None and other is not None:
             structure = models.LanguageModel(other).structure
             refuse_other_structure(opened.space.sites, structure, base)
-        name = _base_name(opened, base)
+        name = base_name(opened, base)
         revision = "" if base else opened.config.model.revision
         files = adapter_files(changes, opened.space.sites, structure.layers, name, revision)
         scores, said = _scores(opened, base, other)
@@ -63,7 +63,7 @@ def export_adapter(
     ]
 
 
-def _base_name(opened: Predictor, base: str | None) -> str:
+def base_name(opened: Predictor, base: str | None) -> str:
     """Return the adapter's name for its base: an absolute path, or a name that does not depend on the folder."""
     name = base or opened.model.prepared.name
     place = Path(name).expanduser() if base else opened.path.parent / name

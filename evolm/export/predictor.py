@@ -29,7 +29,7 @@ from evolm.export.predicted_rows import PredictedRows, spread
 from evolm.export.saved_prompt import SavedPrompt, read_records
 from evolm.export.saved_task import answer_columns, task_with_test, with_gold
 from evolm.export.score_report import ScoreReport, reasons
-from evolm.genomes import Committee, DeltaGenes, Phenotype, Prompt, PromptSpace, Readout
+from evolm.genomes import Committee, DeltaGenes, DeltaSpace, Phenotype, Prompt, PromptSpace, Readout
 from evolm.models import PreparedModel
 from evolm.models.deltas import Change
 from evolm.models.moved import moved_model, recorded_model
@@ -247,6 +247,21 @@ class Predictor:
         other.members = tuple(member.without_examples() for member in self.members)
         return other
 
+    def student(self, genome: Prompt, space: DeltaSpace, delta: DeltaGenes) -> Predictor:
+        """Return another prompt whose labels are read by their words, and another delta, over the same model."""
+        other = copy.copy(self)
+        other.members = (SavedPrompt(self.path, genome, Readout(), space=space, delta=delta),)
+        other.weights, other.notes = (1.0,), ()
+        return other
+
+    def answered(self, items: Sequence[Item]) -> Predictions:
+        """Return the evaluation of those items that the model can be asked about; gold is not read.
+
+        Raises:
+            DataError: if there is none.
+        """
+        return self._answer(items, gold=False)
+
     def require_changes(self) -> Mapping[str, Change]:
         """Return the model's changes: module -> change.
 
@@ -284,6 +299,10 @@ class Predictor:
     def _scoring(self, member: SavedPrompt, task: Task) -> Scoring:
         words = {label: (member.genome.word(label),) for label in task.labels}
         return make_scoring(self.config, task, self.model, words, lambda genome: 0, member.fit)
+
+    def scoring(self, task: Task) -> Scoring:
+        """Return what scorers of a task are made from; see :attr:`only` for errors."""
+        return self._scoring(self.only, task)
 
     def _dialogues(self, task: Task, gold: bool) -> list[Dialogue]:
         """Return each member's dialogue about the task's test split."""

@@ -21,7 +21,7 @@ from evolm.models import PreparedModel
 from evolm.models.specs import is_hub_id
 from evolm.models.structure import Site, Structure
 from evolm.storage import read_entries
-from evolm.tasks import Item, load_task
+from evolm.tasks import Item, Task, load_task
 from evolm.wording import signed
 
 SCORE_FILE = "score.json"
@@ -68,6 +68,18 @@ def dev_items(path: Path) -> Sequence[Item]:
     Raises:
         DataError: if the file is in no run, the run has no gold labels, or its rows have changed.
     """
+    task = task_of_run(path)
+    if not task.knows_gold:
+        raise DataError("the run has no gold labels")
+    return task.dev
+
+
+def task_of_run(path: Path) -> Task:
+    """Return the task of the run that a ``prompt.json`` belongs to. Nothing is downloaded.
+
+    Raises:
+        DataError: if the file is in no run, or the run's rows have changed.
+    """
     layout = run_around(path)
     if layout is None:
         raise DataError("the prompt is in no run's directory, so its dev rows are not known")
@@ -76,12 +88,10 @@ def dev_items(path: Path) -> Sequence[Item]:
         raise DataError(f"the run's rows are on the hub, {config.task.data}")
     frame = layout.read_data(config.task.data)
     task = load_task(config.task, config.template, root=layout.directory, trusted=True, frame=frame)
-    if not task.knows_gold:
-        raise DataError("the run has no gold labels")
     head = next(read_entries(layout.journal), {})
     if head.get("task", {}).get("fingerprint") != task.fingerprint:
         raise DataError("the run's rows changed since it began")
-    return task.dev
+    return task
 
 
 def rescored(opened: Predictor, other: PreparedModel, name: str, changed: bool = True) -> Record | str:

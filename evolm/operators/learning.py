@@ -64,10 +64,9 @@ def lesson(scoring: Scoring, prompt: Prompt, delta: Delta, items: Sequence[Item]
         delta: the change that learns.
         items: with gold.
     """
-    task, labels = scoring.task, scoring.labels
-    share = 1 / len(items)
-    if labels is None:
-        template = task.template
+    task = scoring.task
+    if scoring.labels is None:
+        share, template = 1 / len(items), task.template
         prefix = prompt.prefix(template)
         texts = [template.answer(str(item.gold)) for item in items]
         examples = tuple(
@@ -75,11 +74,28 @@ def lesson(scoring: Scoring, prompt: Prompt, delta: Delta, items: Sequence[Item]
             for item, text in zip(items, texts, strict=True)
         )
         return GradientRequest(examples, ((share,),) * len(items), "tokens", contrast=False)
-    examples = tuple(replace(request, delta=delta) for request in labels.requests(prompt, items))
     gold = [task.options_of(item).index(str(item.gold)) for item in items]
+    return soft_lesson(scoring, prompt, delta, items, np.eye(task.n_options)[gold])
+
+
+def soft_lesson(
+    scoring: Scoring, prompt: Prompt, delta: Delta, items: Sequence[Item], targets: np.ndarray
+) -> GradientRequest:
+    """Return the request for the gradient of minus the mean cross-entropy with given distributions.
+
+    Args:
+        scoring: how labels or options are asked for and normalised.
+        prompt: the text before each item.
+        delta: the change that learns.
+        items: gold is not read.
+        targets: ``(n, n_options)`` probabilities of each item's labels or options.
+    """
+    labels, share = scoring.labels, 1 / len(items)
+    assert labels is not None
+    examples = tuple(replace(request, delta=delta) for request in labels.requests(prompt, items))
     weights = tuple(
-        tuple(share * (index == answer) for index in range(len(request.continuations)))
-        for request, answer in zip(examples, gold, strict=True)
+        tuple(share * float(probability) for probability in target[: len(request.continuations)])
+        for request, target in zip(examples, targets, strict=True)
     )
     return GradientRequest(examples, weights, labels.normalization, contrast=True)
 
