@@ -1,11 +1,11 @@
 """Distillation: a delta that learns what a prompt answers, so that the model does without the prompt.
 
 The teacher is a saved prompt with its delta and its readout, or a committee of them. The student reads the bare
-item, and its labels by their words. Its delta learns the teacher's probabilities of labels or options by Adam on train
-rows, and on unlabelled rows if there are any: soft targets (Hinton 2015, https://arxiv.org/abs/1503.02531), here
-between prompts of one model (context distillation, Snell 2022, https://arxiv.org/abs/2209.15189). The genes that are
-kept are those with the lowest cross-entropy with the teacher on dev rows. Gold labels are only read to score both on
-validation rows.
+item, and its labels by their words. Its delta learns the teacher's probabilities of labels or options by Adam on
+train rows, and on unlabelled rows if there are any: soft targets (Hinton 2015, https://arxiv.org/abs/1503.02531),
+here between prompts of one model (context distillation, Snell 2022, https://arxiv.org/abs/2209.15189). The genes that
+are kept are those with the lowest cross-entropy with the teacher on dev rows. Gold labels are only read to score both
+on validation rows.
 """
 
 from __future__ import annotations
@@ -169,10 +169,10 @@ def _items(
 
 def _start(teacher: Predictor) -> tuple[DeltaSpace, np.ndarray]:
     """Return the student's space and its first genes: the teacher's if they are low-rank factors, else zeros."""
-    first = teacher.members[0]
-    if len(teacher.members) == 1 and first.space and first.delta and first.space.settings.encoding == ENCODING:
-        if first.delta.genes.shape == (first.space.dimension,):  # no soup
-            return first.space, first.delta.genes
+    first, alone = teacher.members[0], len(teacher.members) == 1
+    whole = first.space and first.delta and first.delta.genes.shape == (first.space.dimension,)  # no soup
+    if alone and whole and first.space and first.delta and first.space.settings.encoding == ENCODING:
+        return first.space, first.delta.genes
     layers = f"last:{min(DEPTH, teacher.model.layers)}"
     space = DeltaSpace.of(teacher.model, DeltaSettings(layers, MODULES, RANK, ENCODING))
     return space, space.neutral().genes

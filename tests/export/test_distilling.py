@@ -19,7 +19,9 @@ from evolm.export import distill as distilling
 from evolm.export.distill import Lessons, distill, probabilities
 from evolm.export.export import export
 from evolm.export.predictor import saved_prompt
+from tests.support.committees import committee_run
 from tests.support.kinds_of_campaigns import write_kind
+from tests.support.once import SharedFolder
 from tests.support.saved_prompts import task_of
 
 ROWS = pd.DataFrame({"text": ["win a free prize 3", "see you at lunch 8", "claim your cash", "happy birthday"]})
@@ -74,6 +76,16 @@ def test_unlabelled_rows_are_learnt_from_but_for_those_of_the_run(
     with saved_prompt(run) as teacher, saved_prompt(tmp_path / "out") as student:
         assert student.genome.instruction == teacher.genome.instruction
         assert set(student.predict(ROWS)["label"]) <= {"spam", "ham"}
+
+
+def test_a_committee_is_a_teacher(
+    shared_folder: SharedFolder, tiny_model_folder: Path, tmp_path: Path, quick_steps: None
+) -> None:
+    run = committee_run(shared_folder, tiny_model_folder) / "run"
+    said = distill(run, tmp_path / "out", steps=4)
+    assert said[-1].startswith("Next: evolm score")
+    with saved_prompt(tmp_path / "out") as student:
+        assert len(student.members) == 1 and not student.genome.demonstrations
 
 
 def refused(place: Path) -> str:
