@@ -92,6 +92,22 @@ def smallest_visible_gain(counts: Sequence[int], balanced: bool, disagreement: f
     return gain if gain <= disagreement else z**2 * each  # g = z sqrt(g * each)
 
 
+def largest_standard_error(counts: Sequence[int], balanced: bool) -> float:
+    """Return the highest standard error of a share of right answers: half of the items are right.
+
+    Args:
+        counts: number of items of each label, n_k; of an unbalanced metric their sum counts.
+        balanced: whether every label counts alike: the error is then sqrt(sum_k 1 / (4 n_k)) / K.
+
+    Returns:
+        The error in the metric's unit; NaN without items or with a label that has none.
+    """
+    if not counts or min(counts) < 1:
+        return float("nan")
+    each = sum(1 / n_k for n_k in counts) / len(counts) ** 2 if balanced else 1 / sum(counts)
+    return float(np.sqrt(each / 4))
+
+
 # -- several seeds on the same items -------------------------------------------------------------------------
 
 

@@ -107,6 +107,9 @@ def test_a_dry_run_estimates_shows_the_scored_tokens_and_writes_nothing(
     assert re.search(
         rf"Smallest gain that {TEST} test items can show: about 0\.\d{{3}} balanced_accuracy", said.stdout
     )
+    assert (
+        f"On {DEV} dev items the balanced_accuracy of a prompt has a standard error of at most 0.158" in said.stdout
+    )
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from evolm.config import PromptSpaceSection, SpaceSection
-from evolm.statistics import DISAGREEMENT, smallest_visible_gain
+from evolm.headroom import FIRST
+from evolm.statistics import DISAGREEMENT, largest_standard_error, smallest_visible_gain
 from evolm.tasks.metrics import METRICS
 from evolm.tasks.task import Task
 from evolm.wording import counted
 
 
 def outlook(task: Task, space: SpaceSection) -> tuple[str, ...]:
-    """Return sentences about the sizes of splits, the gains that the test split can show, and demonstrations."""
+    """Return sentences about the sizes of splits, what the test and dev splits can show, and demonstrations."""
     sizes = ", ".join(f"{name} {count}" for name, count in task.splits().items())
-    said = f"Splits: {sizes}", _about_gains(task)
+    said = f"Splits: {sizes}", _about_gains(task), *_about_dev(task)
     if space.prompt is None or shows_demonstrations(space.prompt, task):
         return said
     why = "space.prompt.demonstrations = [0, 0]" if not space.prompt.demonstrations[1] else "no labelled train rows"
@@ -44,3 +45,19 @@ def _about_gains(task: Task) -> str:
     else:
         assumed = "for two prompts that disagree on a fifth of them"
     return f"Smallest gain that {tested} can show: about {gain:.3f} {task.metric} (95 %, {assumed})"
+
+
+def _about_dev(task: Task) -> tuple[str, ...]:
+    """Return a sentence about the chance in dev scores, if the search sees gold and the metric is a mean over items.
+
+    Nothing is known of how much prompts differ before some are scored, so it forecasts no gain.
+    """
+    metric = METRICS[task.metric]
+    if not task.has_gold or metric.weights is None or not task.dev:
+        return ()
+    counts = np.bincount(task.gold_indices(task.dev)) if metric.balanced else np.array([len(task.dev)])
+    error = largest_standard_error([int(count) for count in counts if count], metric.balanced)
+    return (
+        f"On {counted(len(task.dev), 'dev item')} the {task.metric} of a prompt has a standard error of at most "
+        f"{error:.3f}; how much prompts differ, and so the expected gain, is told once {FIRST} are scored",
+    )

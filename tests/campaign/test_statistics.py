@@ -13,7 +13,7 @@ from evolm.config import BudgetSection
 from evolm.evaluation import Charge, Engine
 from evolm.genomes import Prompt
 from evolm.scorers.labels import CONTENT_FREE
-from evolm.statistics import paired_bootstrap, smallest_visible_gain
+from evolm.statistics import largest_standard_error, paired_bootstrap, smallest_visible_gain
 from evolm.storage import AnswerStore
 from evolm.tasks import METRICS, Task
 from evolm.testing.small import scoring
@@ -56,6 +56,14 @@ def test_the_interval_of_a_clear_difference_excludes_zero_and_covers_it() -> Non
 def test_the_interval_is_the_same_for_the_same_seed() -> None:
     poor = np.where(np.arange(100) < 10, 1 - GOLD, GOLD)
     assert paired_bootstrap(accuracy, GOLD, GOLD, [poor], 3) == paired_bootstrap(accuracy, GOLD, GOLD, [poor], 3)
+
+
+def test_the_largest_standard_error_is_that_of_half_of_the_items_right() -> None:
+    right = np.random.default_rng(0).random((20_000, 30)) < 0.5
+    assert largest_standard_error([30], False) == pytest.approx(right.mean(axis=1).std(), rel=0.02)
+    recalls = (right[:, :10].mean(axis=1) + right[:, 10:].mean(axis=1)) / 2
+    assert largest_standard_error([10, 20], True) == pytest.approx(recalls.std(), rel=0.02)
+    assert np.isnan(largest_standard_error([], False)) and np.isnan(largest_standard_error([3, 0], True))
 
 
 def test_the_smallest_visible_gain_follows_mcnemar() -> None:
