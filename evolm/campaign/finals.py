@@ -28,7 +28,7 @@ class Final:
         entry: the journal's entry; None without validation rows.
         validation: the winner's score on validation; None without validation rows.
         expected: the winner's expected score on test rows, see :meth:`Forecast.on_test`; None if the objective is not
-            the task's metric, or no mean over items.
+            the task's metric, or no mean over items, and of a committee.
         committee: a committee of the search's best individuals that beat the winner on validation; else None.
     """
 
@@ -91,13 +91,9 @@ def run_final(search: Search, parts: Components, winner: Individual | None = Non
     }
     contention = contend(search, parts, finalists[place])
     entry["committee"] = contention.record if contention else None
-    return Final(
-        finalists[place],
-        entry,
-        _score(alone[place]),
-        _expected(forecast, place, parts),
-        contention.committee if contention else None,
-    )
+    committee = contention.committee if contention else None
+    expected = None if committee else _expected(forecast, place, parts)
+    return Final(finalists[place], entry, _score(alone[place]), expected, committee)
 
 
 def _picked(search: Search, pooled: Sequence[Assessment | None], forecast: Forecast | None) -> int:
