@@ -476,7 +476,8 @@ class CampaignConfig(Section):
     finals: FinalsSection = FinalsSection()
     evaluation: EvaluationSection = EvaluationSection()
     baselines: dict[str, bool] = Field(
-        default_factory=dict, description="baseline = whether it takes part in the test; all do by default"
+        default_factory=dict,
+        description="baseline = whether it takes part in the test; those that fit do by default",
     )
 
     _strategy_by_name = field_validator("strategy", mode="before")(strategy_settings)
