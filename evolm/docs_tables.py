@@ -19,7 +19,7 @@ from evolm.baselines import BASELINES
 from evolm.config import CampaignConfig, Section
 from evolm.operators import OPERATORS
 from evolm.readout_kinds import KINDS_OF_READOUTS
-from evolm.readouts import READOUTS
+from evolm.readouts import OPTION_READOUTS, READOUTS
 from evolm.scorers import SCORERS, Scorer
 from evolm.strategies import STRATEGIES
 from evolm.tasks import CLOSED, Form, kinds_with
@@ -86,11 +86,13 @@ def scorers() -> str:
 def readouts() -> str:
     """Every kind of readout, the tasks that it fits and what it is fitted on."""
     rows = []
-    for name, reader in READOUTS.items():
-        kind = KINDS_OF_READOUTS[name]
+    for name, kind in KINDS_OF_READOUTS.items():
         fitted = ("train rows" if kind.gold else "train rows, without gold") if kind.fitted else "nothing"
-        tasks = ", ".join(kinds_with(Form.LABELS) if kind.labels else kinds_with(*CLOSED))
-        rows.append((f"`{name}`", headline(reader.__doc__), tasks, fitted))
+        labels, options = READOUTS[name], OPTION_READOUTS.get(name)
+        forms = (Form.LABELS,) if kind.labels or options else CLOSED
+        rows.append((f"`{name}`", headline(labels.__doc__), ", ".join(kinds_with(*forms)), fitted))
+        if options:
+            rows.append((f"`{name}`", headline(options.__doc__), ", ".join(kinds_with(Form.OPTIONS)), fitted))
     return markdown_table(("readout", "how a label or option is read", "tasks", "fitted on"), rows)
 
 

@@ -43,7 +43,7 @@ KINDS_OF_READOUTS: Final = {
     WORDS: ReadoutKind("the likelihood of the words", fitted=False, labels=False),
     CONTEXTUAL: ReadoutKind("contextual calibration", fitted=False, labels=False),
     "batch": ReadoutKind("batch calibration"),
-    "linear": ReadoutKind("an affine map of the words' log-probabilities", strength=True, gold=True),
+    "linear": ReadoutKind("an affine map of the words' log-probabilities", strength=True, gold=True, labels=False),
     "probe": ReadoutKind("a linear probe on hidden states", states=True, strength=True, gold=True),
     "bag_of_words": ReadoutKind("a bag of words", gold=True),
 }

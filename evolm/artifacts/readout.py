@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from evolm.errors import GenomeError, RunError
 from evolm.evaluation.dialogue import AnswersRequests, hold
 from evolm.genomes import Phenotype, Readout
-from evolm.readouts import READOUTS, Fit, FittedReader
+from evolm.readouts import Fit, FittedReader, reader_class
 from evolm.scorers import LabelProbabilities
 from evolm.storage.damage import damaged
 
@@ -60,7 +60,7 @@ def read_readout(path: Path, labels: Sequence[str], width: int) -> Fit:
 
     Args:
         path: the file.
-        labels: of the prompt beside it, in order.
+        labels: of the prompt beside it, in order; none if items have their own options.
         width: of the model's hidden states.
 
     Raises:
@@ -71,7 +71,7 @@ def read_readout(path: Path, labels: Sequence[str], width: int) -> Fit:
             record = json.loads((stored.metadata() or {})[FITTED])
             genes, fitted_on = Readout.from_record(record["genes"]), record["labels"]
             arrays = {name: stored.get_tensor(name) for name in list(stored.keys())}
-        kind = READOUTS[genes.kind]
+        kind = reader_class(genes.kind, fitted_on)
         if not issubclass(kind, FittedReader):
             raise ValueError(f"{genes.kind!r} is not fitted")
     if fitted_on != list(labels):

@@ -225,9 +225,9 @@ def _check_kind(kind: str, task: Task) -> None:
         )
     if known.labels and not task.labels:
         raise ConfigError(f"space.readout.kinds: {kind!r} expected a task with labels, found a {task.kind} task")
-    if known.gold and not task.has_gold:
+    if known.gold and not task.demonstrable:
         raise ConfigError(f"space.readout.kinds: {kind!r} expected train rows with gold labels, found none")
-    if known.gold and len(task.taught_labels) < 2:
+    if known.gold and task.labels and len(task.taught_labels) < 2:
         raise ConfigError(
             f"space.readout.kinds: {kind!r} expected train rows of at least two labels, found "
             f"{len(task.taught_labels)}; raise task.split.train"

@@ -88,15 +88,15 @@ class FittedReader(Reader):
 
     @abstractmethod
     def requests(self, items: Sequence[Item]) -> Sequence[Request]:
-        """Return one request per item."""
+        """Return the requests about items, in an order that follows from the items alone."""
 
     @abstractmethod
     def fit(self, answers: Sequence[Any], rows: Sequence[Item]) -> Fit:
-        """Fit on the answers about some train rows."""
+        """Fit on the answers to the requests about some train rows."""
 
     @abstractmethod
     def read(self, fit: Fit, answers: Sequence[Any], items: Sequence[Item]) -> np.ndarray:
-        """Return ``(n, n_labels)`` normalised log-probabilities (nats)."""
+        """Return ``(n, n_options)`` normalised log-probabilities (nats) from the answers about items."""
 
     @classmethod
     def check_arrays(cls, arrays: Mapping[str, np.ndarray], genes: Readout, n_labels: int, width: int) -> None:
@@ -132,9 +132,10 @@ class FittedReader(Reader):
     def ask(self, items: Sequence[Item], fit: Fit | None = None) -> Dialogue[np.ndarray]:
         """See the base class."""
         rows = [] if fit else self.rows()
-        answers = yield [*self.requests(rows), *self.requests(items)]
-        fit = fit or self.fitted_on(answers[: len(rows)], rows)
-        return self.read(fit, answers[len(rows) :], items)
+        learnt = self.requests(rows)
+        answers = yield [*learnt, *self.requests(items)]
+        fit = fit or self.fitted_on(answers[: len(learnt)], rows)
+        return self.read(fit, answers[len(learnt) :], items)
 
     def ask_fit(self) -> Dialogue[Fit]:
         """Ask about the train rows, and fit."""
@@ -149,10 +150,14 @@ class FittedReader(Reader):
             DataError: if they are too few to tell labels apart.
         """
         known = {item.gold for item in rows}
-        if not rows or (KINDS_OF_READOUTS[self.genes.kind].gold and len(known) < 2):
+        if self.task.labels and KINDS_OF_READOUTS[self.genes.kind].gold and len(known) < 2:
             raise DataError(
                 f"readout {self.genes.kind!r}: expected train rows of at least two labels beside the prompt's "
                 f"demonstrations, found {len(rows)} rows of {len(known)}"
+            )
+        if not rows:
+            raise DataError(
+                f"readout {self.genes.kind!r}: expected train rows beside the prompt's demonstrations, found none"
             )
         # Train rows are asked about each time, since the charge must not depend on what was fitted before.
         self.known_fit = self.known_fit or self.fit(answers, rows)

@@ -22,7 +22,7 @@ from cachetools import LRUCache
 from evolm.genomes import Phenotype, Prompt, Readout
 from evolm.models import Dialogue, LogLikelihood, LogProbs
 from evolm.models.requests import characters
-from evolm.readouts import READOUTS, Fit, Reader
+from evolm.readouts import Fit, Reader, reader_class
 from evolm.tasks import KINDS, Item, Task
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class LabelProbabilities:
         genes = shown.readout or Readout()
         key = (shown.prompt.digest, shown.delta.digest if shown.delta else "", genes.digest)
         if key not in self._readers:
-            self._readers[key] = READOUTS[genes.kind](genes, shown.prompt, self)
+            self._readers[key] = reader_class(genes.kind, self.task.labels)(genes, shown.prompt, self)
         return self._readers[key]
 
     def ask(self, shown: Phenotype, items: Sequence[Item]) -> Dialogue[np.ndarray]:

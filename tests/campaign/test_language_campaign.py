@@ -47,6 +47,7 @@ def talkative(tmp_path_factory: pytest.TempPathFactory, talkative_model_folder: 
         talkative_model_folder,
         model__chat_template="on",
         operators=dict.fromkeys(SPEAKING, 20.0),
+        space__readout__kinds=["words"],  # another best may ask for what is saved with it
         baselines__random_search=False,
         budget__evaluations=15,
     )

@@ -99,6 +99,23 @@ def test_killed_and_resumed_it_equals_the_undisturbed_run(
     assert bytes_of(out) == bytes_of(finished_readouts)
 
 
+def test_a_choice_task_evolves_its_readouts_and_resumes_them(
+    evolm: Any, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    readouts = {"kinds": ["linear", "contextual", "words"], "strengths": [1.0]}
+    tables = {"space": {**SPACE, "readout": readouts}, "budget": {"evaluations": 10}}
+    campaign = write_kind(tmp_path / "choice", tiny_model_folder, "choice", **tables)
+    campaign.tables["name"] = "choice"  # a command calls a campaign after its folder
+    with quick():
+        campaign.run(tmp_path / "whole")
+    kinds = {entry["genome"]["readout"]["kind"] for entry in entries(tmp_path / "whole", "individual", "main")}
+    assert kinds == set(readouts["kinds"])
+    struck = evolm("run", campaign.folder, "--out", tmp_path / "run", call="append", at=5)
+    assert struck["exit"] == -9, struck["log"]
+    assert evolm("resume", tmp_path / "run")["exit"] == 0
+    assert bytes_of(tmp_path / "run") == bytes_of(tmp_path / "whole")
+
+
 @pytest.mark.slow
 def test_two_workers_write_the_same_run(campaign: ToyCampaign, finished_readouts: Path, tmp_path: Path) -> None:
     tables = {**campaign.tables, "evaluation": {"n_jobs": 2}}

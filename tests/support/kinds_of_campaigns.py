@@ -57,6 +57,7 @@ KINDS["calibrated choice"] = {**KINDS["choice"], "founders": CALIBRATED}
 KINDS["chat"] = {"founders": CALIBRATED, "template": {"system": "You sort mail."}, "model__chat_template": "on"}
 for kind in ("batch", "linear", "probe"):
     KINDS[f"{kind} readout"] = {"founders": PLAIN, "space": {**SPACE, "readout": {"kinds": [kind]}}}
+KINDS["linear choice"] = {**KINDS["choice"], "space": {**SPACE, "readout": {"kinds": ["linear"]}}}
 KINDS["perplexity"] = {**KINDS["generation"], "task": {**KINDS["generation"]["task"], "metric": "perplexity"}}
 
 
