@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from evolm.genomes.readout import Readout
 from evolm.models import LogProbs, Request
 from evolm.readouts.base import Fit, FittedReader
 from evolm.readouts.ridge import Floats, log_loss, normalised
@@ -32,9 +33,9 @@ class OptionLinear(FittedReader):
     arrays: ClassVar[Mapping[str, str]] = {"weights": "f"}
 
     @classmethod
-    def check_arrays(cls, arrays: Mapping[str, np.ndarray], n_labels: int, width: int) -> None:
+    def check_arrays(cls, arrays: Mapping[str, np.ndarray], genes: Readout, n_labels: int, width: int) -> None:
         """See the base class; there is a weight for each feature."""
-        super().check_arrays(arrays, n_labels, width)
+        super().check_arrays(arrays, genes, n_labels, width)
         if arrays["weights"].shape != (FEATURES,):
             raise ValueError(f"weights of the shape {arrays['weights'].shape}")
 
@@ -55,7 +56,7 @@ class OptionLinear(FittedReader):
             _, strength = min(zip(losses, strengths, strict=True))
             weights = _fitted(x, asked, gold, strength) / np.where(spread > 0, spread, 1.0)
         arrays = {"weights": np.ascontiguousarray(weights, np.float32)}
-        return Fit(self.genes.with_only(0, self.genes.pooling, strength), arrays)
+        return Fit(self.genes.fitted(strength), arrays)
 
     def read(self, fit: Fit, answers: Sequence[Any], items: Sequence[Item]) -> np.ndarray:
         """See the base class."""

@@ -122,6 +122,8 @@ def test_a_ledger_adds_up_charges() -> None:
         "tokens": 300,
         "dropped": 0,
         "idle_generations": 0,
+        "free": 0,
+        "readouts": {},
     }
 
 

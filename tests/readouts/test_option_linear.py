@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from evolm.genomes import Readout
 from evolm.readouts.option_linear import OptionLinear, _cross_validated, _fitted, _logits
 
 N, K = 300, 4
@@ -37,7 +38,7 @@ def test_an_option_that_an_item_lacks_has_no_probability_and_no_influence() -> N
 
 
 def test_a_file_with_other_weights_is_refused() -> None:
-    OptionLinear.check_arrays({"weights": np.zeros(3, np.float32)}, 0, 32)
+    OptionLinear.check_arrays({"weights": np.zeros(3, np.float32)}, Readout("linear"), 0, 32)
     for wrong in (np.zeros(2, np.float32), np.zeros((3, 1), np.float32), np.full(3, np.nan, np.float32)):
         with pytest.raises(ValueError, match="weights of the shape"):
-            OptionLinear.check_arrays({"weights": wrong}, 0, 32)
+            OptionLinear.check_arrays({"weights": wrong}, Readout("linear"), 0, 32)
