@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from evolm.campaign.build import Components, build
 from evolm.export.predictor import saved_prompt
 from evolm.export.prompt import export_prompt
 from evolm.readout_kinds import CALIBRATION
@@ -97,6 +99,26 @@ def test_killed_and_resumed_it_equals_the_undisturbed_run(
     told = evolm("resume", out)
     assert told["exit"] == 0, told["log"]
     assert bytes_of(out) == bytes_of(finished_readouts)
+
+
+def test_without_a_table_readouts_evolve_with_prompts_and_are_the_founder_s_under_a_fixed_one(
+    tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    def built(name: str, space: dict[str, Any]) -> Components:
+        folder = write_kind(tmp_path / name, tiny_model_folder, "calibrated classification", space=space)
+        parts = build(folder.config, folder.folder)
+        parts.engine.close()
+        return parts
+
+    prompts, delta = built("prompts", {"prompt": {}}), built("delta", {"delta": {"layers": "last:1", "dimension": 4}})
+    assert prompts.space.evolving == ("prompt", "readout") and prompts.space["readout"].kinds == CALIBRATION
+    assert delta.space.evolving == ("delta",)
+    rng = np.random.default_rng(0)
+    assert {delta.space.random(rng)["readout"].kind for _ in range(4)} == {"contextual"}
+    drawn = [prompts.space.random(rng)["readout"].kind for _ in range(40)]
+    assert 8 < drawn.count("contextual") < 32
+    fixed = built("fixed", {"prompt": {}, "readout": {"kinds": ["contextual"]}})
+    assert fixed.space.evolving == ("prompt",) and fixed.space.random(rng)["readout"].kind == "contextual"
 
 
 def test_a_choice_task_evolves_its_readouts_and_resumes_them(

@@ -201,6 +201,16 @@ def test_what_cannot_be_fitted_is_refused(
             space.founder(record, np.random.default_rng(0), "a founder")
 
 
+@pytest.mark.parametrize("kind", FITTED)
+def test_fewer_rows_than_labels_are_fitted(kind: str, task: Task, engine: Engine, space: ReadoutSpace) -> None:
+    two = tuple(next(item for item in task.train if item.gold == label) for label in task.labels)
+    few = replace(task, train=two, labels=(*task.labels, "other", "none", "both"))
+    labels = LabelProbabilities(few, engine.model, "auto", {})
+    found = told(labels.ask(Phenotype(PROMPT, readout=space.readout(kind)), task.dev), engine)
+    assert found.shape == (len(task.dev), 5) and not np.isnan(found).any()
+    np.testing.assert_allclose(np.exp(found).sum(1), 1)
+
+
 def test_a_refit_sees_all_rows_but_test(task: Task, labels: LabelProbabilities, space: ReadoutSpace) -> None:
     reader = labels.reader(Phenotype(PROMPT, readout=replace(space.readout("probe"), refit=True)))
     assert isinstance(reader, FittedReader)
