@@ -9,4 +9,5 @@ from typing import Final, Literal, TypeAlias
 
 Dtype: TypeAlias = Literal["auto", "float32", "bfloat16"]
 ExportForm: TypeAlias = Literal["prompt", "peft", "merged", "population"]
+Size: TypeAlias = Literal["light", "medium", "heavy"]  # of a budget
 TABLE_ENDINGS: Final = (".csv", ".tsv", ".jsonl", ".parquet")  # of tables that are written

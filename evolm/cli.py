@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from evolm import __version__
-from evolm.choices import Dtype, ExportForm
+from evolm.choices import Dtype, ExportForm, Size
 from evolm.cli_options import (
     AllowOption,
     DataRootOption,
@@ -113,6 +113,7 @@ def init(
         Any, typer.Option(parser=names, metavar="A,B", help="Column, or columns, with the options of a choice task.")
     ] = "",
     no_header: NoHeaderOption = False,
+    budget: Annotated[Size, typer.Option(help="How long to search: individuals that are scored.")] = "medium",
     assignments: SetOption = [],
 ) -> None:
     """Draft a campaign from a data file. Writes a commented campaign.toml and founders.jsonl that run as they are."""
@@ -127,7 +128,7 @@ def init(
         changes = parse_assignments(assignments)
         if no_header:
             overlay(changes, {"task": {"read": {"header": False}}})
-        folder, draft = write_campaign(data, out, hints, model or MODEL, changes, copy)
+        folder, draft = write_campaign(data, out, hints, model or MODEL, changes, copy, budget)
     for sentence in sentences(draft, folder):
         Console().print(Text(sentence), soft_wrap=True)
 

@@ -234,7 +234,9 @@ class PromptSpaceSection(Section):
 
 class DeltaSpaceSection(Section):
     encoding: str = Field("subspace", description="lowrank | subspace | scales | singular")
-    layers: str | tuple[int, ...] = Field("last:3", description="all | last:N | first:N | indices")
+    layers: str | tuple[int, ...] = Field(
+        "last:3", description="all | last:N | first:N | auto (the last fifth) | indices"
+    )
     target_modules: tuple[str, ...] = Field(
         ("q_proj", "v_proj"), description="last parts of modules' names, as PEFT has them; or all-linear"
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from evolm.campaign.stages import with_spaces
-from evolm.config import AUTO, DEFAULT_STRATEGY, CampaignConfig, DeltaSpaceSection, StageSection
+from evolm.config import AUTO, DEFAULT_STRATEGY, CampaignConfig, DeltaSpaceSection, ReadoutSpaceSection, StageSection
 from evolm.evaluation.racing import looks
 from evolm.genomes import DELTA, PROMPT, READOUT
 from evolm.scorers.task_scorer import task_scorer_name
@@ -22,7 +22,8 @@ FEWEST_LESSONS: Final = 32  # labelled train rows: a minibatch
 SEARCHED: Final = 0.7  # share of the budget that prompts and readouts get before learning
 POPULATION, LEARNERS = 12, 6  # largest populations of the two stages
 EVALUATIONS_EACH = 4  # generations that a stage should have
-DELTA_TABLE: Final = {"encoding": "lowrank", "layers": "last:6", "target_modules": ["all-linear"], "rank": 2}
+READOUTS: Final = ("probe", "linear", "contextual", "words")
+DELTA_TABLE: Final = {"encoding": "lowrank", "layers": "auto", "target_modules": ["all-linear"], "rank": 2}
 
 
 def expanded(config: CampaignConfig, task: Task) -> CampaignConfig:
@@ -49,6 +50,8 @@ def expanded(config: CampaignConfig, task: Task) -> CampaignConfig:
         }
     ]
     space = config.space
+    if fits and space.readout is None:
+        space = space.model_copy(update={"readout": ReadoutSpaceSection(kinds=READOUTS)})
     if learns:
         size = _population(evaluations - first, LEARNERS)
         readout = [READOUT] if READOUT in searched else []

@@ -12,18 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from evolm import evaluation, models
-from evolm.baselines.few_shot import FEW_SHOT
 from evolm.campaign.build import Components
 from evolm.campaign.checks import told_about_texts
-from evolm.campaign.committee import allowed
-from evolm.campaign.search import FINALISTS
-from evolm.evaluation.racing import Rules, looks
-from evolm.genomes import DELTA, READOUT
+from evolm.campaign.pass_estimate import PassEstimate
+from evolm.evaluation.racing import looks
 from evolm.models import Request
-from evolm.readout_kinds import KINDS_OF_READOUTS
 from evolm.storage import AnswerStore
-from evolm.tasks.outlook import outlook, shows_demonstrations
-from evolm.wording import counted, listed, words
+from evolm.tasks.outlook import outlook
+from evolm.wording import counted, listed
 
 BATCH_ITEMS = 32
 MOST_SHOWN = 12  # labels
@@ -122,63 +118,14 @@ def _estimate(parts: Components, asked: Sequence[Request]) -> Table:
     prefix = float(np.mean([parts.space.tokens(founder) for founder in parts.founders.genomes]))
     workers = parts.engine.executor.n_jobs
     table = Table("phase", "evaluations", "tokens through the model", "minutes")
-    phases = _phases(parts, prefix, per_item)
+    phases = PassEstimate(parts, prefix, per_item).phases()
     for name, evaluations, tokens in [*phases, ("all", sum(p[1] for p in phases), sum(p[2] for p in phases))]:
         table.add_row(name, f"{evaluations}", f"{tokens:,.0f}", f"{tokens / rate / workers / 60:.1f}")
     return table
 
 
-def _own_share(parts: Components) -> float:
-    """Return the share of the layers that is passed for every individual anew."""
-    deltas = parts.space.get(DELTA)
-    if deltas is None or not parts.model.passes.trunk_bytes:
-        return 1.0
-    return 1 - deltas.depth / parts.model.structure.layers
-
-
-def _fitted_rows(parts: Components) -> int:
-    """Return the train rows that most readouts are fitted on; 0 if none is fitted."""
-    readouts = parts.space.get(READOUT)
-    if readouts is None or not any(KINDS_OF_READOUTS[kind].fitted for kind in readouts.kinds):
-        return 0
-    return min(len(parts.task.train), readouts.rows)
-
-
-def _phases(parts: Components, prefix: float, per_item: float) -> list[tuple[str, int, float]]:
-    task, config = parts.task, parts.config
-    evaluations = config.budget.evaluations or (config.budget.items // max(len(task.dev), 1))
-
-    own, fitted = _own_share(parts), _fitted_rows(parts)
-
-    def cost(individuals: int, items: int) -> float:
-        """Tokens of a whole pass: what all deltas share once, their own layers for each, and what readouts fit."""
-        each = prefix + (items + fitted) * per_item
-        return individuals * each if own == 1 else each * (1 - own) + individuals * each * own
-
-    strategy = parts.strategy(config.strategy, config.seed)
-    learning = strategy.learning_settings()
-    lesson = 3 * own * (prefix + learning.batch * per_item) if strategy.learns else 0.0
-    learnt = evaluations * learning.steps * lesson
-    scored = cost(evaluations, len(task.dev))
-    phases = [("search", evaluations, scored + learnt)]
-    searching = parts.searching_baselines
-    phases += [
-        (words(each.name), evaluations, scored + (learnt if each.equal == "tokens" else 0.0)) for each in searching
-    ]
-    if task.validation:
-        finalists = (1 + len(searching)) * FINALISTS
-        phases.append(("finals", finalists, cost(finalists, len(task.validation))))
-    shows = shows_demonstrations(config.space.prompts, task)
-    compared = [each for each in parts.baselines if shows or each is not FEW_SHOT]
-    seats = config.finals.committee if allowed(parts) else 1
-    prompts = seats * (1 + len(searching)) + sum(each.prompts for each in compared if each not in searching)
-    if task.test and task.knows_gold:
-        phases.append(("test split", prompts, cost(prompts, len(task.test))))
-    return phases
-
-
 def _print_racing(parts: Components, console: Console) -> None:
-    rules = Rules.of(parts.config.evaluation)
+    rules = next((stage.rules for stage in parts.stages if stage.rules), None)
     if rules is None:
         return
     n = len(parts.task.dev)

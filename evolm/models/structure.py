@@ -15,6 +15,8 @@ from evolm.wording import listed
 
 LINEAR, NORM = "linear", "norm"
 
+LAST_PART = 5  # layers "auto": the last of so many parts
+
 
 @dataclass(frozen=True)
 class Site:
@@ -63,7 +65,8 @@ class Structure:
         """Return the sites of the chosen modules in the chosen layers, in the order of the model.
 
         Args:
-            layers: ``"all"``, ``"last:N"``, ``"first:N"`` or indices, negative ones from the end.
+            layers: ``"all"``, ``"last:N"``, ``"first:N"``, ``"auto"`` (the last fifth) or indices, negative ones from
+                the end.
             modules: last parts of names, or ``"all-linear"`` as in PEFT.
 
         Raises:
@@ -87,6 +90,8 @@ class Structure:
         if isinstance(layers, str):
             if layers == "all":
                 return set(range(self.layers))
+            if layers == "auto":
+                layers = f"last:{-(-self.layers // LAST_PART)}"
             found = re.fullmatch(r"(last|first):(\d+)", layers)
             count = int(found[2]) if found else 0
             if not found or not 1 <= count <= self.layers:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from evolm.config import FILE_NAME, CampaignConfig, ReadSection, overlay, validate
+from evolm.choices import Size
+from evolm.config import FILE_NAME, CampaignConfig, ReadSection, overlay, strategy_settings, validate
 from evolm.errors import ConfigError
 from evolm.founders.generated import target_name, written_founders
 from evolm.scaffold.column_roles import guess_roles
@@ -56,7 +57,9 @@ class Draft:
     outlook: tuple[str, ...]
 
 
-def draft(source: str, data: str, hints: Hints, model: str, changes: Mapping[str, Any]) -> Draft:
+def draft(
+    source: str, data: str, hints: Hints, model: str, changes: Mapping[str, Any], size: Size = "medium"
+) -> Draft:
     """Draft a campaign from a data file.
 
     Args:
@@ -65,6 +68,7 @@ def draft(source: str, data: str, hints: Hints, model: str, changes: Mapping[str
         hints: the user's options about its columns.
         model: name of the model.
         changes: keys of campaign.toml that the user set; they override guesses.
+        size: of the budget.
 
     Raises:
         EvolmError: if the data cannot be read or used, or a guess fails.
@@ -86,7 +90,7 @@ def draft(source: str, data: str, hints: Hints, model: str, changes: Mapping[str
     if rare := too_rare(roles, rows, tables_of(guesses, changes)["task"]):
         guesses = [*first, *about_labels(roles, hints, rare), *texts]
         rows = _task(tables_of(guesses, changes), source, whole=True)
-    guesses += [*about_split(rows), *about_template(roles, rows), *about_search(rows)]
+    guesses += [*about_split(rows), *about_template(roles, rows), *about_search(rows, size)]
     tables = tables_of(guesses, changes)
     task = _task(tables, source)
     config = validate(CampaignConfig, tables, FILE_NAME)
@@ -112,8 +116,11 @@ def _how(hints: Hints, task: Mapping[str, Any]) -> How:
 def tables_of(guesses: Iterable[Guess], changes: Mapping[str, Any] = {}) -> dict[str, Any]:
     """Return the tables of guesses and the user's changes; ``scorers`` and ``strategy`` are replaced as a whole."""
     tables: dict[str, Any] = {}
+    changes = {**changes, "strategy": strategy_settings(changes["strategy"])} if "strategy" in changes else changes
     for guess in guesses:
         if guess.key in ("scorers", "strategy") and guess.key in changes:
+            continue
+        if guess.key == "strategy" and "stage" in changes:
             continue
         if _EITHER.get(guess.key) in changes.get("task", {}):
             continue

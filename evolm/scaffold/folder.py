@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evolm.choices import Size
 from evolm.config import FILE_NAME
 from evolm.data_access import DATASETS, PACKAGE
 from evolm.errors import ConfigError, DataError
@@ -23,7 +24,13 @@ UNSAID = ("founders", "task.kind", "task.data")  # keys that other sentences rep
 
 
 def write_campaign(
-    source: str, out: Path | None, hints: Hints, model: str, changes: Mapping[str, Any], copy: bool = False
+    source: str,
+    out: Path | None,
+    hints: Hints,
+    model: str,
+    changes: Mapping[str, Any],
+    copy: bool = False,
+    size: Size = "medium",
 ) -> tuple[Path, Draft]:
     """Write a folder that ``evolm run`` takes, and return it with the draft.
 
@@ -37,6 +44,7 @@ def write_campaign(
         model: name of the model; a path is relative to the working directory.
         changes: keys of campaign.toml that the user set.
         copy: copy the data into the folder.
+        size: of the budget.
 
     Raises:
         ConfigError: if the data lies outside the folder, or a file would be overwritten.
@@ -53,7 +61,7 @@ def write_campaign(
         data = path.name if copy else _below(path, folder)
         source, copies = str(path), {data: path} if copy else {}
     _refuse_overwriting(folder, [FILE_NAME, FOUNDERS, *copies])
-    drafted = draft(source, data, hints, _model_name(model, folder), changes)
+    drafted = draft(source, data, hints, _model_name(model, folder), changes, size)
     why = {guess.key: guess.why for guess in drafted.guesses}
     for name, original in copies.items():
         write_atomically(folder / name, original.read_bytes())

