@@ -21,19 +21,10 @@ from evolm.genomes import Committee
 from evolm.individual import Individual
 from evolm.scorers import Evaluation
 from evolm.scorers.base import FLOOR
-from evolm.scorers.likelihood import joint_evaluation
-from evolm.tasks import Item, Task
+from evolm.scorers.likelihood import evaluate_labels
+from evolm.tasks import Task
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Seat:
-    """A selected individual, its evaluation on dev rows and its weight."""
-
-    individual: Individual
-    on_dev: Evaluation
-    weight: int
 
 
 @dataclass(frozen=True)
@@ -52,7 +43,7 @@ class Contention:
 # -- selection -------------------------------------------------------------------------------------------------
 
 
-def select(of_gold: Floats, row_weights: Floats, seats: int) -> tuple[int, ...]:
+def select(probabilities: Floats, row_weights: Floats, seats: int) -> tuple[int, ...]:
     """Select a committee greedily, with replacement: return the number of seats of each candidate.
 
     Each seat goes to the candidate that gives the committee the lowest log-loss, the first of equals. Of the
@@ -60,11 +51,10 @@ def select(of_gold: Floats, row_weights: Floats, seats: int) -> tuple[int, ...]:
     equals.
 
     Args:
-        of_gold: ``(n_candidates, n_items)`` log-probabilities (nats) of the gold label or option.
+        probabilities: ``(n_candidates, n_items)`` probabilities of the gold label or option.
         row_weights: ``(n_items,)`` weights of the items, not all 0.
         seats: most seats, at least 1.
     """
-    probabilities = np.exp(of_gold)
     total = np.zeros(probabilities.shape[1])
     counts = np.zeros(len(probabilities), dtype=int)
     best, lowest = counts, np.inf
@@ -97,8 +87,8 @@ def log_loss(of_gold: Floats, row_weights: Floats) -> Floats:
 def contend(search: Search, parts: Components, single: Individual) -> Contention | None:
     """Select a committee on dev rows and compare it with the best single individual on validation rows.
 
-    The metric decides, then the log-loss; of equals the single individual wins. Dev rows were answered during the
-    search, so that only states which are no longer in memory are computed again.
+    The metric decides, then the log-loss; of equals the single individual wins. Candidates are not asked about dev
+    rows again: their per-item scores are the probabilities of gold.
 
     Args:
         search: the search whose best individuals are candidates.
@@ -114,60 +104,67 @@ def contend(search: Search, parts: Components, single: Individual) -> Contention
     assert isinstance(search.archive, BestFound)  # there is one objective
     candidates = search.archive.ranked
     candidates += [single] if all(single.digest != each.digest for each in candidates) else []
-    answered = parts.evaluator.task_evaluations([each.genome for each in candidates], task.dev)
-    known = [(each, on_dev) for each, said in zip(candidates, answered, strict=True) if (on_dev := _whole(said))]
-    if len(known) < 2:
+    if len(candidates) < 2:
         return None
-    of_gold = np.stack([_of_gold(on_dev, task, task.dev) for _, on_dev in known])
-    counts = select(of_gold, task.row_weights(task.dev), parts.config.finals.committee)
-    seats = [Seat(*each, count) for each, count in zip(known, counts, strict=True) if count]
+    counts = select(_of_gold(candidates, parts), task.row_weights(task.dev), parts.config.finals.committee)
+    seats = [(each, count) for each, count in zip(candidates, counts, strict=True) if count]
     return _contest(seats, parts, single) if len(seats) > 1 else None
 
 
 def allowed(parts: Components) -> bool:
     """Return whether the winner of a search may be a committee.
 
-    Answers must be distributions over labels or options, the search must maximise one number that is read from gold
-    labels, and there must be validation rows.
+    Answers must be distributions over labels or options, the search must maximise the task's metric, and there must
+    be validation rows.
     """
     return (
         parts.config.finals.committee > 1
         and parts.scoring.labels is not None
         and parts.task.has_gold
         and bool(parts.task.validation)
-        and parts.config.fitness.combine == "sum"
-        and all(scorer.needs_gold for scorer, _ in parts.evaluator.scorers.values())
+        and parts.evaluator.maximises_metric
     )
 
 
-def _contest(seats: Sequence[Seat], parts: Components, single: Individual) -> Contention | None:
+def _of_gold(candidates: Sequence[Individual], parts: Components) -> Floats:
+    """Return the ``(n_candidates, n_dev)`` probabilities of gold; those of a replayed individual are asked again."""
+    replayed = [each for each in candidates if each.cases is None]
+    said = parts.evaluator.task_evaluations([each.genome for each in replayed], parts.task.dev) if replayed else []
+    again = iter(each.scores for each in said if isinstance(each, Evaluation))
+    return np.stack([next(again) if each.cases is None else each.cases for each in candidates])
+
+
+def _contest(seats: Sequence[tuple[Individual, int]], parts: Components, single: Individual) -> Contention | None:
     """Compare a committee with a single individual; return None if it cannot answer every row."""
-    task, rows = parts.task, parts.task.validation
-    weights = tuple(seat.weight for seat in seats)
-    committee = Committee(tuple(seat.individual.genome for seat in seats), weights)
+    task = parts.task
+    committee = Committee(tuple(each.genome for each, _ in seats), tuple(weight for _, weight in seats))
+    rows = (*task.dev, *task.validation)
     said = parts.evaluator.task_evaluations([committee, single.genome, *committee.members], rows)
     jointly, alone, *members = map(_whole, said)
     if jointly is None:
         return None
-    mine, other = _standing(jointly, task, rows), _standing(alone, task, rows) if alone else (-np.inf, -np.inf)
+    mine, other = _standing(jointly, task), _standing(alone, task)
     record = {
         "members": [
             {
-                "id": seat.individual.id,
-                "digest": seat.individual.digest,
-                "weight": seat.weight,
-                "dev": seat.on_dev.score,
-                "validation": _score(member),
+                "id": each.id,
+                "digest": each.digest,
+                "weight": weight,
+                "dev": each.score,
+                "validation": _standing(member, task)[0] if member else None,
             }
-            for seat, member in zip(seats, members, strict=True)
+            for (each, weight), member in zip(seats, members, strict=True)
         ],
-        "dev": joint_evaluation(task, [seat.on_dev for seat in seats], weights, task.dev).score,
-        "validation": jointly.score,
-        "log_loss": -mine[1],
-        "single": {"validation": _score(alone), "log_loss": -other[1] if alone else None},
+        "dev": evaluate_labels(task, _logprobs(jointly)[: len(task.dev)], task.dev).score,
+        **_scores(mine),
+        "single": _scores(other) if alone else dict.fromkeys(("validation", "log_loss")),
         "won": mine > other,
     }
     return Contention(committee if mine > other else None, record)
+
+
+def _scores(standing: tuple[float, float]) -> dict[str, float]:
+    return {"validation": standing[0], "log_loss": -standing[1]}
 
 
 def _whole(said: Evaluation | str) -> Evaluation | None:
@@ -175,17 +172,20 @@ def _whole(said: Evaluation | str) -> Evaluation | None:
     return None if isinstance(said, str) or said.failures else said
 
 
-def _score(evaluation: Evaluation | None) -> float | None:
-    return evaluation.score if evaluation else None
-
-
-def _of_gold(evaluation: Evaluation, task: Task, items: Sequence[Item]) -> Floats:
-    """Return the ``(n,)`` log-probabilities of the items' gold."""
+def _logprobs(evaluation: Evaluation) -> Floats:
     assert evaluation.label_logprobs is not None
-    return evaluation.label_logprobs[np.arange(len(items)), task.gold_indices(items)]
+    return evaluation.label_logprobs
 
 
-def _standing(evaluation: Evaluation, task: Task, items: Sequence[Item]) -> tuple[float, float]:
-    """Return the metric and minus the log-loss: the greater is better."""
-    loss = log_loss(np.exp(_of_gold(evaluation, task, items)), task.row_weights(items))
-    return evaluation.score, -float(loss)
+def _standing(evaluation: Evaluation | None, task: Task) -> tuple[float, float]:
+    """Return the metric on validation rows and minus the log-loss there; the greater is better.
+
+    Args:
+        evaluation: on dev and validation rows; None = worse than any.
+        task: the task.
+    """
+    if evaluation is None:
+        return -np.inf, -np.inf
+    rows, logprobs = task.validation, _logprobs(evaluation)[len(task.dev) :]
+    of_gold = np.exp(logprobs[np.arange(len(rows)), task.gold_indices(rows)])
+    return evaluate_labels(task, logprobs, rows).score, -float(log_loss(of_gold, task.row_weights(rows)))

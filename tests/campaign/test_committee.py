@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 
 from evolm.campaign import committee as room
 from evolm.campaign.build import build
-from evolm.campaign.committee import Seat, allowed, log_loss, select
+from evolm.campaign.committee import allowed, log_loss, select
 from evolm.campaign.runs import continue_run
 from evolm.export.predictor import saved_prompt
 from evolm.genomes import Committee, mixture
 from evolm.individual import Individual
 from evolm.scorers import Evaluation
+from evolm.scorers.likelihood import joint_evaluation
 from evolm.storage import RunLayout
 from tests.support.committees import CHANGES, committee_run, members_of_run
 from tests.support.kinds_of_campaigns import components_of, write_kind
@@ -75,7 +76,7 @@ def test_selection_is_greedy_with_replacement(seed: int, candidates: int, items:
     rng = np.random.default_rng(seed)
     of_gold = np.log(rng.uniform(1e-3, 1, (candidates, items)).round(2) + 1e-9)
     weights = rng.integers(1, 4, items).astype(float)
-    counts = select(of_gold, weights, seats)
+    counts = select(np.exp(of_gold), weights, seats)
     expected = oracle(of_gold, weights, seats)
     assert counts == tuple(expected.count(each) for each in range(candidates))
     alone = log_loss(np.exp(of_gold), weights).min()
@@ -84,12 +85,12 @@ def test_selection_is_greedy_with_replacement(seed: int, candidates: int, items:
 
 
 def test_of_equals_the_first_candidate_and_the_smallest_committee_is_taken() -> None:
-    same = np.log(np.full((3, 4), 0.5))
+    same = np.full((3, 4), 0.5)
     assert select(same, np.ones(4), 5) == (1, 0, 0)
 
 
 def test_members_that_err_on_different_items_complement_one_another() -> None:
-    of_gold = np.log(np.array([[0.9, 0.1], [0.1, 0.9], [0.4, 0.4]]))
+    of_gold = np.array([[0.9, 0.1], [0.1, 0.9], [0.4, 0.4]])
     assert select(of_gold, np.ones(2), 2) in {(1, 1, 0), (1, 0, 1), (0, 1, 1)}
     assert select(of_gold, np.array([1.0, 0.0]), 5) == (1, 0, 0)  # items without weight do not count
 
@@ -134,9 +135,7 @@ def test_metric_then_log_loss_decide_on_validation_rows(
         return [_evaluation(parts, each, items) for each in known]
 
     monkeypatch.setattr(parts.evaluator, "task_evaluations", evaluations)
-    on_dev = _evaluation(parts, [0.7] * len(parts.task.dev), parts.task.dev)
-    assert isinstance(on_dev, Evaluation)
-    seats = [Seat(Individual(number, genome), on_dev, 1) for number, genome in enumerate((first, second))]
+    seats = [(Individual(number, genome), 1) for number, genome in enumerate((first, second))]
     found = room._contest(seats, parts, Individual(0, first))
     parts.engine.close()
     assert found is not None
@@ -150,10 +149,11 @@ SPLIT = {"train": 10, "dev": 10, "test": 14, "validation": 4}
 def _evaluation(parts: Any, of_gold: list[float] | None, items: Any) -> Evaluation | str:
     if of_gold is None:
         return "too long"
+    of_gold = [0.7] * len(parts.task.dev) + of_gold
     gold = parts.task.gold_indices(items)
     probabilities = np.repeat(1 - np.array(of_gold)[:, None], 2, axis=1)
     probabilities[np.arange(len(items)), gold] = of_gold
-    return room.joint_evaluation(
+    return joint_evaluation(
         parts.task,
         [Evaluation(np.zeros(len(items)), 0.0, label_logprobs=np.log(probabilities))],
         (1,),
