@@ -170,16 +170,14 @@ def racing(record: RunRecord) -> str:
 
 
 def expected(record: RunRecord) -> str:
-    """Return a sentence on the score of the best individual that was expected before the test; ``""`` if none was."""
+    """Return a sentence about the score that was expected before the test; ``""`` if none was."""
     forecast = (record.result or {}).get("expected")
-    realised = (record.test or {}).get(SINGLE.name if record.committee else BEST)
-    if not forecast or not _known(realised):
+    if not forecast or not record.test or not _known(record.test.get(BEST)):
         return ""
-    whose = f" of the {SINGLE.title}" if record.committee else ""
     low, high = forecast["interval"]
     return (
-        f"Expected{whose} before the test: {forecast['score']:.3f} {record.metric} (between {low:.3f} and "
-        f"{high:.3f} with a probability of {percent(forecast['confidence'])}); realised: {realised:.3f}."
+        f"Expected before the test: {forecast['score']:.3f} {record.metric} (between {low:.3f} and {high:.3f} with a "
+        f"probability of {percent(forecast['confidence'])}); realised: {record.test[BEST]:.3f}."
     )
 
 
