@@ -498,7 +498,10 @@ def distill(
     """Teach a delta what a run's prompt answers, so that the model does without the prompt. Writes a new folder."""
     from evolm.data_access import require_data
     from evolm.export.distill import distill as teach
+    from evolm.progress_view import log_to
 
+    console = Console()
+    log_to(console)
     with one_sentence():
         if rows is not None:
             require_data(rows, Path(), trusted=True)  # before the model is loaded
@@ -507,7 +510,7 @@ def distill(
             run, out, rows=rows, use=use, keep_instruction=keep_instruction, n_jobs=n_jobs, model=model, read=own
         )
     for sentence in said:
-        Console().print(Text(sentence), soft_wrap=True)
+        console.print(Text(sentence), soft_wrap=True)
 
 
 def _own_read(assignments: Sequence[str], no_header: bool) -> dict[str, Any]:

@@ -10,6 +10,7 @@ on validation rows.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +34,8 @@ from evolm.randomness import Randomness, derive_seed
 from evolm.storage.files import require_new
 from evolm.tasks import Item, Task, read_items
 from evolm.wording import counted
+
+logger = logging.getLogger("evolm")
 
 RECORD_FILE = "distilled.json"
 SEED = derive_seed("distill")  # of the minibatches
@@ -196,6 +199,7 @@ def _taught(teacher: Predictor, prompt: Prompt, lessons: Lessons, dev: Lessons, 
             continue
         student = teacher.student(prompt, space, DeltaGenes(genes))
         distance = dev.cross_entropy(probabilities(student, dev.items))
+        logger.info("step %d of %d: cross-entropy with the prompt's answers on dev %.3f", step, steps, distance)
         if distance < lowest:
             best, lowest = student, distance
     return best
