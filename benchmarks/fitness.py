@@ -87,7 +87,7 @@ def _genomes(parts: Components) -> dict[str, list[Genome]]:
     rng = np.random.default_rng(FIRST_SEED)
     drawn = [parts.space.random(rng) for _ in range(PROMPTS)]
     readouts = parts.space.get(READOUT)
-    if readouts is None:
+    if readouts is None or not parts.task.labels:  # a probe is fitted on labels
         return {WORDS: drawn}
     probe = readouts.readout(PROBE)
     return {WORDS: drawn, PROBE: [genome.with_chromosome(READOUT, probe) for genome in drawn]}
