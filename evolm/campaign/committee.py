@@ -87,7 +87,8 @@ def log_loss(of_gold: Floats, row_weights: Floats) -> Floats:
 def contend(search: Search, parts: Components, single: Individual) -> Contention | None:
     """Select a committee on dev rows and compare it with the best single individual on validation rows.
 
-    The metric decides, then the log-loss; of equals the single individual wins. Candidates are not asked about dev
+    The log-loss decides, which is less noisy than the metric on a hundred rows, then the metric; of equals the single
+    individual wins. Candidates are not asked about dev
     rows again: their per-item scores are the probabilities of gold.
 
     Args:
@@ -151,7 +152,7 @@ def _contest(seats: Sequence[tuple[Individual, int]], parts: Components, single:
                 "digest": each.digest,
                 "weight": weight,
                 "dev": each.score,
-                "validation": _standing(member, task)[0] if member else None,
+                "validation": _standing(member, task)[1] if member else None,
             }
             for (each, weight), member in zip(seats, members, strict=True)
         ],
@@ -164,7 +165,7 @@ def _contest(seats: Sequence[tuple[Individual, int]], parts: Components, single:
 
 
 def _scores(standing: tuple[float, float]) -> dict[str, float]:
-    return {"validation": standing[0], "log_loss": -standing[1]}
+    return {"validation": standing[1], "log_loss": -standing[0]}
 
 
 def _whole(said: Evaluation | str) -> Evaluation | None:
@@ -178,7 +179,7 @@ def _logprobs(evaluation: Evaluation) -> Floats:
 
 
 def _standing(evaluation: Evaluation | None, task: Task) -> tuple[float, float]:
-    """Return the metric on validation rows and minus the log-loss there; the greater is better.
+    """Return minus the log-loss on validation rows and the metric there; the greater is better.
 
     Args:
         evaluation: on dev and validation rows; None = worse than any.
@@ -188,4 +189,4 @@ def _standing(evaluation: Evaluation | None, task: Task) -> tuple[float, float]:
         return -np.inf, -np.inf
     rows, logprobs = task.validation, _logprobs(evaluation)[len(task.dev) :]
     of_gold = np.exp(logprobs[np.arange(len(rows)), task.gold_indices(rows)])
-    return evaluate_labels(task, logprobs, rows).score, -float(log_loss(of_gold, task.row_weights(rows)))
+    return -float(log_loss(of_gold, task.row_weights(rows))), evaluate_labels(task, logprobs, rows).score

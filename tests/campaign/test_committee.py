@@ -114,14 +114,14 @@ def test_a_mixture_is_the_weighted_mean_of_probabilities() -> None:
 @pytest.mark.parametrize(
     ("single", "won"),
     [
-        ([0.9, 0.8, 0.9, 0.4], True),  # the committee is right once more
-        ([0.9, 0.8, 0.9, 0.9], False),  # equal metric, and a lower loss of the single one
+        ([0.9, 0.8, 0.9, 0.2], True),  # a higher loss of the single one
+        ([0.9, 0.9, 0.9, 0.4], False),  # a lower loss of the single one, which is wrong once more
         ([0.6, 0.6, 0.6, 0.6], True),  # equal metric, and a lower loss of the committee
         ([0.7, 0.7, 0.7, 0.7], False),  # equal in both: the single one stays
         (None, True),  # the single one cannot answer all rows
     ],
 )
-def test_metric_then_log_loss_decide_on_validation_rows(
+def test_the_log_loss_decides_on_validation_rows(
     toy: Callable[..., ToyCampaign], monkeypatch: pytest.MonkeyPatch, single: list[float] | None, won: bool
 ) -> None:
     campaign = toy(finals={"committee": 5}, task={**toy().tables["task"], "split": SPLIT})
@@ -227,7 +227,7 @@ def test_the_single_individual_is_tested_and_is_no_rival(run: Path) -> None:
 def test_random_search_may_win_by_a_committee_too(
     toy: Callable[..., ToyCampaign], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    standings = cycle([(1.0, 0.0), (0.0, 0.0)])  # of the committee, of the single individual
+    standings = cycle([(0.0, 1.0), (-1.0, 1.0)])  # of the committee, of the single individual
     monkeypatch.setattr(room, "select", lambda of_gold, weights, seats: (1, 2, *(0 for _ in of_gold[2:])))
     monkeypatch.setattr(room, "_standing", lambda *arguments: next(standings))
     changes = {**CHANGES, "baselines": {**CHANGES["baselines"], "random_search": True}}
