@@ -53,6 +53,8 @@ def curves(record: RunRecord) -> Figure | None:
         axes.axhline(founder["score"], color=FOUNDER, linewidth=1.1, linestyle=(0, (4, 3)))
         labels.append((founder["score"], f"{BEST_FOUNDER.title} {founder['score']:.3f}", FOUNDER))
     label_right(axes, labels)
+    for stage in record.entries_of("stage")[1:]:
+        axes.axvline(stage["evaluations"], color=QUIET, linewidth=0.9, linestyle=(0, (1, 2)))
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("evaluations")

@@ -21,6 +21,7 @@ from evolm.report.tables import (
     progress_rows,
     racing,
     score_rows,
+    stages,
     stopped,
 )
 from evolm.storage import RunLayout
@@ -66,7 +67,7 @@ def _notes(record: RunRecord) -> list[Text]:
     found = members(record)
     notes = [Text(f"Front: {counted(len(found), 'prompt')}; picked: {rule(record)}.")] if found else []
     committee = committee_sentence(record) if record.committee else ""
-    said = (committee, stopped(record), racing(record), headroom(record), expected(record))
+    said = (committee, stages(record), stopped(record), racing(record), headroom(record), expected(record))
     notes += [Text(sentence) for sentence in said if sentence]
     notes += [Text(f"{audit.finding} {audit.reading}") for audit in audits(record)]
     return notes + [Text(f"Warning: {warning}", style="bold yellow") for warning in warnings(record)]

