@@ -27,7 +27,7 @@ def test_the_generated_tables_are_those_of_this_code(text: str) -> None:
 
 
 def test_the_example_campaign_is_valid(text: str) -> None:
-    example, readouts, deltas = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    example, readouts, deltas, stages = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
     tables = tomllib.loads(example)
     campaign = configuration.validate(configuration.CampaignConfig, tables, "README")
     assert campaign.budget.evaluations == 100
@@ -38,6 +38,8 @@ def test_the_example_campaign_is_valid(text: str) -> None:
     read = configuration.validate(configuration.CampaignConfig, {**tables, **tomllib.loads(readouts)}, "README")
     assert read.space.readout is not None
     assert set(read.space.readout.kinds) <= READOUTS.keys()
+    staged = configuration.validate(configuration.CampaignConfig, {**tables, **tomllib.loads(stages)}, "README")
+    assert [stage.space for stage in staged.stage or ()] == [("prompt", "readout"), ("delta",)]
 
 
 def test_every_command_of_the_examples_exists(text: str) -> None:
