@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from tests.support.command_line import evolm, refused
-from tests.support.delta_campaigns import write_delta_campaign
+from tests.support.delta_campaigns import changing, write_delta_campaign
 from tests.support.once import SharedFolder
 from tests.support.toy_campaign import ToyCampaign, bytes_of, merged, quick, result_of, toy_rows, write_rows
 
@@ -68,12 +68,23 @@ def places(shared_folder: SharedFolder, tiny_model_folder: Path) -> Path:
     def build(folder: Path) -> None:
         frame = pd.DataFrame(toy_rows(), columns=["text", "label"])
         small = {"budget__evaluations": 6, "evaluation__n_jobs": 1, "baselines__random_search": False}
-        for name, size in (("run", 3), ("other", 4)):
-            toy = write_delta_campaign(
-                folder / "toy", tiny_model_folder, "hybrid", strategy__population_size=size, **small
+
+        def write(size: int, seed: int) -> ToyCampaign:
+            return write_delta_campaign(
+                folder / "toy", tiny_model_folder, "hybrid", strategy__population_size=size, seed=seed, **small
             )
+
+        def run(toy: ToyCampaign, out: Path) -> Path:
             with quick():
-                ToyCampaign(toy.folder, merged(toy.tables, {"task.data": "frame"})).run(folder / name, frame=frame)
+                return (
+                    ToyCampaign(toy.folder, merged(toy.tables, {"task.data": "frame"}))
+                    .run(out, frame=frame)
+                    .directory
+                )
+
+        changing(lambda seed: run(write(3, seed), folder / f"seed-{seed}")).rename(folder / "run")
+        toy = write(4, 1)
+        run(toy, folder / "other")
         (toy.folder / "campaign.toml").write_text(toy.config.to_toml(), encoding="utf-8")
         write_rows(folder / "rows.csv", toy_rows(6))
 

@@ -50,14 +50,17 @@ def test_a_campaign_evolves_it_beside_the_prompt(run: Run) -> None:
 def test_it_changes_what_an_earlier_chromosome_expressed(campaign: ToyCampaign, run: Run) -> None:
     parts = build(campaign.config, campaign.folder, permissions=ADMITTED)
     parts.engine.close()
+    evaluated = entries(run.directory, "individual", "main")
+    genomes = [from_record(entry["genome"]) for entry in evaluated]
+    for entry, genome in zip(evaluated, genomes, strict=True):
+        assert entry["measures"]["prefix_tokens"] == parts.space.tokens(genome)
+    rng = np.random.default_rng(0)
     hidden = 0
-    for entry in entries(run.directory, "individual", "main"):
-        genome = from_record(entry["genome"])
+    for genome in [*genomes, *(parts.space.random(rng) for _ in range(20))]:
         shown = parts.space.express(genome).prompt.demonstrations
         off = {item for item, on in zip(parts.space[NAME].items, genome[NAME].on, strict=True) if not on}
         assert not {demo.item for demo in shown} & off
         assert {demo.item for demo in genome.prompt.demonstrations} - {demo.item for demo in shown} <= off
-        assert entry["measures"]["prefix_tokens"] == parts.space.tokens(genome)
         hidden += len(genome.prompt.demonstrations) - len(shown)
     assert hidden > 0
     saved = Prompt.from_record(

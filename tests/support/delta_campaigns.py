@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,3 +23,18 @@ def write_delta_campaign(folder: Path, model: Path, kind: str, **changes: Any) -
     if kind == "delta":
         (folder / "founders.jsonl").write_text(json.dumps(FOUNDERS[0]) + "\n", encoding="utf-8")
     return toy
+
+
+def changing(run_of: Callable[[int], Path], shows: bool = False, seeds: Iterable[int] = range(1, 25)) -> Path:
+    """Return the first run whose best changes the model.
+
+    Args:
+        run_of: makes the run of a seed.
+        shows: whether its best must show a demonstration, too.
+        seeds: that are tried, in order: which one serves depends on the machine's bits.
+    """
+    for run in map(run_of, seeds):
+        genome = json.loads((run / "best" / "prompt.json").read_text(encoding="utf-8"))["genome"]
+        if (run / "best" / "delta.safetensors").exists() and (genome["demonstrations"] or not shows):
+            return run
+    raise AssertionError("expected a run whose best changes the model, found none")
