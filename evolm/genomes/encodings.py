@@ -73,12 +73,10 @@ class Encoding(Protocol):
         parameters: numbers in a delta's changes (factors and gains).
         sigma: default step size: large enough to change answers, too small to break the model.
         uses_dimension: whether ``space.delta.dimension`` decides the number of genes.
-        linear: whether the change of the weights is linear in the genes.
     """
 
     sigma: ClassVar[float]
     uses_dimension: ClassVar[bool]
-    linear: ClassVar[bool]
     dimension: int
     parameters: int
 
@@ -120,7 +118,6 @@ class LowRankEncoding:
 
     sigma: ClassVar[float] = 0.1
     uses_dimension: ClassVar[bool] = False
-    linear: ClassVar[bool] = False
 
     def __init__(self, plan: Plan) -> None:
         plan.require_linear("lowrank")
@@ -157,7 +154,6 @@ class SubspaceEncoding:
 
     sigma: ClassVar[float] = 10.0
     uses_dimension: ClassVar[bool] = True
-    linear: ClassVar[bool] = True
 
     def __init__(self, plan: Plan) -> None:
         plan.require_linear("subspace")
@@ -196,7 +192,6 @@ class ScalesEncoding:
 
     sigma: ClassVar[float] = 0.1
     uses_dimension: ClassVar[bool] = False
-    linear: ClassVar[bool] = True
 
     def __init__(self, plan: Plan) -> None:
         self.sites = plan.sites
@@ -230,7 +225,6 @@ class SingularEncoding:
 
     sigma: ClassVar[float] = 0.1
     uses_dimension: ClassVar[bool] = False
-    linear: ClassVar[bool] = True
 
     def __init__(self, plan: Plan) -> None:
         plan.require_linear("singular")
