@@ -102,9 +102,9 @@ def headroom_entry(search: Search, budget: BudgetSection) -> dict[str, Any] | No
 
     None before and after it, without a budget of evaluations or items, and if the objective is no mean over items.
     """
-    spent = search.ledger.evaluations
+    scored = search.ledger.evaluations + search.ledger.free
     allowed = budget.evaluations or budget.items // len(search.items)
-    if not search.evaluator.decomposable or not spent - len(search.asked) < FIRST <= spent:
+    if not search.evaluator.decomposable or not scored - len(search.asked) < FIRST <= scored:
         return None
     known = read_item_scores(search.journal.path, search.name)
     founders = [place for place, founder in enumerate(known.founders) if founder]
