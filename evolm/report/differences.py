@@ -128,7 +128,10 @@ def _verbalizers(mine: dict[str, str], other: dict[str, str], mark: str) -> list
 
 def _readout(mine: Summary, other: Summary, mark: str) -> Piece:
     said = readout_sentence(mine)
-    return Piece(said, "" if said == readout_sentence(other) else mark) if said else Piece("")
+    known = [readout for readout in (mine, other) if readout.get("strength")]
+    both = [readout if len(known) == 2 else {**readout, "strength": 0.0} for readout in (mine, other)]
+    same = readout_sentence(both[0]) == readout_sentence(both[1])  # a strength that is left open is chosen by the fit
+    return Piece(said, "" if same else mark) if said else Piece("")
 
 
 def readout_sentence(readout: Summary) -> str:

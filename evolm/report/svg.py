@@ -116,10 +116,13 @@ def wide_figure(
 
 
 def label_right(axes: Axes, labels: list[tuple[float, str, str]]) -> None:
-    """Label each line at its right end; labels that would overlap are moved apart."""
+    """Label each line at its right end; labels that would overlap are moved apart, and down from the upper edge."""
     low, high = axes.get_ylim()
     labels = sorted(labels)
-    heights = spread([value for value, _, _ in labels], 0.062 * (high - low))
+    distance = 0.062 * (high - low)
+    heights = spread([value for value, _, _ in labels], distance)
+    above = max(heights[-1] + distance / 2 - high, 0.0) if heights else 0.0
+    heights = [height - above for height in heights]
     for height, (_, text, color) in zip(heights, labels, strict=True):
         axes.annotate(
             text,

@@ -15,10 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 
 from evolm.report import RunRecord, write_report
 from evolm.report.plots import confusion
-from evolm.report.svg import VARIABLES, spread
+from evolm.report.svg import VARIABLES, label_right, spread
 from tests.support.synthetic_run import HOSTILE, revise, write_lines, write_outcomes
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -327,6 +329,14 @@ def test_the_work_for_a_page_grows_no_faster_than_the_population(run_factory: Ca
         return pstats.Stats(profile).total_calls  # type: ignore[attr-defined,no-any-return]
 
     assert calls(25) < 5 * calls(5)
+
+
+def test_labels_of_equal_lines_at_the_top_stay_inside_of_the_figure() -> None:
+    axes = Figure().add_subplot()
+    axes.set_ylim(0.0, 1.0)
+    label_right(axes, [(0.99, name, "black") for name in "abcd"])
+    heights = [text.xy[1] for text in axes.texts if isinstance(text, Annotation)]
+    assert max(heights) < 1 and min(np.diff(sorted(heights))) > 0.06
 
 
 def test_labels_at_the_end_of_lines_are_moved_apart() -> None:
