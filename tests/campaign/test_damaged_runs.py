@@ -82,8 +82,9 @@ def places(shared_folder: SharedFolder, tiny_model_folder: Path) -> Path:
                     .directory
                 )
 
-        changing(lambda seed: run(write(3, seed), folder / f"seed-{seed}")).rename(folder / "run")
-        toy = write(4, 1)
+        found = changing(lambda seed: run(write(3, seed), folder / f"seed-{seed}"))
+        toy = write(4, int(found.name.removeprefix("seed-")))
+        found.rename(folder / "run")
         run(toy, folder / "other")
         (toy.folder / "campaign.toml").write_text(toy.config.to_toml(), encoding="utf-8")
         write_rows(folder / "rows.csv", toy_rows(6))
