@@ -64,8 +64,9 @@ def test_the_journal_names_vectors_and_the_gene_store_has_them(run: Path, kind: 
 def test_the_same_campaign_gives_the_same_run_at_two_workers(
     run: Path, kind: str, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
+    changes = {"seed": configuration.load(run / "campaign.toml").seed, "evaluation__n_jobs": 2}
     with quick():
-        write_delta_campaign(tmp_path / "c", tiny_model_folder, kind, evaluation__n_jobs=2).run(tmp_path / "run")
+        write_delta_campaign(tmp_path / "c", tiny_model_folder, kind, **changes).run(tmp_path / "run")
     assert bytes_of(tmp_path / "run") == bytes_of(run)
     ours, theirs = (sorted((each / "genes").iterdir()) for each in (tmp_path / "run", run))
     assert [path.read_bytes() for path in ours] == [path.read_bytes() for path in theirs]
