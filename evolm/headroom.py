@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import scipy  # scipy.special is loaded at its first use
 
-from evolm.two_way import TwoWayFit, fit_two_way
+from evolm.two_way import TwoWayFit, fit_two_way, reliability
 from evolm.wording import counted, signed
 
 FIRST = 20  # individuals that are looked at
@@ -76,7 +76,7 @@ def headroom(scores: np.ndarray, founders: Sequence[int], evaluations: int) -> H
         individuals=len(scores),
         rows=rows,
         evaluations=evaluations,
-        reliability=float(fit.weights @ _reliabilities(fit, rows)),
+        reliability=float(fit.weights @ reliability(fit.spreads**2, fit.var_noise, rows)),
         gain=max(mean - ahead, 0.0),
         error=float(np.hypot(spread, fit.errors[founder])),
         doubled_rows=_selected(fit, evaluations, 2 * rows)[0] - mean,
@@ -89,15 +89,11 @@ def expected_maximum(n: int) -> float:
     return float(scipy.special.ndtri((n - 0.375) / (n + 0.25)))
 
 
-def _reliabilities(fit: TwoWayFit, rows: int) -> np.ndarray:
-    """Return ``(k,)`` reliabilities of so many rows for each spread of individuals."""
-    whole = fit.spreads**2 + fit.var_noise / rows
-    return np.where(whole > 0, fit.spreads**2 / np.where(whole > 0, whole, 1.0), 0.0)
-
-
 def _selected(fit: TwoWayFit, evaluations: int, rows: int) -> tuple[float, float]:
     """Return how much better than the mean individual the selected one is expected to be, and its deviation."""
-    gains = expected_maximum(evaluations) * np.sqrt(_reliabilities(fit, rows)) * fit.spreads  # (k,)
+    gains = (
+        expected_maximum(evaluations) * np.sqrt(reliability(fit.spreads**2, fit.var_noise, rows)) * fit.spreads
+    )  # (k,)
     mean = float(fit.weights @ gains)
     return mean, float(np.sqrt(fit.weights @ (gains - mean) ** 2))
 
@@ -105,14 +101,9 @@ def _selected(fit: TwoWayFit, evaluations: int, rows: int) -> tuple[float, float
 def about_headroom(record: Mapping[str, Any]) -> str:
     """Return a headroom's record as sentences."""
     rows, evaluations = signed(record["doubled_rows"]), signed(record["doubled_evaluations"])
-    more, less = (
-        ("dev rows", "evaluations")
-        if record["doubled_rows"] > record["doubled_evaluations"]
-        else (
-            "evaluations",
-            "dev rows",
-        )
-    )
+    more, less = "evaluations", "dev rows"
+    if record["doubled_rows"] > record["doubled_evaluations"]:
+        more, less = less, more
     return (
         f"Expected gain over the best founder: {record['gain']:.3f} ± {record['error']:.3f} after "
         f"{counted(record['evaluations'], 'evaluation')}; more {more} would help more than more {less} "

@@ -65,13 +65,24 @@ class TwoWayFit:
         return float(np.sqrt(self.errors[individual] ** 2 + (self.var_items + self.var_noise) / items))
 
     def reliability(self, items: int) -> float:
-        """Return the share of the variance of individuals' means over the same items that is their own, in [0, 1].
+        """Return the reliability of so many items; see :func:`reliability`."""
+        return float(reliability(self.var_individuals, self.var_noise, items))
 
-        This is the reliability of a test of so many items (Cronbach 1951, https://doi.org/10.1007/BF02310555):
-        the squared correlation of observed means and expected scores. The difficulty of items is the same for all.
-        """
-        whole = self.var_individuals + self.var_noise / items
-        return self.var_individuals / whole if whole > 0 else 0.0
+
+def reliability(var_individuals: float | Floats, var_noise: float, items: int) -> Floats:
+    """Return the share of the variance of individuals' means over the same items that is their own, in [0, 1].
+
+    This is the reliability of a test of so many items (Cronbach 1951, https://doi.org/10.1007/BF02310555): the
+    squared correlation of observed means and expected scores. The difficulty of items is the same for all.
+
+    Args:
+        var_individuals: of individuals, or several such variances.
+        var_noise: of the noise of an item.
+        items: number of items.
+    """
+    own = np.asarray(var_individuals, dtype=np.float64)
+    whole = own + var_noise / items
+    return np.where(whole > 0, own / np.where(whole > 0, whole, 1.0), 0.0)
 
 
 def fit_two_way(scores: np.ndarray) -> TwoWayFit:
@@ -140,7 +151,6 @@ class _Effects:
     """Effects at some ratios of variances, and what their precision follows from.
 
     Attributes:
-        ratios: of the noise's variance to those of individuals and items.
         mean, individuals, items: mu, ``(I,)`` a and ``(J,)`` b.
         noise: its variance, y'Py / (N - 1).
         factor: ``(1 + I, 1 + I)``, the Cholesky factor of the equations of mu and a.
@@ -148,7 +158,6 @@ class _Effects:
         criterion: -2 times the restricted log-likelihood, less a constant.
     """
 
-    ratios: tuple[float, float]
     mean: float
     individuals: Floats
     items: Floats
@@ -191,7 +200,7 @@ class _Equations:
         determinant = 2 * np.log(np.diag(factor)).sum() - np.log(inverse).sum()
         criterion = (self.count - 1) * np.log(noise) + determinant
         criterion -= len(a) * np.log(ratio_a) + len(b) * np.log(ratio_b)
-        return _Effects((ratio_a, ratio_b), float(mean), a, b, noise, factor, self.of_individuals, float(criterion))
+        return _Effects(float(mean), a, b, noise, factor, self.of_individuals, float(criterion))
 
 
 def _ratios(equations: _Equations, confounded: bool) -> tuple[float, float]:

@@ -74,6 +74,11 @@ class Ledger:
         return asdict(self)
 
 
+def individuals(budget: BudgetSection, items_each: int) -> int:
+    """Return how many individuals a limit on evaluations, or else on items, pays for; 0 if neither is limited."""
+    return budget.evaluations or budget.items // max(items_each, 1)
+
+
 def allowed(budget: BudgetSection, ledger: Ledger, items_each: int) -> int | None:
     """Return how many more individuals may be asked for at once; None = no limit.
 

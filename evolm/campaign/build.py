@@ -22,7 +22,7 @@ from evolm.campaign.permissions import Permissions
 from evolm.campaign.resolution import resolved
 from evolm.campaign.scorers import ScoreFunctions, choose_scorers, make_scorers, task_scorer_among
 from evolm.campaign.spaces import chromosome_tables, evolving_kinds
-from evolm.campaign.stages import Stage, choose_stages, only_strategy
+from evolm.campaign.stages import Stage, choose_stages, only_strategy, racing_rules
 from evolm.campaign.strategies import StrategyChoice, choose_strategy, strategy_class
 from evolm.config import BudgetSection, CampaignConfig
 from evolm.early import check_early
@@ -167,8 +167,7 @@ def build(
     parts = {name: kind.build(params, task, model) for name, (kind, params) in tables.items()}
     prompts = cast(PromptSpace, parts[PROMPT])
     scoring = make_scoring(config, task, model, allowed_words(config.space.prompts, task), prompts.tokens)
-    rules = next((stage.rules for stage in stages if stage.rules), None)
-    scorers = make_scorers(choices, scoring, rules)
+    scorers = make_scorers(choices, scoring, racing_rules(stages))
     space, founders = load_founders(config, task, parts, tuple(evolving), instructions, warm_starts)
     task_scorer = task_scorer_among(choices, scorers, scoring)
     engine = evaluation.Engine(model, AnswerStore(answers), jobs(config.evaluation.n_jobs, model))

@@ -74,8 +74,7 @@ class Campaign:
         self._clock("resume")
 
     def _restore(self, checkpoint: dict[str, Any]) -> None:
-        if checkpoint.get("stage"):
-            self.stages.load_state_dict(checkpoint["stage"])
+        self.stages.load_state_dict(checkpoint["stage"])
         for search in self.searches:
             if search.name in checkpoint["searches"]:
                 search.load_state_dict(checkpoint["searches"][search.name])

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import scipy
 
+from evolm.campaign.budget import individuals
 from evolm.campaign.item_scores import ItemScores, read_item_scores
 from evolm.campaign.search import Search
 from evolm.config import BudgetSection
@@ -103,12 +104,11 @@ def headroom_entry(search: Search, budget: BudgetSection) -> dict[str, Any] | No
     None before and after it, without a budget of evaluations or items, and if the objective is no mean over items.
     """
     scored = search.ledger.evaluations + search.ledger.free
-    allowed = budget.evaluations or budget.items // len(search.items)
     if not search.evaluator.decomposable or not scored - len(search.asked) < FIRST <= scored:
         return None
     known = read_item_scores(search.journal.path, search.name)
     founders = [place for place, founder in enumerate(known.founders) if founder]
-    found = headroom(known.values, founders, allowed)
+    found = headroom(known.values, founders, individuals(budget, len(search.items)))
     return {"type": HEADROOM, "search": search.name, **found.to_record()} if found else None
 
 

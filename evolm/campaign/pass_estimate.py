@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from evolm.baselines import Baseline
 from evolm.baselines.few_shot import FEW_SHOT
+from evolm.campaign.budget import individuals
 from evolm.campaign.build import Components
 from evolm.campaign.committee import allowed
 from evolm.campaign.search import FINALISTS
@@ -57,9 +58,7 @@ class PassEstimate:
         parts, dev = self.parts, len(self.parts.task.dev)
         rows: list[PhaseRow] = []
         for number, stage in enumerate(parts.stages, 1):
-            budget = stage.budget(parts.config.budget)
-            until = budget.evaluations or (budget.items // max(dev, 1))
-            evaluations = until - sum(row[1] for row in rows)
+            evaluations = individuals(stage.budget(parts.config.budget), dev) - sum(row[1] for row in rows)
             tokens = self.passed(evaluations, dev, stage) + evaluations * self._learnt(
                 parts.stage_strategy(number - 1)
             )
@@ -91,11 +90,11 @@ class PassEstimate:
         lesson = self.prefix + learning.batch * self.per_item
         return BACKWARD * self._own_share() * learning.steps * lesson if strategy.learns else 0.0
 
-    def passed(self, individuals: int, items: int, stage: Stage | None = None) -> float:
+    def passed(self, count: int, items: int, stage: Stage | None = None) -> float:
         """Return tokens of a whole pass: what all deltas of a prompt share once, and the rest for each individual.
 
         Args:
-            individuals: whose prompts are passed.
+            count: individuals whose prompts are passed.
             items: for each, beside those that its readout is fitted on.
             stage: of the search; None = the finals or the test.
         """
@@ -103,8 +102,8 @@ class PassEstimate:
         own, prompts = self._own_share(), 1
         if len(self.parts.stages) > 1:
             under_one = stage is not None and DELTA in stage.kinds and PROMPT not in stage.kinds
-            own, prompts = (own, min(FINALISTS, individuals)) if under_one else (1.0, 1)
-        return individuals * each if own == 1 else prompts * each * (1 - own) + individuals * each * own
+            own, prompts = (own, min(FINALISTS, count)) if under_one else (1.0, 1)
+        return count * each if own == 1 else prompts * each * (1 - own) + count * each * own
 
     def _own_share(self) -> float:
         """Return the share of the layers that is passed for every individual anew."""

@@ -15,6 +15,7 @@ from evolm import evaluation, models
 from evolm.campaign.build import Components
 from evolm.campaign.checks import told_about_texts
 from evolm.campaign.pass_estimate import PassEstimate
+from evolm.campaign.stages import racing_rules
 from evolm.evaluation.racing import looks
 from evolm.models import Request
 from evolm.storage import AnswerStore
@@ -125,7 +126,7 @@ def _estimate(parts: Components, asked: Sequence[Request]) -> Table:
 
 
 def _print_racing(parts: Components, console: Console) -> None:
-    rules = next((stage.rules for stage in parts.stages if stage.rules), None)
+    rules = racing_rules(parts.stages)
     if rules is None:
         return
     n = len(parts.task.dev)

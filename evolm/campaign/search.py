@@ -237,4 +237,4 @@ class Search:
         self.founder = Individual.from_state(state["founder"]) if state["founder"] else None
         self.exhausted = state["exhausted"]
         self.last = state["last"]
-        self._earlier_rates = state.get("earlier_rates", [])
+        self._earlier_rates = state["earlier_rates"]

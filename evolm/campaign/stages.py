@@ -125,6 +125,11 @@ def choose_stages(
     return tuple(stages)
 
 
+def racing_rules(stages: Sequence[Stage]) -> Rules | None:
+    """Return how individuals race in the first stage in which they do; None if they never do."""
+    return next((stage.rules for stage in stages if stage.rules), None)
+
+
 def only_strategy(stages: Sequence[Stage]) -> str:
     """Return the name of the main search's strategy; ``""`` if it has several stages."""
     return strategy_name(stages[0].settings) if len(stages) == 1 else ""

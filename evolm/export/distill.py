@@ -173,8 +173,7 @@ def _items(
 def _start(teacher: Predictor) -> tuple[DeltaSpace, np.ndarray]:
     """Return the student's space and its first genes: the teacher's if they are low-rank factors, else zeros."""
     first, alone = teacher.members[0], len(teacher.members) == 1
-    whole = first.space and first.delta and first.delta.genes.shape == (first.space.dimension,)  # no soup
-    if alone and whole and first.space and first.delta and first.space.settings.encoding == ENCODING:
+    if alone and first.space and first.delta and first.space.settings.encoding == ENCODING:
         return first.space, first.delta.genes
     layers = f"last:{min(DEPTH, teacher.model.layers)}"
     space = DeltaSpace.of(teacher.model, DeltaSettings(layers, MODULES, RANK, ENCODING))

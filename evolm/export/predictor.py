@@ -251,7 +251,7 @@ class Predictor:
         """Return another prompt whose labels are read by their words, and another delta, over the same model."""
         other = copy.copy(self)
         other.members = (SavedPrompt(self.path, genome, Readout(), space=space, delta=delta),)
-        other.weights, other.notes = (1.0,), ()
+        other.weights, other.notes = (1,), ()
         return other
 
     def answered(self, items: Sequence[Item]) -> Predictions:

@@ -29,12 +29,8 @@ class Committee:
     @cached_property
     def digest(self) -> str:
         """16 hexadecimal digits over members and weights."""
-        return content_digest([[member.digest, weight] for member, weight in self.seats])
-
-    @property
-    def seats(self) -> tuple[tuple[Genome, int], ...]:
-        """Each member with its weight."""
-        return tuple(zip(self.members, self.weights, strict=True))
+        seats = zip(self.members, self.weights, strict=True)
+        return content_digest([[member.digest, weight] for member, weight in seats])
 
     def changed(self, change: Callable[[Genome], Genome]) -> Committee:
         """Return a committee of the changed members, with the same weights."""

@@ -13,7 +13,7 @@ from evolm.genomes.chromosome import Arrays, content_digest
 from evolm.models.requests import POOLINGS
 from evolm.readout_kinds import WORDS
 
-AUTO = "auto"  # the pooling that the fit chooses
+AUTO = "auto"  # the pooling that is both, side by side
 _DEFAULTS = ReadoutSpaceSection()
 
 
@@ -68,7 +68,7 @@ class Readout:
 
     @property
     def open(self) -> Readout:
-        """The readout that asks the model for the same, with everything left to its fit that may be."""
+        """The readout that asks the model for the same, with every gene left open that may be."""
         return replace(self, layer=0, pooling=AUTO if len(self.layers) != 1 else self.pooling, strength=0.0)
 
     def summary(self) -> dict[str, Any]:

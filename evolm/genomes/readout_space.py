@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LAYERS = 5  # that "auto" reads
 LOWEST, HIGHEST = 0.5, 0.9  # of the layers: between which "auto" reads; what a pass leaves out above costs nothing
 GENES = ("kind", "layer", "pooling", "strength")
-LEFT_OPEN = {"layer": 0, "pooling": AUTO, "strength": 0.0}  # genes that are left to the fit
+LEFT_OPEN = {"layer": 0, "pooling": AUTO, "strength": 0.0}  # values of genes that are left open
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class ReadoutSpace(ChromosomeSpace):
         return LEFT_OPEN[gene] if is_open and LEFT_OPEN.get(gene) in choices else choices[index]
 
     def neutral(self) -> Readout:
-        """Return the first kind, with everything else left to its fit."""
+        """Return the first kind, with every other gene left open."""
         return self.readout(self.kinds[0])
 
     def outside(self, chromosome: Readout) -> str:

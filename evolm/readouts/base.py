@@ -9,12 +9,8 @@ before it reads the items. The contract:
 - it is a function of genes, prompt, delta and train rows, with the same bits each time on the same machine;
 - an item's log-probabilities do not depend on the other items.
 
-Fitness is measured on dev rows alone, since racing, the cache and comparisons item by item need the last point.
-Predictions of train rows by the others would rank prompts better. With 11 random prompts of ``trec-probe`` (seed
-100, 240 train and 96 dev rows, a probe of one layer), Spearman's correlation with the accuracy of the refitted
-probe on 250 validation rows was 0.09 (accuracy) and 0.37 (log-loss) for dev rows; 0.59 and 0.71 with leave-one-out
-predictions of train rows beside them; 0.75 and 0.47 for five folds over both (standard errors 0.2 to 0.4). The
-picked prompts read 0.872 and 0.896; 0.896 and 0.896; 0.876 and 0.896.
+Fitness is measured on dev rows alone, and not on predictions of train rows by the others too: racing, the cache and
+comparisons item by item need the last point.
 """
 
 from __future__ import annotations
