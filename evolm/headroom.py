@@ -91,9 +91,8 @@ def expected_maximum(n: int) -> float:
 
 def _selected(fit: TwoWayFit, evaluations: int, rows: int) -> tuple[float, float]:
     """Return how much better than the mean individual the selected one is expected to be, and its deviation."""
-    gains = (
-        expected_maximum(evaluations) * np.sqrt(reliability(fit.spreads**2, fit.var_noise, rows)) * fit.spreads
-    )  # (k,)
+    accuracy = np.sqrt(reliability(fit.spreads**2, fit.var_noise, rows))  # (k,)
+    gains = expected_maximum(evaluations) * accuracy * fit.spreads
     mean = float(fit.weights @ gains)
     return mean, float(np.sqrt(fit.weights @ (gains - mean) ** 2))
 

@@ -18,7 +18,7 @@ The model is any transformers causal LM that accepts an attention backend; ours 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
@@ -266,25 +266,32 @@ class PackedForward:
         if not depth or not self.shared.limit:
             return False
         if depth not in self._shares:
-            self._shares[depth] = self._same_in_two_parts(depth)
+            self._shares[depth] = self.gives_same_bits(self._states, depth=depth)
+            self.shared.forget()
         return self._shares[depth]
 
-    def _same_in_two_parts(self, depth: int) -> bool:
-        segments = self.trial_text()
-        plan = ForwardPlan(segments, fill_slabs(segments, self.slab_tokens))
+    def gives_same_bits(self, states: Callable[[ForwardPlan], torch.Tensor], depth: int = 0, top: int = 0) -> bool:
+        """Return whether an architecture gives the bits of a whole pass if its layers are passed in part.
+
+        Args:
+            states: passes a plan and returns what is compared.
+            depth, top: of the plan: which layers are passed.
+        """
+        segments = self._trial_text()
+        every = [(index, 0) for index in range(len(segments))]
+        plan = ForwardPlan(segments, fill_slabs(segments, self.slab_tokens), every)
         before = self.work
         with torch.inference_mode():
-            whole = self._states(plan)
+            whole = states(plan)
             try:
-                parts = self._states(replace(plan, depth=depth))
+                found = states(replace(plan, depth=depth, top=top))
             except Exception:  # no architecture documents a part of its trunk, so any exception may come
                 return False
             finally:
                 self.work = before
-                self.shared.forget()
-        return torch.equal(whole, parts)
+        return torch.equal(whole, found)
 
-    def trial_text(self) -> list[Segment]:
+    def _trial_text(self) -> list[Segment]:
         """Return a text that fills a slab, and exceeds the model's sliding window if context and limits allow."""
         config = self.model.config.get_text_config()
         window = getattr(config, "sliding_window", None) or 0

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 import torch
 
 from evolm.models.delta_batch import hooked
-from evolm.models.forward_plan import ForwardPlan, fill_slabs
+from evolm.models.forward_plan import ForwardPlan
 from evolm.models.inspection import layer_list
 from evolm.models.packed_forward import PackedForward
 from evolm.models.requests import LAST, TokenizedStates
@@ -66,25 +67,13 @@ class StateReader:
         if layer not in self._ends:
             if self._passed < WORTH_A_TRIAL:
                 return False
-            self._ends[layer] = self._same_without_the_rest(layer)
+            self._ends[layer] = self.forward.gives_same_bits(partial(self._all, layer), top=layer)
         return self._ends[layer]
 
-    def _same_without_the_rest(self, layer: int) -> bool:
-        segments, work = self.forward.trial_text(), self.forward.work
-        places = [(index, 0) for index in range(len(segments))]
-        plan = ForwardPlan(segments, fill_slabs(segments, self.forward.slab_tokens), places)
-        whole = self._read(plan, [layer])
-        try:
-            part = self._read(replace(plan, top=layer), [layer])
-        except Exception:  # no architecture documents a part of its trunk, so any exception may come
-            return False
-        finally:
-            self.forward.work = work
-        return all(
-            np.array_equal(found[index], known[index])
-            for known, found in zip(whole, part, strict=True)
-            for index, _ in places
-        )
+    def _all(self, layer: int, plan: ForwardPlan) -> torch.Tensor:
+        """Return ``(2, segments, d)``: the last state and the sum of states of each of a plan's segments."""
+        both = self._read(plan, [layer])
+        return torch.from_numpy(np.stack([[each[index][0] for index, _ in plan.positions] for each in both]))
 
     def _read(self, plan: ForwardPlan, layers: Sequence[int]) -> tuple[Pooled, Pooled]:
         """Return the states of the last token, and the sum of all states, of each segment in the plan's positions."""
