@@ -86,11 +86,9 @@ def _genomes(parts: Components) -> dict[str, list[Genome]]:
     """Return readout -> random genomes, the same prompts for every readout."""
     rng = np.random.default_rng(FIRST_SEED)
     drawn = [parts.space.random(rng) for _ in range(PROMPTS)]
-    readouts = parts.space.get(READOUT)
-    if readouts is None or not parts.task.labels:  # a probe is fitted on labels
-        return {WORDS: drawn}
-    probe = readouts.readout(PROBE)
-    return {WORDS: drawn, PROBE: [genome.with_chromosome(READOUT, probe) for genome in drawn]}
+    kinds = (WORDS, PROBE) if parts.task.labels else (WORDS,)  # a probe is fitted on labels
+    readouts = {kind: parts.space[READOUT].readout(kind) for kind in kinds}
+    return {kind: [genome.with_chromosome(READOUT, each) for genome in drawn] for kind, each in readouts.items()}
 
 
 def _logprobs(parts: Components, genomes: Sequence[Genome]) -> np.ndarray:
