@@ -1,9 +1,9 @@
 """A linear classifier on hidden states, fitted on train rows.
 
 The states come from the same packed passes as log-probabilities. Those of all layers and poolings that the genes
-leave open stand side by side: together they tell more than the best layer alone (``python -m benchmarks.probes``). A
-strength that is left open is chosen by the log-loss of leave-one-out predictions, which ridge regression has in closed
-form (:mod:`evolm.readouts.ridge`).
+leave open stand side by side: together they tell more than the best layer alone (``python -m benchmarks.probes``).
+A strength that is left open is chosen by the log-loss of leave-one-out predictions, which ridge regression has in
+closed form (:mod:`evolm.readouts.ridge`).
 """
 
 from __future__ import annotations

@@ -128,9 +128,9 @@ def _verbalizers(mine: dict[str, str], other: dict[str, str], mark: str) -> list
 
 def _readout(mine: Summary, other: Summary, mark: str) -> Piece:
     said = readout_sentence(mine)
-    known = [readout for readout in (mine, other) if readout.get("strength")]
-    both = [readout if len(known) == 2 else {**readout, "strength": 0.0} for readout in (mine, other)]
-    same = readout_sentence(both[0]) == readout_sentence(both[1])  # a strength that is left open is chosen by the fit
+    if not (mine.get("strength") and other.get("strength")):  # one that is left open is chosen by the fit
+        mine, other = {**mine, "strength": 0.0}, {**other, "strength": 0.0}
+    same = readout_sentence(mine) == readout_sentence(other)
     return Piece(said, "" if same else mark) if said else Piece("")
 
 

@@ -262,11 +262,7 @@ def test_killed_and_resumed_it_equals_the_undisturbed_run(
     total = sum(
         len((run / name).read_text(encoding="utf-8").splitlines()) for name in ("journal.jsonl", "timing.jsonl")
     )
-    out = tmp_path / "run"
-    struck = evolm("run", folder / "toy", "--out", out, call="append", at=total - left)
-    assert struck["exit"] == -9, struck["log"]
-    told = evolm("resume", out)
-    assert told["exit"] == 0, told["log"]
+    out = evolm.killed_and_resumed(folder / "toy", tmp_path / "run", total - left)
     assert everything_of(out) == everything_of(run)
 
 

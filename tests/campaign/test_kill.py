@@ -14,8 +14,7 @@ import pytest
 
 from tests.support.tiers import slow
 from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, result_of, without_clock
-
-KILLED = -9
+from tests.support.warm_evolm import KILLED
 
 
 @pytest.fixture(scope="session")

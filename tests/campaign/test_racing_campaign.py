@@ -27,6 +27,7 @@ from evolm.storage import RunLayout
 from evolm.strategies import STRATEGIES
 from tests.support.tiers import slow
 from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, result_of, write_campaign
+from tests.support.warm_evolm import KILLED
 
 N_DEV = 24
 RACING: dict[str, Any] = {
@@ -37,7 +38,6 @@ RACING: dict[str, Any] = {
 }
 SEARCHES = ("main", "random_search")
 MODES = ("race", "halving")
-KILLED = -9
 
 
 def changed(mode: str = "race", **changes: Any) -> dict[str, Any]:

@@ -93,11 +93,7 @@ def test_founders_with_a_probe_are_no_rivals_twice(finished_readouts: Path) -> N
 def test_killed_and_resumed_it_equals_the_undisturbed_run(
     evolm: Any, campaign: ToyCampaign, finished_readouts: Path, tmp_path: Path, at: int
 ) -> None:
-    out = tmp_path / "run"
-    struck = evolm("run", campaign.folder, "--out", out, call="append", at=at)
-    assert struck["exit"] == -9, struck["log"]
-    told = evolm("resume", out)
-    assert told["exit"] == 0, told["log"]
+    out = evolm.killed_and_resumed(campaign.folder, tmp_path / "run", at)
     assert bytes_of(out) == bytes_of(finished_readouts)
 
 
@@ -132,10 +128,7 @@ def test_a_choice_task_evolves_its_readouts_and_resumes_them(
         campaign.run(tmp_path / "whole")
     kinds = {entry["genome"]["readout"]["kind"] for entry in entries(tmp_path / "whole", "individual", "main")}
     assert kinds == set(readouts["kinds"])
-    struck = evolm("run", campaign.folder, "--out", tmp_path / "run", call="append", at=5)
-    assert struck["exit"] == -9, struck["log"]
-    assert evolm("resume", tmp_path / "run")["exit"] == 0
-    assert bytes_of(tmp_path / "run") == bytes_of(tmp_path / "whole")
+    assert bytes_of(evolm.killed_and_resumed(campaign.folder, tmp_path / "run", 5)) == bytes_of(tmp_path / "whole")
 
 
 @pytest.mark.slow

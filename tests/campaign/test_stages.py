@@ -120,11 +120,7 @@ def test_the_finals_and_the_operators_are_those_of_all_stages(run: Path) -> None
 def test_killed_in_any_stage_and_resumed_it_equals_the_undisturbed_run(
     evolm: Any, campaign: ToyCampaign, run: Path, tmp_path: Path, at: int
 ) -> None:
-    out = tmp_path / "run"
-    struck = evolm("run", campaign.folder, "--out", out, call="append", at=at)
-    assert struck["exit"] == -9, struck["log"]
-    told = evolm("resume", out)
-    assert told["exit"] == 0, told["log"]
+    out = evolm.killed_and_resumed(campaign.folder, tmp_path / "run", at)
     assert bytes_of(out) == bytes_of(run)
 
 

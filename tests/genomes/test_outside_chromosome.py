@@ -17,11 +17,11 @@ from evolm.objective.codec import Codec
 from tests.support.row_switches import NAME, RowSwitches
 from tests.support.tiers import slow
 from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, quick, result_of, without_clock, write_campaign
+from tests.support.warm_evolm import KILLED
 
 SPACE = {"prompt": {"demonstrations": [0, 2], "max_tokens": 240}, NAME: {"share": 0.5}}
 PACKAGE = NAME.partition(".")[0]
 ADMITTED = Permissions(packages=(PACKAGE,))
-KILLED = -9
 
 
 @pytest.fixture(scope="module")

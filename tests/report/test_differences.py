@@ -64,6 +64,15 @@ def test_a_readout_is_marked_where_it_was_won_or_lost() -> None:
     assert [side.readout for side in kept] == [Piece(said)] * 2
 
 
+def test_a_strength_that_one_side_leaves_to_its_fit_is_no_difference() -> None:
+    genes = {"kind": "probe", "layer": 0, "pooling": "auto", "layers": [3, 5], "strength": 0.0}
+    fitted, other = {**genes, "strength": 3.0}, {**genes, "strength": 1.0}
+    before, after = compare({"readout": genes}, {"readout": fitted})
+    assert (before.readout.mark, after.readout.mark) == ("", "")
+    assert after.readout.text == before.readout.text + ", strength 3"
+    assert [side.readout.mark for side in compare({"readout": other}, {"readout": fitted})] == ["del", "ins"]
+
+
 def test_demonstrations_of_a_choice_show_their_options() -> None:
     demonstration = {**shown("a"), "options": ["spam", "ham"]}
     before, _ = prompts({"demonstrations": [demonstration]}, {})

@@ -12,6 +12,7 @@ from typing import Any
 import evolm
 
 ROOT = Path(__file__).parents[2]
+KILLED = -9
 PACKAGE = Path(evolm.__file__).parents[1]  # where workers, too, find it if it is not installed
 
 
@@ -47,6 +48,14 @@ class WarmProcess:
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())
         return {**answer, "log": log.read_text(encoding=strike.get("encoding", "utf-8"))}
+
+    def killed_and_resumed(self, campaign: Path, out: Path, at: int) -> Path:
+        """Run a campaign into a directory, kill it at the ``at``-th entry of a journal, resume it; return ``out``."""
+        struck = self("run", campaign, "--out", out, call="append", at=at)
+        assert struck["exit"] == KILLED, struck["log"]
+        told = self("resume", out)
+        assert told["exit"] == 0, told["log"]
+        return out
 
     def close(self) -> None:
         """End it."""
