@@ -11,7 +11,7 @@ options, normalised as the scorers normalise it, read by their words; in a gener
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -101,7 +101,7 @@ def soft_lesson(
 
 
 @dataclass
-class _Pupil:
+class Pupil:
     """A genome that is learning, under the prompt that the model sees of it."""
 
     genome: Genome
@@ -109,11 +109,49 @@ class _Pupil:
     genes: np.ndarray
     learning: Learning
 
+    @classmethod
+    def of(cls, genome: Genome, context: VariationContext) -> Pupil:
+        """Return a genome that begins to learn; its settings mutate first if the context says so."""
+        learning = genome.delta.learning or begun(genome.delta.genes.size, context.learning)
+        if context.learning.adapt:
+            learning = mutated(context.rng, learning)
+        return cls(genome, context.space.express(genome).prompt, genome.delta.genes, learning)
+
     @property
     def finished(self) -> Genome:
         """The genome with the genes and the memory of learning."""
         learnt = replace(self.genome.delta, genes=self.genes, learning=self.learning)
         return self.genome.with_chromosome(DELTA, learnt)
+
+
+def take_steps(
+    pupils: Sequence[Pupil], context: VariationContext, lesson_of: Callable[[Pupil, Delta], GradientRequest]
+) -> None:
+    """Let pupils take their numbers of Adam steps, side by side.
+
+    Args:
+        pupils: their genes and learning change.
+        context: with a delta's space and access to the model.
+        lesson_of: returns the request for the gradient of one step, from a pupil and its present delta.
+    """
+    deltas, model_access = context.space[DELTA], context.model_access
+    assert model_access is not None
+    for step in range(max((pupil.learning.steps for pupil in pupils), default=0)):
+        active = [pupil for pupil in pupils if step < pupil.learning.steps]
+        lessons = [lesson_of(pupil, Delta(deltas.changes(pupil.genes), deltas.depth)) for pupil in active]
+        for pupil, learnt in zip(active, model_access.learn(lessons), strict=True):
+            if learnt is None:
+                continue
+            gradient = deltas.pullback(DeltaGenes(pupil.genes), learnt.gradients)
+            if np.isfinite(gradient).all():
+                pupil.genes, pupil.learning = adam_step(pupil.genes, gradient, pupil.learning)
+
+
+def minibatch(rng: np.random.Generator, items: Sequence[Item], size: int) -> list[Item]:
+    """Draw items with gold, without replacement."""
+    labelled = [item for item in items if item.gold is not None]
+    chosen = rng.choice(len(labelled), min(size, len(labelled)), replace=False)
+    return [labelled[index] for index in chosen]
 
 
 @dataclass(frozen=True)
@@ -129,42 +167,17 @@ class GradientStep(DocumentedOperator):
 
     def vary(self, families: Sequence[Family], context: VariationContext) -> list[Genome | None]:
         """Let each family's first parent learn, all side by side; None without train items or model access."""
-        deltas, model_access = context.space.get(DELTA), context.model_access
-        if model_access is None or deltas is None or not model_access.train:
+        model_access = context.model_access
+        if model_access is None or context.space.get(DELTA) is None or not model_access.train:
             return [None] * len(families)
-        pupils = [_pupil(family[0].genome, context) for family in families]
-        for step in range(max((pupil.learning.steps for pupil in pupils), default=0)):
-            active = [pupil for pupil in pupils if step < pupil.learning.steps]
-            lessons = [
-                lesson(
-                    model_access.scoring,
-                    pupil.prompt,
-                    Delta(deltas.changes(pupil.genes), deltas.depth),
-                    _minibatch(context.rng, model_access.train, context.learning.batch),
-                )
-                for pupil in active
-            ]
-            for pupil, learnt in zip(active, model_access.learn(lessons), strict=True):
-                if learnt is None:
-                    continue
-                gradient = deltas.pullback(DeltaGenes(pupil.genes), learnt.gradients)
-                if np.isfinite(gradient).all():
-                    pupil.genes, pupil.learning = adam_step(pupil.genes, gradient, pupil.learning)
+        pupils = [Pupil.of(family[0].genome, context) for family in families]
+
+        def lesson_of(pupil: Pupil, delta: Delta) -> GradientRequest:
+            items = minibatch(context.rng, model_access.train, context.learning.batch)
+            return lesson(model_access.scoring, pupil.prompt, delta, items)
+
+        take_steps(pupils, context, lesson_of)
         return [pupil.finished for pupil in pupils]
-
-
-def _pupil(genome: Genome, context: VariationContext) -> _Pupil:
-    learning = genome.delta.learning or begun(genome.delta.genes.size, context.learning)
-    if context.learning.adapt:
-        learning = mutated(context.rng, learning)
-    return _Pupil(genome, context.space.express(genome).prompt, genome.delta.genes, learning)
-
-
-def _minibatch(rng: np.random.Generator, train: Sequence[Item], size: int) -> list[Item]:
-    """Draw train items with gold, without replacement."""
-    labelled = [item for item in train if item.gold is not None]
-    chosen = rng.choice(len(labelled), min(size, len(labelled)), replace=False)
-    return [labelled[index] for index in chosen]
 
 
 LEARNING_OPERATORS = [GradientStep()]
