@@ -1,14 +1,14 @@
-"""The README's tables, generated from the code: ``python -m evolm.docs_tables README.md`` rewrites them in place.
+"""Tables of the documentation, generated from the code.
 
-A test compares the tables with the code, so they are never out of date.
+A page of ``docs/`` asks for one with a line ``<!-- generated: strategies -->``, which the build replaces by the table.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -128,21 +128,18 @@ BLOCKS = {
 }
 
 
-def rewritten(text: str) -> str:
-    """Return a document with every block between its markers generated anew."""
-    for name, block in BLOCKS.items():
-        begin, end = f"<!-- {name}: generated -->", f"<!-- /{name} -->"
-        before, found, rest = text.partition(begin)
-        if found:
-            text = f"{before}{begin}\n{block()}\n{end}{rest.partition(end)[2]}"
-    return text
+_MARKER = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 
 
-def main() -> None:
-    """Rewrite the document that the command line names."""
-    path = Path(sys.argv[1])
-    path.write_text(rewritten(path.read_text(encoding="utf-8")), encoding="utf-8")
+def used_blocks(text: str) -> list[str]:
+    """Return the names of the blocks that a document asks for, in order."""
+    return _MARKER.findall(text)
 
 
-if __name__ == "__main__":
-    main()
+def expanded(text: str) -> str:
+    """Return a document with the table of ``BLOCKS`` in place of each marker.
+
+    Raises:
+        KeyError: a marker names no block.
+    """
+    return _MARKER.sub(lambda found: BLOCKS[found[1]](), text)

@@ -99,12 +99,10 @@ OPTIONAL = ("cma", "optuna", "nevergrad", "pymoo", "ribs")
 HOSTS = ("scipy", *(pytest.param(host, marks=pytest.mark.extras) for host in OPTIONAL))
 
 
-def examples(title: str) -> list[str]:
-    """Return the Python examples of a section of the README, those of its own sections included."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    level = title.partition(" ")[0]
-    section = re.split(rf"\n#{{2,{len(level)}}} ", readme.partition(f"\n{title}\n")[2])[0]
-    return re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+def examples(page: str) -> list[str]:
+    """Return the Python examples of a page."""
+    text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
 
 
 def toy_frame(path: str) -> pd.DataFrame:
@@ -113,11 +111,11 @@ def toy_frame(path: str) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_the_hosts_of_the_readme_ask_for_no_more_than_its_budget_and_finish_where_it_is_smaller(
+def test_the_hosts_of_the_docs_ask_for_no_more_than_its_budget_and_finish_where_it_is_smaller(
     host: str, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip(host)
-    head, *loops = examples("### From SciPy, pycma, Optuna, nevergrad, pymoo and pyribs")
+    head, *loops = examples("docs/recipes/hosts.md")
     assert len(loops) == len(HOSTS)
     (loop,) = [code for code in loops if re.search(rf"^(import|from) {host}\b", code, re.MULTILINE)]
     monkeypatch.setattr(pd, "read_csv", toy_frame)
@@ -138,8 +136,11 @@ def test_the_hosts_of_the_readme_ask_for_no_more_than_its_budget_and_finish_wher
     assert names["result"].test is not None
 
 
-def test_the_loop_of_the_readme_runs(tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    loop, *_ = [code for code in examples("## Called by other optimizers") if ".ask(" in code]
+@pytest.mark.parametrize("page", ["README.md", "docs/recipes/objective.md"])
+def test_the_loop_of_the_page_runs(
+    page: str, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    loop, *_ = [code for code in examples(page) if ".ask(" in code]
     assert len(loop.strip().splitlines()) <= 20
     monkeypatch.setattr(pd, "read_csv", toy_frame)
     assert MODEL in loop
