@@ -137,7 +137,7 @@ class TaskSection(Section):
     )
     metric: str = Field(
         "",
-        description="accuracy | balanced_accuracy | macro_f1 | exact_match | chrf | perplexity; "
+        description="accuracy | balanced_accuracy | macro_f1 | exact_match | chrf | token_f1 | rouge_l | perplexity; "
         "empty = the kind's own: balanced_accuracy, accuracy for choice, chrf for generation",
     )
     normalization: Literal["auto", "sum", "tokens", "characters"] = Field(

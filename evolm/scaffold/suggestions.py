@@ -21,7 +21,7 @@ from evolm.scaffold.hints import Hints
 from evolm.scaffold.scales import proposed_bins
 from evolm.storage.layout import FOUNDERS
 from evolm.tasks import KINDS, OPEN, Item, Task, kinds_with
-from evolm.tasks.items import LABEL, OPTIONS
+from evolm.tasks.items import LABEL, OPTIONS, normalised
 from evolm.tasks.tables.encodings import GUESSED
 from evolm.wording import counted
 
@@ -218,7 +218,7 @@ def about_search(rows: Task, size: Size) -> list[Guess]:
     if rows.knows_gold:
         targets = [item.gold or "" for item in rows.dev]
         if KINDS[rows.kind].open:
-            metric, why = _text_metric(targets)
+            metric, why = _text_metric(rows.dev)
             guesses += [Guess("task.metric", metric, why), *_decoding(targets)]
         else:
             guesses.append(Guess("task.metric", metric))
@@ -236,7 +236,12 @@ def about_search(rows: Task, size: Size) -> list[Guess]:
     ]
 
 
-def _text_metric(targets: Sequence[str]) -> tuple[str, str]:
+def _text_metric(items: Sequence[Item]) -> tuple[str, str]:
+    """Return a metric of texts and why; ``items`` have gold."""
+    targets = [item.gold or "" for item in items]
+    quoted = sum(normalised(target) in normalised(item.text) for item, target in zip(items, targets, strict=True))
+    if min(len(item.fields) for item in items) > 1 and quoted > len(items) / 2:
+        return "token_f1", "targets are words of their rows, as in questions with a context"
     typical = median(len(target.split()) for target in targets)
     if typical <= SHORT_ANSWER:
         return "exact_match", "targets are short: right or wrong"

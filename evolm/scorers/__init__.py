@@ -16,7 +16,7 @@ from evolm.scorers.base import (
     mean_or_nan,
 )
 from evolm.scorers.function import FunctionParams, FunctionScorer
-from evolm.scorers.generation import Chrf, ExactMatch, generate_texts
+from evolm.scorers.generation import Chrf, ExactMatch, RougeL, TokenF1, generate_texts
 from evolm.scorers.labels import LabelProbabilities
 from evolm.scorers.likelihood import LabelLikelihood, Margin
 from evolm.scorers.mutual_information import MutualInformation
@@ -35,6 +35,8 @@ SCORERS: dict[str, Any] = {
     "perplexity": Perplexity,
     "exact_match": ExactMatch,
     "chrf": Chrf,
+    "token_f1": TokenF1,
+    "rouge_l": RougeL,
     "fluency": Fluency,
     "relevance": Relevance,
     "diversity": Diversity,

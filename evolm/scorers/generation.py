@@ -1,4 +1,4 @@
-"""Generated text against its target: exact match and chrF."""
+"""Generated text against its target: exact match, chrF, token F1 and ROUGE-L."""
 
 from __future__ import annotations
 
@@ -74,3 +74,15 @@ class Chrf(TextMatch):
     """Mean chrF (Popović 2015) of generated text and target, in [0, 1]."""
 
     metric = "chrf"
+
+
+class TokenF1(TextMatch):
+    """Mean F1 of the words of generated text and target, as in SQuAD (Rajpurkar 2016), in [0, 1]."""
+
+    metric = "token_f1"
+
+
+class RougeL(TextMatch):
+    """Mean ROUGE-L F1 (Lin 2004) of generated text and target, in [0, 1]."""
+
+    metric = "rouge_l"

@@ -31,7 +31,9 @@ from evolm.tasks import METRICS, Item
 class ConsistencyParams(Weighted):
     samples: int = Field(5, ge=2, description="answers drawn per item (generation)")
     temperature: float = Field(0.7, gt=0, description="of the draws, unless [generation] sets one")
-    agreement: Literal["exact_match", "chrf"] = Field("exact_match", description="how two answers are compared")
+    agreement: Literal["exact_match", "chrf", "token_f1", "rouge_l"] = Field(
+        "exact_match", description="metric by which two answers are compared"
+    )
 
 
 class SelfConsistency(MeanOfItems):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evolm.tasks.kinds.base import CLOSED, OPEN, Form
-from evolm.tasks.text_metrics import chrf, exact_match
+from evolm.tasks.text_metrics import chrf, exact_match, rouge_l, token_f1
 
 Indices = NDArray[np.integer]
 Outcomes = NDArray[Any]
@@ -193,6 +193,22 @@ METRICS: dict[str, Metric] = {
             "Share of texts that equal their target but for case and white space.",
             mean_outcome,
             exact_match,
+            0.0,
+        ),
+        Metric(
+            "token_f1",
+            OPEN,
+            "Mean F1 of the texts' words, as in SQuAD: case, punctuation and articles do not count.",
+            mean_outcome,
+            token_f1,
+            0.0,
+        ),
+        Metric(
+            "rouge_l",
+            OPEN,
+            "Mean ROUGE-L of the texts, by rouge-score: F1 of their longest common subsequence of word stems.",
+            mean_outcome,
+            rouge_l,
             0.0,
         ),
         Metric(

@@ -121,6 +121,17 @@ FILES: dict[str, tuple[str, Writer, list[dict[str, Any]], tuple[str, ...], dict[
         (),
         {"kind": "generation", "columns": {"question": "question", "label": "answer"}, "metric": "exact_match"},
     ),
+    "questions with a context": (
+        "reading.jsonl",
+        json_lines,
+        rows(passage=sentence, question=lambda n: f"what, {n}?", answer=lambda n: " ".join(sentence(n).split()[-2:])),
+        (),
+        {
+            "kind": "generation",
+            "columns": {"passage": "passage", "question": "question", "label": "answer"},
+            "metric": "token_f1",
+        },
+    ),
     "documents and summaries": (
         "news.jsonl",
         json_lines,

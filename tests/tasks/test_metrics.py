@@ -119,7 +119,36 @@ def test_chrf_is_sacrebleus_between_0_and_1() -> None:
     assert 0.3 < compare(*texts) < 1
 
 
-@pytest.mark.parametrize("name", ["chrf", "exact_match"])
+@pytest.mark.parametrize(
+    ("text", "target", "expected"),
+    [
+        ("The Denver Broncos.", "Denver Broncos", 1.0),
+        ("in the city of Paris", "Paris, France", 2 * (1 / 4) * (1 / 2) / (1 / 4 + 1 / 2)),
+        ("no no no", "no no", 2 * (2 / 3) * 1 / (2 / 3 + 1)),
+        ("anthem", "the", 0.0),  # an article within a word is no article
+        ("the", "a", 1.0),
+        ("blue", "red", 0.0),
+    ],
+)
+def test_token_f1_counts_words_without_case_punctuation_and_articles(text: str, target: str, expected: float) -> None:
+    compare = METRICS["token_f1"].compare
+    assert compare is not None
+    assert compare(text, target) == pytest.approx(expected)
+
+
+def test_rouge_l_is_the_f1_of_the_longest_common_subsequence_of_stems() -> None:
+    compare = METRICS["rouge_l"].compare
+    assert compare is not None
+    # police kill the gunman / police killed the gunman: all four stems; with words reversed, one in order
+    assert compare("police kill the gunman", "Police killed the gunman!") == 1.0
+    assert compare("gunman the kill police", "police killed the gunman") == pytest.approx(1 / 4)
+    # the gunman police killed: "the gunman" or "police killed" is the longest, 2 of 4 on both sides (Lin 2004)
+    assert compare("the gunman police killed", "police killed the gunman") == pytest.approx(2 / 4)
+    assert compare("a returned value", "value") == pytest.approx(2 * (1 / 3) * 1 / (1 / 3 + 1))
+    assert compare("один", "один") == 0.0
+
+
+@pytest.mark.parametrize("name", COMPARING)
 def test_a_text_metric_is_the_mean_of_its_outcomes(name: str) -> None:
     assert METRICS[name].function(np.array([0.0, 1.0, 0.5, 0.5]), np.zeros(4, dtype=int), 0) == 0.5
 
@@ -130,7 +159,7 @@ def test_perplexity_is_inverted_so_that_higher_is_better() -> None:
     assert METRICS["perplexity"].compare is None
 
 
-@pytest.mark.parametrize("name", ["chrf", "exact_match", "perplexity"])
+@pytest.mark.parametrize("name", [*COMPARING, "perplexity"])
 @pytest.mark.parametrize("outcomes", [np.array([]), np.ones((2, 2))])
 def test_outcomes_of_a_wrong_shape_are_refused(name: str, outcomes: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected an array"):
@@ -139,6 +168,6 @@ def test_outcomes_of_a_wrong_shape_are_refused(name: str, outcomes: np.ndarray) 
 
 def test_texts_are_compared_in_one_unicode_form() -> None:
     composed, decomposed = "caf\u00e9", "cafe\u0301"
-    for name in ("exact_match", "chrf"):
+    for name in ("exact_match", "chrf", "token_f1"):
         compare = METRICS[name].compare
         assert compare is not None and compare(composed, decomposed) == 1.0
