@@ -1,4 +1,4 @@
-"""The answer cache: the model's answers, not the scores computed from them (SQLite, write-ahead log).
+"""The answer cache: the model's answers, not the scores computed from them (SQLite).
 
 A key covers everything an answer depends on: the model's fingerprint, the numeric profile, the tokens and
 the length of their prefix, the decoding of text. A value is an array's bytes: the float32 log-probabilities of all
@@ -16,27 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from evolm.errors import RunError
+from evolm.storage.database import Database
 
 VARIABLES = 500  # SQLite allows at least 999 in one statement
-MEMORY = ":memory:"  # SQLite's name for a database of this process alone
-PATIENCE = 60.0  # seconds to wait for another process that is writing
-
-
-def connected(path: Path | str) -> sqlite3.Connection:
-    """Open a database that several processes may read and write, with a write-ahead log; it is made if missing.
-
-    Threads may use the connection one at a time, which the caller ensures.
-
-    Raises:
-        OSError: if the file cannot be made.
-        sqlite3.Error: if it is no database.
-    """
-    if path != MEMORY:
-        Path(path).touch()  # SQLite would give no write permission to a group; its side files follow this one
-    connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    return connection
 
 
 class AnswerStore:
@@ -52,7 +34,8 @@ class AnswerStore:
     def __init__(self, path: Path | str) -> None:
         self._path = path
         with self._errors():
-            self._connection = connected(path)
+            self._database = Database(path)
+            self._connection = self._database.connection
             self._connection.execute(
                 "CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, answer BLOB NOT NULL) WITHOUT ROWID"
             )
@@ -101,7 +84,7 @@ class AnswerStore:
 
     def close(self) -> None:
         """Close the database."""
-        self._connection.close()
+        self._database.close()
 
 
 def answer_key(

@@ -1,4 +1,4 @@
-"""A budget that several processes spend together (SQLite, write-ahead log).
+"""A budget that several processes spend together (SQLite).
 
 Evaluations are reserved before they are made, in one transaction, so that the processes never exceed the budget
 together. Evaluations that a killed process had reserved stay charged: how many of them it made is unknown.
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from evolm.errors import RunError
-from evolm.storage.answers import connected
+from evolm.storage.database import Database
 
 COUNTS = ("evaluations", "items", "tokens")
 
@@ -31,7 +31,8 @@ class SharedLedger:
     def __init__(self, path: Path, configuration: str) -> None:
         self.path = path
         with self._errors():
-            self._connection = connected(path)
+            self._database = Database(path)
+            self._connection = self._database.connection
             columns = ", ".join(f"{name} INTEGER NOT NULL" for name in COUNTS)
             self._connection.execute(f"CREATE TABLE IF NOT EXISTS ledger (configuration TEXT NOT NULL, {columns})")
             with self._writing():
@@ -94,4 +95,4 @@ class SharedLedger:
 
     def close(self) -> None:
         """Close the database."""
-        self._connection.close()
+        self._database.close()
