@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from deap import base
 
+from evolm.fitness import Fitness, fitness_class
 from evolm.genomes import Genome, from_record
 
 PROPOSED = "proposed"  # operator of an individual that another optimizer proposed
@@ -26,25 +25,6 @@ def is_founder(parents: Sequence[int], operators: Sequence[str]) -> bool:
     return not parents and tuple(operators) not in NOT_FOUNDERS
 
 
-class _Fitness(base.Fitness):
-    """A fitness that can be pickled: its class is made at run time, so no other process finds it by name."""
-
-    weights: tuple[float, ...] = (1.0,)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _empty_fitness, (len(self.weights),), vars(self)
-
-
-def _empty_fitness(objectives: int) -> base.Fitness:
-    return fitness_class(objectives)()
-
-
-@lru_cache
-def fitness_class(objectives: int) -> type[base.Fitness]:
-    """Return DEAP's fitness for so many objectives, all maximised."""
-    return type(f"Fitness{objectives}", (_Fitness,), {"weights": (1.0,) * objectives})
-
-
 @dataclass(eq=False)
 class Individual:
     """A genome, its fitness and its lineage.
@@ -58,8 +38,8 @@ class Individual:
         generation: the generation that it was asked in.
         parents: ids of its parents.
         operators: names of the operators that made it, in order.
-        parent_fitness: best fitness among its parents.
-        fitness: DEAP's fitness; invalid until evaluated, and if the evaluation failed.
+        parent_standing: best standing among its parents, see :attr:`Fitness.standing`.
+        fitness: invalid until evaluated, and if the evaluation failed.
         status: ``"new"``, ``"evaluated"``, ``"failed"``, or ``"dropped"`` before all items were scored.
         reason: why it failed or was dropped.
         items: dev items that were scored for it.
@@ -75,8 +55,8 @@ class Individual:
     generation: int = 0
     parents: tuple[int, ...] = ()
     operators: tuple[str, ...] = ()
-    parent_fitness: tuple[float, ...] | None = None
-    fitness: base.Fitness = field(default_factory=lambda: fitness_class(1)())
+    parent_standing: tuple[float, ...] | None = None
+    fitness: Fitness = field(default_factory=lambda: fitness_class(1)())
     status: str = "new"
     reason: str = ""
     items: int = 0
@@ -102,12 +82,13 @@ class Individual:
         cases: np.ndarray,
         measures: Mapping[str, float],
         item_terms: np.ndarray | None = None,
+        violation: float = 0.0,
     ) -> None:
         """Take an evaluation; a NaN or infinite fitness is refused, since it would poison DEAP's archives."""
         if not np.all(np.isfinite(fitness)):
             self.fail(f"fitness is {tuple(fitness)}")
             return
-        self.fitness = fitness_class(len(fitness))(tuple(map(float, fitness)))
+        self.fitness = fitness_class(len(fitness))(tuple(map(float, fitness)), float(violation))
         self.status, self.reason, self.score = "evaluated", "", float(score)
         self.cases, self.measures, self.item_terms = cases, dict(measures), item_terms
 
@@ -130,7 +111,9 @@ class Individual:
     @property
     def better_than_parents(self) -> bool:
         """Whether it beats the best of its parents."""
-        return self.fitness.valid and self.parent_fitness is not None and self.fitness.values > self.parent_fitness
+        return (
+            self.fitness.valid and self.parent_standing is not None and self.fitness.standing > self.parent_standing
+        )
 
     def to_record(self) -> dict[str, Any]:
         """Return the journal's entry: JSON values, without per-item scores and arrays of the genome."""
@@ -147,14 +130,14 @@ class Individual:
             "fitness": list(self.fitness.values) if self.fitness.valid else None,
             "score": self.score,
             "measures": self.measures,
+            **({"violation": self.fitness.violation} if self.fitness.violation else {}),
         }
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything, as JSON values and arrays."""
-        parent = None if self.parent_fitness is None else list(self.parent_fitness)
-        genome = self.genome.to_record()
-        arrays = {"cases": self.cases, "item_terms": self.item_terms}
-        return {**self.to_record(), "genome": genome, "parent_fitness": parent, **arrays}
+        parent = None if self.parent_standing is None else list(self.parent_standing)
+        own = {"genome": self.genome.to_record(), "parent_standing": parent}
+        return {**self.to_record(), **own, "cases": self.cases, "item_terms": self.item_terms}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Individual:
@@ -165,7 +148,7 @@ class Individual:
             generation=state["generation"],
             parents=tuple(state["parents"]),
             operators=tuple(state["operators"]),
-            parent_fitness=None if state["parent_fitness"] is None else tuple(state["parent_fitness"]),
+            parent_standing=None if state["parent_standing"] is None else tuple(state["parent_standing"]),
             status=state["status"],
             reason=state["reason"] or "",
             items=state.get("items", 0),
@@ -175,7 +158,9 @@ class Individual:
             measures=dict(state["measures"]),
         )
         if state["fitness"] is not None:
-            individual.fitness = fitness_class(len(state["fitness"]))(tuple(state["fitness"]))
+            individual.fitness = fitness_class(len(state["fitness"]))(
+                tuple(state["fitness"]), state.get("violation", 0.0)
+            )
         return individual
 
 

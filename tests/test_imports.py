@@ -13,7 +13,19 @@ ROOT = Path(__file__).parents[1]
 
 # Rooms and modules from the ground up; a module imports only from its own line and from those before.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("evolm", "choices", "errors", "lazy", "signals", "randomness", "wording", "extras", "searches", "typed"),
+    (
+        "evolm",
+        "choices",
+        "errors",
+        "fitness",
+        "lazy",
+        "signals",
+        "randomness",
+        "wording",
+        "extras",
+        "searches",
+        "typed",
+    ),
     ("readout_kinds",),
     ("config_errors", "config", "statistics", "two_way", "headroom", "data_access", "storage"),
     ("tasks", "models"),

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evolm.fitness import fitness_class
 from evolm.genomes import Prompt, prompt_genome
-from evolm.individual import Individual, fitness_class, same_genome
+from evolm.individual import Individual, same_genome
 from evolm.storage import read_checkpoint, write_checkpoint
 
 
 def child(*fitness: float) -> Individual:
-    individual = Individual(3, prompt_genome(Prompt("Spam?")), 2, (1, 2), ("swap", "drop"), (0.5, 0.1))
+    individual = Individual(3, prompt_genome(Prompt("Spam?")), 2, (1, 2), ("swap", "drop"), (0.0, 0.5, 0.1))
     if fitness:
         individual.accept(fitness, 0.75, np.array([0.1, 0.2], dtype=np.float64), {"tokens": 4}, np.array([1.0, 0.2]))
     return individual
@@ -88,7 +89,7 @@ def test_an_individual_survives_a_checkpoint(kind: str, tmp_path: Path) -> None:
     again = Individual.from_state(state["one"])
     assert again.to_record() == individual.to_record()
     assert again.status == kind
-    assert again.parent_fitness == individual.parent_fitness
+    assert again.parent_standing == individual.parent_standing
     assert again.fitness.valid == individual.fitness.valid
     assert again.fitness.values == individual.fitness.values
     assert again.genome == individual.genome

@@ -44,7 +44,7 @@ class BestFound:
     @property
     def ranked(self) -> list[Individual]:
         """All members, best first, the older of equals first."""
-        return sorted(self._hall, key=lambda found: (found.fitness.values, -found.id), reverse=True)
+        return sorted(self._hall, key=lambda found: (found.fitness, -found.id), reverse=True)
 
     @staticmethod
     def pick(fitness: Sequence[Sequence[float]]) -> int:

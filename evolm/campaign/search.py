@@ -182,7 +182,7 @@ class Search:
         """Remember the best founder, with which the winner is compared."""
         founders = [individual for individual in asked if individual.is_founder and individual.fitness.valid]
         known = [self.founder] if self.founder else []
-        self.founder = max(known + founders, key=lambda i: (i.fitness.values, -i.id), default=None)
+        self.founder = max(known + founders, key=lambda i: (i.fitness, -i.id), default=None)
 
     def record(self, asked: Sequence[Individual]) -> None:
         """Write a generation into the journal."""

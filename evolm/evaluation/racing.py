@@ -119,7 +119,7 @@ class Race:
         founders = [individual for individual in individuals if individual.is_founder]
         charges = self._score_on_all(founders, {}, others_scored=best is not None)
         known = [one for one in (best, *founders) if one is not None and one.fitness.valid]
-        best = max(known, key=lambda one: (one.fitness.values, -one.id), default=None)
+        best = max(known, key=lambda one: (one.fitness, -one.id), default=None)
         others = [individual for individual in individuals if not individual.is_founder]
         memories = {individual.id: Memory() for individual in others}
         incumbents = {individual.id: incumbent_of(individual, best) for individual in others}

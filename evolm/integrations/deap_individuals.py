@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from evolm.errors import GenomeError
+from evolm.fitness import fitness_class
 from evolm.genomes import DELTA, PROMPT, DeltaGenes, Genome, Prompt
-from evolm.individual import fitness_class
 
 
 class DeapIndividual:

@@ -43,5 +43,5 @@ def proposal_of(individual: Individual, ids: Mapping[int, int]) -> Individual:
         individual.genome,
         parents=tuple(ids[id] for id in individual.parents if id in ids),
         operators=individual.operators,
-        parent_fitness=individual.parent_fitness,
+        parent_standing=individual.parent_standing,
     )

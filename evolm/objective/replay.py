@@ -92,5 +92,5 @@ def recorded_counts(timing: Path) -> tuple[float, Usage]:
 
 def recorded_individual(record: Record, genome: Any) -> Individual:
     """Return the individual of a journal's entry; its per-item scores are not recorded."""
-    missing = {"parent_fitness": None, "cases": None}
+    missing = {"parent_standing": None, "cases": None}
     return Individual.from_state({**record, **missing, "genome": genome.to_record()})

@@ -57,7 +57,7 @@ class Adam(Strategy):
         """Return one child per rate of the grid, then a child of the best of them, then of each child."""
         valid = [individual for individual in told if individual.fitness.valid]
         if valid:
-            self.current = max(valid, key=lambda individual: (individual.fitness.values, -individual.id))
+            self.current = max(valid, key=lambda individual: (individual.fitness, -individual.id))
         if self.current is None:
             return self.founders(1)
         if self.tuned:

@@ -224,14 +224,14 @@ class Strategy(ABC):
             parents: evaluated individuals that it was made from.
             operators: names of the operators that made it, in order.
         """
-        fitnesses = [parent.fitness.values for parent in parents if parent.fitness.valid]
+        standings = [parent.fitness.standing for parent in parents if parent.fitness.valid]
         individual = Individual(
             id=self._next_id,
             genome=genome,
             generation=self.generation,
             parents=tuple(dict.fromkeys(parent.id for parent in parents)),
             operators=tuple(operators),
-            parent_fitness=max(fitnesses) if fitnesses else None,
+            parent_standing=max(standings) if standings else None,
         )
         self._next_id += 1
         self.seen[genome.digest] = None

@@ -114,7 +114,7 @@ class EvolutionStrategy(VectorStrategy):
 
 def centred_ranks(individuals: list[Individual]) -> np.ndarray:
     """Return ``(k,)`` ranks in [-0.5, 0.5], the best highest; equals share a rank, failures share the lowest."""
-    values = [individual.fitness.values if individual.fitness.valid else () for individual in individuals]
+    values = [individual.fitness.standing for individual in individuals]
     places = {value: place for place, value in enumerate(sorted(set(values)))}  # () comes before any value
     ranks = scipy.stats.rankdata([places[value] for value in values])  # 1 to k
     return (ranks - 1) / max(len(ranks) - 1, 1) - 0.5

@@ -95,7 +95,7 @@ class ExternalStrategy(Strategy):
         if label is None and not proposal.parents and operators not in NOT_FOUNDERS:
             operators = (PROPOSED,)  # its parents are not individuals of this run
         individual = self.make(proposal.genome, operators=operators)
-        individual.parents, individual.parent_fitness = proposal.parents, proposal.parent_fitness
+        individual.parents, individual.parent_standing = proposal.parents, proposal.parent_standing
         self.first_ids.setdefault(individual.digest, individual.id)
         if reason := self.context.space.outside(individual.genome):
             individual.fail(reason)

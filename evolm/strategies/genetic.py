@@ -9,14 +9,16 @@ https://arxiv.org/abs/1905.13266).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from deap import base, tools
+from deap import tools
 from pydantic import Field
 
 from evolm.config import Section
-from evolm.individual import Individual, fitness_class
+from evolm.fitness import Fitness, fitness_class
+from evolm.individual import Individual
 from evolm.operators import Family
 from evolm.strategies.base import Strategy
 
@@ -77,7 +79,7 @@ class Genetic(Strategy):
     def _families(self, count: int) -> list[Family]:
         with self.randomness.lend():
             if self.params.selection == "lexicase":
-                views = [CaseView(individual) for individual in self.population]
+                views = [CaseView(individual) for individual in feasible(self.population)]
                 chosen = [view.individual for view in tools.selAutomaticEpsilonLexicase(views, 2 * count)]
             else:
                 chosen = tools.selTournament(self.population, 2 * count, self.params.tournament_size)
@@ -92,6 +94,12 @@ class Genetic(Strategy):
         self.population = [Individual.from_state(s) for s in state["population"]]
 
 
+def feasible(population: Sequence[Individual]) -> list[Individual]:
+    """Return the individuals with the smallest violation of the constraint: without one, all."""
+    least = min((individual.fitness.violation for individual in population), default=0.0)
+    return [individual for individual in population if individual.fitness.violation == least]
+
+
 @dataclass(eq=False)
 class CaseView:
     """An individual whose fitness is its per-item scores, for DEAP's lexicase selection."""
@@ -99,7 +107,7 @@ class CaseView:
     individual: Individual
 
     @property
-    def fitness(self) -> base.Fitness:
+    def fitness(self) -> Fitness:
         """A fitness with one objective per item; the individual's own fitness if it has no per-item scores."""
         if not hasattr(self, "_fitness"):
             cases = self.individual.cases

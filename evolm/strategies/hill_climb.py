@@ -51,13 +51,13 @@ class HillClimb(Strategy):
         return self.current
 
     def _move(self, told: list[Individual]) -> None:
-        ranked = sorted(told, key=lambda individual: individual.fitness.values, reverse=True)
+        ranked = sorted(told, key=lambda individual: individual.fitness, reverse=True)
         if ranked and (self.current is None or ranked[0].fitness > self.current.fitness):
             self.current, self.idle = ranked[0], 0
             ranked = ranked[1:]
         else:
             self.idle += 1
-        waiting = sorted(self.starts + ranked, key=lambda individual: individual.fitness.values, reverse=True)
+        waiting = sorted(self.starts + ranked, key=lambda individual: individual.fitness, reverse=True)
         self.starts = waiting[: self.params.neighbours]
         if self.idle >= self.params.patience and self.starts:
             self.current, self.idle = self.starts.pop(0), 0

@@ -62,7 +62,7 @@ class Islands(Genetic):
         island = self.islands[self.homes[individual.id]]
         if len(island) < self.params.population_size:
             return None
-        return min(island, key=lambda one: (one.fitness.values, -one.id))
+        return min(island, key=lambda one: (one.fitness, -one.id))
 
     def _migrate(self) -> None:
         count = min(self.params.migrants, *map(len, self.islands))

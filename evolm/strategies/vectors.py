@@ -91,4 +91,4 @@ def wide(genome: Genome) -> np.ndarray:
 def best_first(individuals: Sequence[Individual]) -> list[Individual]:
     """Return the evaluated individuals, best first; equal ones stay in their order."""
     valid = [individual for individual in individuals if individual.fitness.valid]
-    return sorted(valid, key=lambda individual: individual.fitness.values, reverse=True)
+    return sorted(valid, key=lambda individual: individual.fitness, reverse=True)

@@ -32,7 +32,7 @@ def generations(strategy: Strategy, table: TableScorer, count: int) -> Iterator[
 
 def described(individuals: list[Individual]) -> list[Any]:
     """Return everything that decides what an individual is, its fitness left out."""
-    return [(i.id, i.generation, i.parents, i.operators, i.parent_fitness, i.digest) for i in individuals]
+    return [(i.id, i.generation, i.parents, i.operators, i.parent_standing, i.digest) for i in individuals]
 
 
 def history(strategy: Strategy, table: TableScorer, count: int = 5) -> list[Any]:

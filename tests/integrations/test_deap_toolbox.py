@@ -17,7 +17,7 @@ import pytest
 from deap import algorithms, base, cma, creator, tools
 
 from evolm.errors import BudgetSpent, ConfigError, GenomeError
-from evolm.individual import fitness_class
+from evolm.fitness import fitness_class
 from evolm.integrations.deap import toolbox as toolbox_of
 from evolm.objective.objective import Objective
 from tests.support.toy_campaign import toy_rows
