@@ -404,6 +404,34 @@ class EvaluationSection(Section):
     )
 
 
+class WriterSection(Section):
+    """The model that language operators ask to write, if it is another one than the model that evolves."""
+
+    model: str = Field(min_length=1, description="folder, hub id, .gguf file or package:DIST/FILE")
+    revision: str = Field("", description="revision of a hub id; empty = the default branch")
+    dtype: Dtype = Field("auto", description="auto = bfloat16 if the hardware multiplies it, else float32")
+    device: str = Field("auto", description="auto | cpu | cuda | cuda:1 ...")
+
+    _place = field_validator("model")(place)
+
+
+class OperatorsSection(Section):
+    """Weights of operators by name, and the model that those ask which let a model write."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, float]
+
+    writer: WriterSection | None = Field(
+        None,
+        description="writes for language operators, its tokens charged apart; absent = the model that evolves",
+    )
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weights that are given; their names are checked when the campaign is built."""
+        return dict(self.__pydantic_extra__)
+
+
 def strategy_settings(value: Any) -> Any:
     """Return a strategy's name alone, ``strategy = "auto"``, as its table."""
     return {"name": value} if isinstance(value, str) else value
@@ -473,7 +501,11 @@ class CampaignConfig(Section):
         min_length=1,
         description='stages of the search, instead of [strategy]; "prompt -> delta -> prompt" is short for three',
     )
-    operators: dict[str, float] = Field(default_factory=dict, description="operator = weight; 0 = off")
+    operators: OperatorsSection = Field(
+        default_factory=OperatorsSection,
+        description="operator = weight; 0 = off; `writer = { model = ..., revision, dtype, device }` names another "
+        "model that writes for language operators; its tokens are charged apart",
+    )
     budget: BudgetSection = BudgetSection()
     finals: FinalsSection = FinalsSection()
     evaluation: EvaluationSection = EvaluationSection()

@@ -43,7 +43,7 @@ def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, 
             yield from _keys(section, f"{key}.")
             continue
         default = field.get_default(call_default_factory=True, validated_data={})
-        default = default.model_dump() if isinstance(default, BaseModel) else default
+        default = default.model_dump(exclude_none=True) if isinstance(default, BaseModel) else default
         required = field.is_required()
         yield f"`{key}`", "**required**" if required else _literal(default), field.description or ""
 

@@ -14,7 +14,15 @@ from typing import Annotated, Any, Final, Literal, Union
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_model
 
 from evolm.baselines import BASELINES
-from evolm.config import AUTO, DEFAULT_STRATEGY, CampaignConfig, Section, SpaceSection, StageSection
+from evolm.config import (
+    AUTO,
+    DEFAULT_STRATEGY,
+    CampaignConfig,
+    OperatorsSection,
+    Section,
+    SpaceSection,
+    StageSection,
+)
 from evolm.genomes import CHROMOSOMES
 from evolm.operators import OPERATORS, Operator
 from evolm.scorers import SCORERS
@@ -122,11 +130,18 @@ def _scorers_table() -> type[BaseModel]:
 
 
 def operators_table(operators: Iterable[Operator]) -> type[BaseModel]:
-    """Return the model of ``[operators]``: a weight per operator."""
+    """Return the model of the weights in ``[operators]``."""
     keys: dict[str, Any] = {
         operator.name: (float, Field(operator.weight, ge=0, description=operator.summary)) for operator in operators
     }
-    return create_model("Operators", __base__=Section, **keys)
+    return create_model("Weights", __base__=Section, **keys)
+
+
+def _operators_table() -> type[BaseModel]:
+    """Return the model of ``[operators]``: a weight per operator, and the writer."""
+    base = operators_table(OPERATORS.values())
+    writer: Any = (OperatorsSection.model_fields["writer"].annotation, OperatorsSection.model_fields["writer"])
+    return create_model("Operators", __base__=base, __doc__=OperatorsSection.__doc__, writer=writer)
 
 
 def _baselines_table() -> type[BaseModel]:
@@ -141,7 +156,7 @@ def _baselines_table() -> type[BaseModel]:
 
 SpaceTables: Any = _space_table()
 Scorers: Any = _scorers_table()
-Operators: Any = operators_table(OPERATORS.values())
+Operators: Any = _operators_table()
 Baselines: Any = _baselines_table()
 
 

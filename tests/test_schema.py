@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from evolm import config as configuration
 from evolm.cli import app
-from evolm.config import CampaignConfig, validate
+from evolm.config import CampaignConfig, validate, OperatorsSection
 from evolm.errors import ConfigError
 from evolm.founders.populations import shipped_populations
 from evolm.operators import OPERATORS
@@ -174,9 +174,9 @@ def test_an_editor_is_told_what_every_name_means() -> None:
         return schema["$defs"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
 
     keys = {name: followed(key) for name, key in schema["properties"].items()}
-    assert {o.name: o.summary for o in OPERATORS.values()} == {
-        name: key["description"] for name, key in keys["operators"]["properties"].items()
-    }
+    assert {"writer": OperatorsSection.model_fields["writer"].description} | {
+        operator.name: operator.summary for operator in OPERATORS.values()
+    } == {name: key["description"] for name, key in keys["operators"]["properties"].items()}
     assert set(keys["scorers"]["properties"]) == set(SCORERS)
     branches = [followed(branch) for branch in keys["strategy"]["anyOf"][0]["oneOf"]]
     assert [branch["title"] for branch in branches] == [*STRATEGIES, "auto", "package.module:attribute"]

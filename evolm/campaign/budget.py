@@ -16,6 +16,7 @@ from evolm.config import BudgetSection
 from evolm.evaluation.evaluator import Charge
 from evolm.genomes import READOUT
 from evolm.individual import Individual
+from evolm.operators import Spent
 from evolm.readout_kinds import KINDS_OF_READOUTS
 
 FREE_READOUTS = 4  # that are not charged, of what the model was asked: a search of readouts alone must end
@@ -32,6 +33,7 @@ class Ledger:
         dropped: individuals that racing dropped before all items were scored.
         idle_generations: generations since the best last improved.
         free: individuals scored that were not charged.
+        writer_tokens: of another model that writes for operators; no limit applies to them.
         readouts: ``Genome.asked`` of the individuals scored on all items -> how many of its readouts were free.
     """
 
@@ -41,6 +43,7 @@ class Ledger:
     dropped: int = 0
     idle_generations: int = 0
     free: int = 0
+    writer_tokens: int = 0
     readouts: dict[str, int] = field(default_factory=dict)
 
     def charge(self, charges: Sequence[Charge]) -> None:
@@ -48,6 +51,11 @@ class Ledger:
         self.evaluations += len(charges)
         self.items += sum(charge.items for charge in charges)
         self.tokens += sum(charge.tokens for charge in charges)
+
+    def charge_operators(self, spent: Spent) -> None:
+        """Add what operators have asked of models."""
+        self.tokens += spent.tokens
+        self.writer_tokens += spent.writer_tokens
 
     def charged(self, individuals: Sequence[Individual], charges: Sequence[Charge]) -> list[Charge]:
         """Return the charges of scored individuals without those of free readouts, which are counted.

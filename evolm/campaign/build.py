@@ -24,6 +24,7 @@ from evolm.campaign.scorers import ScoreFunctions, choose_scorers, make_scorers,
 from evolm.campaign.spaces import chromosome_tables, evolving_kinds
 from evolm.campaign.stages import Stage, choose_stages, only_strategy, racing_rules
 from evolm.campaign.strategies import StrategyChoice, choose_strategy, strategy_class
+from evolm.campaign.writer import make_writer
 from evolm.config import BudgetSection, CampaignConfig
 from evolm.early import check_early
 from evolm.errors import ConfigError
@@ -60,6 +61,7 @@ class Components:
     task: Task
     model: LanguageModel
     engine: Engine
+    writer: Engine | None
     evaluator: Evaluator
     scoring: Scoring
     space: Space
@@ -116,7 +118,7 @@ class Components:
     def _made(self, choice: StrategyChoice, kinds: Sequence[str], seed: int, start: Start = Start()) -> Strategy:
         founders = [individual.genome for individual in start.individuals] or self.founders.genomes
         space = self.space.varying(kinds, founders)
-        model_access = ModelAccess(self.engine, self.scoring, self.task.demonstrable)
+        model_access = ModelAccess(self.engine, self.scoring, self.task.demonstrable, self.writer)
         return choice.make(
             SearchContext(space, founders, choice.operators, seed, self.founders.names, model_access, start)
         )
@@ -171,11 +173,12 @@ def build(
     space, founders = load_founders(config, task, parts, tuple(evolving), instructions, warm_starts)
     task_scorer = task_scorer_among(choices, scorers, scoring)
     engine = evaluation.Engine(model, AnswerStore(answers), jobs(config.evaluation.n_jobs, model))
+    writer = make_writer(config.operators.writer, [stage.choice for stage in stages], engine)
     evaluator = Evaluator(engine, task, scorers, task_scorer, space.express, space.tokens, config.fitness.combine)
     check_context(evaluator, founders)
     check_texts(evaluator, founders)
     check_trunk(evaluator, founders, space)
-    return Components(config, task, model, engine, evaluator, scoring, space, founders, stages, permissions)
+    return Components(config, task, model, engine, writer, evaluator, scoring, space, founders, stages, permissions)
 
 
 def check_items(budget: BudgetSection, task: Task) -> None:

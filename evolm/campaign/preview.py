@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -17,10 +17,16 @@ from evolm.campaign.checks import told_about_texts
 from evolm.campaign.pass_estimate import PassEstimate
 from evolm.campaign.stages import racing_rules
 from evolm.evaluation.racing import looks
-from evolm.models import Request
+from evolm.genomes import Genome
+from evolm.models import Decoding, Request
+from evolm.operators.language import MOST_TOKENS
+from evolm.operators.patterns import REWORD, one_line
 from evolm.storage import AnswerStore
 from evolm.tasks.outlook import outlook
 from evolm.wording import counted, listed
+
+if TYPE_CHECKING:
+    from evolm.evaluation.engine import Engine
 
 BATCH_ITEMS = 32
 MOST_SHOWN = 12  # labels
@@ -58,6 +64,8 @@ def _print_model(parts: Components, console: Console) -> None:
             f"{parts.engine.executor.n_jobs} worker(s) of {model.profile.threads} thread"
         )
     )
+    if parts.writer is not None:
+        console.print(Text(_about_writer(parts.writer, parts.founders.genomes[0])))
     labels = parts.scoring.labels
     if labels is None:
         decoding = parts.scoring.decoding
@@ -67,6 +75,17 @@ def _print_model(parts: Components, console: Console) -> None:
     counts = [f"{word!r} {count}" for word, count in labels.word_tokens.items()]
     lengths = _shortened(counts) or "each option its own"
     console.print(Text(f"Normalization of log-probabilities: {labels.normalization!r}; tokens: {lengths}"))
+
+
+def _about_writer(writer: Engine, founder: Genome) -> str:
+    """Return a sentence about the writer and the tokens of a line that rewords a founder's instruction."""
+    prepared = writer.model.prepared
+    request = REWORD.request([one_line(founder.prompt.instruction)], Decoding(MOST_TOKENS))
+    tokens = writer.tokenize([request])[0].tokens
+    return (
+        f"Writer {prepared.name}: {prepared.dtype}; a line that it writes costs {tokens} tokens and its own,"
+        f" at most {MOST_TOKENS}; they are charged apart"
+    )
 
 
 def _shortened(names: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evolm.archives import Front
 from evolm.baselines import BEST
@@ -27,6 +27,9 @@ from evolm.observers import Phase, Progress
 from evolm.readouts import FittedReader, refitted
 from evolm.tasks import Task
 
+if TYPE_CHECKING:
+    from evolm.models import LanguageModel
+
 Record = dict[str, Any]
 
 # Facts of the head that must not change, each with its name in messages.
@@ -35,7 +38,7 @@ FINGERPRINTS = (
     ("model", "fingerprint", "the model"),
     ("model", "dtype", "the model's dtype"),
 )
-SETTINGS = ("strategy", "stages", "scorers", "operators", "space", "seed", "founders", "racing")
+SETTINGS = ("strategy", "stages", "scorers", "operators", "writer", "space", "seed", "founders", "racing")
 
 
 # -- head ------------------------------------------------------------------------------------------------------
@@ -49,7 +52,8 @@ def head_record(parts: Components, main: Search) -> Record:
         "schema": 1,
         "name": campaign_name(parts),
         "seed": config.seed,
-        "model": model_record(parts),
+        "model": model_record(parts.model),
+        "writer": model_record(parts.writer.model) if parts.writer else None,
         "profile": parts.model.profile.to_record(),
         "task": {
             **task_record(parts.task),
@@ -86,9 +90,9 @@ def campaign_name(parts: Components) -> str:
     return parts.config.name or parts.task.name
 
 
-def model_record(parts: Components) -> dict[str, str]:
-    """Return the model's name, fingerprint and dtype."""
-    prepared = parts.model.prepared
+def model_record(model: LanguageModel) -> dict[str, str]:
+    """Return a model's name, fingerprint and dtype."""
+    prepared = model.prepared
     return {"name": prepared.name, "fingerprint": prepared.fingerprint, "dtype": prepared.dtype}
 
 
@@ -149,9 +153,14 @@ def result_record(parts: Components, main: Search, final: Final, test: Record | 
     founder, ledger, elected = main.founder or final.winner, main.ledger, final.elected
     return {
         "seed": parts.config.seed,
-        "model": model_record(parts),
+        "model": model_record(parts.model),
         "task": task_record(parts.task),
-        "budget": {"evaluations": ledger.evaluations, "items": ledger.items, "tokens": ledger.tokens},
+        "budget": {
+            "evaluations": ledger.evaluations,
+            "items": ledger.items,
+            "tokens": ledger.tokens,
+            "writer_tokens": ledger.writer_tokens,
+        },
         "racing": racing_record(main),
         "stopped": stopped or None,
         "dev": {"founder": founder.score, **scores_record(final.winner.score, elected, "dev")},

@@ -40,6 +40,10 @@ def resolved(
         data = data.model_copy(update=places)
     elif not framed:
         data = _data_place(data, root, permissions)
+    operators, writer = config.operators, config.operators.writer
+    if writer is not None:
+        writer = writer.model_copy(update={"model": model_place(writer.model, root)})
+        operators = operators.model_copy(update={"writer": writer})
     founders = [str(find_source(place, root, permissions.data_roots)) for place in config.founders]
     return with_spaces(
         config.model_copy(
@@ -47,6 +51,7 @@ def resolved(
                 "model": config.model.model_copy(update={"name": model_place(config.model.name, root)}),
                 "task": config.task.model_copy(update={"data": data}),
                 "founders": founders,
+                "operators": operators,
             }
         )
     )

@@ -110,7 +110,7 @@ class Search:
         """
         asked = self._ask(allowed(budget, self.ledger, len(self.items)))
         if self.strategy.context.model_access is not None:
-            self.ledger.tokens += self.strategy.context.model_access.spent()
+            self.ledger.charge_operators(self.strategy.context.model_access.spent())
         if not asked:
             self.exhausted, self.asked = True, ()
             return False
@@ -200,6 +200,7 @@ class Search:
             "evaluations": self.ledger.evaluations,
             "items": self.ledger.items,
             "tokens": self.ledger.tokens,
+            "writer_tokens": self.ledger.writer_tokens,
             "dropped": self.ledger.dropped,
             "free": self.ledger.free,
             "best": best.score if best else None,

@@ -94,7 +94,7 @@ def choose_strategy(
         raise ConfigError(
             f"strategy.name: expected one that can search this space ({able}), found {name!r}: {reason}"
         )
-    operators = choose_operators(config.operators, kinds, task, config.space.prompts)
+    operators = choose_operators(config.operators.weights, kinds, task, config.space.prompts)
     if kind.learns:
         _check_learning(name, operators, task)
     return StrategyChoice(kind, params, operators)

@@ -58,11 +58,21 @@ class Engine:
         self.usage = Usage()
         self.progress = progress or (lambda done, total: None)
         self.stop_signal: int | None = None  # that asked to stop after the current batch
+        self._leader = self  # has the cache of answers and the stop signal; see companion
         self._tokens: LRUCache[tuple[Request, ...], list[Tokenized]] = LRUCache(TOKENIZED, getsizeof=len)
         self._states: LRUCache[bytes, bytes] = LRUCache(STATE_BYTES, getsizeof=len)
         spec = ModelSpec(model.prepared, "on" if model.chat else "off", model.profile.digest, model.passes)
         self.executor: Executor = SerialExecutor(spec, model) if n_jobs == 1 else JoblibExecutor(spec, n_jobs)
         self._scope = hashlib.sha256(f"{model.prepared.fingerprint} {model.profile.digest}".encode()).digest()
+
+    def companion(self, model: LanguageModel) -> Engine:
+        """Return an engine for another model, which computes in this process and counts its own usage.
+
+        It shares this engine's cache, progress and stops, and is closed with it.
+        """
+        other = Engine(model, self.answers, progress=lambda done, total: self.progress(done, total))
+        other._leader = self
+        return other
 
     def tokenize(self, requests: Sequence[Request]) -> list[Tokenized]:
         """Return the tokens of every request; see :meth:`LanguageModel.tokenize` for errors.
@@ -126,11 +136,11 @@ class Engine:
         """Return the answers that are stored, or kept in memory if they are states: key -> the array's bytes."""
         of_states = {key for key, request in zip(keys, requests, strict=True) if isinstance(request, TokenizedStates)}
         kept = {key: found for key in of_states if (found := self._states.get(key)) is not None}
-        return kept | self.answers.get([key for key in dict.fromkeys(keys) if key not in of_states])
+        return kept | self._leader.answers.get([key for key in dict.fromkeys(keys) if key not in of_states])
 
     def _keep(self, fresh: dict[bytes, bytes], states: bool) -> None:
         if not states:
-            self.answers.put(fresh)
+            self._leader.answers.put(fresh)
             return
         for key, answer in fresh.items():
             if len(answer) <= self._states.maxsize:
@@ -181,8 +191,8 @@ class Engine:
                 yield [places[i] for i in batch.indices]
 
     def _raise_if_stopped(self) -> None:
-        if self.stop_signal is not None:
-            raise Interrupted(number=self.stop_signal)
+        if self._leader.stop_signal is not None:
+            raise Interrupted(number=self._leader.stop_signal)
 
     def close(self) -> None:
         """End the workers and close the cache."""

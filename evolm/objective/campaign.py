@@ -32,6 +32,7 @@ from evolm.individual import Individual
 from evolm.objective.allowance import Allowance
 from evolm.objective.replay import RecordedBatch, Replay, recorded_counts, recorded_individual
 from evolm.observers import SCORING, VERDICT, Observer, Phase
+from evolm.operators import Spent
 from evolm.searches import MAIN
 from evolm.storage import RunLayout, SharedLedger
 from evolm.strategies.external import ExternalStrategy
@@ -130,12 +131,12 @@ class ObjectiveCampaign:
 
     # -- evaluating ----------------------------------------------------------------------------------------
 
-    def evaluate(self, proposals: Sequence[Individual], tokens: int = 0) -> list[Individual]:
+    def evaluate(self, proposals: Sequence[Individual], cost: Spent = Spent()) -> list[Individual]:
         """Evaluate, charge and journal proposals, as many as the budget allows; return these, in order.
 
         Args:
             proposals: see :meth:`ExternalStrategy.propose`; recorded batches must have been replayed.
-            tokens: the cost of making them.
+            cost: of making them.
 
         Raises:
             RunError: if the test split was opened and the budget would allow more, or the disk refuses. A finished
@@ -147,14 +148,14 @@ class ObjectiveCampaign:
                 f"{self.directory}: its test split was opened: expected no more questions, found {len(proposals)}"
             )
         granted = proposals[: self.allowance.grant(len(proposals))]
-        return self._evaluate(granted, tokens) if granted else []
+        return self._evaluate(granted, cost) if granted else []
 
     def _refuses_proposals(self) -> bool:
         if self.state is State.REOPENED:
             return self.allowance.left != 0
         return self.state is not State.SEARCHING
 
-    def _evaluate(self, proposals: Sequence[Individual], tokens: int = 0) -> list[Individual]:
+    def _evaluate(self, proposals: Sequence[Individual], cost: Spent = Spent()) -> list[Individual]:
         search, before = self.main, self.main.ledger.tokens
         asked = self.strategy.propose(proposals)
         try:
@@ -163,7 +164,7 @@ class ObjectiveCampaign:
         except BaseException:
             self.strategy.withdraw()
             raise
-        search.ledger.tokens += tokens
+        search.ledger.charge_operators(cost)
         improved = self._learn(asked)
         search.record(asked)
         self.allowance.add_tokens(search.ledger.tokens - before)
@@ -237,6 +238,7 @@ class ObjectiveCampaign:
         self.strategy.adopt(entry["generation"], individuals)
         ledger = self.main.ledger
         ledger.evaluations, ledger.items, ledger.tokens = entry["evaluations"], entry["items"], entry["tokens"]
+        ledger.writer_tokens = entry.get("writer_tokens", 0)
         improved = self._learn(individuals)
         self.main.last, self.main.asked = entry, individuals
         if self._batches or self.stop.reason or self.state is not State.SEARCHING:

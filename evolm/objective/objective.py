@@ -32,6 +32,7 @@ from evolm.objective.ids import CallerIds, proposal_of
 from evolm.objective.locking import one_at_a_time
 from evolm.objective.opening import objective_run
 from evolm.observers import Observer
+from evolm.operators import Spent
 from evolm.randomness import derive_seed
 from evolm.searches import MAIN
 from evolm.strategies import Strategy
@@ -269,7 +270,7 @@ class Objective(AbstractContextManager["Objective"]):
         for individual in individuals:
             self._require(individual.genome)
         model_accesses = [strategy.context.model_access for strategy in self._ids.strategies]
-        tokens = sum(model_access.spent() for model_access in model_accesses if model_access is not None)
+        spent = sum((access.spent() for access in model_accesses if access is not None), Spent())
         done = self._campaign.replay([individual.genome for individual in individuals])
         next_id = self._campaign.strategy.count - len(done)
         run_ids = [one.id for one in done] + [next_id + place for place in range(len(done), len(individuals))]
@@ -277,7 +278,7 @@ class Objective(AbstractContextManager["Objective"]):
         for individual, ids, run_id in zip(individuals, maps, run_ids, strict=True):
             ids[individual.id] = run_id  # before any proposal is made: a batch may hold a child with its parent
         fresh = [proposal_of(*pair) for pair in zip(individuals, maps, strict=True)][len(done) :]
-        done += self._campaign.evaluate(fresh, tokens)
+        done += self._campaign.evaluate(fresh, spent)
         for individual, one in zip(individuals, done, strict=False):
             individual.accept_from(one)
         if len(done) < len(individuals):

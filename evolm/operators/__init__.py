@@ -11,7 +11,7 @@ from evolm.operators.delta import DELTA_OPERATORS
 from evolm.operators.exchange import EXCHANGE_OPERATORS, ChromosomeExchange
 from evolm.operators.language import LANGUAGE_OPERATORS, LanguageOperator
 from evolm.operators.learning import LEARNING_OPERATORS, GradientStep
-from evolm.operators.model_access import ModelAccess
+from evolm.operators.model_access import ModelAccess, Spent
 from evolm.operators.prompt import PROMPT_OPERATORS
 from evolm.operators.readout import READOUT_OPERATORS
 
@@ -62,6 +62,7 @@ __all__ = [
     "Operator",
     "Rates",
     "Role",
+    "Spent",
     "VariationContext",
     "operators_for",
 ]

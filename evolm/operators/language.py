@@ -8,6 +8,8 @@
 These papers give a large model all steps of an operator in one request. A small model loses the thread, so here every
 step is a request of its own (see :mod:`evolm.operators.patterns`); the requests of all families form one batch. A
 refused answer ends the dialogue: the operator then has nothing to offer for that family.
+
+Another model may write (``[operators] writer``); failures on train items are always those of the model that evolves.
 """
 
 from __future__ import annotations
@@ -57,7 +59,8 @@ def line(
     Returns:
         The line, or ``""`` if it was refused.
     """
-    room = room or min(context.space[PROMPT].count_tokens(" ".join(texts)) + MORE_TOKENS, MOST_TOKENS)
+    counting = context.model_access.writer.model if context.model_access else context.space[PROMPT]
+    room = room or min(counting.count_tokens(" ".join(texts)) + MORE_TOKENS, MOST_TOKENS)
     decoding = Decoding(room, ("\n",), TEMPERATURE, TOP_P, sample=int(context.rng.integers(2**31)))
     [answer] = yield [pattern.request(texts, decoding)]
     text = cleaned(answer.text)

@@ -1,18 +1,52 @@
-"""Operators' access to the model: through the campaign's engine, charged to the search."""
+"""Operators' access to the model, and to the one that writes, through engines that charge the search."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from evolm.errors import DataError, Unanswerable
 from evolm.evaluation.dialogue import hold
-from evolm.models import Dialogue, GradientRequest, GradientResult, Result
+from evolm.models import (
+    Dialogue,
+    Generate,
+    GradientRequest,
+    GradientResult,
+    Request,
+    Result,
+    Tokenized,
+    TokenizedGeneration,
+)
 from evolm.scorers import Scoring
 from evolm.tasks import Item
 
 if TYPE_CHECKING:
     from evolm.evaluation.engine import Engine
+
+
+@dataclass(frozen=True)
+class Writing(Generate):
+    """A request to the model that writes for operators, which may be another one than the model that evolves."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Tokens that operators have spent, before caching and sharing.
+
+    Attributes:
+        tokens: of the model that evolves.
+        writer_tokens: of another model that writes; 0 if there is none.
+    """
+
+    tokens: int = 0
+    writer_tokens: int = 0
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(self.tokens + other.tokens, self.writer_tokens + other.writer_tokens)
+
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(self.tokens - other.tokens, self.writer_tokens - other.writer_tokens)
 
 
 class ModelAccess:
@@ -22,13 +56,15 @@ class ModelAccess:
         engine: answers requests.
         scoring: the task, and the probabilities of its labels.
         train: items whose gold labels operators may see; empty if the search has none.
+        writer: answers requests of the class :class:`Writing`; None = ``engine``.
     """
 
-    def __init__(self, engine: Engine, scoring: Scoring, train: Sequence[Item]) -> None:
+    def __init__(self, engine: Engine, scoring: Scoring, train: Sequence[Item], writer: Engine | None = None) -> None:
         self.engine = engine
         self.scoring = scoring
         self.train = train
-        self._tokens = 0
+        self.writer = writer or engine
+        self._spent = Spent()
 
     def hold_dialogues(self, dialogues: Sequence[Dialogue[Result]]) -> list[Result | None]:
         """Hold dialogues side by side, with one batch per round, and count their tokens.
@@ -40,8 +76,9 @@ class ModelAccess:
         Raises:
             Interrupted: if a stop was requested.
         """
-        outcomes = hold(dialogues, self.engine)
-        self._tokens += sum(outcome.tokens for outcome in outcomes)
+        before = self._charged()
+        outcomes = hold(dialogues, self.engine if self.writer is self.engine else _Correspondence(self))
+        self._spent += self._charged() - before
         return [outcome.result for outcome in outcomes]
 
     def learn(self, requests: Sequence[GradientRequest]) -> list[GradientResult | None]:
@@ -52,11 +89,11 @@ class ModelAccess:
         Raises:
             Interrupted: if a stop was requested.
         """
-        before = self.engine.usage.tokens_charged
+        before = self._charged()
         fits = [self._fits(request) for request in requests]
         fitting = [request for request, fit in zip(requests, fits, strict=True) if fit]
         results = iter(self.engine.learn(fitting) if fitting else [])
-        self._tokens += self.engine.usage.tokens_charged - before
+        self._spent += self._charged() - before
         return [next(results) if fit else None for fit in fits]
 
     def _fits(self, request: GradientRequest) -> bool:
@@ -66,7 +103,51 @@ class ModelAccess:
             return False
         return True
 
-    def spent(self) -> int:
+    def _charged(self) -> Spent:
+        """Return the tokens that both engines have charged since the run began."""
+        written = 0 if self.writer is self.engine else self.writer.usage.tokens_charged
+        return Spent(self.engine.usage.tokens_charged, written)
+
+    def spent(self) -> Spent:
         """Return the tokens charged since the last call."""
-        tokens, self._tokens = self._tokens, 0
-        return tokens
+        spent, self._spent = self._spent, Spent()
+        return spent
+
+
+@dataclass(frozen=True)
+class _WritingTokens(TokenizedGeneration):
+    """A :class:`Writing` as tokens of the writer."""
+
+
+class _Correspondence:
+    """Sends each request of a dialogue to the engine of its model."""
+
+    def __init__(self, access: ModelAccess) -> None:
+        self._model = access.engine
+        self._writer = access.writer
+
+    def tokenize(self, requests: Sequence[Request]) -> list[Tokenized]:
+        """Return the tokens of every request, each by its own model's tokenizer."""
+        writing = [isinstance(request, Writing) for request in requests]
+        asked, written = _parted(requests, writing)
+        tokens: list[Any] = self._writer.tokenize(written)
+        marked = [_WritingTokens(each.context, each.prefix_length, each.decoding) for each in tokens]
+        return _rejoined(self._model.tokenize(asked), marked, writing)
+
+    def answer_tokenized(self, requests: Sequence[Tokenized]) -> list[Any]:
+        """Return the answer to every request, in order."""
+        writing = [isinstance(request, _WritingTokens) for request in requests]
+        asked, written = _parted(requests, writing)
+        return _rejoined(self._model.answer_tokenized(asked), self._writer.answer_tokenized(written), writing)
+
+
+def _parted(values: Sequence[Any], second: Sequence[bool]) -> tuple[list[Any], list[Any]]:
+    """Return the values that are not marked as second ones, and those that are."""
+    marked = list(zip(values, second, strict=True))
+    return [value for value, mark in marked if not mark], [value for value, mark in marked if mark]
+
+
+def _rejoined(first: Sequence[Any], second: Sequence[Any], marks: Sequence[bool]) -> list[Any]:
+    """Return the values of both in the order that :func:`_parted` was given them in."""
+    parts = iter(first), iter(second)
+    return [next(parts[mark]) for mark in marks]

@@ -12,7 +12,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evolm.models import Decoding, Generate
+from evolm.models import Decoding
+from evolm.operators.model_access import Writing
 from evolm.operators.prompt import SENTENCES, pieces
 
 
@@ -28,9 +29,9 @@ class Pattern:
     examples: str
     case: str
 
-    def request(self, texts: Sequence[str], decoding: Decoding) -> Generate:
+    def request(self, texts: Sequence[str], decoding: Decoding) -> Writing:
         """Return the request to continue the case of these texts."""
-        return Generate(self.examples, self.case.format(*texts), decoding, chat=False)
+        return Writing(self.examples, self.case.format(*texts), decoding, chat=False)
 
     @property
     def names(self) -> list[str]:

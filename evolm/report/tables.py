@@ -133,10 +133,10 @@ def budget_rows(record: RunRecord) -> list[BudgetRow]:
     spent: dict[str, Any] = dict(record.last("generation") or {})
     spent["evaluations"] = spent.get("evaluations") or len(record.entries_of("individual"))
     spent["seconds"] = _clock(record).get("seconds")
-    return [
-        BudgetRow(name, spent.get(name) or 0, limits.get(name) or 0)
-        for name in ("evaluations", "items", "tokens", "seconds")
-    ]
+    names = ["evaluations", "items", "tokens", "seconds"]
+    if record.run.get("writer"):
+        names.insert(3, "writer_tokens")
+    return [BudgetRow(name.replace("_", " "), spent.get(name) or 0, limits.get(name) or 0) for name in names]
 
 
 def savings(record: RunRecord) -> dict[str, float]:

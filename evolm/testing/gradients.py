@@ -10,7 +10,7 @@ import numpy as np
 
 from evolm.models import GradientRequest, GradientResult
 from evolm.models.deltas import factors
-from evolm.operators import ModelAccess
+from evolm.operators import ModelAccess, Spent
 from evolm.scorers import Scoring
 from evolm.tasks import Item
 
@@ -32,7 +32,7 @@ class InventedGradients(ModelAccess):
 
     def learn(self, requests: Sequence[GradientRequest]) -> list[GradientResult | None]:
         """Return a gradient that depends on the delta's numbers and on the texts of the request."""
-        self._tokens += 3 * sum(len(request.examples) for request in requests)
+        self._spent += Spent(3 * sum(len(request.examples) for request in requests))
         return [_invented(request) for request in requests]
 
 
