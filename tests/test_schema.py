@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from evolm import config as configuration
 from evolm.cli import app
-from evolm.config import CampaignConfig, validate, OperatorsSection
+from evolm.config import CampaignConfig, OperatorsSection, validate
 from evolm.errors import ConfigError
 from evolm.founders.populations import shipped_populations
 from evolm.operators import OPERATORS
