@@ -364,6 +364,34 @@ class FinalsSection(Section):
     )
 
 
+class LearningSection(Section):
+    """What genes of a delta learn by gradient."""
+
+    loss: Literal["cross_entropy", "margin"] = Field(
+        "cross_entropy",
+        description="of gradient_step; margin = max(0, margin + s of the best wrong answer - s of the gold one), "
+        "s being normalised log-likelihoods (labels and options only)",
+    )
+    margin: float = Field(1.0, gt=0, description="of the loss margin, in nats")
+    reward: dict[str, float | dict[str, Any]] = Field(
+        default_factory=dict,
+        description="of policy_gradient: a scorer, or scorer = weight; "
+        "empty = the campaign's scorers if they can reward single answers, else exact_match",
+    )
+    samples: int = Field(4, ge=2, description="texts that policy_gradient draws for an item (generation)")
+    kl: float = Field(
+        0.0,
+        ge=0,
+        description="policy_gradient subtracts this times the log-likelihood ratio (nats) of an answer under the "
+        "changed and the unchanged model from its reward; 0 = off",
+    )
+
+    @field_validator("reward", mode="before")
+    @classmethod
+    def _reward_by_name(cls, reward: Any) -> Any:
+        return {reward: 1.0} if isinstance(reward, str) else reward
+
+
 class BudgetSection(Section):
     evaluations: int = Field(200, ge=0, description="individuals scored; 0 = no limit")
     items: int = Field(0, ge=0, description="items scored; 0 = no limit")
@@ -506,6 +534,7 @@ class CampaignConfig(Section):
         description="operator = weight; 0 = off; `writer = { model = ..., revision, dtype, device }` names another "
         "model that writes for language operators; its tokens are charged apart",
     )
+    learning: LearningSection = LearningSection()
     budget: BudgetSection = BudgetSection()
     finals: FinalsSection = FinalsSection()
     evaluation: EvaluationSection = EvaluationSection()

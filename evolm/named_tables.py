@@ -18,6 +18,7 @@ from evolm.config import (
     AUTO,
     DEFAULT_STRATEGY,
     CampaignConfig,
+    LearningSection,
     OperatorsSection,
     Section,
     SpaceSection,
@@ -160,6 +161,18 @@ Operators: Any = _operators_table()
 Baselines: Any = _baselines_table()
 
 
+RewardTable: Any = Scorers | str
+
+
+class LearningTable(LearningSection):
+    """What genes of a delta learn by gradient."""
+
+    reward: RewardTable = LearningSection.model_fields["reward"]
+
+
+Learning: Any = LearningTable
+
+
 class CampaignFile(CampaignConfig):
     """The campaign file with the keys of every chromosome, strategy, scorer, operator and baseline."""
 
@@ -168,4 +181,5 @@ class CampaignFile(CampaignConfig):
     stage: Stages = CampaignConfig.model_fields["stage"]
     scorers: Scorers = CampaignConfig.model_fields["scorers"]
     operators: Operators = CampaignConfig.model_fields["operators"]
+    learning: Learning = CampaignConfig.model_fields["learning"]
     baselines: Baselines = CampaignConfig.model_fields["baselines"]

@@ -20,6 +20,7 @@ from evolm.campaign.auto import expanded
 from evolm.campaign.checks import check_context, check_texts, check_trunk
 from evolm.campaign.permissions import Permissions
 from evolm.campaign.resolution import resolved
+from evolm.campaign.rewards import choose_rewards, learns_from_rewards, make_reward, supervised_loss
 from evolm.campaign.scorers import ScoreFunctions, choose_scorers, make_scorers, task_scorer_among
 from evolm.campaign.spaces import chromosome_tables, evolving_kinds
 from evolm.campaign.stages import Stage, choose_stages, only_strategy, racing_rules
@@ -34,7 +35,7 @@ from evolm.founders.loading import Founders, load_founders
 from evolm.genomes import PROMPT, PromptSpace, Space
 from evolm.genomes.prompt_space import allowed_words
 from evolm.models import PassSettings, PreparedModel
-from evolm.operators import ModelAccess
+from evolm.operators import ModelAccess, SupervisedLoss
 from evolm.randomness import derive_seed
 from evolm.scorers import Scoring
 from evolm.scorers.task_scorer import make_scoring
@@ -68,6 +69,7 @@ class Components:
     founders: Founders
     stages: tuple[Stage, ...]
     permissions: Permissions
+    functions: ScoreFunctions
 
     @property
     def baselines(self) -> list[Baseline]:
@@ -81,7 +83,8 @@ class Components:
 
     @property
     def _learning(self) -> set[bool]:
-        return {stage.choice.kind.learns for stage in self.stages}
+        """For each stage, whether it learns and fine-tuning, which needs gold, can be its rival."""
+        return {stage.choice.kind.learns and bool(self.task.demonstrable) for stage in self.stages}
 
     def stage_strategy(self, index: int, start: Start = Start()) -> Strategy:
         """Return the main search's strategy for one of its stages.
@@ -118,9 +121,21 @@ class Components:
     def _made(self, choice: StrategyChoice, kinds: Sequence[str], seed: int, start: Start = Start()) -> Strategy:
         founders = [individual.genome for individual in start.individuals] or self.founders.genomes
         space = self.space.varying(kinds, founders)
-        model_access = ModelAccess(self.engine, self.scoring, self.task.demonstrable, self.writer)
         return choice.make(
-            SearchContext(space, founders, choice.operators, seed, self.founders.names, model_access, start)
+            SearchContext(
+                space, founders, choice.operators, seed, self.founders.names, self._model_access(choice), start
+            )
+        )
+
+    def _model_access(self, choice: StrategyChoice) -> ModelAccess:
+        config, task = self.config, self.task
+        loss, reward = SupervisedLoss(), None
+        if choice.kind.learns:
+            loss = supervised_loss(config, task)
+        if learns_from_rewards(choice):
+            reward = make_reward(config, choose_rewards(config, task, self.permissions, self.functions), self.scoring)
+        return ModelAccess(
+            self.engine, self.scoring, task.demonstrable, self.writer, rows=task.train, loss=loss, reward=reward
         )
 
 
@@ -165,6 +180,7 @@ def build(
     evolving = {name: tables[name][0] for name in evolving_kinds(config, tables)}
     stages = choose_stages(config, evolving, task, permissions)
     choices = choose_scorers(config, task, permissions, functions or {})
+    check_learning(config, task, stages, permissions, functions or {})
     model = load_model(config, {} if models is None else models)
     parts = {name: kind.build(params, task, model) for name, (kind, params) in tables.items()}
     prompts = cast(PromptSpace, parts[PROMPT])
@@ -178,7 +194,30 @@ def build(
     check_context(evaluator, founders)
     check_texts(evaluator, founders)
     check_trunk(evaluator, founders, space)
-    return Components(config, task, model, engine, writer, evaluator, scoring, space, founders, stages, permissions)
+    return Components(
+        config,
+        task,
+        model,
+        engine,
+        writer,
+        evaluator,
+        scoring,
+        space,
+        founders,
+        stages,
+        permissions,
+        functions or {},
+    )
+
+
+def check_learning(
+    config: CampaignConfig, task: Task, stages: Sequence[Stage], permissions: Permissions, functions: ScoreFunctions
+) -> None:
+    """Raise ConfigError if ``[learning]`` does not fit the stages that learn."""
+    if any(stage.choice.kind.learns for stage in stages):
+        supervised_loss(config, task)
+    if any(learns_from_rewards(stage.choice) for stage in stages):
+        choose_rewards(config, task, permissions, functions)
 
 
 def check_items(budget: BudgetSection, task: Task) -> None:

@@ -13,6 +13,7 @@ from evolm.campaign.committee import allowed
 from evolm.campaign.search import FINALISTS
 from evolm.campaign.stages import Stage
 from evolm.genomes import DELTA, PROMPT, READOUT
+from evolm.operators import POLICY_GRADIENT
 from evolm.readout_kinds import KINDS_OF_READOUTS
 from evolm.strategies import Strategy
 from evolm.tasks.outlook import shows_demonstrations
@@ -82,13 +83,20 @@ class PassEstimate:
     def _items(self, strategy: Strategy) -> float:
         """Return the items that are charged for an individual, those that it learns from included."""
         learning = strategy.learning_settings()
-        return len(self.parts.task.dev) + (BACKWARD * learning.batch * learning.steps if strategy.learns else 0)
+        passes = BACKWARD + self._sampled(strategy)
+        return len(self.parts.task.dev) + (passes * learning.batch * learning.steps if strategy.learns else 0)
+
+    def _sampled(self, strategy: Strategy) -> int:
+        """Return the texts that are drawn for an item of a lesson."""
+        sampling = strategy.learns_by == POLICY_GRADIENT and self.parts.scoring.labels is None
+        return self.parts.config.learning.samples if sampling else 0
 
     def _learnt(self, strategy: Strategy) -> float:
         """Return the tokens that pass while an individual learns."""
         learning = strategy.learning_settings()
         lesson = self.prefix + learning.batch * self.per_item
-        return BACKWARD * self._own_share() * learning.steps * lesson if strategy.learns else 0.0
+        passes = BACKWARD + self._sampled(strategy)
+        return passes * self._own_share() * learning.steps * lesson if strategy.learns else 0.0
 
     def passed(self, count: int, items: int, stage: Stage | None = None) -> float:
         """Return tokens of a whole pass: what all deltas of a prompt share once, and the rest for each individual.

@@ -65,31 +65,54 @@ def choose_scorers(
         PermissionNeeded: for code of a package that is not allowed.
     """
     tables = config.scorers or {task_scorer_name(task): 1.0}
-    return [_chosen(name, table, task, permissions, functions) for name, table in tables.items()]
+    choices = [choose_scorer(name, table, permissions, functions) for name, table in tables.items()]
+    for choice in choices:
+        _check_form(choice, task)
+    return choices
 
 
-def _chosen(
-    name: str, table: float | Mapping[str, Any], task: Task, permissions: Permissions, functions: ScoreFunctions
+def choose_scorer(
+    name: str,
+    table: float | Mapping[str, Any],
+    permissions: Permissions,
+    functions: ScoreFunctions,
+    where: str = "scorers",
 ) -> ScorerChoice:
-    kind = functions[name] if name in functions else lookup(name, SCORERS, permissions, "scorers")
+    """Return the scorer of one key of a table.
+
+    Args:
+        name: the key.
+        table: its weight, or its own table.
+        permissions, functions: see :func:`choose_scorers`.
+        where: name of the whole table, for errors.
+
+    Raises:
+        ConfigError: for an unknown name or key, or a weight of 0.
+        PermissionNeeded: for code of a package that is not allowed.
+    """
+    kind = functions[name] if name in functions else lookup(name, SCORERS, permissions, where)
     if isinstance(kind, type) and not is_scorer(kind):
         raise ConfigError(
-            f"scorers: {name!r}: expected a function or a subclass of evolm.scorers.Scorer, found the class "
+            f"{where}: {name!r}: expected a function or a subclass of evolm.scorers.Scorer, found the class "
             f"{kind.__qualname__}"
         )
     scorer: type[Scorer] = kind if is_scorer(kind) else FunctionScorer
     values = table if isinstance(table, Mapping) else {"weight": table}
-    params = validate(scorer.Params, values, f"[scorers] {name}")
-    form = KINDS[task.kind].form
-    if form not in scorer.forms:
-        known = listed(known for known, each in SCORERS.items() if form in each.forms)
-        served = listed(kinds_with(*scorer.forms))
-        raise ConfigError(
-            f"scorers: expected some of {known}, which score {task.kind!r}, found {name!r}, which scores {served}"
-        )
+    params = validate(scorer.Params, values, f"[{where}] {name}")
     if not params.weight:
-        raise ConfigError(f"[scorers] {name}: expected a weight other than 0")
+        raise ConfigError(f"[{where}] {name}: expected a weight other than 0")
     return ScorerChoice(name, kind, params)
+
+
+def _check_form(choice: ScorerChoice, task: Task) -> None:
+    """Raise ConfigError if a scorer cannot score the task's answers."""
+    form, forms = KINDS[task.kind].form, choice.kind.forms if is_scorer(choice.kind) else FunctionScorer.forms
+    if form not in forms:
+        known = listed(known for known, each in SCORERS.items() if form in each.forms)
+        raise ConfigError(
+            f"scorers: expected some of {known}, which score {task.kind!r}, found {choice.name!r}, which scores "
+            f"{listed(kinds_with(*forms))}"
+        )
 
 
 def make_scorers(

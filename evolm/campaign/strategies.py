@@ -14,6 +14,7 @@ from evolm.errors import ConfigError
 from evolm.genomes import ChromosomeSpace
 from evolm.named_tables import STRATEGY_TABLES, operators_table, strategy_table
 from evolm.operators import OPERATORS, Operator, operators_for
+from evolm.operators.learning import GRADIENT_STEP
 from evolm.operators.prompt import ON_DEMONSTRATIONS
 from evolm.strategies import STRATEGIES, SearchContext, Strategy
 from evolm.strategies.external import ExternalStrategy
@@ -94,9 +95,9 @@ def choose_strategy(
         raise ConfigError(
             f"strategy.name: expected one that can search this space ({able}), found {name!r}: {reason}"
         )
-    operators = choose_operators(config.operators.weights, kinds, task, config.space.prompts)
+    operators = choose_operators(config.operators.weights, kinds, task, config.space.prompts, kind.learns_by)
     if kind.learns:
-        _check_learning(name, operators, task)
+        _check_learning(name, kind, operators, task)
     return StrategyChoice(kind, params, operators)
 
 
@@ -105,10 +106,12 @@ def choose_operators(
     kinds: Mapping[str, type[ChromosomeSpace]],
     task: Task,
     prompts: PromptSpaceSection = PromptSpaceSection(),
+    learns_by: str = "",
 ) -> list[tuple[Operator, float]]:
     """Return the operators for the chromosomes that evolve, with their weights; those of weight 0 are left out.
 
-    If prompts show no demonstrations, the operators on demonstrations are left out too.
+    Operators on demonstrations are left out if prompts show none, those that learn from gold if there is none, and
+    those that learn beside the only one that the strategy learns by.
 
     Raises:
         ConfigError: for an unknown name, a negative weight, an operator that needs labelled train rows if there are
@@ -120,7 +123,12 @@ def choose_operators(
     for name in weights:
         if weights[name] and known[name].needs_gold and not task.demonstrable:
             raise ConfigError(f"operators.{name}: expected labelled train items, found none")
-    left_out = frozenset() if shows_demonstrations(prompts, task) else ON_DEMONSTRATIONS
+    left_out = set() if shows_demonstrations(prompts, task) else set(ON_DEMONSTRATIONS)
+    learning = [operator for operator in able if operator.role == "learning"]
+    left_out.update(o.name for o in learning if o.needs_gold and not task.demonstrable)
+    if learns_by:
+        left_out.update(operator.name for operator in learning if operator.name != learns_by)
+        table[learns_by] = weights.get(learns_by, 1.0)
     chosen = [(o, table[o.name]) for o in able if table[o.name] and o.name not in left_out]
     if not any(operator.role == "mutation" for operator, _ in chosen):
         raise ConfigError("operators: expected at least one mutation with a weight above 0, found none")
@@ -155,12 +163,11 @@ def _check_racing(config: CampaignConfig, name: str, strategy: type[Strategy], p
         )
 
 
-def _check_learning(name: str, operators: Sequence[tuple[Operator, float]], task: Task) -> None:
-    """Raise ConfigError if a strategy that learns has no labelled train rows, or no operator that learns."""
-    if not task.demonstrable:
+def _check_learning(name: str, kind: type[Strategy], operators: Sequence[tuple[Operator, float]], task: Task) -> None:
+    """Raise ConfigError if a strategy that learns has no operator that can: none chosen, or gold is missing."""
+    if any(operator.role == "learning" for operator, _ in operators):
+        return
+    wanted = kind.learns_by or GRADIENT_STEP
+    if OPERATORS[wanted].needs_gold and not task.demonstrable:
         raise ConfigError(f"strategy {name!r}: expected labelled train items to learn from, found none (task.split)")
-    if not any(operator.role == "learning" for operator, _ in operators):
-        learning = next(operator.name for operator in OPERATORS.values() if operator.role == "learning")
-        raise ConfigError(
-            f"operators.{learning}: expected a weight above 0, since strategy {name!r} learns by it; found 0"
-        )
+    raise ConfigError(f"operators.{wanted}: expected a weight above 0, since strategy {name!r} learns by it; found 0")

@@ -121,7 +121,10 @@ class Engine:
         tokenized = []
         for request in requests:
             examples = tuple(r for r in self.tokenize(request.examples) if isinstance(r, TokenizedRequest))
-            tokenized.append(TokenizedGradient(examples, request.weights, request.scales(examples), request.contrast))
+            scales = request.scales(examples)
+            tokenized.append(
+                TokenizedGradient(examples, request.weights, scales, request.contrast, request.loss, request.margin)
+            )
         self.usage.requests += len(tokenized)
         self.usage.tokens_charged += sum(each.tokens for each in tokenized)
         gradients = []

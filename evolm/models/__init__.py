@@ -28,6 +28,7 @@ from evolm.models.requests import (
     TokenizedGradient,
     TokenizedRequest,
     TokenizedStates,
+    TokenLikelihood,
     charge,
 )
 from evolm.models.specs import ModelSpec, PassSettings, PreparedModel
@@ -56,6 +57,7 @@ __all__ = [
     "Request",
     "Result",
     "States",
+    "TokenLikelihood",
     "Tokenized",
     "TokenizedGeneration",
     "TokenizedGradient",

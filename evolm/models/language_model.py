@@ -35,6 +35,7 @@ from evolm.models.requests import (
     TokenizedGeneration,
     TokenizedRequest,
     TokenizedStates,
+    TokenLikelihood,
 )
 from evolm.models.self_check import check_packed_forward, refuse_unsupported, refuse_unsupported_weights
 from evolm.models.specs import PassSettings, PreparedModel
@@ -235,6 +236,10 @@ class LanguageModel:
             self._require_layers(request.layers)
             shared = common_length(prefix, context)
             return TokenizedStates(tuple(context), shared, request.layers, request.poolings, request.delta)
+        if isinstance(request, TokenLikelihood):
+            self._require_room(len(context) + max(map(len, request.continuations)))
+            shared = common_length(prefix, context)
+            return TokenizedRequest(tuple(context), shared, request.continuations, request.delta)
         self._require_embeddings([context, *wholes])
         cut = border(context, wholes)
         answers = tuple(tuple(whole[cut:]) for whole in wholes)

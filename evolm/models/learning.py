@@ -18,6 +18,7 @@ from torch import nn
 from evolm.models.delta_batch import hooked
 from evolm.models.deltas import Delta, Gain, LowRank, factors
 from evolm.models.forward_plan import ForwardPlan
+from evolm.models.losses import LOSSES
 from evolm.models.packed_forward import PackedForward, PassRow, row_begins
 from evolm.models.prefix_cache import KeyValues
 from evolm.models.requests import GradientResult, TokenizedGradient
@@ -146,7 +147,7 @@ def _multiplying_input(gain: torch.Tensor) -> Any:
 
 def _value(request: TokenizedGradient, logprobs: torch.Tensor) -> torch.Tensor:
     """Return the request's value, a scalar, from ``(targets,)`` log-probabilities."""
-    terms = []
+    loss, terms = LOSSES[request.loss], []
     at = 0
     for example, weights, scales in zip(request.examples, request.weights, request.scales, strict=True):
         sums = []
@@ -156,5 +157,5 @@ def _value(request: TokenizedGradient, logprobs: torch.Tensor) -> torch.Tensor:
         scores = torch.stack(sums) * torch.tensor(scales, device=logprobs.device)  # (continuations,)
         if request.contrast:
             scores = scores - torch.logsumexp(scores, 0)
-        terms.append((scores * torch.tensor(weights, device=logprobs.device)).sum())
-    return torch.stack(terms).sum()
+        terms.append(loss(scores, torch.tensor(weights, device=logprobs.device), request.margin))
+    return -torch.stack(terms).sum()

@@ -111,8 +111,28 @@ class States:
 
 
 @dataclass(frozen=True)
+class TokenLikelihood:
+    """A request: the log-probabilities of tokens that were generated behind a context.
+
+    The tokens are those that were drawn, the end of the text or of the stop string included; a text alone does not
+    say which they were. Their probability is that with which :class:`Generate` draws them at temperature 1.
+
+    Attributes:
+        prefix, item, system, chat, delta: as in :class:`LogLikelihood`.
+        continuations: tokens of each answer, at least one each.
+    """
+
+    prefix: str
+    item: str
+    continuations: tuple[tuple[int, ...], ...]
+    system: str = ""
+    chat: bool | None = None
+    delta: Delta | None = None
+
+
+@dataclass(frozen=True)
 class TokenizedRequest:
-    """A :class:`LogLikelihood` as tokens; workers receive it, and it is part of the cache key.
+    """A :class:`LogLikelihood` or :class:`TokenLikelihood` as tokens; workers receive it; part of the cache key.
 
     Attributes:
         context: tokens of prefix and item.
@@ -209,22 +229,27 @@ class TokenizedStates:
 class GradientRequest:
     """A request: a weighted log-likelihood of some answers, and its gradient with respect to a delta's arrays.
 
-    The *value* is the sum of ``weight * s`` over all continuations of all examples. ``s`` is the log-likelihood of a
-    continuation: the sum over its tokens (nats), normalised for its length and, with ``contrast``, over the
-    continuations of its example. Supervised learning gives weights to gold answers, self-training to the model's own
-    best answers, a policy gradient weights by advantage.
+    The *value*, which is maximised, is the sum over all examples of minus a loss of the example's weights and of
+    ``s``, the log-likelihoods of its continuations: sums over tokens (nats), normalised for length and, with
+    ``contrast``, over the continuations of the example. With the loss ``"cross_entropy"`` it is the sum of
+    ``weight * s``. Supervised learning gives weights to gold answers, self-training to the model's own best answers,
+    a policy gradient weights samples by advantage.
 
     Attributes:
         examples: requests, all with the delta whose gradient is computed.
         weights: one per continuation of each example.
-        normalization: ``"sum"`` = none, or division by the number of ``"tokens"`` or ``"characters"``.
+        normalization: ``"sum"`` = none, or division by the number of ``"tokens"`` or, of texts, ``"characters"``.
         contrast: whether log-likelihoods are normalised over each example's continuations.
+        loss: name in :data:`evolm.models.losses.LOSSES`.
+        margin: of the loss ``"margin"``, in the unit of ``s``.
     """
 
-    examples: tuple[LogLikelihood, ...]
+    examples: tuple[LogLikelihood | TokenLikelihood, ...]
     weights: tuple[tuple[float, ...], ...]
     normalization: str
     contrast: bool
+    loss: str = "cross_entropy"
+    margin: float = 1.0
 
     def scales(self, examples: tuple[TokenizedRequest, ...]) -> tuple[tuple[float, ...], ...]:
         """Return per continuation of each example the factor that normalises its log-likelihood for its length."""
@@ -233,7 +258,7 @@ class GradientRequest:
         if self.normalization == "sum":
             return tuple((1.0,) * len(example.continuations) for example in examples)
         return tuple(
-            tuple(1 / characters(text, example.joined) for text in request.continuations)
+            tuple(1 / characters(str(text), example.joined) for text in request.continuations)
             for request, example in zip(self.examples, examples, strict=True)
         )
 
@@ -246,6 +271,8 @@ class TokenizedGradient:
     weights: tuple[tuple[float, ...], ...]
     scales: tuple[tuple[float, ...], ...]
     contrast: bool
+    loss: str = "cross_entropy"
+    margin: float = 1.0
 
     @property
     def delta(self) -> Delta:
@@ -275,7 +302,7 @@ class GradientResult:
 
 
 class LogProbs(tuple[np.ndarray, ...]):
-    """The answer to a :class:`LogLikelihood`: one float32 array per continuation, the nats of each of its tokens.
+    """The answer to a likelihood request: one float32 array per continuation, the nats of each of its tokens.
 
     Attributes:
         joined: as in :class:`TokenizedRequest`.
@@ -304,7 +331,7 @@ class Generated:
     finished: bool
 
 
-Request: TypeAlias = LogLikelihood | Generate | States
+Request: TypeAlias = LogLikelihood | TokenLikelihood | Generate | States
 Tokenized: TypeAlias = TokenizedRequest | TokenizedGeneration | TokenizedStates
 Hidden: TypeAlias = np.ndarray  # (layers, poolings, d) float32: the answer to States
 Answer: TypeAlias = LogProbs | Generated | Hidden

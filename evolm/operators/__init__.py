@@ -9,9 +9,11 @@ from evolm.genomes import ChromosomeSpace
 from evolm.operators.base import Family, FunctionOperator, LearningSettings, Operator, Rates, Role, VariationContext
 from evolm.operators.delta import DELTA_OPERATORS
 from evolm.operators.exchange import EXCHANGE_OPERATORS, ChromosomeExchange
+from evolm.operators.goals import Reward, SupervisedLoss
 from evolm.operators.language import LANGUAGE_OPERATORS, LanguageOperator
-from evolm.operators.learning import LEARNING_OPERATORS, GradientStep
+from evolm.operators.learning import GradientStep
 from evolm.operators.model_access import ModelAccess, Spent
+from evolm.operators.policy_gradient import POLICY_GRADIENT, PolicyGradient
 from evolm.operators.prompt import PROMPT_OPERATORS
 from evolm.operators.readout import READOUT_OPERATORS
 
@@ -20,7 +22,8 @@ _ROWS: tuple[Operator, ...] = (
     *LANGUAGE_OPERATORS,
     *DELTA_OPERATORS,
     *READOUT_OPERATORS,
-    *LEARNING_OPERATORS,
+    GradientStep(),
+    PolicyGradient(),
     *EXCHANGE_OPERATORS,
 )
 OPERATORS: dict[str, Operator] = {operator.name: operator for operator in _ROWS}
@@ -52,6 +55,7 @@ def _own_operators(kind: str, space: type[ChromosomeSpace]) -> list[Operator]:
 
 __all__ = [
     "OPERATORS",
+    "POLICY_GRADIENT",
     "ChromosomeExchange",
     "Family",
     "FunctionOperator",
@@ -60,9 +64,12 @@ __all__ = [
     "LearningSettings",
     "ModelAccess",
     "Operator",
+    "PolicyGradient",
     "Rates",
+    "Reward",
     "Role",
     "Spent",
+    "SupervisedLoss",
     "VariationContext",
     "operators_for",
 ]

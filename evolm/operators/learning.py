@@ -5,8 +5,9 @@ weight decay of Loshchilov 2017, https://arxiv.org/abs/1711.05101). Adam's momen
 (Lamarckian evolution; memetic algorithms, Moscato 1989). The settings are inherited, too: learning rate, weight decay
 and the number of steps mutate each time (the first two by a lognormal factor) and are selected with the genes.
 
-The loss is minus the mean over the minibatch of the gold answer's log-probability among the item's labels or
-options, normalised as the scorers normalise it, read by their words; in a generation task, of the target text.
+The loss of :class:`GradientStep` is a mean over the minibatch. With ``"cross_entropy"`` it is minus the gold answer's
+log-probability among the item's labels or options, normalised as the scorers normalise it, read by their words; in a
+generation task, of the target text. With ``"margin"`` it is the hinge between the gold answer and the best wrong one.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from evolm.models import GradientRequest, LogLikelihood
 from evolm.models.deltas import Delta
 from evolm.operators.adam import adam_direction
 from evolm.operators.base import DocumentedOperator, Family, LearningSettings, Role, VariationContext
+from evolm.operators.goals import SupervisedLoss
 from evolm.scorers import Scoring
 from evolm.tasks import Item
 
 SPREAD = 0.3  # of the lognormal factor on rate and decay
 MOST_STEPS = 16
+GRADIENT_STEP = "gradient_step"
 
 
 def adam_step(genes: np.ndarray, gradient: np.ndarray, learning: Learning) -> tuple[np.ndarray, Learning]:
@@ -55,7 +58,13 @@ def mutated(rng: np.random.Generator, learning: Learning) -> Learning:
     return replace(learning, rate=rate, decay=decay, steps=steps)
 
 
-def lesson(scoring: Scoring, prompt: Prompt, delta: Delta, items: Sequence[Item]) -> GradientRequest:
+def lesson(
+    scoring: Scoring,
+    prompt: Prompt,
+    delta: Delta,
+    items: Sequence[Item],
+    loss: SupervisedLoss = SupervisedLoss(),
+) -> GradientRequest:
     """Return the request for the gradient of the gold answers of some items, under a prompt.
 
     Args:
@@ -63,6 +72,7 @@ def lesson(scoring: Scoring, prompt: Prompt, delta: Delta, items: Sequence[Item]
         prompt: the text before each item.
         delta: the change that learns.
         items: with gold.
+        loss: of the gold answer among the item's labels or options; that of a text is its cross-entropy.
     """
     task = scoring.task
     if scoring.labels is None:
@@ -75,7 +85,8 @@ def lesson(scoring: Scoring, prompt: Prompt, delta: Delta, items: Sequence[Item]
         )
         return GradientRequest(examples, ((share,),) * len(items), "tokens", contrast=False)
     gold = [task.options_of(item).index(str(item.gold)) for item in items]
-    return soft_lesson(scoring, prompt, delta, items, np.eye(task.n_options)[gold])
+    request = soft_lesson(scoring, prompt, delta, items, np.eye(task.n_options)[gold])
+    return replace(request, loss=loss.name, margin=loss.margin)
 
 
 def soft_lesson(
@@ -108,6 +119,7 @@ class Pupil:
     prompt: Prompt
     genes: np.ndarray
     learning: Learning
+    learnt: bool = False
 
     @classmethod
     def of(cls, genome: Genome, context: VariationContext) -> Pupil:
@@ -118,47 +130,74 @@ class Pupil:
         return cls(genome, context.space.express(genome).prompt, genome.delta.genes, learning)
 
     @property
-    def finished(self) -> Genome:
-        """The genome with the genes and the memory of learning."""
+    def finished(self) -> Genome | None:
+        """The genome with the genes and the memory of learning; None if no step taught anything."""
+        if not self.learnt:
+            return None
         learnt = replace(self.genome.delta, genes=self.genes, learning=self.learning)
         return self.genome.with_chromosome(DELTA, learnt)
+
+    def step(self, gradient: np.ndarray) -> None:
+        """Take a step up a gradient; none if that is not finite."""
+        if np.isfinite(gradient).all():
+            self.genes, self.learning = adam_step(self.genes, gradient, self.learning)
+            self.learnt = True
 
 
 def take_steps(
     pupils: Sequence[Pupil], context: VariationContext, lesson_of: Callable[[Pupil, Delta], GradientRequest]
 ) -> None:
-    """Let pupils take their numbers of Adam steps, side by side.
+    """Let pupils take their numbers of Adam steps, side by side; see :func:`take_lessons`.
 
     Args:
         pupils: their genes and learning change.
         context: with a delta's space and access to the model.
         lesson_of: returns the request for the gradient of one step, from a pupil and its present delta.
     """
+    take_lessons(pupils, context, lambda active: [lesson_of(pupil, delta) for pupil, delta in active])
+
+
+def take_lessons(
+    pupils: Sequence[Pupil],
+    context: VariationContext,
+    lessons_of: Callable[[Sequence[tuple[Pupil, Delta]]], Sequence[GradientRequest | None]],
+) -> None:
+    """Let pupils take their numbers of Adam steps, side by side.
+
+    Args:
+        pupils: their genes and learning change.
+        context: with a delta's space and access to the model.
+        lessons_of: returns the request for the gradient of one step for each pupil and its present delta, in order;
+            None if there is nothing to learn from.
+    """
     deltas, model_access = context.space[DELTA], context.model_access
     assert model_access is not None
     for step in range(max((pupil.learning.steps for pupil in pupils), default=0)):
         active = [pupil for pupil in pupils if step < pupil.learning.steps]
-        lessons = [lesson_of(pupil, Delta(deltas.changes(pupil.genes), deltas.depth)) for pupil in active]
-        for pupil, learnt in zip(active, model_access.learn(lessons), strict=True):
-            if learnt is None:
-                continue
-            gradient = deltas.pullback(DeltaGenes(pupil.genes), learnt.gradients)
-            if np.isfinite(gradient).all():
-                pupil.genes, pupil.learning = adam_step(pupil.genes, gradient, pupil.learning)
+        lessons = lessons_of([(pupil, Delta(deltas.changes(pupil.genes), deltas.depth)) for pupil in active])
+        results = iter(model_access.learn([request for request in lessons if request is not None]))
+        for pupil, request in zip(active, lessons, strict=True):
+            learnt = None if request is None else next(results)
+            if learnt is not None:
+                pupil.step(deltas.pullback(DeltaGenes(pupil.genes), learnt.gradients))
 
 
 def minibatch(rng: np.random.Generator, items: Sequence[Item], size: int) -> list[Item]:
     """Draw items with gold, without replacement."""
-    labelled = [item for item in items if item.gold is not None]
-    chosen = rng.choice(len(labelled), min(size, len(labelled)), replace=False)
-    return [labelled[index] for index in chosen]
+    return draw(rng, [item for item in items if item.gold is not None], size)
+
+
+def draw(rng: np.random.Generator, items: Sequence[Item], size: int) -> list[Item]:
+    """Draw items without replacement."""
+    chosen = rng.choice(len(items), min(size, len(items)), replace=False)
+    return [items[index] for index in chosen]
 
 
 @dataclass(frozen=True)
 class GradientStep(DocumentedOperator):
     """Take a few Adam steps on minibatches of train items, with inherited moments and settings."""
 
-    name: str = "gradient_step"
+    name: str = GRADIENT_STEP
     role: Role = "learning"
     chromosome: str = DELTA
     weight: float = 1.0
@@ -174,10 +213,7 @@ class GradientStep(DocumentedOperator):
 
         def lesson_of(pupil: Pupil, delta: Delta) -> GradientRequest:
             items = minibatch(context.rng, model_access.train, context.learning.batch)
-            return lesson(model_access.scoring, pupil.prompt, delta, items)
+            return lesson(model_access.scoring, pupil.prompt, delta, items, model_access.loss)
 
         take_steps(pupils, context, lesson_of)
         return [pupil.finished for pupil in pupils]
-
-
-LEARNING_OPERATORS = [GradientStep()]

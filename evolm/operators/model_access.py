@@ -18,6 +18,7 @@ from evolm.models import (
     Tokenized,
     TokenizedGeneration,
 )
+from evolm.operators.goals import Reward, SupervisedLoss
 from evolm.scorers import Scoring
 from evolm.tasks import Item
 
@@ -57,13 +58,33 @@ class ModelAccess:
         scoring: the task, and the probabilities of its labels.
         train: items whose gold labels operators may see; empty if the search has none.
         writer: answers requests of the class :class:`Writing`; None = ``engine``.
+        rows: all train items, whose gold operators must not read; None = ``train``.
+        loss: what supervised learning minimises.
+        reward: what a policy gradient maximises; None = no operator needs it.
+
+    Attributes:
+        nothing_learnt: why the last policy gradient taught nothing; ``""`` if it did. For messages alone.
     """
 
-    def __init__(self, engine: Engine, scoring: Scoring, train: Sequence[Item], writer: Engine | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        scoring: Scoring,
+        train: Sequence[Item],
+        writer: Engine | None = None,
+        *,
+        rows: Sequence[Item] | None = None,
+        loss: SupervisedLoss = SupervisedLoss(),
+        reward: Reward | None = None,
+    ) -> None:
         self.engine = engine
         self.scoring = scoring
         self.train = train
         self.writer = writer or engine
+        self.rows = train if rows is None else rows
+        self.loss = loss
+        self.reward = reward
+        self.nothing_learnt = ""
         self._spent = Spent()
 
     def hold_dialogues(self, dialogues: Sequence[Dialogue[Result]]) -> list[Result | None]:

@@ -16,7 +16,7 @@ from evolm.scorers.base import (
     mean_or_nan,
 )
 from evolm.scorers.function import FunctionParams, FunctionScorer
-from evolm.scorers.generation import Chrf, ExactMatch, RougeL, TokenF1, generate_texts
+from evolm.scorers.generation import Chrf, ExactMatch, RougeL, TextScorer, TokenF1, generate_texts
 from evolm.scorers.labels import LabelProbabilities
 from evolm.scorers.likelihood import LabelLikelihood, Margin
 from evolm.scorers.mutual_information import MutualInformation
@@ -55,6 +55,7 @@ __all__ = [
     "MeanOfItems",
     "Scorer",
     "Scoring",
+    "TextScorer",
     "Weighted",
     "generate_texts",
     "is_scorer",

@@ -12,20 +12,21 @@ round. The contract:
   continues. A cause that makes every item fail (a missing model, a missing file) raises;
 - neither genome nor items are changed;
 - if the objective is the mean of one bounded number per item, the scorer is ``decomposable`` and ``item_terms``
-  returns these numbers: racing compares genomes on some of the items by them.
+  returns these numbers: racing compares genomes on some of the items by them;
+- a scorer that can score single answers to an item, from any source, names their forms in ``reward_forms`` and
+  implements ``rewards``: a policy gradient learns from it.
 
-A minimal scorer::
+A minimal scorer of generated texts (:class:`~evolm.scorers.generation.TextScorer` generates them)::
 
-    class AnswerLength(MeanOfItems):
+    class AnswerLength(TextScorer, MeanOfItems):
         '''Minus the number of characters of the generated text, at most 500.'''
 
-        forms = OPEN
         limits = (-500.0, 0.0)
 
-        def dialogue(self, shown, items):
-            texts = yield from generate_texts(self.scoring, shown.prompt, items)
+        def judge(self, items, texts):
+            yield from ()  # a dialogue without requests
             scores = -np.array([min(len(text), 500) for text in texts], dtype=float)
-            return Evaluation(scores, mean_or_nan(scores, {}), texts=texts)
+            return Evaluation(scores, mean_or_nan(scores, {}), texts=tuple(texts))
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ class Evaluation:
 
 
 Dialogue: TypeAlias = DialogueOf[Evaluation]
+Rewards: TypeAlias = DialogueOf[list[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -136,10 +138,12 @@ class Scorer(ABC):
     Attributes:
         Params: the scorer's table in ``[scorers]``.
         forms: forms of answers that it can score.
+        reward_forms: forms of answers that :meth:`rewards` can score one by one; by default none.
     """
 
     Params: ClassVar[type[Weighted]] = Weighted
     forms: ClassVar[tuple[Form, ...]] = EVERY_FORM
+    reward_forms: ClassVar[tuple[Form, ...]] = ()
 
     def __init__(self, scoring: Scoring, params: Any) -> None:
         self.scoring, self.params = scoring, params
@@ -176,6 +180,19 @@ class Scorer(ABC):
         """Return the settings for the journal and for people: JSON values."""
         return {}
 
+    def rewards(self, items: Sequence[Item], answers: Sequence[Sequence[str]]) -> Rewards:
+        """Score several answers to each item; requests that this takes go to the unchanged model.
+
+        Args:
+            items: ``n``, at least one.
+            answers: texts, labels or options: those to each item, in the order of ``items``, at least one each.
+
+        Returns:
+            ``n`` arrays, in the order of ``items``: one reward per answer, higher is better; NaN for an answer that
+            cannot be scored.
+        """
+        raise NotImplementedError(f"{type(self).__name__} rewards no answers")
+
     @abstractmethod
     def dialogue(self, shown: Phenotype, items: Sequence[Item]) -> Dialogue:
         """Ask the model, and turn its answers into an evaluation.
@@ -198,6 +215,17 @@ class MeanOfItems(Scorer):
     def item_terms(self, evaluation: Evaluation, items: Sequence[Item], all_items: Sequence[Item]) -> ItemTerms:
         """Return the per-item scores."""
         return ItemTerms(evaluation.scores, *self.limits)
+
+
+def flat(items: Sequence[Item], answers: Sequence[Sequence[str]]) -> tuple[list[Item], list[str]]:
+    """Return items and answers one to one: each item once for each of its answers."""
+    repeated = [item for item, own in zip(items, answers, strict=True) for _ in own]
+    return repeated, [answer for own in answers for answer in own]
+
+
+def grouped(scores: np.ndarray, answers: Sequence[Sequence[str]]) -> list[np.ndarray]:
+    """Return the scores of :func:`flat` answers, those to each item in an array of their own."""
+    return np.split(scores, np.cumsum([len(own) for own in answers])[:-1])
 
 
 def is_scorer(kind: Any) -> TypeGuard[type[Scorer]]:

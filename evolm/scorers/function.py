@@ -10,10 +10,21 @@ import numpy as np
 from pydantic import Field, FiniteFloat, field_validator
 
 from evolm.genomes import Phenotype
-from evolm.scorers.base import UNBOUNDED, Dialogue, Evaluation, MeanOfItems, Scoring, Weighted, mean_or_nan
+from evolm.scorers.base import (
+    UNBOUNDED,
+    Dialogue,
+    Evaluation,
+    MeanOfItems,
+    Rewards,
+    Scoring,
+    Weighted,
+    flat,
+    grouped,
+    mean_or_nan,
+)
 from evolm.scorers.generation import generate_texts
 from evolm.scorers.likelihood import evaluate_labels
-from evolm.tasks import Item
+from evolm.tasks import EVERY_FORM, Item
 
 # (item, predicted label or generated text, {label: probability}) -> score, higher is better
 ScoreFunction = Callable[[Item, str, dict[str, float]], float]
@@ -35,8 +46,9 @@ class FunctionParams(Weighted):
 class FunctionScorer(MeanOfItems):
     """Scores each item by a function of the model's prediction; the objective is the mean.
 
-    For a generation task the prediction is the generated text and there are no probabilities. If the function raises
-    an ``Exception``, the item is NaN with the reason and the individual is recorded as failed.
+    For a generation task the prediction is the generated text and there are no probabilities; a single label that is
+    rewarded has none either. If the function raises an ``Exception``, the item is NaN with the reason and the
+    individual is recorded as failed.
 
     Args:
         function: see :data:`ScoreFunction`.
@@ -45,6 +57,7 @@ class FunctionScorer(MeanOfItems):
     """
 
     Params = FunctionParams
+    reward_forms = EVERY_FORM
 
     def __init__(self, function: ScoreFunction, scoring: Scoring, params: FunctionParams = FunctionParams()) -> None:
         super().__init__(scoring, params)
@@ -88,6 +101,12 @@ class FunctionScorer(MeanOfItems):
                 failures.update({index: reason} if reason else {})
         objective = mean_or_nan(scores, failures)
         return replace(predictions, scores=scores, objective=objective, tie_break=0.0, failures=failures)
+
+    def rewards(self, items: Sequence[Item], answers: Sequence[Sequence[str]]) -> Rewards:
+        """Apply the function to every answer."""
+        yield from ()  # a dialogue without requests
+        scores = [self._apply(item, answer, {})[0] for item, answer in zip(*flat(items, answers), strict=True)]
+        return grouped(np.array(scores), answers)
 
     def _apply(self, item: Item, predicted: str, probabilities: dict[str, float]) -> tuple[float, str]:
         """Return the function's score, or NaN and why it has none."""

@@ -1,7 +1,8 @@
-"""Generated text against its target: exact match, chrF, token F1 and ROUGE-L."""
+"""Generated text, how it is made and judged; against its target: exact match, chrF, token F1 and ROUGE-L."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -10,8 +11,18 @@ import numpy as np
 from evolm.genomes import Phenotype, Prompt
 from evolm.models import Dialogue as DialogueOf
 from evolm.models import Generate, Generated
-from evolm.scorers.base import Dialogue, Evaluation, MeanOfItems, Scoring, mean_or_nan
-from evolm.tasks import METRICS, OPEN, Form, Item
+from evolm.scorers.base import (
+    Dialogue,
+    Evaluation,
+    MeanOfItems,
+    Rewards,
+    Scorer,
+    Scoring,
+    flat,
+    grouped,
+    mean_or_nan,
+)
+from evolm.tasks import EVERY_FORM, METRICS, OPEN, Form, Item
 
 
 def generate_texts(scoring: Scoring, prompt: Prompt, items: Sequence[Item]) -> DialogueOf[tuple[str, ...]]:
@@ -24,14 +35,34 @@ def generate_texts(scoring: Scoring, prompt: Prompt, items: Sequence[Item]) -> D
     return tuple(answer.text for answer in answers)
 
 
-class TextMatch(MeanOfItems):
+class TextScorer(Scorer):
+    """Base of scorers that judge texts: a genome's are generated; samples are rewarded by their scores."""
+
+    forms: ClassVar[tuple[Form, ...]] = OPEN
+    reward_forms: ClassVar[tuple[Form, ...]] = OPEN
+
+    def dialogue(self, shown: Phenotype, items: Sequence[Item]) -> Dialogue:
+        """Generate one text per item, and judge the texts."""
+        texts = yield from generate_texts(self.scoring, shown.prompt, items)
+        return (yield from self.judge(items, texts))
+
+    def rewards(self, items: Sequence[Item], answers: Sequence[Sequence[str]]) -> Rewards:
+        """Judge all answers together; an item counts once for each of its answers."""
+        evaluation = yield from self.judge(*flat(items, answers))
+        return grouped(evaluation.scores, answers)
+
+    @abstractmethod
+    def judge(self, items: Sequence[Item], texts: Sequence[str]) -> Dialogue:
+        """Return the evaluation of texts, one per item; the same item may occur several times."""
+
+
+class TextMatch(TextScorer, MeanOfItems):
     """Mean agreement of the generated text with the target; chrF breaks ties.
 
     Attributes:
         metric: name of the comparison in ``METRICS``.
     """
 
-    forms: ClassVar[tuple[Form, ...]] = OPEN
     needs_gold = True
     limits = (0.0, 1.0)
     metric: ClassVar[str]
@@ -41,9 +72,9 @@ class TextMatch(MeanOfItems):
         decoding = self.scoring.decoding
         return {"max_new_tokens": decoding.max_new_tokens, "stop_strings": list(decoding.stop_strings)}
 
-    def dialogue(self, shown: Phenotype, items: Sequence[Item]) -> Dialogue:
+    def judge(self, items: Sequence[Item], texts: Sequence[str]) -> Dialogue:
         """See the class."""
-        texts = yield from generate_texts(self.scoring, shown.prompt, items)
+        yield from ()  # a dialogue without requests
         scores = self._similarities(self.metric, texts, items)
         chrf = scores if self.metric == "chrf" else self._similarities("chrf", texts, items)
         metric = METRICS[self.metric].function(scores, np.zeros(len(items), dtype=int), 0)
@@ -53,7 +84,7 @@ class TextMatch(MeanOfItems):
             outcomes=scores,
             score=metric,
             tie_break=float(chrf.mean()),
-            texts=texts,
+            texts=tuple(texts),
         )
 
     @staticmethod
@@ -67,6 +98,7 @@ class TextMatch(MeanOfItems):
 class ExactMatch(TextMatch):
     """Share of items whose generated text equals the target, ignoring case and white space."""
 
+    reward_forms = EVERY_FORM  # of labels and options, the reward of the gold one is 1
     metric = "exact_match"
 
 

@@ -15,17 +15,21 @@ import numpy as np
 from pydantic import Field
 
 from evolm.genomes import Phenotype
+from evolm.models import Dialogue as DialogueOf
 from evolm.models import LogLikelihood
 from evolm.scorers.base import (
     Dialogue,
     Evaluation,
     MeanOfItems,
+    Rewards,
     Weighted,
+    flat,
+    grouped,
     mean_or_nan,
 )
 from evolm.scorers.generation import generate_texts
 from evolm.scorers.likelihood import evaluate_labels
-from evolm.tasks import Item
+from evolm.tasks import EVERY_FORM, Item
 
 
 class PTrueParams(Weighted):
@@ -43,6 +47,7 @@ class PTrue(MeanOfItems):
 
     Params = PTrueParams
     limits = (0.0, 1.0)
+    reward_forms = EVERY_FORM
 
     def describe(self) -> dict[str, Any]:
         """Return the question."""
@@ -58,7 +63,17 @@ class PTrue(MeanOfItems):
             logprobs = yield from self.scoring.labels.ask(shown, items)
             predictions = evaluate_labels(task, logprobs, items)
             texts = [task.options_of(item)[best] for item, best in zip(items, logprobs.argmax(axis=1), strict=True)]
-        template = task.template
+        scores = yield from self._verdicts(items, texts)
+        scores[list(predictions.failures)] = np.nan
+        return replace(predictions, scores=scores, objective=mean_or_nan(scores, predictions.failures))
+
+    def rewards(self, items: Sequence[Item], answers: Sequence[Sequence[str]]) -> Rewards:
+        """Return the probability that each answer is called true."""
+        return grouped((yield from self._verdicts(*flat(items, answers))), answers)
+
+    def _verdicts(self, items: Sequence[Item], texts: Sequence[str]) -> DialogueOf[np.ndarray]:
+        """Return the ``(n,)`` probabilities that answers are called true."""
+        template = self.scoring.task.template
         answers = yield [
             LogLikelihood(
                 template.item(item.fields, item.options) + template.answer(text) + self.params.question,
@@ -68,6 +83,4 @@ class PTrue(MeanOfItems):
             for item, text in zip(items, texts, strict=True)
         ]
         logprobs = np.array([[tokens.sum(dtype=np.float64) for tokens in answer] for answer in answers])
-        scores = np.exp(logprobs[:, 0] - np.logaddexp.reduce(logprobs, axis=1))
-        scores[list(predictions.failures)] = np.nan
-        return replace(predictions, scores=scores, objective=mean_or_nan(scores, predictions.failures))
+        return np.exp(logprobs[:, 0] - np.logaddexp.reduce(logprobs, axis=1))

@@ -20,12 +20,13 @@ from evolm.scorers.base import (
     Dialogue,
     Evaluation,
     MeanOfItems,
+    Rewards,
     Scoring,
     Weighted,
     mean_or_nan,
 )
 from evolm.scorers.likelihood import evaluate_labels
-from evolm.tasks import METRICS, Item
+from evolm.tasks import METRICS, OPEN, Item
 
 
 class ConsistencyParams(Weighted):
@@ -45,6 +46,7 @@ class SelfConsistency(MeanOfItems):
 
     Params = ConsistencyParams
     limits = (0.0, 1.0)
+    reward_forms = OPEN
 
     def __init__(self, scoring: Scoring, params: ConsistencyParams) -> None:
         super().__init__(scoring, params)
@@ -62,6 +64,12 @@ class SelfConsistency(MeanOfItems):
         predictions = evaluate_labels(self.scoring.task, logprobs, items)
         scores = np.exp(2 * logprobs).sum(axis=1)
         return replace(predictions, scores=scores, objective=mean_or_nan(scores, predictions.failures))
+
+    def rewards(self, items: Sequence[Item], answers: Sequence[Sequence[str]]) -> Rewards:
+        """Return each sample's mean agreement with the other samples of its item; 0 if there is no other."""
+        yield from ()  # a dialogue without requests
+        matrices = [self._agreement(list(own)) for own in answers]
+        return [(matrix.sum(axis=1) - 1) / max(len(matrix) - 1, 1) for matrix in matrices]
 
     def _sampled(self, prompt: Prompt, items: Sequence[Item]) -> Dialogue:
         template = self.scoring.task.template

@@ -13,6 +13,7 @@ from evolm.strategies.islands import Islands
 from evolm.strategies.memetic import Memetic
 from evolm.strategies.nsga2 import Nsga2
 from evolm.strategies.random_search import RandomSearch
+from evolm.strategies.reinforce import Reinforce
 
 STRATEGIES: dict[str, type[Strategy]] = {
     "genetic": Genetic,
@@ -25,6 +26,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "differential_evolution": DifferentialEvolution,
     "memetic": Memetic,
     "adam": Adam,
+    "reinforce": Reinforce,
 }
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "Memetic",
     "Nsga2",
     "RandomSearch",
+    "Reinforce",
     "SearchContext",
     "Start",
     "Strategy",

@@ -16,8 +16,8 @@ from pydantic import Field, PositiveFloat
 from evolm.config import Section
 from evolm.genomes import DELTA
 from evolm.individual import Individual
-from evolm.operators import LearningSettings
-from evolm.operators.learning import begun
+from evolm.operators import Family, LearningSettings
+from evolm.operators.learning import GRADIENT_STEP, begun
 from evolm.strategies.base import Strategy
 
 
@@ -36,6 +36,7 @@ class Adam(Strategy):
     params: AdamParams
     needs = (DELTA,)
     learns = True
+    learns_by = GRADIENT_STEP
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -68,9 +69,11 @@ class Adam(Strategy):
         )
 
     def _learn(self, parents: list[Individual]) -> list[Individual]:
-        return self.offspring(
-            [(parent,) for parent in parents], crossover_prob=0.0, mutation_prob=0.0, learning_prob=1.0
-        )
+        return self._learnt(parents, replacing=True)
+
+    def _learnt(self, parents: list[Individual], replacing: bool) -> list[Individual]:
+        families: list[Family] = [(parent,) for parent in parents]
+        return self.offspring(families, 0.0, 0.0, learning_prob=1.0, replacing=replacing)
 
     def _with(self, individual: Individual, **changes: Any) -> Individual:
         """Return a copy of an individual whose children learn with changed settings."""

@@ -87,7 +87,8 @@ class Strategy(ABC):
     many_objectives: ClassVar[bool] = False  # whether it searches a front of several objectives
     any_objectives: ClassVar[bool] = False  # whether it works with one objective and with several
     can_diverge: ClassVar[bool] = False  # whether a generation begins where the last one ended, be it good or bad
-    learns: ClassVar[bool] = False  # whether it takes gradient steps, which need the gold labels of train items
+    learns: ClassVar[bool] = False  # whether it takes gradient steps
+    learns_by: ClassVar[str] = ""  # the only operator that it learns by; "" = those with a weight
     needs: ClassVar[tuple[str, ...]] = ()  # kinds of chromosomes that must evolve
     searches: ClassVar[tuple[str, ...]] = ()  # the only kinds of chromosomes that it can search; () = any
 
@@ -258,10 +259,17 @@ class Strategy(ABC):
         return made
 
     def offspring(
-        self, families: Sequence[Family], crossover_prob: float, mutation_prob: float, learning_prob: float = 0.0
+        self,
+        families: Sequence[Family],
+        crossover_prob: float,
+        mutation_prob: float,
+        learning_prob: float = 0.0,
+        replacing: bool = True,
     ) -> list[Individual]:
         """Return one new child per family, in order; fewer if no new genome is found (see ``Variation.children``)."""
-        children = self.variation.children(families, self.seen, crossover_prob, mutation_prob, learning_prob)
+        children = self.variation.children(
+            families, self.seen, crossover_prob, mutation_prob, learning_prob, replacing
+        )
         return [
             self.make(child[0], () if child[1] == ("random",) else family, child[1])
             for family, child in zip(families, children, strict=True)

@@ -59,18 +59,20 @@ class Variation:
         crossover_prob: float,
         mutation_prob: float,
         learning_prob: float = 0.0,
+        replacing: bool = True,
     ) -> list[Child | None]:
         """Return one new child per family, in order.
 
         A family's first parent is crossed with its second (if it has two) with ``crossover_prob``, mutated with
         ``mutation_prob``, and takes gradient steps with ``learning_prob``; at least one of these happens. A child
         that lies outside the space or was seen before is made again, up to ``ROUNDS`` times; then a random genome
-        takes its place. It is None if that was seen before, too.
+        takes its place. It is None if that was seen before, too, or if no child is to be replaced.
 
         Args:
             families: one or more evaluated parents each.
             seen: digests that are refused.
             crossover_prob, mutation_prob, learning_prob: probabilities.
+            replacing: whether a random genome takes the place of a child that cannot be made.
         """
         children: list[Child | None] = [None] * len(families)
         taken = dict(seen)
@@ -87,7 +89,7 @@ class Variation:
                 taken[genome.digest] = None
                 children[index] = (genome, names)
         for index, child in enumerate(children):
-            if child is None and (genome := self.random(taken)) is not None:
+            if child is None and replacing and (genome := self.random(taken)) is not None:
                 taken[genome.digest] = None
                 children[index] = (genome, ("random",))
         return children

@@ -31,7 +31,17 @@ from evolm.genomes import (
 )
 from evolm.individual import Individual
 from evolm.models import LanguageModel, prepare
-from evolm.operators import OPERATORS, LearningSettings, ModelAccess, Operator, Spent, VariationContext, operators_for
+from evolm.operators import (
+    OPERATORS,
+    LearningSettings,
+    ModelAccess,
+    Operator,
+    Reward,
+    Spent,
+    VariationContext,
+    operators_for,
+)
+from evolm.scorers import ExactMatch
 from evolm.storage import AnswerStore
 from evolm.tasks import Item, Task
 from evolm.testing import OperatorSuite, scoring
@@ -153,7 +163,9 @@ def talk(talking_model: LanguageModel, toy_task: Task) -> Iterator[Talk]:
 
     def made() -> tuple[Engine, ModelAccess]:
         engines.append(Engine(talking_model, AnswerStore(":memory:")))
-        return engines[-1], ModelAccess(engines[-1], scoring(toy_task, talking_model), toy_task.train)
+        scored = scoring(toy_task, talking_model)
+        reward = Reward(((ExactMatch(scored, ExactMatch.Params()), 1.0),))
+        return engines[-1], ModelAccess(engines[-1], scored, toy_task.train, reward=reward)
 
     yield made
     for engine in engines:

@@ -22,7 +22,8 @@ from evolm.genomes import (
     Space,
 )
 from evolm.models import LanguageModel
-from evolm.operators import ModelAccess, operators_for
+from evolm.operators import ModelAccess, Reward, operators_for
+from evolm.scorers import ExactMatch
 from evolm.strategies import STRATEGIES, HillClimb, SearchContext, Strategy
 from evolm.strategies.vectors import VectorStrategy
 from evolm.tasks import Task
@@ -69,7 +70,8 @@ def deltas(toy_deltas: Callable[..., DeltaSpace]) -> DeltaSpace:
 @pytest.fixture(scope="module")
 def model_access(tiny_model: Callable[..., LanguageModel], toy_task: Task) -> ModelAccess:
     """What learning is done with: gradients are real in ``tests/campaign/test_learning_campaign.py``."""
-    return InventedGradients(scoring(toy_task, tiny_model("float32", "off")), toy_task.train)
+    scored = scoring(toy_task, tiny_model("float32", "off"))
+    return InventedGradients(scored, toy_task.train, Reward(((ExactMatch(scored, ExactMatch.Params()), 1.0),)))
 
 
 @pytest.fixture
@@ -119,7 +121,11 @@ def maker(world: Callable[..., tuple[Any, list[Any]]], request: pytest.FixtureRe
         def made(seed: int = 0, **changes: Any) -> Strategy:
             space, founders = world(kinds, **changes)
             rows = operators_for({kind: CHROMOSOMES[kind] for kind in kinds})
-            operators = [(operator, operator.weight) for operator in rows]
+            operators = [
+                (operator, operator.weight or float(operator.name == kind.learns_by))
+                for operator in rows
+                if operator.role != "learning" or not kind.learns_by or operator.name == kind.learns_by
+            ]
             context = SearchContext(space, founders, operators, seed, model_access=access)
             return kind(kind.Params(**{**small, **settings}), context)
 
