@@ -23,6 +23,7 @@ from evolm.choices import Dtype, ExportForm, Size
 from evolm.cli_options import (
     AllowOption,
     DataRootOption,
+    GraceOption,
     JobsOption,
     MlflowOption,
     ModelArgument,
@@ -36,6 +37,7 @@ from evolm.cli_options import (
     RunArgument,
     SetOption,
     TensorboardOption,
+    TimeLimitOption,
     UseOption,
     limit,
     names,
@@ -54,6 +56,7 @@ from evolm.wording import counted
 
 if TYPE_CHECKING:
     from evolm.campaign import Observer
+    from evolm.config import CampaignConfig
 
 app = typer.Typer(
     name="evolm",
@@ -175,6 +178,11 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check, score a batch and estimate; write nothing.")
     ] = False,
+    resume_or_start: Annotated[
+        bool, typer.Option("--resume-or-start", help="Continue the run in --out if there is one, else start it.")
+    ] = False,
+    time_limit: TimeLimitOption = None,
+    grace: GraceOption = None,
     tensorboard: TensorboardOption = None,
     mlflow: MlflowOption = None,
 ) -> None:
@@ -194,12 +202,17 @@ def run(
         if not config.name:
             config = config.model_copy(update={"name": folder.resolve().name})
         trusted = "data" in overrides.get("task", {})
-        check_early(config, folder, data_root, trusted)
+        continued = resume_or_start and _begun(out, config)
+        if not continued:
+            check_early(config, folder, data_root, trusted)
 
+    if continued and out is not None:
+        return resume(out, [], n_jobs, None, allow, tensorboard, mlflow, time_limit, grace)
     _say_loading()
     from evolm.campaign import Permissions, build, start_run
     from evolm.campaign.preview import preview
     from evolm.campaign.runs import refuse_external
+    from evolm.campaign.schedule import Schedule
     from evolm.founders.sources import find_source
     from evolm.progress_view import ProgressView, log_to
 
@@ -213,6 +226,7 @@ def run(
             parts = build(config, folder, permissions=permissions, instructions=founder, warm_starts=warm)
             preview(parts, console)
             return
+        schedule = Schedule.of(time_limit, grace)
     with one_sentence(), _run_folder(out, config.name) as place, one_sentence(resume=place):
         trackers = _trackers(place, tensorboard, mlflow)
         view = ProgressView(console)
@@ -225,6 +239,7 @@ def run(
                 observers=[view, *trackers],
                 instructions=founder,
                 warm_starts=warm,
+                schedule=schedule,
             )
         finally:
             view.close()
@@ -242,6 +257,8 @@ def resume(
     allow: AllowOption = [],
     tensorboard: TensorboardOption = None,
     mlflow: MlflowOption = None,
+    time_limit: TimeLimitOption = None,
+    grace: GraceOption = None,
 ) -> None:
     """Continue an interrupted run, or add to a finished one's budget."""
     from evolm.storage.layout import RunLayout
@@ -251,10 +268,13 @@ def resume(
 
     _say_loading()
     from evolm.campaign import Permissions, continue_run
+    from evolm.campaign.schedule import Schedule
     from evolm.progress_view import ProgressView, log_to
 
     console = Console()
     log_to(console)
+    with one_sentence():
+        schedule = Schedule.of(time_limit, grace)
     with one_sentence(resume=directory):
         trackers = _trackers(directory, tensorboard, mlflow)
         view = ProgressView(console)
@@ -266,6 +286,7 @@ def resume(
                 permissions=Permissions(tuple(allow)),
                 observers=[view, *trackers],
                 model=model,
+                schedule=schedule,
             )
         finally:
             view.close()
@@ -511,6 +532,31 @@ def distill(
         )
     for sentence in said:
         console.print(Text(sentence), soft_wrap=True)
+
+
+def _begun(out: Path | None, config: CampaignConfig) -> bool:
+    """Return whether a run of this campaign has begun in a directory.
+
+    Raises:
+        ConfigError: if no directory is given, or another campaign's run is in it.
+    """
+    from evolm import config as configuration
+    from evolm.errors import ConfigError
+    from evolm.storage.layout import RunLayout
+
+    if out is None:
+        raise ConfigError("--resume-or-start: expected the run's directory as --out DIR, found none")
+    layout = RunLayout(out)
+    if not layout.campaign.is_file():
+        return False
+    known = configuration.load(layout.campaign)
+    for key, mine, found in (("name", config.name, known.name), ("seed", config.seed, known.seed)):
+        if found not in (mine, ""):  # a campaign that was begun from Python has no name
+            raise ConfigError(
+                f"{out}: expected a run of this campaign, with {key} {mine!r}, found one with {found!r}; choose "
+                "another --out"
+            )
+    return True
 
 
 def _own_read(assignments: Sequence[str], no_header: bool) -> dict[str, Any]:

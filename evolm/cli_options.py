@@ -197,6 +197,23 @@ ModelOption = Annotated[
     str | None,
     typer.Option("--model", help="New place of the model, if it has moved since the run; another model is refused."),
 ]
+TimeLimitOption = Annotated[
+    float | None,
+    typer.Option(
+        "--time-limit",
+        metavar="MINUTES",
+        help="End the search so early that the verdict is reached in this time; default: to the end of the Slurm "
+        "job; 0 = no limit.",
+    ),
+]
+GraceOption = Annotated[
+    float | None,
+    typer.Option(
+        "--grace",
+        metavar="SECONDS",
+        help="End at once so many seconds after a first signal, although a batch is not finished.",
+    ),
+]
 RunArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a run.")]
 PromptArgument = Annotated[
     Path, typer.Argument(metavar="PROMPT", help="Directory of a run, an exported folder or a prompt.json.")

@@ -35,10 +35,18 @@ class Campaign:
         parts: the campaign's objects.
         layout: its directory, locked by the caller.
         observers: told about every event.
+        grace: seconds from the first signal to the end at once; None = as long as the current batch takes.
     """
 
-    def __init__(self, parts: Components, layout: RunLayout, observers: Sequence[Observer] = ()) -> None:
+    def __init__(
+        self,
+        parts: Components,
+        layout: RunLayout,
+        observers: Sequence[Observer] = (),
+        grace: float | None = None,
+    ) -> None:
         self.parts = parts
+        self._grace = grace
         self.recorder = RunRecorder(parts, layout)
         self.notifier = Notifier(observers, f"the run is saved, go on with 'evolm resume {layout.directory}'")
         self.stop = SearchStop(parts.config.budget)
@@ -90,7 +98,7 @@ class Campaign:
             Interrupted: after Ctrl-C, everything saved.
             EvolmError: if a search finds nothing valid, a worker keeps dying, or the disk refuses.
         """
-        with interruptible(self.parts.engine):
+        with interruptible(self.parts.engine, self._grace):
             self.notifier.tell_start(
                 self.recorder, self.main, self.stop, resumed=self.resumed, finished=self.finished
             )

@@ -19,11 +19,15 @@ logger = logging.getLogger("evolm")
 
 
 @contextmanager
-def interruptible(engine: Engine) -> Iterator[None]:
+def interruptible(engine: Engine, grace: float | None = None) -> Iterator[None]:
     """Turn the first signal into a request that the engine raises ``Interrupted`` after the current batch.
 
     Ctrl-C is handled in every program, SIGTERM and SIGHUP on the command line only; see :mod:`evolm.signals`. In
     another thread than the main one, signals stay as they are.
+
+    Args:
+        engine: stops after a batch.
+        grace: seconds after the first signal at which it is sent again; None = never.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -34,16 +38,24 @@ def interruptible(engine: Engine) -> Iterator[None]:
         again = "press Ctrl-C again" if number == signal.SIGINT else "send the signal again"
         logger.warning("Stopping after the current batch; %s to stop at once.", again)
         restore()
+        if grace is not None:
+            timer = threading.Timer(grace, signal.pthread_kill, [threading.main_thread().ident, number])
+            timer.daemon = True
+            timers.append(timer)
+            timer.start()
 
     def restore() -> None:
         for each, handler in before.items():
             signal.signal(each, handler)
 
+    timers: list[threading.Timer] = []
     before = {number: signal.getsignal(number) for number in ENDING if is_ours(number)}
     try:
         for number in before:
             signal.signal(number, request_stop)
         yield
     finally:
+        for timer in timers:
+            timer.cancel()
         restore()
         engine.stop_signal = None

@@ -16,6 +16,7 @@ from evolm.artifacts import PromptRecord, prompts_below
 from evolm.campaign.build import Components, Models, build
 from evolm.campaign.campaign import Campaign
 from evolm.campaign.permissions import Permissions
+from evolm.campaign.schedule import Deadline, Schedule
 from evolm.config import EXTERNAL, BudgetSection
 from evolm.errors import ConfigError, RunError, nearest
 from evolm.founders.files import founders_files
@@ -55,6 +56,7 @@ def start_run(
     answers: Path | None = None,
     models: Models | None = None,
     report: bool = True,
+    schedule: Schedule = Schedule(),
 ) -> Run:
     """Run a campaign in a new directory.
 
@@ -69,6 +71,7 @@ def start_run(
         answers: an answer cache shared with other runs; none = the run's own.
         models: models shared with other runs of this process; see :func:`evolm.campaign.build.loaded`.
         report: whether ``report.html`` is written.
+        schedule: when the process must end, and how long it may take after a signal.
 
     Raises:
         EvolmError: for every error that the user can correct.
@@ -92,7 +95,7 @@ def start_run(
         write_first(layout, files)
         parts.engine.answers.close()
         parts.engine.answers = AnswerStore(answers or layout.answers)
-        return _run(parts, layout, observers, report)
+        return _run(parts, layout, observers, report, schedule)
 
 
 def refuse_external(config: configuration.CampaignConfig) -> None:
@@ -156,11 +159,13 @@ def _run(
     layout: RunLayout,
     observers: Sequence[Observer],
     report: bool,
+    schedule: Schedule,
     raised: configuration.CampaignConfig | None = None,
 ) -> Run:
     """Run a campaign; ``raised`` has a larger budget, which the run keeps as soon as it can be continued."""
     written = [ReportWriter()] if report else []  # first: trackers upload the report
-    campaign = Campaign(parts, layout, [*written, *observers])
+    limits = [] if schedule.until is None else [Deadline(parts, schedule.until)]
+    campaign = Campaign(parts, layout, [*written, *observers, *limits], schedule.grace)
     try:
         campaign.open()
         if raised is not None:
@@ -182,6 +187,7 @@ def continue_run(
     models: Models | None = None,
     report: bool = True,
     model: str | None = None,
+    schedule: Schedule = Schedule(),
 ) -> Run:
     """Continue a run from its last checkpoint; it ends exactly as an uninterrupted run would.
 
@@ -192,6 +198,7 @@ def continue_run(
         permissions: packages must be allowed again; data may lie anywhere, since its content is checked.
         answers, models, report: as for :func:`start_run`; no result depends on them.
         model: the model's new place, if it has moved; the run remembers it.
+        schedule: as for :func:`start_run`.
 
     Raises:
         RunError: if ``directory`` is no run, another process works on it, or its data or model changed.
@@ -215,7 +222,7 @@ def continue_run(
             config = _moved(layout, config, model)
         with move_hint(config.model.name):
             parts = build_from_run(layout, config, permissions, functions, answers, models)
-        return _run(parts, layout, observers, report, config if add else None)
+        return _run(parts, layout, observers, report, schedule, config if add else None)
 
 
 def _moved(layout: RunLayout, config: configuration.CampaignConfig, place: str) -> configuration.CampaignConfig:

@@ -8,6 +8,7 @@ Orders come as JSON lines: ``arguments`` of the command line, ``log`` for its ou
 - ``full``: instead of a signal, the journal's file is from now on ``/dev/full``, where every write fails;
 - ``signal``: ``"SIGKILL"`` unless told otherwise, sent ``times`` times, or once to the process and its workers if
   ``group`` is true;
+- ``sleep``: seconds that the call takes longer after the signal;
 - ``ignored``: a signal that the process ignores from its beginning, as under ``nohup``;
 - ``workers``: strike as soon as so many worker processes exist;
 - ``worker_kills``: so many workers die in all, see :func:`kill_workers`;
@@ -130,6 +131,7 @@ class Strikes:
                     os.dup2(os.open("/dev/full", os.O_WRONLY), arguments[0]._stream.fileno())
                 else:
                     self.hit()
+                    time.sleep(self.strike.get("sleep", 0))
             return function(*arguments, **keywords)
 
         return call
