@@ -66,7 +66,7 @@ class Result:
         """The prompt of the best individual, with the item's template where an item goes."""
         layout = RunLayout(self.directory)
         single = layout.baselines / SINGLE.name / layout.prompt.name
-        return (single if self.committee else layout.prompt).read_text(encoding="utf-8")
+        return (single if single.exists() else layout.prompt).read_text(encoding="utf-8")
 
     @property
     def committee(self) -> list[dict[str, Any]] | None:

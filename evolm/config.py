@@ -362,6 +362,12 @@ class FinalsSection(Section):
         description="most seats of a committee: individuals whose label probabilities are averaged; it must beat the "
         "best single individual on validation rows; 0 = none",
     )
+    soup: int = Field(
+        5,
+        ge=0,
+        description="most deltas in a soup: the average of the best deltas under one prompt; it must beat the best "
+        "single individual on validation rows; 0 = none",
+    )
 
 
 class LearningSection(Section):

@@ -50,6 +50,6 @@ def read_delta(path: Path, model: LanguageModel) -> tuple[DeltaSpace, DeltaGenes
     with damaged(path, "a delta saved by evolm, whose space can be made", also=ALSO):
         space = DeltaSpace.of(model, settings_of(identity))
     refuse_other_space(space, identity, str(path))
-    if reason := space.outside(genome):
+    if reason := space.unusable(genome):
         raise GenomeError(f"{path}: {reason}")
     return space, genome

@@ -1,43 +1,38 @@
 """Committees: greedy ensemble selection among a search's best individuals.
 
 Caruana et al. 2004, "Ensemble Selection from Libraries of Models", https://doi.org/10.1145/1015330.1015432,
-sections 2 and 2.1 (selection with replacement), by the log-loss on dev rows. Unlike there, the committee must then
-beat the best single individual on validation rows.
+sections 2 and 2.1 (selection with replacement), by the log-loss on dev and validation rows.
+
+The rows that choose the members do not confirm them: validation rows are cut into folds, and the answers to a fold
+are those of the committee that is selected on dev and the other folds (cross-fitting). By these answers the committee
+must beat the winner so far, which is measured on rows that chose it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from evolm.archives import BestFound
 from evolm.campaign.build import Components
+from evolm.campaign.contests import (
+    Contention,
+    Floats,
+    Standing,
+    answers,
+    contestable,
+    gold_probabilities,
+    log_loss,
+)
 from evolm.campaign.search import Search
-from evolm.genomes import Committee
+from evolm.genomes import Committee, Winner, mixture
 from evolm.individual import Individual
-from evolm.scorers import Evaluation
-from evolm.scorers.base import FLOOR
 from evolm.scorers.likelihood import evaluate_labels
 from evolm.tasks import Task
 
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Contention:
-    """The contest of a committee with the best single individual.
-
-    Attributes:
-        committee: the committee if it won, else None.
-        record: its part of the journal's entry.
-    """
-
-    committee: Committee | None
-    record: dict[str, Any]
+FOLDS: Final = 5  # of the validation rows
 
 
 # -- selection -------------------------------------------------------------------------------------------------
@@ -68,33 +63,17 @@ def select(probabilities: Floats, row_weights: Floats, seats: int) -> tuple[int,
     return tuple(best.tolist())
 
 
-def log_loss(of_gold: Floats, row_weights: Floats) -> Floats:
-    """Return the weighted mean over items of minus the log-probability (nats) of gold, at most ``-FLOOR`` an item.
-
-    Losses that are equal on paper differ in their last bits; rounded, they tie as they should.
-
-    Args:
-        of_gold: ``(..., n_items)`` probabilities of gold.
-        row_weights: ``(n_items,)`` weights.
-    """
-    floored = np.log(np.maximum(of_gold, np.exp(FLOOR)))
-    return np.round(-(floored * row_weights).sum(axis=-1) / row_weights.sum(), 12)
-
-
 # -- the contest -----------------------------------------------------------------------------------------------
 
 
-def contend(search: Search, parts: Components, single: Individual) -> Contention | None:
-    """Select a committee on dev rows and compare it with the best single individual on validation rows.
-
-    The log-loss decides, which is less noisy than the metric on a hundred rows, then the metric; of equals the single
-    individual wins. Candidates are not asked about dev
-    rows again: their per-item scores are the probabilities of gold.
+def contend(search: Search, parts: Components, single: Individual, incumbent: Winner) -> Contention | None:
+    """Select a committee and compare it with the winner so far on validation rows.
 
     Args:
         search: the search whose best individuals are candidates.
         parts: the campaign's objects.
         single: the individual that won the final.
+        incumbent: the winner so far.
 
     Returns:
         None if the campaign can have no committee (:func:`allowed`) or none of several individuals was selected.
@@ -105,88 +84,77 @@ def contend(search: Search, parts: Components, single: Individual) -> Contention
     assert isinstance(search.archive, BestFound)  # there is one objective
     candidates = search.archive.ranked
     candidates += [single] if all(single.digest != each.digest for each in candidates) else []
-    if len(candidates) < 2:
-        return None
-    counts = select(_of_gold(candidates, parts), task.row_weights(task.dev), parts.config.finals.committee)
-    seats = [(each, count) for each, count in zip(candidates, counts, strict=True) if count]
-    return _contest(seats, parts, single) if len(seats) > 1 else None
-
-
-def allowed(parts: Components) -> bool:
-    """Return whether the winner of a search may be a committee.
-
-    Answers must be distributions over labels or options, the search must maximise the task's metric, and there must
-    be validation rows.
-    """
-    return (
-        parts.config.finals.committee > 1
-        and parts.scoring.labels is not None
-        and parts.task.has_gold
-        and bool(parts.task.validation)
-        and parts.evaluator.maximises_metric
-    )
-
-
-def _of_gold(candidates: Sequence[Individual], parts: Components) -> Floats:
-    """Return the ``(n_candidates, n_dev)`` probabilities of gold; those of a replayed individual are asked again."""
-    replayed = [each for each in candidates if each.cases is None]
-    said = parts.evaluator.task_evaluations([each.genome for each in replayed], parts.task.dev) if replayed else []
-    again = iter(each.scores for each in said if isinstance(each, Evaluation))
-    return np.stack([next(again) if each.cases is None else each.cases for each in candidates])
-
-
-def _contest(seats: Sequence[tuple[Individual, int]], parts: Components, single: Individual) -> Contention | None:
-    """Compare a committee with a single individual; return None if it cannot answer every row."""
-    task = parts.task
-    committee = Committee(tuple(each.genome for each, _ in seats), tuple(weight for _, weight in seats))
     rows = (*task.dev, *task.validation)
-    said = parts.evaluator.task_evaluations([committee, single.genome, *committee.members], rows)
-    jointly, alone, *members = map(_whole, said)
-    if jointly is None:
+    rival, *said = answers([incumbent, *(each.genome for each in candidates)], parts, rows)
+    known = [(each, logprobs) for each, logprobs in zip(candidates, said, strict=True) if logprobs is not None]
+    if len(known) < 2:
         return None
-    mine, other = _standing(jointly, task), _standing(alone, task)
+    logprobs = np.stack([each for _, each in known])  # (n_candidates, n_rows, n_options)
+    counts = select(_of_gold(logprobs, task), task.row_weights(rows), parts.config.finals.committee)
+    seats = [(place, count) for place, count in enumerate(counts) if count]
+    if len(seats) < 2:
+        return None
+    standing = Standing.of(cross_fitted(logprobs, task, parts.config.finals.committee), task, task.validation)
+    alone = next((each for individual, each in known if individual.digest == single.digest), None)
+    won = standing > _validated(rival, task)
+    members = [known[place][0] for place, _ in seats]
     record = {
         "members": [
             {
                 "id": each.id,
                 "digest": each.digest,
-                "weight": weight,
+                "weight": count,
                 "dev": each.score,
-                "validation": _standing(member, task)[1] if member else None,
+                "validation": _validated(logprobs[place], task).score,
             }
-            for (each, weight), member in zip(seats, members, strict=True)
+            for each, (place, count) in zip(members, seats, strict=True)
         ],
-        "dev": evaluate_labels(task, _logprobs(jointly)[: len(task.dev)], task.dev).score,
-        **_scores(mine),
-        "single": _scores(other) if alone else dict.fromkeys(("validation", "log_loss")),
-        "won": mine > other,
+        "dev": evaluate_labels(task, joint(logprobs, counts)[: len(task.dev)], task.dev).score,
+        **standing.to_record(),
+        "single": _validated(alone, task).to_record(),
+        "won": won,
     }
-    return Contention(committee if mine > other else None, record)
+    committee = Committee(tuple(each.genome for each in members), tuple(count for _, count in seats))
+    return Contention(committee, record)
 
 
-def _scores(standing: tuple[float, float]) -> dict[str, float]:
-    return {"validation": standing[1], "log_loss": -standing[0]}
+def allowed(parts: Components) -> bool:
+    """Return whether the winner of a search may be a committee."""
+    return parts.config.finals.committee > 1 and contestable(parts)
 
 
-def _whole(said: Evaluation | str) -> Evaluation | None:
-    """Return an evaluation in which no item failed, else None."""
-    return None if isinstance(said, str) or said.failures else said
-
-
-def _logprobs(evaluation: Evaluation) -> Floats:
-    assert evaluation.label_logprobs is not None
-    return evaluation.label_logprobs
-
-
-def _standing(evaluation: Evaluation | None, task: Task) -> tuple[float, float]:
-    """Return minus the log-loss on validation rows and the metric there; the greater is better.
+def cross_fitted(logprobs: Floats, task: Task, seats: int) -> Floats:
+    """Return the answers to validation rows of committees that were selected without them.
 
     Args:
-        evaluation: on dev and validation rows; None = worse than any.
+        logprobs: ``(n_candidates, n_dev + n_validation, n_options)`` log-probabilities (nats).
         task: the task.
+        seats: most seats.
+
+    Returns:
+        ``(n_validation, n_options)`` log-probabilities (nats).
     """
-    if evaluation is None:
-        return -np.inf, -np.inf
-    rows, logprobs = task.validation, _logprobs(evaluation)[len(task.dev) :]
-    of_gold = np.exp(logprobs[np.arange(len(rows)), task.gold_indices(rows)])
-    return -float(log_loss(of_gold, task.row_weights(rows))), evaluate_labels(task, logprobs, rows).score
+    rows = (*task.dev, *task.validation)
+    of_gold, weights = _of_gold(logprobs, task), task.row_weights(rows)
+    fold = np.concatenate([np.full(len(task.dev), -1), np.arange(len(task.validation)) % FOLDS])  # -1: in none
+    found = np.empty(logprobs.shape[1:])
+    for number in range(min(FOLDS, len(task.validation))):
+        out = fold == number
+        counts = select(of_gold[:, ~out], weights[~out], seats)
+        found[out] = joint(logprobs[:, out], counts)
+    return found[len(task.dev) :]
+
+
+def joint(logprobs: Floats, counts: Sequence[int]) -> Floats:
+    """Return the ``(n, n_options)`` answers of a committee from those of all candidates and their seats."""
+    chosen = [place for place, count in enumerate(counts) if count]
+    return mixture([logprobs[place] for place in chosen], [counts[place] for place in chosen])
+
+
+def _of_gold(logprobs: Floats, task: Task) -> Floats:
+    return np.stack([gold_probabilities(each, task, (*task.dev, *task.validation)) for each in logprobs])
+
+
+def _validated(logprobs: Floats | None, task: Task) -> Standing:
+    """Return the standing on validation rows of answers to dev and validation rows."""
+    return Standing.of(None if logprobs is None else logprobs[len(task.dev) :], task, task.validation)

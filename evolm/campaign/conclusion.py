@@ -62,7 +62,7 @@ def conclude(
     verdict = run_verdict(parts, main, finals, openings)
     final, single = finals[MAIN], refitted(finals[MAIN].winner.genome)
     recorder.write_best(refitted_winner(final.best))
-    kept = {SINGLE.name: single} if final.committee else {}
+    kept = {SINGLE.name: single} if final.form else {}
     recorder.write_baselines({**(verdict.applied if verdict else {}), **kept})
     result = result_record(parts, main, final, verdict.record if verdict else None, stopped)
     result["readout"] = readout_record(parts, single)

@@ -5,17 +5,24 @@ The best of many on dev is partly the luckiest: choosing by dev alone keeps its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evolm.campaign import committee, soup
 from evolm.campaign.build import Components
-from evolm.campaign.committee import contend
+from evolm.campaign.contests import Contention
 from evolm.campaign.forecasts import Forecast, forecast_of
 from evolm.campaign.search import Search
 from evolm.evaluation.evaluator import Assessment, Charge
-from evolm.genomes import Committee, Winner
+from evolm.genomes import Winner
 from evolm.individual import Individual
+
+# Forms that the winner may take, simpler ones first; each meets the winner so far.
+FORMS: Mapping[str, Callable[[Search, Components, Individual, Winner], Contention | None]] = {
+    "soup": soup.contend,
+    "committee": committee.contend,
+}
 
 
 @dataclass(frozen=True)
@@ -28,25 +35,22 @@ class Final:
         entry: the journal's entry; None without validation rows.
         validation: the winner's score on validation; None without validation rows.
         expected: the winner's expected score on test rows, see :meth:`Forecast.on_test`; None if the objective is not
-            the task's metric, or no mean over items, and of a committee.
-        committee: a committee of the search's best individuals that beat the winner on validation; else None.
+            the task's metric, or no mean over items, and if another form won.
+        form: ``"soup"`` or ``"committee"`` if such a form won; ``""`` if the winner did.
+        best: the form that won, or the winner's genome.
     """
 
     winner: Individual
     entry: dict[str, Any] | None
     validation: float | None
+    best: Winner
     expected: dict[str, Any] | None = None
-    committee: Committee | None = None
-
-    @property
-    def best(self) -> Winner:
-        """The committee if one won, else the winner's genome."""
-        return self.committee or self.winner.genome
+    form: str = ""
 
     @property
     def elected(self) -> dict[str, Any] | None:
-        """The journal's record of a committee that won; else None."""
-        return self.entry["committee"] if self.entry and self.committee else None
+        """The journal's record of the form that won; None if the winner did."""
+        return self.entry[self.form] if self.entry and self.form else None
 
 
 def run_final(search: Search, parts: Components, winner: Individual | None = None) -> Final | None:
@@ -58,7 +62,7 @@ def run_final(search: Search, parts: Components, winner: Individual | None = Non
         winner: an individual that wins without a final; None = the best of the finalists.
     """
     if winner is not None:
-        return Final(winner, None, _validation_score(winner, parts))
+        return Final(winner, None, _validation_score(winner, parts), winner.genome)
     if search.archive.best is None:
         return None
     rows = parts.task.validation
@@ -66,7 +70,7 @@ def run_final(search: Search, parts: Components, winner: Individual | None = Non
     if not rows or len(finalists) < 2:
         best = search.archive.best
         forecast = forecast_of(search, [best], [None])
-        return Final(best, None, _validation_score(best, parts), _expected(forecast, 0, parts))
+        return Final(best, None, _validation_score(best, parts), best.genome, _expected(forecast, 0, parts))
     genomes = [finalist.genome for finalist in finalists]
     terms_of = rows if parts.evaluator.decomposable else ()
     alone = _whole(parts.evaluator.assess(genomes, rows, all_items=terms_of))
@@ -89,11 +93,14 @@ def run_final(search: Search, parts: Components, winner: Individual | None = Non
         ],
         "winner": finalists[place].id,
     }
-    contention = contend(search, parts, finalists[place])
-    entry["committee"] = contention.record if contention else None
-    committee = contention.committee if contention else None
-    expected = None if committee else _expected(forecast, place, parts)
-    return Final(finalists[place], entry, _score(alone[place]), expected, committee)
+    winner, form, best = finalists[place], "", finalists[place].genome
+    for name, contend in FORMS.items():
+        contest = contend(search, parts, winner, best)
+        entry[name] = contest.record if contest else None
+        if contest and contest.won:
+            form, best = name, contest.winner
+    expected = None if form else _expected(forecast, place, parts)
+    return Final(winner, entry, _score(alone[place]), best, expected, form)
 
 
 def _picked(search: Search, pooled: Sequence[Assessment | None], forecast: Forecast | None) -> int:

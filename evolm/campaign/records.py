@@ -20,7 +20,7 @@ from evolm.campaign.strategies import strategy_name
 from evolm.campaign.verdict import claim
 from evolm.config import BudgetSection
 from evolm.errors import RunError
-from evolm.genomes import Genome
+from evolm.genomes import Committee, Genome
 from evolm.headroom import about_headroom
 from evolm.individual import Individual
 from evolm.observers import Phase, Progress
@@ -169,6 +169,7 @@ def result_record(parts: Components, main: Search, final: Final, test: Record | 
         "test": test,
         "claim": claim(test, parts.task.metric),
         "best": individual_record(final.winner),
+        "soup": soup_record(parts, final),
         "committee": committee_record(parts, final),
         "front": front_record(main, list(parts.evaluator.scorers)),
         "founder": individual_record(founder),
@@ -176,20 +177,29 @@ def result_record(parts: Components, main: Search, final: Final, test: Record | 
 
 
 def scores_record(single: float | None, elected: Record | None, split: str) -> Record:
-    """Return the best's score on a split and, if a committee won, that of the best single individual."""
+    """Return the best's score on a split and, if another form won, that of the best single individual."""
     return {BEST: single} if elected is None else {BEST: elected[split], SINGLE.name: single}
 
 
 def committee_record(parts: Components, final: Final) -> Record | None:
     """Return a committee that won: its record in the journal, its members' genomes and readouts; None if none won."""
-    if final.elected is None or final.committee is None:
+    if final.elected is None or not isinstance(final.best, Committee):
         return None
-    members = zip(final.elected["members"], final.committee.members, strict=True)
+    members = zip(final.elected["members"], final.best.members, strict=True)
     described = [
         {**member, "genome": genome.summary(), "readout": readout_record(parts, refitted(genome))}
         for member, genome in members
     ]
-    return {**final.elected, "digest": final.committee.digest, "members": described}
+    return {**final.elected, "digest": final.best.digest, "members": described}
+
+
+def soup_record(parts: Components, final: Final) -> Record | None:
+    """Return a soup that won: its record in the journal, its genome and readout; None if none won."""
+    if final.elected is None or isinstance(final.best, Committee):
+        return None
+    genome = refitted(final.best)
+    described = {"digest": final.best.digest, "genome": final.best.summary()}
+    return {**final.elected, **described, "readout": readout_record(parts, genome)}
 
 
 def readout_record(parts: Components, genome: Genome) -> Record | None:

@@ -71,7 +71,7 @@ def read_source(path: Path, name: str) -> Source:
 def best_of_run(layout: RunLayout, name: str) -> Iterator[Placed]:
     """Yield every genome that a run's main search evaluated, the best first.
 
-    These are the verdict's best individual, the members of its committee, its front, then the fittest.
+    These are the verdict's best individual, the members of its committee or soup, its front, then the fittest.
 
     The arrays of a genome are read when its turn comes.
 
@@ -85,7 +85,7 @@ def best_of_run(layout: RunLayout, name: str) -> Iterator[Placed]:
         mine = [e for e in entries if e.get("type") == "individual" and e.get("search") == MAIN]
         evaluated = {entry["id"]: entry for entry in mine if entry["fitness"]}
         winner = (result.get("best") or {}).get("id")
-        several = [result.get(name) or {} for name in ("committee", "front")]
+        several = [result.get(name) or {} for name in ("committee", "soup", "front")]
         chosen = {member["id"] for each in several for member in each.get("members", ())}
         order = sorted(
             evaluated, key=lambda id: (id != winner, id not in chosen, [-f for f in evaluated[id]["fitness"]])

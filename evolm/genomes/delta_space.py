@@ -16,7 +16,7 @@ from evolm.genomes.encodings import ENCODINGS, Encoding, Gradients, Plan, checks
 from evolm.genomes.phenotype import Phenotype
 from evolm.genomes.space import ChromosomeSpace
 from evolm.genomes.variables import Real
-from evolm.models.deltas import Change, Delta, too_large
+from evolm.models.deltas import Change, Delta, LowRank, too_large
 from evolm.models.structure import Site
 from evolm.tasks import Task
 from evolm.wording import listed
@@ -149,8 +149,24 @@ class DeltaSpace(ChromosomeSpace):
     # -- chromosomes ---------------------------------------------------------------------------------------
 
     def changes(self, genes: np.ndarray) -> dict[str, Change]:
-        """Return the changes that ``(dimension,)`` genes stand for: module -> change."""
-        return self.encoded.changes(np.asarray(genes, dtype=np.float32))
+        """Return the changes that genes stand for: module -> change.
+
+        Args:
+            genes: ``(dimension,)``, or ``(n * dimension,)`` of a soup: see :meth:`soup`.
+        """
+        each = np.asarray(genes, dtype=np.float32).reshape(-1, self.dimension)
+        found = [self.encoded.changes(own) for own in each]
+        return found[0] if len(found) == 1 else {name: _mean([own[name] for own in found]) for name in found[0]}
+
+    def soup(self, chromosomes: Sequence[DeltaGenes]) -> DeltaGenes:
+        """Return the average of some deltas (Wortsman 2022, https://arxiv.org/abs/2203.05482).
+
+        The average of genes is that of the changes if the encoding is linear. Otherwise the genes stand side by side,
+        ``(n * dimension,)``, and the factors of the change are stacked: a rank ``n`` times as high. No search takes
+        such genes as a parent.
+        """
+        genes = [chromosome.genes for chromosome in chromosomes]
+        return DeltaGenes(np.mean(genes, axis=0) if self.encoded.linear else np.concatenate(genes))
 
     def delta(self, chromosome: DeltaGenes) -> Delta | None:
         """Return the change that genes stand for; None if all genes are zero: the model itself."""
@@ -180,12 +196,19 @@ class DeltaSpace(ChromosomeSpace):
         """Return why genes are not of this space, or ``""``."""
         if chromosome.genes.shape != (self.dimension,):
             return f"{chromosome.genes.size} genes, expected {self.dimension} (space.delta)"
-        wrong = int(np.count_nonzero(~np.isfinite(chromosome.genes)))
-        return f"{wrong} genes are NaN or infinite, expected finite numbers" if wrong else ""
+        return _not_finite(chromosome.genes)
 
     def outside(self, chromosome: DeltaGenes) -> str:
         """Return why genes are not of this space, or change more than the model's numbers can hold; or ``""``."""
-        if reason := self.foreign(chromosome):
+        return self.foreign(chromosome) or self.unusable(chromosome)
+
+    def unusable(self, chromosome: DeltaGenes) -> str:
+        """Return why the model cannot be changed by some genes, which may be those of a soup, or ``""``."""
+        size, fits = chromosome.genes.size, chromosome.genes.shape == (self.dimension,)
+        soup = chromosome.genes.ndim == 1 and size > 0 and size % self.dimension == 0 and not self.encoded.linear
+        if not fits and not soup:
+            return f"{size} genes, expected {self.dimension} (space.delta)"
+        if reason := _not_finite(chromosome.genes):
             return reason
         with np.errstate(over="ignore", invalid="ignore"):
             module = too_large(self.changes(chromosome.genes), self.dtype)
@@ -214,6 +237,18 @@ class DeltaSpace(ChromosomeSpace):
     def identity(self) -> dict[str, Any]:
         """Return the settings, the model's fingerprint and the checksum of everything random and fixed."""
         return {**self.settings.to_record(), "model": self.fingerprint, "checksum": self.checksum}
+
+
+def _mean(changes: Sequence[Change]) -> Change:
+    """Return the average of one module's low-rank changes, whose factors are stacked."""
+    pairs = [(change.down, change.up) for change in changes if isinstance(change, LowRank)]
+    up = np.concatenate([up for _, up in pairs], axis=1) / np.float32(len(pairs))
+    return LowRank(np.concatenate([down for down, _ in pairs]), up)
+
+
+def _not_finite(genes: np.ndarray) -> str:
+    wrong = int(np.count_nonzero(~np.isfinite(genes)))
+    return f"{wrong} genes are NaN or infinite, expected finite numbers" if wrong else ""
 
 
 class DeltaCoding:

@@ -73,10 +73,12 @@ class Encoding(Protocol):
         parameters: numbers in a delta's changes (factors and gains).
         sigma: default step size: large enough to change answers, too small to break the model.
         uses_dimension: whether ``space.delta.dimension`` decides the number of genes.
+        linear: whether the change of the weights is linear in the genes.
     """
 
     sigma: ClassVar[float]
     uses_dimension: ClassVar[bool]
+    linear: ClassVar[bool]
     dimension: int
     parameters: int
 
@@ -118,6 +120,7 @@ class LowRankEncoding:
 
     sigma: ClassVar[float] = 0.1
     uses_dimension: ClassVar[bool] = False
+    linear: ClassVar[bool] = False
 
     def __init__(self, plan: Plan) -> None:
         plan.require_linear("lowrank")
@@ -154,6 +157,7 @@ class SubspaceEncoding:
 
     sigma: ClassVar[float] = 10.0
     uses_dimension: ClassVar[bool] = True
+    linear: ClassVar[bool] = True
 
     def __init__(self, plan: Plan) -> None:
         plan.require_linear("subspace")
@@ -192,6 +196,7 @@ class ScalesEncoding:
 
     sigma: ClassVar[float] = 0.1
     uses_dimension: ClassVar[bool] = False
+    linear: ClassVar[bool] = True
 
     def __init__(self, plan: Plan) -> None:
         self.sites = plan.sites
@@ -225,6 +230,7 @@ class SingularEncoding:
 
     sigma: ClassVar[float] = 0.1
     uses_dimension: ClassVar[bool] = False
+    linear: ClassVar[bool] = True
 
     def __init__(self, plan: Plan) -> None:
         plan.require_linear("singular")

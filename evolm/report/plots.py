@@ -73,13 +73,14 @@ def gaps(record: RunRecord) -> Figure | None:
     all_draws = (record.test or {}).get("draws") or {}
     searched = {name: record.best(name) for name in _searched()}
     chosen = {BEST: record.best(), SINGLE.name: record.best(), BEST_FOUNDER.name: record.founder(), **searched}
-    of_committee = {BEST: record.committee["dev"]} if record.committee else {}
+    elected = record.committee or record.soup
+    of_form = {BEST: elected["dev"]} if elected else {}
     validation = (record.result or {}).get("validation") or {} if record.gold == USE else {}
     for y, row in enumerate(rows):
         color = EVOLUTION if row.key == "best" else RANDOM if row.key in searched else QUIET
         draws = [draw for draw in all_draws.get(row.key, []) if draw is not None]
         axes.scatter(draws, [y] * len(draws), s=22, color=QUIET, alpha=0.45, linewidths=0)
-        on_dev = of_committee.get(row.key, record.metric_on_dev(chosen.get(row.key)))
+        on_dev = of_form.get(row.key, record.metric_on_dev(chosen.get(row.key)))
         known = {"validation": validation.get(row.key), "dev": on_dev}
         _one_gap(axes, y, row.score, known, color)
     axes.set_yticks(range(len(rows)), [textwrap.fill(row.name.split(" (")[0], 26) for row in rows])

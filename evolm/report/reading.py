@@ -133,6 +133,11 @@ class RunRecord:
         return (self.result or {}).get("committee")
 
     @property
+    def soup(self) -> Entry | None:
+        """The result's record of the soup of deltas that won; None if none did, or before the verdict."""
+        return (self.result or {}).get("soup")
+
+    @property
     def model(self) -> str:
         """The model's name without the folders before it; ``""`` if it is not written yet."""
         name = str((self.run.get("model") or {}).get("name") or "")

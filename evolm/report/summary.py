@@ -13,6 +13,7 @@ from evolm.report.committee import committee_sentence
 from evolm.report.front import members, rule
 from evolm.report.reading import RunRecord
 from evolm.report.run_files import readable
+from evolm.report.soup import soup_sentence
 from evolm.report.tables import (
     budget_rows,
     expected,
@@ -66,8 +67,8 @@ def _notes(record: RunRecord) -> list[Text]:
     """Return the notes between table and claim: the front, the search, its forecasts, audits, warnings."""
     found = members(record)
     notes = [Text(f"Front: {counted(len(found), 'prompt')}; picked: {rule(record)}.")] if found else []
-    committee = committee_sentence(record) if record.committee else ""
-    said = (committee, stages(record), stopped(record), racing(record), headroom(record), expected(record))
+    form = committee_sentence(record) if record.committee else soup_sentence(record) if record.soup else ""
+    said = (form, stages(record), stopped(record), racing(record), headroom(record), expected(record))
     notes += [Text(sentence) for sentence in said if sentence]
     notes += [Text(f"{audit.finding} {audit.reading}") for audit in audits(record)]
     return notes + [Text(f"Warning: {warning}", style="bold yellow") for warning in warnings(record)]

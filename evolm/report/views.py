@@ -15,6 +15,7 @@ from evolm.report.differences import compare, with_chosen
 from evolm.report.front import members, objectives, rule
 from evolm.report.generated_texts import written_items
 from evolm.report.reading import Ancestor, RunRecord
+from evolm.report.soup import SoupRow, soup_rows, soup_sentence
 from evolm.report.svg import render
 from evolm.report.tables import (
     BudgetRow,
@@ -96,18 +97,19 @@ class AuditView:
 
 @dataclass(frozen=True)
 class WinnerView:
-    """The best individual, and the committee if one won.
+    """The best individual, and the committee or the soup if one won.
 
     Attributes:
-        committee: members of the committee that won; none if the best individual did.
-        contest: a sentence on the contest of a committee with the best individual, or ``""``.
+        committee, soup: members of the committee or of the soup that won; none if the best individual did.
+        contests: sentences on the contests of a soup and a committee with the best individual.
         written: texts that it wrote for the first test items, beside their targets.
         prompts: its genome and the founder's, compared; None before there is a best.
         line: its main line of ancestors, founder first.
     """
 
     committee: Sequence[MemberRow]
-    contest: str
+    soup: Sequence[SoupRow]
+    contests: Sequence[str]
     written: Sequence[Any]
     prompts: dict[str, Any] | None
     line: Sequence[dict[str, Any]]
@@ -115,9 +117,9 @@ class WinnerView:
     @classmethod
     def of(cls, record: RunRecord) -> WinnerView:
         """Return the view of a run."""
-        return cls(
-            member_rows(record), committee_sentence(record), written_items(record), _prompts(record), _line(record)
-        )
+        contests = [said for said in (soup_sentence(record), committee_sentence(record)) if said]
+        rows = (member_rows(record), soup_rows(record))
+        return cls(*rows, contests, written_items(record), _prompts(record), _line(record))
 
 
 @dataclass(frozen=True)

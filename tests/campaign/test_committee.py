@@ -6,7 +6,6 @@ import json
 import math
 import shutil
 from collections.abc import Callable
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,13 @@ from hypothesis import strategies as st
 
 from evolm.campaign import committee as room
 from evolm.campaign.build import build
-from evolm.campaign.committee import allowed, log_loss, select
+from evolm.campaign.committee import FOLDS, allowed, cross_fitted, select
+from evolm.campaign.contests import Standing, log_loss
 from evolm.campaign.runs import continue_run
 from evolm.export.predictor import saved_prompt
-from evolm.genomes import Committee, mixture
-from evolm.individual import Individual
-from evolm.scorers import Evaluation
-from evolm.scorers.likelihood import joint_evaluation
+from evolm.genomes import mixture
 from evolm.storage import RunLayout
+from evolm.tasks import Task, load_task
 from tests.support.committees import CHANGES, committee_run, members_of_run
 from tests.support.kinds_of_campaigns import components_of, write_kind
 from tests.support.once import SharedFolder
@@ -111,54 +109,55 @@ def test_a_mixture_is_the_weighted_mean_of_probabilities() -> None:
 # -- the contest ---------------------------------------------------------------------------------------------
 
 
+def answers_of(of_gold: np.ndarray, gold: np.ndarray) -> np.ndarray:
+    """Return ``(..., n, 2)`` log-probabilities of two labels from the ``(..., n)`` probabilities of gold."""
+    probabilities = np.repeat(1 - of_gold[..., None], 2, axis=-1)
+    np.put_along_axis(probabilities, np.broadcast_to(gold[:, None], (*of_gold.shape, 1)), of_gold[..., None], -1)
+    return np.log(probabilities)
+
+
 @pytest.mark.parametrize(
-    ("single", "won"),
+    ("joint", "other", "won"),
     [
-        ([0.9, 0.8, 0.9, 0.2], True),  # a higher loss of the single one
-        ([0.9, 0.9, 0.9, 0.4], False),  # a lower loss of the single one, which is wrong once more
-        ([0.6, 0.6, 0.6, 0.6], True),  # equal metric, and a lower loss of the committee
-        ([0.7, 0.7, 0.7, 0.7], False),  # equal in both: the single one stays
-        (None, True),  # the single one cannot answer all rows
+        ([0.7] * 4, [0.9, 0.8, 0.9, 0.2], True),  # a higher loss of the other
+        ([0.7] * 4, [0.9, 0.9, 0.9, 0.4], False),  # a lower loss of the other, which is wrong once more
+        ([0.7] * 4, [0.6] * 4, True),  # equal metric, and a lower loss of the committee
+        ([0.7] * 4, [0.7] * 4, False),  # equal in both: the simpler one stays
+        ([0.7] * 4, None, True),  # the other cannot answer all rows
     ],
 )
 def test_the_log_loss_decides_on_validation_rows(
-    toy: Callable[..., ToyCampaign], monkeypatch: pytest.MonkeyPatch, single: list[float] | None, won: bool
+    task: Task, joint: list[float], other: list[float] | None, won: bool
 ) -> None:
-    campaign = toy(finals={"committee": 5}, task={**toy().tables["task"], "split": SPLIT})
-    parts = build(campaign.config, campaign.folder)
-    first, second = parts.founders.genomes[:2]
-    joint = [0.7, 0.7, 0.7, 0.7]
-    answers = {first.digest: single, second.digest: joint, "joint": joint}
-
-    def evaluations(winners: list[Any], items: list[Any]) -> list[Evaluation | str]:
-        known = [answers["joint" if isinstance(winner, Committee) else winner.digest] for winner in winners]
-        return [_evaluation(parts, each, items) for each in known]
-
-    monkeypatch.setattr(parts.evaluator, "task_evaluations", evaluations)
-    seats = [(Individual(number, genome), 1) for number, genome in enumerate((first, second))]
-    found = room._contest(seats, parts, Individual(0, first))
-    parts.engine.close()
-    assert found is not None
-    assert found.record["won"] == (found.committee is not None) == won
-    json.dumps(found.record, allow_nan=False)
+    rows = task.test[:4]
+    known = [None if each is None else answers_of(np.array(each), task.gold_indices(rows)) for each in (joint, other)]
+    mine, theirs = (Standing.of(each, task, rows) for each in known)
+    assert (mine > theirs) == won
+    json.dumps([mine.to_record(), theirs.to_record()], allow_nan=False)
 
 
-SPLIT = {"train": 10, "dev": 10, "test": 14, "validation": 4}
+@pytest.fixture
+def task(toy: Callable[..., ToyCampaign]) -> Task:
+    campaign = toy(task__split=SPLIT)
+    return load_task(campaign.config.task, campaign.config.template, root=campaign.folder)
 
 
-def _evaluation(parts: Any, of_gold: list[float] | None, items: Any) -> Evaluation | str:
-    if of_gold is None:
-        return "too long"
-    of_gold = [0.7] * len(parts.task.dev) + of_gold
-    gold = parts.task.gold_indices(items)
-    probabilities = np.repeat(1 - np.array(of_gold)[:, None], 2, axis=1)
-    probabilities[np.arange(len(items)), gold] = of_gold
-    return joint_evaluation(
-        parts.task,
-        [Evaluation(np.zeros(len(items)), 0.0, label_logprobs=np.log(probabilities))],
-        (1,),
-        items,
-    )
+SPLIT = {"train": 10, "dev": 10, "test": 14, "validation": 7}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_row_is_confirmed_by_a_committee_that_it_did_not_choose(task: Task, seed: int) -> None:
+    rows = (*task.dev, *task.validation)
+    rng = np.random.default_rng(seed)
+    of_gold = rng.uniform(0.05, 0.95, (4, len(rows)))
+    gold = task.gold_indices(rows)
+    found = cross_fitted(answers_of(of_gold, gold), task, 3)
+    weights, start = task.row_weights(rows), len(task.dev)
+    for row in range(len(task.validation)):
+        others = [place for place in range(len(rows)) if place < start or (place - start) % FOLDS != row % FOLDS]
+        counts = np.array(select(of_gold[:, others], weights[others], 3))
+        expected = counts @ of_gold[:, start + row] / counts.sum()
+        assert np.exp(found[row, gold[start + row]]) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +208,7 @@ def test_the_result_has_the_committee_and_the_best_single_individual(run: Path) 
         assert known[member["id"]]["genome"] == member["genome"]
         assert known[member["id"]]["score"] == pytest.approx(member["dev"])
     assert result["validation"] == {"best": committee["validation"], "single": committee["single"]["validation"]}
-    assert committee["validation"] >= committee["single"]["validation"]
+    assert committee["log_loss"] <= committee["single"]["log_loss"]
     assert result["dev"]["best"] == committee["dev"]
     (journalled,) = (entry["committee"] for entry in entries(run, "validation", "main"))
     own = [{key: member[key] for key in member if key not in ("genome", "readout")} for member in members]
@@ -224,12 +223,15 @@ def test_the_single_individual_is_tested_and_is_no_rival(run: Path) -> None:
     assert test["gain"] == pytest.approx(test["best"] - max(rivals.values()))
 
 
+def right_answers(task: Task) -> np.ndarray:
+    return answers_of(np.full(len(task.validation), 0.999), task.gold_indices(task.validation))
+
+
 def test_random_search_may_win_by_a_committee_too(
     toy: Callable[..., ToyCampaign], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    standings = cycle([(0.0, 1.0), (-1.0, 1.0)])  # of the committee, of the single individual
     monkeypatch.setattr(room, "select", lambda of_gold, weights, seats: (1, 2, *(0 for _ in of_gold[2:])))
-    monkeypatch.setattr(room, "_standing", lambda *arguments: next(standings))
+    monkeypatch.setattr(room, "cross_fitted", lambda logprobs, task, seats: right_answers(task))
     changes = {**CHANGES, "baselines": {**CHANGES["baselines"], "random_search": True}}
     run = toy(**changes).run(tmp_path / "run").directory
     assert {entry["search"]: entry["committee"]["won"] for entry in entries(run, "validation")} == {

@@ -1,0 +1,49 @@
+"""A finished run of the toy campaign whose winner is a soup of deltas."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.support.once import SharedFolder
+from tests.support.toy_campaign import FOUNDERS, ToyCampaign, quick, write_campaign
+
+LEARNING: dict[str, Any] = {
+    "space": {
+        "delta": {"layers": "last:1", "target_modules": ["q_proj", "o_proj"], "encoding": "lowrank", "rank": 2}
+    },
+    "strategy": {
+        "name": "memetic",
+        "population_size": 3,
+        "gradient_steps": 2,
+        "batch_size": 6,
+        "learning_rate": 0.05,
+    },
+    "budget__evaluations": 8,
+    "baselines": dict.fromkeys(("few_shot", "prior_corrected", "probe", "bag_of_words", "fine_tuning"), False),
+    "finals": {"committee": 0, "soup": 3},
+}
+SEEDS = range(20)  # whether a soup wins is a matter of a few rows
+
+
+def write_soup_campaign(folder: Path, model: Path, **changes: Any) -> ToyCampaign:
+    """Write the campaign, whose deltas learn under one founder, into a folder."""
+    toy = write_campaign(folder, model, **{**LEARNING, **changes})
+    (folder / "founders.jsonl").write_text(json.dumps(FOUNDERS[0]) + "\n", encoding="utf-8")
+    return toy
+
+
+def soup_run(shared: SharedFolder, model: Path) -> Path:
+    """Return a folder with the campaign, ``toy``, and its finished ``run``, which a soup won."""
+
+    def build(folder: Path) -> None:
+        for seed in SEEDS:
+            with quick():
+                run = write_soup_campaign(folder / "toy", model, seed=seed).run(folder / f"run-{seed}")
+            if run.result["soup"]:
+                (folder / f"run-{seed}").rename(folder / "run")
+                return
+        raise AssertionError(f"no soup won with any of the seeds {SEEDS}")
+
+    return shared.once("soup", build)
