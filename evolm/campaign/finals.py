@@ -93,14 +93,15 @@ def run_final(search: Search, parts: Components, winner: Individual | None = Non
         ],
         "winner": finalists[place].id,
     }
-    winner, form, best = finalists[place], "", finalists[place].genome
+    winner, form = finalists[place], ""
+    elected: Winner = winner.genome
     for name, contend in FORMS.items():
-        contest = contend(search, parts, winner, best)
+        contest = contend(search, parts, winner, elected)
         entry[name] = contest.record if contest else None
         if contest and contest.won:
-            form, best = name, contest.winner
+            form, elected = name, contest.winner
     expected = None if form else _expected(forecast, place, parts)
-    return Final(winner, entry, _score(alone[place]), best, expected, form)
+    return Final(winner, entry, _score(alone[place]), elected, expected, form)
 
 
 def _picked(search: Search, pooled: Sequence[Assessment | None], forecast: Forecast | None) -> int:

@@ -7,10 +7,10 @@ from typing import TypeAlias
 
 from evolm.baselines import Baseline
 from evolm.baselines.few_shot import FEW_SHOT
+from evolm.campaign import committee, soup
 from evolm.campaign.budget import individuals
 from evolm.campaign.build import Components
-from evolm.campaign.committee import allowed
-from evolm.campaign.search import FINALISTS
+from evolm.campaign.search import CANDIDATES, FINALISTS
 from evolm.campaign.stages import Stage
 from evolm.genomes import DELTA, PROMPT, READOUT
 from evolm.operators import POLICY_GRADIENT
@@ -44,11 +44,15 @@ class PassEstimate:
         searching = parts.searching_baselines
         phases = [*searched, *(self._rival(each, searched) for each in searching)]
         if task.validation:
-            finalists = (1 + len(searching)) * FINALISTS
-            phases.append(("finals", finalists, self.passed(finalists, len(task.validation))))
+            finalists = (1 + len(searching)) * (CANDIDATES if committee.allowed(parts) else FINALISTS)
+            soups = parts.config.finals.soup - 1 if soup.allowed(parts) else 0
+            tokens = self.passed(finalists, len(task.validation)) + soups * self._own_share() * self._each(
+                len(task.dev)
+            )
+            phases.append(("finals", finalists + soups, tokens))
         shows = shows_demonstrations(parts.config.space.prompts, task)
         compared = [each for each in parts.baselines if shows or each is not FEW_SHOT]
-        seats = parts.config.finals.committee if allowed(parts) else 1
+        seats = parts.config.finals.committee if committee.allowed(parts) else 1
         prompts = seats * (1 + len(searching)) + sum(each.prompts for each in compared if each not in searching)
         if task.test and task.knows_gold:
             phases.append(("test split", prompts, self.passed(prompts, len(task.test))))
@@ -106,12 +110,16 @@ class PassEstimate:
             items: for each, beside those that its readout is fitted on.
             stage: of the search; None = the finals or the test.
         """
-        each = self.prefix + (items + self._fitted_rows()) * self.per_item
+        each = self._each(items)
         own, prompts = self._own_share(), 1
         if len(self.parts.stages) > 1:
             under_one = stage is not None and DELTA in stage.kinds and PROMPT not in stage.kinds
             own, prompts = (own, min(FINALISTS, count)) if under_one else (1.0, 1)
         return count * each if own == 1 else prompts * each * (1 - own) + count * each * own
+
+    def _each(self, items: int) -> float:
+        """Return the tokens of one prompt, some items behind it and the rows that a readout is fitted on."""
+        return self.prefix + (items + self._fitted_rows()) * self.per_item
 
     def _own_share(self) -> float:
         """Return the share of the layers that is passed for every individual anew."""
