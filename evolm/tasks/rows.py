@@ -5,13 +5,13 @@ Pure functions on small records. A function that drops rows also returns sentenc
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
-from evolm.errors import ConfigError, DataError
+from evolm.errors import DataError
 from evolm.tasks.bins import Bins, binned
+from evolm.tasks.expressions import Expression
 from evolm.tasks.items import LABEL, OPTIONS, Item, Options, Row, canonical
 from evolm.tasks.kinds import Kind
 from evolm.tasks.options import read_options
@@ -96,13 +96,13 @@ def usable_rows(
         The other rows, and sentences about the dropped ones.
 
     Raises:
-        ConfigError: if ``exclude`` is not a regular expression.
+        ConfigError: if ``exclude`` is not a regular expression, or takes too long.
         DataError: if there are bins and a label is no number.
     """
     whole = [row for row in rows if row is not None]
     several = [row for row in whole if not _too_few(row)]
     distinct = [row for row in several if not _repeating(row)]
-    expression = _expression(exclude)
+    expression = Expression("task.exclude", exclude)
     wanted = [row for row in distinct if not (exclude and _matches(row, expression))]
     inside = [row for row in wanted if not bins or binned(bins, row) is not None]
     short = [row for row in inside if not max_chars or max(map(len, _shown(row))) <= max_chars]
@@ -139,16 +139,9 @@ def _shown(row: Row) -> list[str]:
     return [*row.fields.values(), *(row.options.texts if row.options is not None else ())]
 
 
-def _expression(exclude: str) -> re.Pattern[str]:
-    try:
-        return re.compile(exclude)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ConfigError(f"task.exclude: expected a regular expression: {error}") from None
-
-
-def _matches(row: Row, expression: re.Pattern[str]) -> bool:
+def _matches(row: Row, expression: Expression) -> bool:
     mapped = [*_shown(row), *([] if row.label is None else [row.label])]
-    return any(expression.search(text) for text in mapped)
+    return any(map(expression.found_in, mapped))
 
 
 def _dropped(number: int, why: str) -> list[str]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from evolm.errors import ConfigError, DataError
+from evolm.tasks.expressions import Expression
 from evolm.tasks.tables.cells import frame_of
 from evolm.tasks.tables.encodings import UTF_8, decoded, described
 from evolm.tasks.tables.grid import line_end
@@ -16,7 +15,7 @@ def read_lines(source: str, data: bytes, how: How) -> Table:
     """Read lines that ``how.pattern`` matches as a whole; blank lines are no rows unless every row is to be kept.
 
     Raises:
-        ConfigError: if the pattern is wrong.
+        ConfigError: if the pattern is wrong, or takes too long.
         DataError: if no line matches.
     """
     expression = _expression(how.pattern)
@@ -24,16 +23,16 @@ def read_lines(source: str, data: bytes, how: How) -> Table:
     lines = [line.removesuffix("\r") for line in text.split(line_end(text))]
     if not lines[-1]:
         lines.pop()
-    matches = [(number, expression.fullmatch(line)) for number, line in enumerate(lines, 1) if line.strip()]
+    matches = [(number, expression.parts_of(line)) for number, line in enumerate(lines, 1) if line.strip()]
     unmatched = [number for number, match in matches if match is None]
     if len(unmatched) == len(matches):
         raise DataError(f"{source}: expected lines that match task.pattern, found none of {len(matches)}")
-    rows: list[re.Match[str] | None] = [match for _, match in matches if match is not None]
+    rows: list[dict[str, str | None] | None] = [match for _, match in matches if match is not None]
     if how.new:
         found = dict(matches)
         rows = [found.get(number) for number in range(1, len(lines) + 1)]
-    names = list(expression.groupindex)
-    frame = frame_of({name: [match and match[name] for match in rows] for name in names}, len(rows))
+    columns = {name: [row and row[name] for row in rows] for name in expression.groups}
+    frame = frame_of(columns, len(rows))
     unusual = {} if encoding == UTF_8 else {"encoding": encoding}
     notes = [f"read with {described(encoding, how)}"] if unusual else []
     if unmatched and not how.new:
@@ -43,11 +42,8 @@ def read_lines(source: str, data: bytes, how: How) -> Table:
     return Table(frame, notes, unusual)
 
 
-def _expression(pattern: str) -> re.Pattern[str]:
-    try:
-        expression = re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ConfigError(f"task.pattern: expected a regular expression: {error}") from None
-    if not expression.groupindex:
+def _expression(pattern: str) -> Expression:
+    expression = Expression("task.pattern", pattern)
+    if not expression.groups:
         raise ConfigError(f"task.pattern: expected named groups like (?P<text>.+), found none in {pattern!r}")
     return expression
