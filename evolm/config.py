@@ -398,6 +398,27 @@ class LearningSection(Section):
         return {reward: 1.0} if isinstance(reward, str) else reward
 
 
+class GuardSection(Section):
+    """Keeps general ability: the perplexity of text that has nothing to do with the task."""
+
+    data: str = Field(
+        "",
+        description="text file beside campaign.toml, or package:DIST/FILE; empty = openings of public-domain books "
+        "that evolm ships",
+    )
+    max_rise: float = Field(
+        0.05, gt=0, description="largest allowed rise of its perplexity over that of the unchanged model; 0.05 = 5 %"
+    )
+    use: Literal["constraint", "objective"] = Field(
+        "constraint",
+        description="constraint = an individual within max_rise beats every one beyond it; objective = minus the "
+        "logarithm of the perplexity is one more objective, with fitness.combine = 'pareto'",
+    )
+    tokens: int = Field(1024, ge=128, description="most tokens of the text that are scored for each delta")
+
+    _place = field_validator("data")(place)
+
+
 class BudgetSection(Section):
     evaluations: int = Field(200, ge=0, description="individuals scored; 0 = no limit")
     items: int = Field(0, ge=0, description="items scored; 0 = no limit")
@@ -543,6 +564,7 @@ class CampaignConfig(Section):
     learning: LearningSection = LearningSection()
     budget: BudgetSection = BudgetSection()
     finals: FinalsSection = FinalsSection()
+    guard: GuardSection | None = None
     evaluation: EvaluationSection = EvaluationSection()
     baselines: dict[str, bool] = Field(
         default_factory=dict,

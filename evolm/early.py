@@ -20,7 +20,7 @@ def check_early(
     functions: Collection[str] = (),
     framed: bool = False,
 ) -> None:
-    """Check the budget, the names of strategy and scorers, and that files of rows exist.
+    """Check the budget, the names of strategy and scorers, and that files of rows and general text exist.
 
     Args:
         config: a validated campaign file.
@@ -46,6 +46,8 @@ def check_early(
                 refuse_unknown(name, SCORERS, "scorers")
     data = config.task.data
     places = [place for _, place in data if place] if isinstance(data, DataFiles) else [] if framed else [data]
+    if config.guard and config.guard.data:
+        require_data(config.guard.data, root, admitted)
     for place in places:
         require_data(place, root, admitted, trusted)
 

@@ -18,6 +18,7 @@ from evolm import models as language_models  # torch comes with the first use of
 from evolm.baselines import Baseline, chosen_baselines, searching_baselines
 from evolm.campaign.auto import expanded
 from evolm.campaign.checks import check_context, check_texts, check_trunk
+from evolm.campaign.guards import make_guard
 from evolm.campaign.permissions import Permissions
 from evolm.campaign.resolution import resolved
 from evolm.campaign.rewards import choose_rewards, learns_from_rewards, make_reward, supervised_loss
@@ -30,6 +31,7 @@ from evolm.config import BudgetSection, CampaignConfig
 from evolm.early import check_early
 from evolm.errors import ConfigError
 from evolm.evaluation.evaluator import Evaluator
+from evolm.evaluation.guard import ABILITY
 from evolm.evaluation.settings import jobs, pass_settings
 from evolm.founders.loading import Founders, load_founders
 from evolm.genomes import PROMPT, PromptSpace, Space
@@ -186,11 +188,16 @@ def build(
     prompts = cast(PromptSpace, parts[PROMPT])
     scoring = make_scoring(config, task, model, allowed_words(config.space.prompts, task), prompts.tokens)
     scorers = make_scorers(choices, scoring, racing_rules(stages))
+    guard = make_guard(config, tables, scoring)
+    if guard is not None and not guard.constrains:
+        scorers[ABILITY] = (guard, 1.0)
     space, founders = load_founders(config, task, parts, tuple(evolving), instructions, warm_starts)
     task_scorer = task_scorer_among(choices, scorers, scoring)
     engine = evaluation.Engine(model, AnswerStore(answers), jobs(config.evaluation.n_jobs, model))
     writer = make_writer(config.operators.writer, [stage.choice for stage in stages], engine)
-    evaluator = Evaluator(engine, task, scorers, task_scorer, space.express, space.tokens, config.fitness.combine)
+    evaluator = Evaluator(
+        engine, task, scorers, task_scorer, space.express, space.tokens, config.fitness.combine, guard
+    )
     check_context(evaluator, founders)
     check_texts(evaluator, founders)
     check_trunk(evaluator, founders, space)

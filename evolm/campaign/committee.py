@@ -78,11 +78,11 @@ def contend(search: Search, parts: Components, single: Individual, incumbent: Wi
     Returns:
         None if the campaign can have no committee (:func:`allowed`) or none of several individuals was selected.
     """
-    if not allowed(parts):
+    if not allowed(parts) or single.fitness.violation:
         return None
     task = parts.task
     assert isinstance(search.archive, BestFound)  # there is one objective
-    candidates = search.archive.ranked
+    candidates = [each for each in search.archive.ranked if not each.fitness.violation]
     candidates += [single] if all(single.digest != each.digest for each in candidates) else []
     rows = (*task.dev, *task.validation)
     rival, *said = answers([incumbent, *(each.genome for each in candidates)], parts, rows)

@@ -10,7 +10,7 @@ from evolm.campaign.build import Components
 from evolm.campaign.finals import finals_of
 from evolm.campaign.forecasts import known_headroom
 from evolm.campaign.recorder import RunRecorder
-from evolm.campaign.records import readout_record, result_record
+from evolm.campaign.records import guard_record, readout_record, result_record
 from evolm.campaign.search import Search
 from evolm.campaign.verdict import run_verdict
 from evolm.errors import EvolmError
@@ -65,6 +65,8 @@ def conclude(
     kept = {SINGLE.name: single} if final.form else {}
     recorder.write_baselines({**(verdict.applied if verdict else {}), **kept})
     result = result_record(parts, main, final, verdict.record if verdict else None, stopped)
+    if guarded := guard_record(parts, finals, refitted_winner(final.best)):
+        result["guard"] = guarded
     result["readout"] = readout_record(parts, single)
     result["headroom"] = known_headroom(recorder.layout.journal)
     recorder.journal.append({"type": "verdict", **result})

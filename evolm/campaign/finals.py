@@ -15,6 +15,7 @@ from evolm.campaign.contests import Contention
 from evolm.campaign.forecasts import Forecast, forecast_of
 from evolm.campaign.search import Search
 from evolm.evaluation.evaluator import Assessment, Charge
+from evolm.evaluation.guard import PERPLEXITY
 from evolm.genomes import Winner
 from evolm.individual import Individual
 
@@ -88,6 +89,7 @@ def run_final(search: Search, parts: Components, winner: Individual | None = Non
                 "pooled": _score(pooled[i]),
                 "expected": forecast.mean(i) if forecast else None,
                 "error": forecast.error(i) if forecast else None,
+                **({PERPLEXITY: f.measures[PERPLEXITY]} if parts.evaluator.guard else {}),
             }
             for i, f in enumerate(finalists)
         ],
@@ -98,15 +100,26 @@ def run_final(search: Search, parts: Components, winner: Individual | None = Non
     for name, contend in FORMS.items():
         contest = contend(search, parts, winner, elected)
         entry[name] = contest.record if contest else None
-        if contest and contest.won:
+        if contest and contest.won and _keeps(contest.record, contest.winner, winner, parts):
             form, elected = name, contest.winner
     expected = None if form else _expected(forecast, place, parts)
     return Final(winner, entry, _score(alone[place]), elected, expected, form)
 
 
+def _keeps(record: dict[str, Any], form: Winner, winner: Individual, parts: Components) -> bool:
+    """Return whether a form that won violates the guard's limit no more than the individual; note it if it does."""
+    if parts.evaluator.guard is None:
+        return True
+    record[PERPLEXITY] = parts.evaluator.general_perplexity(form)
+    record["won"] = bool(parts.evaluator.guard.violation_at(record[PERPLEXITY]) <= winner.fitness.violation)
+    return bool(record["won"])
+
+
 def _picked(search: Search, pooled: Sequence[Assessment | None], forecast: Forecast | None) -> int:
     """Return the winner's place: a finalist that fails on a row cannot win, unless all do."""
-    standing = {place: each.fitness for place, each in enumerate(pooled) if each is not None}
+    whole = {place: each for place, each in enumerate(pooled) if each is not None}
+    least = min((each.violation for each in whole.values()), default=0.0)  # Deb's rules: feasible ones, if any
+    standing = {place: each.fitness for place, each in whole.items() if each.violation == least}
     if forecast is not None:
         standing = {place: (forecast.mean(place), *fitness) for place, fitness in standing.items()}
     return list(standing)[search.archive.pick(list(standing.values()))] if standing else 0

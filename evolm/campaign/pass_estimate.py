@@ -23,6 +23,12 @@ PhaseRow: TypeAlias = tuple[str, int, float]  # name, evaluations, tokens
 BACKWARD = 3  # a token forward and backward, in tokens forward
 
 
+def guard_tokens(parts: Components) -> int:
+    """Return the tokens of general text that are scored for each delta; 0 without a guard."""
+    guard = parts.evaluator.guard
+    return sum(each.tokens for each in parts.engine.tokenize(guard.passages)) if guard else 0
+
+
 @dataclass(frozen=True)
 class PassEstimate:
     """Estimates of a campaign's passes.
@@ -110,9 +116,10 @@ class PassEstimate:
             items: for each, beside those that its readout is fitted on.
             stage: of the search; None = the finals or the test.
         """
-        each = self._each(items)
+        parts = self.parts
+        each = self._each(items) + (guard_tokens(parts) if stage else 0)
         own, prompts = self._own_share(), 1
-        if len(self.parts.stages) > 1:
+        if len(parts.stages) > 1:
             under_one = stage is not None and DELTA in stage.kinds and PROMPT not in stage.kinds
             own, prompts = (own, min(FINALISTS, count)) if under_one else (1.0, 1)
         return count * each if own == 1 else prompts * each * (1 - own) + count * each * own

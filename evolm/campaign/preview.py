@@ -14,7 +14,7 @@ from rich.text import Text
 from evolm import evaluation, models
 from evolm.campaign.build import Components
 from evolm.campaign.checks import told_about_texts
-from evolm.campaign.pass_estimate import PassEstimate
+from evolm.campaign.pass_estimate import PassEstimate, guard_tokens
 from evolm.campaign.stages import racing_rules
 from evolm.evaluation.racing import looks
 from evolm.genomes import Genome
@@ -47,6 +47,7 @@ def preview(parts: Components, console: Console) -> None:
         for note in (*task.notes, *told_about_texts(parts.evaluator, parts.founders)):
             console.print(Text(f"  {note}"))
         _print_model(parts, console)
+        _print_guard(parts, console)
         requests = _requests(parts)
         _print_prompt(parts, requests[0], console)
         _print_joins(parts, requests, console)
@@ -85,6 +86,23 @@ def _about_writer(writer: Engine, founder: Genome) -> str:
     return (
         f"Writer {prepared.name}: {prepared.dtype}; a line that it writes costs {tokens} tokens and its own,"
         f" at most {MOST_TOKENS}; they are charged apart"
+    )
+
+
+def _print_guard(parts: Components, console: Console) -> None:
+    """Say what the guard of general ability asks."""
+    section, guard = parts.config.guard, parts.evaluator.guard
+    if section is None:
+        return
+    if guard is None:
+        console.print(Text("Guard: free, since prompts and readouts leave the model as it is"))
+        return
+    what = f"limit +{100 * section.max_rise:g} %" if guard.constrains else "an objective"
+    console.print(
+        Text(
+            f"Guard: perplexity of {counted(len(guard.passages), 'passage')} of general text "
+            f"({guard_tokens(parts):,} tokens for each delta), {what}"
+        )
     )
 
 

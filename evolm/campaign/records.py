@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,13 @@ from evolm.campaign.strategies import strategy_name
 from evolm.campaign.verdict import claim
 from evolm.config import BudgetSection
 from evolm.errors import RunError
-from evolm.genomes import Committee, Genome
+from evolm.evaluation.guard import PERPLEXITY
+from evolm.genomes import Committee, Genome, Winner
 from evolm.headroom import about_headroom
 from evolm.individual import Individual
 from evolm.observers import Phase, Progress
 from evolm.readouts import FittedReader, refitted
+from evolm.searches import MAIN
 from evolm.tasks import Task
 
 if TYPE_CHECKING:
@@ -38,7 +41,7 @@ FINGERPRINTS = (
     ("model", "fingerprint", "the model"),
     ("model", "dtype", "the model's dtype"),
 )
-SETTINGS = ("strategy", "stages", "scorers", "operators", "writer", "space", "seed", "founders", "racing")
+SETTINGS = ("strategy", "stages", "scorers", "operators", "writer", "space", "seed", "founders", "racing", "guard")
 
 
 # -- head ------------------------------------------------------------------------------------------------------
@@ -74,6 +77,7 @@ def head_record(parts: Components, main: Search) -> Record:
         "identities": parts.space.identities(),
         "budget": config.budget.model_dump(),
         "racing": main.race.rules.to_record() if main.race else None,
+        **({"guard": parts.evaluator.guard.describe()} if parts.evaluator.guard else {}),
     }
 
 
@@ -200,6 +204,34 @@ def soup_record(parts: Components, final: Final) -> Record | None:
     genome = refitted(final.best)
     described = {"digest": final.best.digest, "genome": final.best.summary()}
     return {**final.elected, **described, "readout": readout_record(parts, genome)}
+
+
+def guard_record(parts: Components, finals: Mapping[str, Final], best: Winner) -> Record | None:
+    """Return what the guard says of the winner and of the finalists; None without ``[guard]``.
+
+    Args:
+        parts: the campaign's objects.
+        finals: name of a search -> its final; the main search's is among them.
+        best: the winner as it is applied.
+    """
+    section, guard = parts.config.guard, parts.evaluator.guard
+    if section is None:
+        return None
+    if guard is None:
+        return {"use": section.use, "max_rise": section.max_rise, "base": None, "best": None}
+    base = guard.measure_base(parts.engine)
+    before, after = base.evaluation.measures[PERPLEXITY], parts.evaluator.general_perplexity(best)
+    searches = {name: parts.evaluator.general_perplexity(final.best) for name, final in finals.items()}
+    return {
+        "use": section.use,
+        "max_rise": section.max_rise,
+        "base": before,
+        "best": after,
+        "rise": after / before - 1,
+        "kept": bool(after / before - 1 <= section.max_rise),
+        "tokens": base.tokens,
+        "searches": {name: value for name, value in searches.items() if name != MAIN},
+    }
 
 
 def readout_record(parts: Components, genome: Genome) -> Record | None:

@@ -44,6 +44,9 @@ def resolved(
     if writer is not None:
         writer = writer.model_copy(update={"model": model_place(writer.model, root)})
         operators = operators.model_copy(update={"writer": writer})
+    guard = config.guard
+    if guard and guard.data:
+        guard = guard.model_copy(update={"data": _data_place(guard.data, root, permissions)})
     founders = [str(find_source(place, root, permissions.data_roots)) for place in config.founders]
     return with_spaces(
         config.model_copy(
@@ -52,6 +55,7 @@ def resolved(
                 "task": config.task.model_copy(update={"data": data}),
                 "founders": founders,
                 "operators": operators,
+                "guard": guard,
             }
         )
     )

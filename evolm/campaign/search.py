@@ -136,6 +136,8 @@ class Search:
             free_readouts: whether further readouts of a scored genome are free; see :meth:`Ledger.charged`.
         """
         self.asked = asked
+        if self.evaluator.guard is not None and not self.ledger.evaluations:
+            self.ledger.tokens += self.evaluator.guard.measure_base(self.evaluator.engine).tokens
         new = [individual for individual in asked if individual.status == "new"]
         charges = self._scored(new, others_scored)
         self.ledger.charge(self.ledger.charged(new, charges) if free_readouts else charges)

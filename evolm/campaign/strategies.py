@@ -145,7 +145,8 @@ def _check_objectives(config: CampaignConfig, name: str, strategy: type[Strategy
     if not (strategy.many_objectives or strategy.any_objectives):
         able = listed(name for name, known in STRATEGIES.items() if known.many_objectives)
         raise ConfigError(f"fitness.combine = 'pareto': expected a strategy among {able}, found {name!r}")
-    if len(config.scorers) < 2:
+    guarded = config.guard is not None and config.guard.use == "objective"
+    if len(config.scorers) < 2 and not guarded:
         raise ConfigError(f"fitness.combine = 'pareto': expected at least two scorers, found {len(config.scorers)}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -13,6 +14,7 @@ import numpy as np
 
 from evolm.errors import ScorerError
 from evolm.evaluation.dialogue import Outcome, hold, joined
+from evolm.evaluation.guard import ABILITY, PERPLEXITY, Guard
 from evolm.genomes import Committee, Genome, Phenotype, Winner, members_of
 from evolm.individual import Individual
 from evolm.models import Answer, Request
@@ -46,6 +48,7 @@ class Assessment:
         measures: every scorer's objective by its name, ``gold`` if gold is for the audit only, and more.
         failures: item index -> reason.
         task_evaluation: the task scorer's evaluation; None without gold labels.
+        violation: of the guard's limit; 0 = none.
         item_terms: of the first of ``fitness``; None unless asked for.
     """
 
@@ -56,6 +59,7 @@ class Assessment:
     failures: Mapping[int, str]
     task_evaluation: Evaluation | None = None
     item_terms: ItemTerms | None = None
+    violation: float = 0.0
 
 
 @dataclass
@@ -82,6 +86,7 @@ class Evaluator:
         express: genome -> what the model sees of it.
         prompt_tokens: genome -> tokens of the prompt that the model sees.
         combine: ``"sum"`` = one objective, the weighted sum; ``"pareto"`` = one per scorer.
+        guard: of general ability; may be one of ``scorers``; None = none.
     """
 
     def __init__(
@@ -93,6 +98,7 @@ class Evaluator:
         express: Callable[[Genome], Phenotype],
         prompt_tokens: Callable[[Genome], int],
         combine: Literal["sum", "pareto"] = "sum",
+        guard: Guard | None = None,
     ) -> None:
         self.engine = engine
         self.task = task
@@ -104,6 +110,7 @@ class Evaluator:
         self.express = express
         self.prompt_tokens = prompt_tokens
         self.combine = combine
+        self.guard = guard
 
     @property
     def decomposable(self) -> bool:
@@ -140,6 +147,9 @@ class Evaluator:
         scorers = {name: scorer for name, (scorer, _) in self.scorers.items()}
         if self.task.knows_gold:
             scorers[self._task_scorer_name] = self.task_scorer
+        if self.guard is not None:
+            self.guard.measure_base(self.engine)
+            scorers[ABILITY] = self.guard
         memories = memories or [Memory() for _ in genomes]
         outcomes = self._outcomes(scorers, genomes, items, memories)
         results: list[tuple[Assessment | str, Charge]] = []
@@ -154,6 +164,15 @@ class Evaluator:
                 assessment = replace(assessment, item_terms=self._item_terms(outcome.result, items, all_items))
             results.append((assessment, charge))
         return results
+
+    def general_perplexity(self, winner: Winner) -> float:
+        """Return the guard's perplexity under a genome, or the highest under a committee's members."""
+        assert self.guard is not None
+        self.guard.measure_base(self.engine)
+        shown = [self.express(genome) for genome in members_of(winner)]
+        dialogues = [self.guard.dialogue(each, ()) for each in shown]
+        outcomes = hold(dialogues, self.engine, [each.delta for each in shown])
+        return max(outcome.result.measures[PERPLEXITY] if outcome.result else math.inf for outcome in outcomes)
 
     def task_evaluations(self, winners: Sequence[Winner], items: Sequence[Item]) -> list[Evaluation | str]:
         """Return the task scorer's evaluation of each genome or committee, or the reason why it has none."""
@@ -205,7 +224,14 @@ class Evaluator:
                 individual.fail(f"{count} of {len(items)} items failed; item {items[index].digest}: {reason}")
             else:
                 terms = assessment.item_terms.values if assessment.item_terms else None
-                individual.accept(assessment.fitness, assessment.score, assessment.cases, assessment.measures, terms)
+                individual.accept(
+                    assessment.fitness,
+                    assessment.score,
+                    assessment.cases,
+                    assessment.measures,
+                    terms,
+                    assessment.violation,
+                )
             all_failed &= len(assessment.failures) == len(items)
         if all_failed:
             raise ScorerError(
@@ -250,6 +276,12 @@ class Evaluator:
             measures.update(evaluation.measures)
             measures[name] = evaluation.objective
             failures.update(evaluation.failures)
+        violation = 0.0
+        if self.guard is not None:
+            general = evaluations[ABILITY]
+            measures.update(general.measures)
+            failures.update(general.failures)
+            violation = self.guard.violation_at(general.measures[PERPLEXITY])
         if task_evaluation is not None and self.task.audited:
             measures["gold"] = task_evaluation.score
         return Assessment(
@@ -259,4 +291,5 @@ class Evaluator:
             measures=measures,
             failures=failures,
             task_evaluation=task_evaluation,
+            violation=violation,
         )

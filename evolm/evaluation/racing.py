@@ -182,6 +182,11 @@ class Race:
         """Return the candidates that a race drops, and why."""
         losers = []
         for candidate, assessment in scored:
+            limit = candidate.incumbent.fitness.violation
+            if assessment.violation != limit:  # decided by Deb's rules, whatever the items say
+                if assessment.violation > limit:
+                    losers.append((candidate, f"behind #{candidate.incumbent.id} by its general perplexity"))
+                continue
             terms, incumbent_terms = assessment.item_terms, candidate.incumbent.item_terms
             assert terms is not None and incumbent_terms is not None  # racing asks for them
             highest = terms.highest - float(incumbent_terms.min())
@@ -193,10 +198,11 @@ class Race:
     def _worse_half(self, scored: Sequence[tuple[Candidate, Assessment]]) -> list[tuple[Candidate, str]]:
         """Return the candidates that halving drops, and why; the tie-break, then age decide between equal means."""
 
-        def key(entry: tuple[Candidate, Assessment]) -> tuple[float, float, int]:
+        def key(entry: tuple[Candidate, Assessment]) -> tuple[float, float, float, int]:
             candidate, assessment = entry
             assert assessment.item_terms is not None  # racing asks for them
-            return float(assessment.item_terms.values.mean()), assessment.fitness[1], -candidate.individual.id
+            mean = float(assessment.item_terms.values.mean())
+            return -assessment.violation, mean, assessment.fitness[1], -candidate.individual.id
 
         kept = -(-len(scored) // 2)
         behind = sorted(scored, key=key, reverse=True)[kept:]

@@ -101,7 +101,7 @@ def _score(study: Study, objective: Objective, trials: Sequence[Trial]) -> None:
         for trial, individual in zip(trials, individuals, strict=True):
             trial.set_user_attr("digest", individual.digest)
             if individual.fitness.valid:
-                study.tell(trial, individual.fitness.values[: objective.objectives])
+                study.tell(trial, objective.values_of(individual))
             else:
                 trial.set_user_attr("reason", individual.reason or "it was not evaluated")
                 study.tell(trial, state=TrialState.FAIL)

@@ -68,7 +68,7 @@ class RibsMeasures:
             ConfigError: if a measure is unknown for this task.
         """
         individuals = self.objective.individuals(solutions)
-        values = [i.fitness.values[0] if i.fitness.valid else self.threshold for i in individuals]
+        values = [self.objective.values_of(i)[0] if i.fitness.valid else self.threshold for i in individuals]
         return np.array(values, dtype=np.float64), np.array([self._measures(i) for i in individuals], np.float64)
 
     def _measures(self, individual: Individual) -> list[float]:

@@ -299,7 +299,19 @@ class Objective(AbstractContextManager["Objective"]):
     def _value(self, individual: Individual) -> Any:
         if not individual.fitness.valid:
             return self.worst
-        return individual.fitness.values[0] if self.objectives == 1 else np.array(individual.fitness.values)
+        values = np.array(self.values_of(individual))
+        return float(values[0]) if self.objectives == 1 else values
+
+    def values_of(self, individual: Individual) -> tuple[float, ...]:
+        """Return the objectives of an evaluated individual as other optimizers are told them.
+
+        Beyond a guard's limit they are the worst, less the violation (Deb 2000, eq. 5): other optimizers compare by
+        values alone.
+        """
+        fitness = individual.fitness
+        if fitness.violation:
+            return tuple(float(worst) - fitness.violation for worst in np.atleast_1d(self.worst))
+        return tuple(fitness.values[: self.objectives])
 
     def _genomes(self, X: Any) -> list[Any]:
         if is_genome(X):

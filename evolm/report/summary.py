@@ -17,6 +17,7 @@ from evolm.report.soup import soup_sentence
 from evolm.report.tables import (
     budget_rows,
     expected,
+    general,
     headline,
     headroom,
     progress_rows,
@@ -68,7 +69,15 @@ def _notes(record: RunRecord) -> list[Text]:
     found = members(record)
     notes = [Text(f"Front: {counted(len(found), 'prompt')}; picked: {rule(record)}.")] if found else []
     form = committee_sentence(record) if record.committee else soup_sentence(record) if record.soup else ""
-    said = (form, stages(record), stopped(record), racing(record), headroom(record), expected(record))
+    said = (
+        form,
+        stages(record),
+        stopped(record),
+        racing(record),
+        headroom(record),
+        expected(record),
+        general(record),
+    )
     notes += [Text(sentence) for sentence in said if sentence]
     notes += [Text(f"{audit.finding} {audit.reading}") for audit in audits(record)]
     return notes + [Text(f"Warning: {warning}", style="bold yellow") for warning in warnings(record)]

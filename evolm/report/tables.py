@@ -181,6 +181,25 @@ def expected(record: RunRecord) -> str:
     )
 
 
+def general(record: RunRecord) -> str:
+    """Return sentences about the model's general ability; ``""`` without a guard."""
+    guard = (record.result or {}).get("guard")
+    if not guard:
+        return ""
+    if guard["base"] is None:
+        return "General ability: prompts and readouts leave the model as it is, so the guard is free."
+    rise = f"{guard['base']:.1f} → {guard['best']:.1f} ({100 * guard['rise']:+.1f} %)".replace("-", "−")
+    told = f"General perplexity {rise}"
+    if guard["use"] == "objective":
+        return f"{told}; it was an objective."
+    limit = f"+{100 * guard['max_rise']:g} %"
+    return (
+        f"{told}; the limit is {limit}."
+        if guard["kept"]
+        else f"{told}: above the limit of {limit}; no finalist kept it."
+    )
+
+
 def headroom(record: RunRecord) -> str:
     """Return sentences about what the search could gain, from its first individuals; ``""`` if nothing is known."""
     entry = record.last("headroom")

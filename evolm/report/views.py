@@ -24,6 +24,7 @@ from evolm.report.tables import (
     budget_rows,
     expected,
     failures,
+    general,
     headline,
     headroom,
     operator_rows,
@@ -51,6 +52,7 @@ class VerdictView:
         test: the result's record of the test; empty without a test.
         validation: the journal's entry of the final; empty without one.
         expected: a sentence about the score that was expected of the test, or ``""``.
+        general: sentences about the model's general ability, or ``""``.
     """
 
     headline: str
@@ -60,6 +62,7 @@ class VerdictView:
     test: dict[str, Any]
     validation: dict[str, Any]
     expected: str
+    general: str
 
     @classmethod
     def of(cls, record: RunRecord) -> VerdictView:
@@ -73,6 +76,7 @@ class VerdictView:
             test,
             validation,
             expected(record),
+            general(record),
         )
 
 
