@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from evolm import __version__
@@ -52,6 +51,7 @@ from evolm.cli_options import (
 from evolm.lost_output import lost, tolerate_lost_output
 from evolm.signals import end_in_order
 from evolm.streams import accept_every_character
+from evolm.terminal import Console
 from evolm.wording import counted
 
 if TYPE_CHECKING:

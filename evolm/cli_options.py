@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
 from evolm.choices import TABLE_ENDINGS
 from evolm.errors import EvolmError, Interrupted, RunError
 from evolm.signals import exit_code
+from evolm.terminal import Console
 from evolm.typed import at_home
 
 # -- errors ----------------------------------------------------------------------------------------------------
