@@ -20,7 +20,7 @@ from evolm.choices import Dtype
 from evolm.config_errors import sentence
 from evolm.errors import ConfigError
 from evolm.readout_kinds import KINDS_OF_READOUTS
-from evolm.typed import place, text_of, toml_problem, toml_value, with_dotted_keys, without_typed_escapes
+from evolm.typed import place, text_of, toml_of, toml_problem, toml_value, with_dotted_keys, without_typed_escapes
 from evolm.wording import truth_word
 
 SCHEMA: Final = 1
@@ -662,7 +662,7 @@ def own_read(assignments: Sequence[str]) -> dict[str, Any]:
 def _key_parts(key: str) -> list[str]:
     """Return the parts of a dotted key; parts that TOML wants quoted (``labels.naïve``) may stand bare."""
     try:
-        table: Any = tomllib.loads(f"{key} = 0")
+        table: Any = toml_of(f"{key} = 0")
     except tomllib.TOMLDecodeError:
         return [part.strip() for part in key.split(".")]
     parts: list[str] = []
@@ -694,7 +694,7 @@ def read_tables(path: Path) -> dict[str, Any]:
     """
     try:
         text = text_of(path)
-        return tomllib.loads(text)
+        return toml_of(text)
     except FileNotFoundError:
         raise ConfigError(f"{path}: expected a campaign file, found none") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -75,6 +75,18 @@ def text_of(path: Path) -> str:
     return data.decode("utf-16" if utf16 else "utf-8-sig").replace("\r\n", "\n")
 
 
+def toml_of(text: str) -> dict[str, Any]:
+    """Return the tables of a TOML text.
+
+    Raises:
+        tomllib.TOMLDecodeError: if it is none, or nested too deeply.
+    """
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise tomllib.TOMLDecodeError("expected values that are not nested so deeply") from None
+
+
 def toml_value(text: str) -> Any:
     """Return a value typed on the command line: TOML if it is, else the text itself.
 
@@ -82,7 +94,7 @@ def toml_value(text: str) -> Any:
         ValueError: for a text in quotes that is no TOML.
     """
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        return toml_of(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError as error:
         if _IN_QUOTES.fullmatch(text):
             raise ValueError(f"expected TOML in quotes, found {text}: {toml_problem(text, error)}") from None

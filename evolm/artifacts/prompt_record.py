@@ -156,7 +156,7 @@ class PromptRecord(Section):
         """
         try:
             found = json.loads(text_of(path))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"{path}: expected a prompt saved by evolm: {error}") from None
         if not isinstance(found, dict) or found.get("schema") != SCHEMA:
             schema = found.get("schema") if isinstance(found, dict) else None

@@ -140,7 +140,7 @@ def read_lines(path: Path, name: str) -> Source:
 def _object(line: str, where: str) -> Record:
     try:
         record = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise GenomeError(f"{where}: expected a JSON object: {error}") from None
     if not isinstance(record, dict):
         raise GenomeError(f"{where}: expected a JSON object, found {type(record).__name__}")
@@ -168,6 +168,6 @@ def _read_arrays(kind: str, part: Record, file: Path, where: str) -> Record:
         with safe_open(file, framework="numpy") as stored:
             space = json.loads((stored.metadata() or {})[SPACE]).get(kind, {})
             arrays = {key: stored.get_tensor(tensor) for key, tensor in part[TENSORS].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
         raise GenomeError(f"{where}: expected the arrays {part[TENSORS]!r} in {file}: {error}") from None
     return {key: value for key, value in part.items() if key != TENSORS} | arrays | {"space": space}
