@@ -44,6 +44,7 @@ class Field:
         warm_up: variant that runs first, uncounted, if seconds are the budget: otherwise the first variant alone
             would spend the time that fills the model's caches. Empty = none.
         pairs: further pairs of variants whose difference is reported, first minus second.
+        seeds: of the runs.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Field:
     warm_up: str = ""
     pairs: Sequence[tuple[str, str]] = ()
     command: str = ""
+    seeds: Sequence[int] = SEEDS
 
     @property
     def first(self) -> str:
@@ -66,7 +68,7 @@ class Field:
     def cells(self, population: str, out: Path) -> Comparison:
         """Run the cells of one population that are missing."""
         models: Models = {}
-        sweep = self.sweep(population, SEEDS, out)
+        sweep = self.sweep(population, self.seeds, out)
         if self.warm_up and not all(is_finished(cell.directory) for cell in sweep.cells):
             first = replace(self, variants={self.warm_up: self.variants[self.warm_up]})
             with TemporaryDirectory() as folder:
@@ -99,7 +101,7 @@ class Field:
         found = []
         for pair in self.pairs:
             runs: dict[str, list[TestedRun]] = {name: [] for name in pair}
-            for cell in self.sweep(population, SEEDS, out).cells:
+            for cell in self.sweep(population, self.seeds, out).cells:
                 if cell.variant in runs:
                     runs[cell.variant].append(read_run(cell.directory))
             found += compare(runs, [pair]).to_record()["differences"]

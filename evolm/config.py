@@ -127,6 +127,11 @@ class TaskSection(Section):
         description="word -> [lowest, highest] of a numeric label, both included; rows between are left out; "
         "instead of `labels`",
     )
+    unlabelled: str = Field(
+        "",
+        description="more rows, without their label, for self-training; like `data`. Rows of `data` whose label is "
+        "empty are used so, too",
+    )
     gold: Literal["use", "audit"] = Field(
         "use",
         description="audit = gold labels are hidden from the search and used only in reports and on the test split",
@@ -160,6 +165,8 @@ class TaskSection(Section):
         return with_dotted_keys({_raw(key): value for key, value in labels.items()})
 
     _dotted_bins = field_validator("bins", mode="before")(with_dotted_keys)
+
+    _unlabelled_place = field_validator("unlabelled")(place)
 
     @field_validator("data")
     @classmethod
@@ -342,6 +349,33 @@ class GenerationSection(Section):
         if "" in stops:
             raise ValueError("expected texts, found an empty one")
         return tuple(without_typed_escapes(stop, "generation.stop_strings") for stop in stops)
+
+
+class SelfTrainingSection(Section):
+    """How the operator `self_training` picks, of rows without gold, those that it learns from."""
+
+    confidence: Literal["margin", "probability", "p_true", "self_consistency", "committee"] = Field(
+        "margin",
+        description="of an answer: margin or probability of the likeliest label (of a text, the mean probability of "
+        "its tokens) | p_true = that the model calls it true | self_consistency = that two answers agree | "
+        "committee = agreement with the five best individuals",
+    )
+    select: Literal["share", "threshold"] = Field(
+        "share",
+        description="share = the most confident rows, of each label alike | threshold = all rows above a confidence",
+    )
+    keep: float = Field(
+        0.3, gt=0, le=1, description="first share or threshold; a gene that mutates with the learning rate"
+    )
+    calibrate: bool = Field(
+        True, description="divide labels' probabilities by their means over the rows, so that none is preferred"
+    )
+    pool: int = Field(0, ge=0, description="most unlabelled rows that are used, drawn by their content; 0 = all")
+    rows: int = Field(128, ge=1, description="of these, rows that are answered each time before the model learns")
+    labelled: float = Field(
+        0.5, ge=0, le=1, description="share of a step's rows that are labelled train rows, if there are any"
+    )
+    warm_up: int = Field(24, ge=0, description="first steps on labelled train rows alone, if there are any")
 
 
 class FitnessSection(Section):
@@ -546,6 +580,7 @@ class CampaignConfig(Section):
         description="name = weight, or a table with `weight`; "
         "empty = label_likelihood, or the metric of a generation task",
     )
+    self_training: SelfTrainingSection = SelfTrainingSection()
     fitness: FitnessSection = FitnessSection()
     strategy: dict[str, Any] = Field(
         default_factory=lambda: {"name": DEFAULT_STRATEGY},

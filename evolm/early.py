@@ -48,7 +48,7 @@ def check_early(
     places = [place for _, place in data if place] if isinstance(data, DataFiles) else [] if framed else [data]
     if config.guard and config.guard.data:
         require_data(config.guard.data, root, admitted)
-    for place in places:
+    for place in [*places, *filter(None, [config.task.unlabelled])]:
         require_data(place, root, admitted, trusted)
 
 

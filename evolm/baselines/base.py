@@ -74,6 +74,7 @@ class Baseline:
         switchable: whether ``[baselines]`` can switch it off, or on.
         default: whether it takes part if ``[baselines]`` does not name it.
         default_if_learning: the same in a campaign whose strategy learns by gradient; None = ``default``.
+        learns_labels: whether its search learns from labelled train rows alone.
         rival: whether the claim must hold over it; another form of the campaign's own best is none.
         compared: whether tables that compare runs have a column for it.
         plotted: whether the figure of test scores has a row for it.
@@ -90,6 +91,7 @@ class Baseline:
     switchable: bool = True
     default: bool = True
     default_if_learning: bool | None = None
+    learns_labels: bool = False
     rival: bool = True
     compared: bool = False
     plotted: bool = True

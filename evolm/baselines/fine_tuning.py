@@ -19,5 +19,6 @@ FINE_TUNING = Baseline(
     equal="tokens",
     default=False,
     default_if_learning=True,
+    learns_labels=True,
     compared=True,
 )

@@ -24,8 +24,8 @@ from evolm.campaign.resolution import resolved
 from evolm.campaign.rewards import choose_rewards, learns_from_rewards, make_reward, supervised_loss
 from evolm.campaign.scorers import ScoreFunctions, choose_scorers, make_scorers, task_scorer_among
 from evolm.campaign.spaces import chromosome_tables, evolving_kinds
-from evolm.campaign.stages import Stage, choose_stages, only_strategy, racing_rules
-from evolm.campaign.strategies import StrategyChoice, choose_strategy, strategy_class
+from evolm.campaign.stages import Stage, check_baselines, choose_stages, only_strategy, racing_rules, stage_for
+from evolm.campaign.strategies import StrategyChoice, choose_strategy
 from evolm.campaign.writer import make_writer
 from evolm.config import BudgetSection, CampaignConfig
 from evolm.early import check_early
@@ -76,12 +76,14 @@ class Components:
     @property
     def baselines(self) -> list[Baseline]:
         """The baselines that take part."""
-        return chosen_baselines(self.config.baselines, self._learning)
+        return chosen_baselines(self.config.baselines, self._learning, bool(self.task.demonstrable))
 
     @property
     def searching_baselines(self) -> list[Baseline]:
         """Those of the baselines that need a search of their own."""
-        return searching_baselines(self.config.baselines, only_strategy(self.stages), self._learning)
+        return searching_baselines(
+            self.config.baselines, only_strategy(self.stages), self._learning, bool(self.task.demonstrable)
+        )
 
     @property
     def _learning(self) -> set[bool]:
@@ -100,8 +102,7 @@ class Components:
 
     def stage_for(self, settings: Mapping[str, Any]) -> Stage:
         """Return the first stage whose space a ``[strategy]`` table can search; the first one if there is none."""
-        kind, _ = strategy_class(settings, self.permissions)
-        return next((stage for stage in self.stages if not kind.refuses_space(stage.kinds)), self.stages[0])
+        return stage_for(self.stages, settings, self.permissions)
 
     def strategy(self, settings: Mapping[str, Any], seed: int) -> Strategy:
         """Return a strategy for one search in the space of :meth:`stage_for`.
@@ -137,7 +138,15 @@ class Components:
         if learns_from_rewards(choice):
             reward = make_reward(config, choose_rewards(config, task, self.permissions, self.functions), self.scoring)
         return ModelAccess(
-            self.engine, self.scoring, task.demonstrable, self.writer, rows=task.train, loss=loss, reward=reward
+            self.engine,
+            self.scoring,
+            task.demonstrable,
+            self.writer,
+            rows=task.train,
+            unlabelled=task.without_gold,
+            self_training=config.self_training,
+            loss=loss,
+            reward=reward,
         )
 
 
@@ -181,6 +190,7 @@ def build(
     tables = chromosome_tables(config, permissions)
     evolving = {name: tables[name][0] for name in evolving_kinds(config, tables)}
     stages = choose_stages(config, evolving, task, permissions)
+    check_baselines(config, stages, evolving, task, permissions)
     choices = choose_scorers(config, task, permissions, functions or {})
     check_learning(config, task, stages, permissions, functions or {})
     model = load_model(config, {} if models is None else models)

@@ -47,12 +47,13 @@ def resolved(
     guard = config.guard
     if guard and guard.data:
         guard = guard.model_copy(update={"data": _data_place(guard.data, root, permissions)})
+    unlabelled = _data_place(config.task.unlabelled, root, permissions) if config.task.unlabelled else ""
     founders = [str(find_source(place, root, permissions.data_roots)) for place in config.founders]
     return with_spaces(
         config.model_copy(
             update={
                 "model": config.model.model_copy(update={"name": model_place(config.model.name, root)}),
-                "task": config.task.model_copy(update={"data": data}),
+                "task": config.task.model_copy(update={"data": data, "unlabelled": unlabelled}),
                 "founders": founders,
                 "operators": operators,
                 "guard": guard,

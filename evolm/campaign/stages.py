@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from evolm.baselines import searching_baselines
 from evolm.campaign.permissions import Permissions
-from evolm.campaign.strategies import StrategyChoice, choose_strategy, strategy_name
+from evolm.campaign.strategies import StrategyChoice, choose_strategy, strategy_class, strategy_name
 from evolm.config import DEFAULT_STRATEGY, BudgetSection, CampaignConfig, SpaceSection, StageSection
 from evolm.errors import ConfigError
 from evolm.evaluation.racing import Rules
@@ -123,6 +124,34 @@ def choose_stages(
         stages.append(Stage(settings, choice, tuple(evolving), Rules.of(alone.evaluation), until))
     _check_shares(config.budget, stages, len(task.dev))
     return tuple(stages)
+
+
+def stage_for(stages: Sequence[Stage], settings: Mapping[str, Any], permissions: Permissions) -> Stage:
+    """Return the first stage whose space a ``[strategy]`` table can search; the first one if there is none."""
+    kind, _ = strategy_class(settings, permissions)
+    return next((stage for stage in stages if not kind.refuses_space(stage.kinds)), stages[0])
+
+
+def check_baselines(
+    config: CampaignConfig,
+    stages: Sequence[Stage],
+    kinds: Mapping[str, type[ChromosomeSpace]],
+    task: Task,
+    permissions: Permissions,
+) -> None:
+    """Check the searches of baselines before anything is written; arguments as for :func:`choose_stages`.
+
+    Raises:
+        ConfigError: if one cannot search the campaign's space, or lacks the rows that it learns from.
+    """
+    learning = {stage.choice.kind.learns for stage in stages}
+    for baseline in searching_baselines(config.baselines, only_strategy(stages), learning, bool(task.demonstrable)):
+        table = dict(baseline.strategy or {})
+        evolving = {kind: kinds[kind] for kind in stage_for(stages, table, permissions).kinds}
+        try:
+            choose_strategy(config, table, evolving, task, permissions)
+        except ConfigError as error:
+            raise type(error)(f"baselines.{baseline.name}: {error}") from None
 
 
 def racing_rules(stages: Sequence[Stage]) -> Rules | None:

@@ -22,6 +22,9 @@ from evolm.tasks import Task
 from evolm.tasks.outlook import shows_demonstrations
 from evolm.wording import listed
 
+LABELLED = "labelled train items to learn from"
+UNLABELLED = "unlabelled rows to learn from (task.unlabelled, rows with an empty label, or train rows without gold)"
+
 
 @dataclass(frozen=True)
 class StrategyChoice:
@@ -95,7 +98,10 @@ def choose_strategy(
         raise ConfigError(
             f"strategy.name: expected one that can search this space ({able}), found {name!r}: {reason}"
         )
-    operators = choose_operators(config.operators.weights, kinds, task, config.space.prompts, kind.learns_by)
+    weights = config.operators.weights
+    if settings != config.strategy:  # nor does it depend on the weight of the operator that it learns by
+        weights = {name: weight for name, weight in weights.items() if name != kind.learns_by}
+    operators = choose_operators(weights, kinds, task, config.space.prompts, kind.learns_by)
     if kind.learns:
         _check_learning(name, kind, operators, task)
     return StrategyChoice(kind, params, operators)
@@ -121,11 +127,11 @@ def choose_operators(
     known = OPERATORS | {operator.name: operator for operator in able}
     table = validate(operators_table(known.values()), weights, "[operators]").model_dump()
     for name in weights:
-        if weights[name] and known[name].needs_gold and not task.demonstrable:
-            raise ConfigError(f"operators.{name}: expected labelled train items, found none")
+        if weights[name] and (lacking := _lacking(known[name], task)):
+            raise ConfigError(f"operators.{name}: expected {lacking}, found none")
     left_out = set() if shows_demonstrations(prompts, task) else set(ON_DEMONSTRATIONS)
     learning = [operator for operator in able if operator.role == "learning"]
-    left_out.update(o.name for o in learning if o.needs_gold and not task.demonstrable)
+    left_out.update(o.name for o in learning if _lacking(o, task))
     if learns_by:
         left_out.update(operator.name for operator in learning if operator.name != learns_by)
         table[learns_by] = weights.get(learns_by, 1.0)
@@ -164,11 +170,18 @@ def _check_racing(config: CampaignConfig, name: str, strategy: type[Strategy], p
         )
 
 
+def _lacking(operator: Operator, task: Task) -> str:
+    """Return the rows that an operator needs and the task does not have, in words; ``""`` if it has them."""
+    if operator.needs_gold and not task.demonstrable:
+        return LABELLED
+    return UNLABELLED if operator.needs_unlabelled and not task.without_gold else ""
+
+
 def _check_learning(name: str, kind: type[Strategy], operators: Sequence[tuple[Operator, float]], task: Task) -> None:
-    """Raise ConfigError if a strategy that learns has no operator that can: none chosen, or gold is missing."""
+    """Raise ConfigError if a strategy that learns has no operator that can: none chosen, or its rows are missing."""
     if any(operator.role == "learning" for operator, _ in operators):
         return
     wanted = kind.learns_by or GRADIENT_STEP
-    if OPERATORS[wanted].needs_gold and not task.demonstrable:
-        raise ConfigError(f"strategy {name!r}: expected labelled train items to learn from, found none (task.split)")
+    if lacking := _lacking(OPERATORS[wanted], task):
+        raise ConfigError(f"strategy {name!r}: expected {lacking}, found none")
     raise ConfigError(f"operators.{wanted}: expected a weight above 0, since strategy {name!r} learns by it; found 0")

@@ -36,6 +36,7 @@ class Learning:
         first: ``(dimension,)`` first moment.
         second: ``(dimension,)`` second moment.
         count: steps taken so far.
+        keep: share, or threshold, of the own answers that self-training learns from; 0 = it has not happened yet.
     """
 
     rate: float
@@ -44,6 +45,7 @@ class Learning:
     first: np.ndarray
     second: np.ndarray
     count: int = 0
+    keep: float = 0.0
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Learning):
@@ -60,7 +62,8 @@ class Learning:
 
     def settings(self) -> dict[str, Any]:
         """Return the genes without the memory: JSON values."""
-        return {"rate": self.rate, "decay": self.decay, "steps": self.steps, "count": self.count}
+        kept = {"keep": self.keep} if self.keep else {}
+        return {"rate": self.rate, "decay": self.decay, "steps": self.steps, "count": self.count, **kept}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Learning:
@@ -72,6 +75,7 @@ class Learning:
             _frozen(record["first"]),
             _frozen(record["second"]),
             int(record["count"]),
+            float(record.get("keep", 0.0)),
         )
 
 

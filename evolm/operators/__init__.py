@@ -16,6 +16,7 @@ from evolm.operators.model_access import ModelAccess, Spent
 from evolm.operators.policy_gradient import POLICY_GRADIENT, PolicyGradient
 from evolm.operators.prompt import PROMPT_OPERATORS
 from evolm.operators.readout import READOUT_OPERATORS
+from evolm.operators.self_training import SelfTraining
 
 _ROWS: tuple[Operator, ...] = (
     *PROMPT_OPERATORS,
@@ -24,6 +25,7 @@ _ROWS: tuple[Operator, ...] = (
     *READOUT_OPERATORS,
     GradientStep(),
     PolicyGradient(),
+    SelfTraining(),
     *EXCHANGE_OPERATORS,
 )
 OPERATORS: dict[str, Operator] = {operator.name: operator for operator in _ROWS}
@@ -68,6 +70,7 @@ __all__ = [
     "Rates",
     "Reward",
     "Role",
+    "SelfTraining",
     "Spent",
     "SupervisedLoss",
     "VariationContext",

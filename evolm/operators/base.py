@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 import numpy as np
 
@@ -76,6 +76,7 @@ class Operator(Protocol):
         asks_model: whether it asks the model. If such an operator returns None, a model-free operator of the same
             role makes the child and is credited with it.
         needs_gold: whether it reads train items' gold labels.
+        needs_unlabelled: whether it answers items without gold.
         summary: one sentence for users.
     """
 
@@ -96,6 +97,9 @@ class Operator(Protocol):
 
     @property
     def needs_gold(self) -> bool: ...
+
+    @property
+    def needs_unlabelled(self) -> bool: ...
 
     @property
     def summary(self) -> str: ...
@@ -131,6 +135,8 @@ def with_chromosomes(kind: str, families: Sequence[Family], made: Sequence[Any |
 class DocumentedOperator:
     """Base of operators that are classes of their own: the docstring's first line says what the operator does."""
 
+    needs_unlabelled: ClassVar[bool] = False
+
     @property
     def summary(self) -> str:
         """First line of the class's docstring."""
@@ -151,6 +157,7 @@ class FunctionOperator:
     weight: float = 1.0
     asks_model: bool = False
     needs_gold: bool = False
+    needs_unlabelled: bool = False
 
     @property
     def summary(self) -> str:

@@ -182,6 +182,7 @@ class LanguageOperator:
     conversation: Callable[..., Dialogue[Prompt | None]]
     weight: float = 0.0
     needs_gold: bool = False
+    needs_unlabelled: bool = False
     chromosome: str = PROMPT
     asks_model: bool = True
 

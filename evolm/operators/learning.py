@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Self, TypeVar
 
 import numpy as np
 
@@ -122,7 +123,7 @@ class Pupil:
     learnt: bool = False
 
     @classmethod
-    def of(cls, genome: Genome, context: VariationContext) -> Pupil:
+    def of(cls, genome: Genome, context: VariationContext) -> Self:
         """Return a genome that begins to learn; its settings mutate first if the context says so."""
         learning = genome.delta.learning or begun(genome.delta.genes.size, context.learning)
         if context.learning.adapt:
@@ -144,8 +145,11 @@ class Pupil:
             self.learnt = True
 
 
+AnyPupil = TypeVar("AnyPupil", bound=Pupil)
+
+
 def take_steps(
-    pupils: Sequence[Pupil], context: VariationContext, lesson_of: Callable[[Pupil, Delta], GradientRequest]
+    pupils: Sequence[AnyPupil], context: VariationContext, lesson_of: Callable[[AnyPupil, Delta], GradientRequest]
 ) -> None:
     """Let pupils take their numbers of Adam steps, side by side; see :func:`take_lessons`.
 
@@ -158,9 +162,9 @@ def take_steps(
 
 
 def take_lessons(
-    pupils: Sequence[Pupil],
+    pupils: Sequence[AnyPupil],
     context: VariationContext,
-    lessons_of: Callable[[Sequence[tuple[Pupil, Delta]]], Sequence[GradientRequest | None]],
+    lessons_of: Callable[[Sequence[tuple[AnyPupil, Delta]]], Sequence[GradientRequest | None]],
 ) -> None:
     """Let pupils take their numbers of Adam steps, side by side.
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from evolm.config import SelfTrainingSection
 from evolm.errors import DataError, Unanswerable
 from evolm.evaluation.dialogue import hold
 from evolm.models import (
@@ -18,6 +19,7 @@ from evolm.models import (
     Tokenized,
     TokenizedGeneration,
 )
+from evolm.models.deltas import Delta
 from evolm.operators.goals import Reward, SupervisedLoss
 from evolm.scorers import Scoring
 from evolm.tasks import Item
@@ -59,6 +61,8 @@ class ModelAccess:
         train: items whose gold labels operators may see; empty if the search has none.
         writer: answers requests of the class :class:`Writing`; None = ``engine``.
         rows: all train items, whose gold operators must not read; None = ``train``.
+        unlabelled: items without gold, for self-training.
+        self_training: how their answers are picked.
         loss: what supervised learning minimises.
         reward: what a policy gradient maximises; None = no operator needs it.
 
@@ -74,6 +78,8 @@ class ModelAccess:
         writer: Engine | None = None,
         *,
         rows: Sequence[Item] | None = None,
+        unlabelled: Sequence[Item] = (),
+        self_training: SelfTrainingSection = SelfTrainingSection(),
         loss: SupervisedLoss = SupervisedLoss(),
         reward: Reward | None = None,
     ) -> None:
@@ -82,13 +88,21 @@ class ModelAccess:
         self.train = train
         self.writer = writer or engine
         self.rows = train if rows is None else rows
+        self.unlabelled = pool_of(unlabelled, self_training.pool)
+        self.self_training = self_training
         self.loss = loss
         self.reward = reward
         self.nothing_learnt = ""
         self._spent = Spent()
 
-    def hold_dialogues(self, dialogues: Sequence[Dialogue[Result]]) -> list[Result | None]:
+    def hold_dialogues(
+        self, dialogues: Sequence[Dialogue[Result]], deltas: Sequence[Delta | None] = ()
+    ) -> list[Result | None]:
         """Hold dialogues side by side, with one batch per round, and count their tokens.
+
+        Args:
+            dialogues: not started yet.
+            deltas: the model's change for each dialogue; empty = requests name their own.
 
         Returns:
             The result of each dialogue, in order; None if it failed, because a request does not fit the model's
@@ -98,7 +112,7 @@ class ModelAccess:
             Interrupted: if a stop was requested.
         """
         before = self._charged()
-        outcomes = hold(dialogues, self.engine if self.writer is self.engine else _Correspondence(self))
+        outcomes = hold(dialogues, self.engine if self.writer is self.engine else _Correspondence(self), deltas)
         self._spent += self._charged() - before
         return [outcome.result for outcome in outcomes]
 
@@ -172,3 +186,9 @@ def _rejoined(first: Sequence[Any], second: Sequence[Any], marks: Sequence[bool]
     """Return the values of both in the order that :func:`_parted` was given them in."""
     parts = iter(first), iter(second)
     return [next(parts[mark]) for mark in marks]
+
+
+def pool_of(unlabelled: Sequence[Item], most: int) -> tuple[Item, ...]:
+    """Return unlabelled items in the order of their digests, which their content alone decides; 0 = all of them."""
+    ranked = tuple(sorted(unlabelled, key=lambda item: item.digest))
+    return ranked[:most] if most else ranked

@@ -29,7 +29,7 @@ from evolm.scorers.base import (
 )
 from evolm.scorers.generation import generate_texts
 from evolm.scorers.likelihood import evaluate_labels
-from evolm.tasks import EVERY_FORM, Item
+from evolm.tasks import EVERY_FORM, Item, Task
 
 
 class PTrueParams(Weighted):
@@ -39,11 +39,26 @@ class PTrueParams(Weighted):
     verdicts: tuple[str, str] = Field((" true", " false"), description="the two answers to the question: yes, no")
 
 
-class PTrue(MeanOfItems):
-    """Mean probability that the model calls its own answers true.
+def p_true(task: Task, params: PTrueParams, items: Sequence[Item], answers: Sequence[str]) -> DialogueOf[np.ndarray]:
+    """Ask whether answers are true; return the ``(n,)`` probabilities that the model says yes.
 
     The question is asked without the genome's prompt, so that the prompt cannot influence the verdict.
     """
+    template = task.template
+    replies = yield [
+        LogLikelihood(
+            template.item(item.fields, item.options) + template.answer(answer) + params.question,
+            "",
+            params.verdicts,
+        )
+        for item, answer in zip(items, answers, strict=True)
+    ]
+    logprobs = np.array([[tokens.sum(dtype=np.float64) for tokens in reply] for reply in replies])
+    return np.asarray(np.exp(logprobs[:, 0] - np.logaddexp.reduce(logprobs, axis=1)))
+
+
+class PTrue(MeanOfItems):
+    """Mean probability that the model calls its own answers true."""
 
     Params = PTrueParams
     limits = (0.0, 1.0)
@@ -63,24 +78,10 @@ class PTrue(MeanOfItems):
             logprobs = yield from self.scoring.labels.ask(shown, items)
             predictions = evaluate_labels(task, logprobs, items)
             texts = [task.options_of(item)[best] for item, best in zip(items, logprobs.argmax(axis=1), strict=True)]
-        scores = yield from self._verdicts(items, texts)
+        scores = yield from p_true(task, self.params, items, texts)
         scores[list(predictions.failures)] = np.nan
         return replace(predictions, scores=scores, objective=mean_or_nan(scores, predictions.failures))
 
     def rewards(self, items: Sequence[Item], answers: Sequence[Sequence[str]]) -> Rewards:
         """Return the probability that each answer is called true."""
-        return grouped((yield from self._verdicts(*flat(items, answers))), answers)
-
-    def _verdicts(self, items: Sequence[Item], texts: Sequence[str]) -> DialogueOf[np.ndarray]:
-        """Return the ``(n,)`` probabilities that answers are called true."""
-        template = self.scoring.task.template
-        answers = yield [
-            LogLikelihood(
-                template.item(item.fields, item.options) + template.answer(text) + self.params.question,
-                "",
-                self.params.verdicts,
-            )
-            for item, text in zip(items, texts, strict=True)
-        ]
-        logprobs = np.array([[tokens.sum(dtype=np.float64) for tokens in answer] for answer in answers])
-        return np.exp(logprobs[:, 0] - np.logaddexp.reduce(logprobs, axis=1))
+        return grouped((yield from p_true(self.scoring.task, self.params, *flat(items, answers))), answers)

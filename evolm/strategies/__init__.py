@@ -14,6 +14,7 @@ from evolm.strategies.memetic import Memetic
 from evolm.strategies.nsga2 import Nsga2
 from evolm.strategies.random_search import RandomSearch
 from evolm.strategies.reinforce import Reinforce
+from evolm.strategies.self_training import SelfTrained
 
 STRATEGIES: dict[str, type[Strategy]] = {
     "genetic": Genetic,
@@ -27,6 +28,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "memetic": Memetic,
     "adam": Adam,
     "reinforce": Reinforce,
+    "self_training": SelfTrained,
 }
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "RandomSearch",
     "Reinforce",
     "SearchContext",
+    "SelfTrained",
     "Start",
     "Strategy",
 ]

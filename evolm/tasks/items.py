@@ -40,6 +40,10 @@ class Item:
         digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
         return cls(digest, dict(fields), gold, tuple(options))
 
+    def hidden(self, kind: str) -> Item:
+        """Return the item of a task of this kind without its gold."""
+        return Item.of(kind, self.fields, None, self.options)
+
     @property
     def text(self) -> str:
         """All text of the row: its fields and options, each on lines of its own."""

@@ -31,6 +31,7 @@ from evolm.tasks.tables.frames import checked_frame, refuse_lost_labels
 from evolm.tasks.tables.hub import DatasetName
 from evolm.tasks.task import Task
 from evolm.tasks.template import Template
+from evolm.tasks.unlabelled import NAME, kept_unlabelled, read_unlabelled, rows_apart
 from evolm.wording import listed
 
 _WHOLE: Final = ""  # the name of a table that is still to be split
@@ -68,7 +69,7 @@ def load_task(
     if frame is not None and known and kind.labels:
         for source, table in tables.values():
             refuse_lost_labels(table, str(section.columns[LABEL]), source, section.labels)
-    rows, dropped = _rows(section, kind, tables)
+    rows, blank, dropped = _rows(section, kind, tables)
     notes += dropped
     answers = kind.answers(section, [row for split in rows.values() for row in split])
     if kind.labels:
@@ -86,7 +87,10 @@ def load_task(
     else:
         splits, dropped = _given_splits(items, strata)
         notes += dropped
-    check_rendering(rendering, answers.labels, [item for split in splits.values() for item in split])
+    more, told = read_unlabelled(section, kind, root=root, admitted=admitted, trusted=trusted)
+    unlabelled, dropped = kept_unlabelled([*to_items(blank, kind, no_gold), *more], kind, splits)
+    notes += _prefixed(NAME, [*told, *dropped])
+    check_rendering(rendering, answers.labels, [*(item for split in splits.values() for item in split), *unlabelled])
     return Task(
         name=section.name or _name(section),
         kind=kind.name,
@@ -97,23 +101,26 @@ def load_task(
         has_gold=known and seen,
         audited=known and not seen,
         answer_key=answers.key,
+        unlabelled=unlabelled,
         **splits,
     )
 
 
 def _rows(
     section: TaskSection, kind: Kind, tables: Mapping[str, tuple[str, pd.DataFrame]]
-) -> tuple[dict[str, list[Row]], list[str]]:
-    """Return the usable rows of each table, and sentences about the others."""
+) -> tuple[dict[str, list[Row]], list[Row], list[str]]:
+    """Return the usable rows of each table, those of all tables without a label, and sentences about the others."""
     rows: dict[str, list[Row]] = {}
+    blank: list[Row] = []
     notes: list[str] = []
     for split, (source, table) in tables.items():
-        mapped = mapped_rows(table, section.columns, kind, source)
+        mapped, without_label = rows_apart(section, kind, table, source)
+        blank += usable_rows(without_label, section.exclude, section.max_chars)[0]
         rows[split], dropped = usable_rows(mapped, section.exclude, section.max_chars, section.bins)
         if not rows[split]:
             raise DataError(f"{source}: expected usable rows, found none: {'; '.join(dropped) or 'it has no rows'}")
         notes += _prefixed(split, dropped)
-    return rows, notes
+    return rows, blank, notes
 
 
 @dataclass(frozen=True)

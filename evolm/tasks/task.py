@@ -36,6 +36,7 @@ class Task:
         has_gold: whether every item has its gold and the search may see it.
         audited: whether every item has its gold and the search must not see it.
         answer_key: how the data's labels name options, if items have their own.
+        unlabelled: items without gold for self-training; their texts occur in no split.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Task:
     has_gold: bool
     audited: bool = False
     answer_key: str = "auto"
+    unlabelled: tuple[Item, ...] = ()
 
     @property
     def knows_gold(self) -> bool:
@@ -61,6 +63,12 @@ class Task:
     def demonstrable(self) -> tuple[Item, ...]:
         """Train items that may be shown with their gold."""
         return self.train if self.has_gold else ()
+
+    @cached_property
+    def without_gold(self) -> tuple[Item, ...]:
+        """Items that self-training may answer: unlabelled ones, and train items if their gold is hidden."""
+        hidden = () if self.has_gold else (item.hidden(self.kind) for item in self.train)
+        return (*self.unlabelled, *hidden)
 
     @property
     def taught_labels(self) -> frozenset[str]:
@@ -84,8 +92,10 @@ class Task:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the labels and every item's digest, split by split, in order."""
+        """SHA-256 over the labels and every item's digest, split by split, in order, the unlabelled last."""
         digests = {name: [item.digest for item in getattr(self, name)] for name in SPLITS}
+        if self.unlabelled:
+            digests["unlabelled"] = [item.digest for item in self.unlabelled]
         return hashlib.sha256(json.dumps([self.labels, digests]).encode()).hexdigest()
 
     def splits(self) -> dict[str, int]:

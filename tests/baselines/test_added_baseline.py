@@ -131,6 +131,7 @@ def test_the_schema_knows_every_baseline_that_can_be_switched() -> None:
         "probe",
         "random_search",
         "fine_tuning",
+        "self_training",
         "bag_of_words",
         "shared_words",
         "climber",

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evolm.config import SelfTrainingSection
 from evolm.evaluation import Engine
 from evolm.genomes import (
     CHROMOSOMES,
@@ -164,8 +165,14 @@ def talk(talking_model: LanguageModel, toy_task: Task) -> Iterator[Talk]:
     def made() -> tuple[Engine, ModelAccess]:
         engines.append(Engine(talking_model, AnswerStore(":memory:")))
         scored = scoring(toy_task, talking_model)
-        reward = Reward(((ExactMatch(scored, ExactMatch.Params()), 1.0),))
-        return engines[-1], ModelAccess(engines[-1], scored, toy_task.train, reward=reward)
+        return engines[-1], ModelAccess(
+            engines[-1],
+            scored,
+            toy_task.train,
+            unlabelled=[item.hidden(toy_task.kind) for item in toy_task.dev],
+            self_training=SelfTrainingSection(rows=6, warm_up=1),
+            reward=Reward(((ExactMatch(scored, ExactMatch.Params()), 1.0),)),
+        )
 
     yield made
     for engine in engines:

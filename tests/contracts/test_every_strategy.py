@@ -71,7 +71,9 @@ def deltas(toy_deltas: Callable[..., DeltaSpace]) -> DeltaSpace:
 def model_access(tiny_model: Callable[..., LanguageModel], toy_task: Task) -> ModelAccess:
     """What learning is done with: gradients are real in ``tests/campaign/test_learning_campaign.py``."""
     scored = scoring(toy_task, tiny_model("float32", "off"))
-    return InventedGradients(scored, toy_task.train, Reward(((ExactMatch(scored, ExactMatch.Params()), 1.0),)))
+    unlabelled = [item.hidden(toy_task.kind) for item in toy_task.dev]
+    reward = Reward(((ExactMatch(scored, ExactMatch.Params()), 1.0),))
+    return InventedGradients(scored, toy_task.train, reward, unlabelled)
 
 
 @pytest.fixture

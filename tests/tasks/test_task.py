@@ -91,11 +91,12 @@ def test_dropped_rows_are_counted_by_reason() -> None:
     )
     task = load(pd.concat([table(), odd]), exclude="\nham\t|dont know", max_chars=30)
     assert task.notes == (
-        "3 rows dropped: a mapped cell is missing",
+        "2 rows dropped: a mapped cell is missing",
         "2 rows dropped: match `exclude`",
         "1 row dropped: a field is longer than 30 characters",
         "1 row dropped: same text as an earlier row",
         "3 rows dropped: same text with different labels",
+        "unlabelled: 1 row without a label",
     )
     assert {item.fields["text"] for item in everything(task)} == {f"row {i}" for i in range(1, 20)}
 

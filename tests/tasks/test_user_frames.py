@@ -83,7 +83,7 @@ def test_times_are_shown_as_in_iso_8601_and_missing_cells_of_any_kind_are_missin
     frame = rows((0, 1)).assign(text=pd.date_range("2020", periods=N)).astype({"label": "Int64"})
     frame.loc[0, "text"], frame.loc[1, "label"] = pd.NaT, pd.NA
     task = load(frame)
-    assert task.notes == ("2 rows dropped: a mapped cell is missing",)
+    assert task.notes == ("1 row dropped: a mapped cell is missing", "unlabelled: 1 row without a label")
     assert {item.fields["text"][:10] for item in task.dev} <= {f"{day:%Y-%m-%d}" for day in frame["text"].dropna()}
 
 
@@ -136,7 +136,7 @@ def test_a_label_named_like_a_missing_value_is_kept_if_pandas_kept_it() -> None:
     assert load(lost(keep_default_na=False)).labels == ("EU", "NA", "US")
     few = rows()
     few.loc[3, "label"] = np.nan
-    assert load(few).notes == ("1 row dropped: a mapped cell is missing",)
+    assert load(few).notes == ("unlabelled: 1 row without a label",)
     assert load(lost(), labels={"EU": "europe", "US": "states"}).labels == ("europe", "states")
 
 
