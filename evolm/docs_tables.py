@@ -1,6 +1,6 @@
 """Tables of the documentation, generated from the code.
 
-A page of ``docs/`` asks for one with a line ``<!-- generated: strategies -->``, which the build replaces by the table.
+A line ``<!-- generated: strategies -->`` in a page of ``docs/`` is replaced by that table when the site is built.
 """
 
 from __future__ import annotations
