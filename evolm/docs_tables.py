@@ -1,12 +1,12 @@
 """Tables of the documentation, generated from the code.
 
-A line ``<!-- generated: strategies -->`` in a page of ``docs/`` is replaced by that table when the site is built.
+A line ``<!-- generated: strategies -->`` in a page of ``docs/`` is replaced by that table when the site is built
+(``docs/_ext/generated_blocks.py``).
 """
 
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -23,6 +23,7 @@ from evolm.readouts import OPTION_READOUTS, READOUTS
 from evolm.scorers import SCORERS, Scorer
 from evolm.strategies import STRATEGIES
 from evolm.tasks import CLOSED, Form, kinds_with
+from evolm.tasks.metrics import METRICS
 from evolm.wording import headline, markdown_table
 
 
@@ -107,6 +108,12 @@ def baselines() -> str:
     return markdown_table(("baseline", "default", "title in tables", "what it is"), rows)
 
 
+def metrics() -> str:
+    """Every metric of a task, and the kinds of tasks that it fits."""
+    rows = [(f"`{name}`", ", ".join(kinds_with(*metric.forms)), metric.summary) for name, metric in METRICS.items()]
+    return markdown_table(("metric", "tasks", "what it is"), rows)
+
+
 def commands() -> str:
     """Every command's own help."""
     from evolm.cli import app
@@ -124,22 +131,6 @@ BLOCKS = {
     "scorers": scorers,
     "readouts": readouts,
     "baselines": baselines,
+    "metrics": metrics,
     "commands": commands,
 }
-
-
-_MARKER = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
-
-
-def used_blocks(text: str) -> list[str]:
-    """Return the names of the blocks that a document asks for, in order."""
-    return _MARKER.findall(text)
-
-
-def expanded(text: str) -> str:
-    """Return a document with the table of ``BLOCKS`` in place of each marker.
-
-    Raises:
-        KeyError: a marker names no block.
-    """
-    return _MARKER.sub(lambda found: BLOCKS[found[1]](), text)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -534,6 +535,44 @@ def test_python_runs_the_package_and_both_say_their_version() -> None:
     )
     assert module.stdout == f"evolm {__version__}\n"
     assert CliRunner().invoke(app, ["--version"]).output == module.stdout
+
+
+def test_evolm_alone_and_its_help_begin_with_the_three_commands_that_a_newcomer_needs() -> None:
+    for said in (evolm(), evolm("--help")):
+        head = said.output.partition("Options:")[0]
+        assert re.findall(r"^ +evolm (\w+) ", head, re.MULTILINE) == ["init", "run", "predict"]
+        assert "evolm run sms-spam" in head
+
+
+class Browser(webbrowser.GenericBrowser):
+    """A browser that remembers what it was asked to open."""
+
+    def __init__(self, opens: bool) -> None:
+        super().__init__("browser")
+        self.opens, self.addresses = opens, list[str]()
+
+    def open(self, url: str, new: int = 0, autoraise: bool = True) -> bool:
+        self.addresses.append(url)
+        return self.opens
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_report_opens_in_the_browser_or_says_that_there_is_none(
+    opens: bool, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    monkeypatch.setattr(webbrowser, "_browsers", {})
+    monkeypatch.setattr(webbrowser, "_tryorder", [])
+    browser = Browser(opens)
+    webbrowser.register("browser", None, browser, preferred=True)
+    (tmp_path / "run" / "report.html").unlink()
+    said = evolm("report", tmp_path / "run", "--open")
+    assert browser.addresses == [(tmp_path / "run" / "report.html").as_uri()]
+    assert (tmp_path / "run" / "report.html").exists()
+    if opens:
+        assert said.exit_code == 0, said.output
+    else:
+        refused(said, "report.html: expected a browser .* found none")
 
 
 def test_help_lists_choices_and_shells_complete_them() -> None:

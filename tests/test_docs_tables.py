@@ -1,20 +1,27 @@
 """The documentation says what the program does."""
 
 import re
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from evolm import config as configuration
-from evolm.docs_tables import BLOCKS, expanded, used_blocks
+from evolm.docs_tables import BLOCKS
 from evolm.genomes.encodings import ENCODINGS
 from evolm.readouts import READOUTS
 from evolm.strategies import STRATEGIES
 
 ROOT = Path(__file__).parent.parent
+sys.path.append(str(ROOT / "docs" / "_ext"))
+
+import benchmark_results  # noqa: E402
+import generated_blocks  # noqa: E402
+
 README = ROOT / "README.md"
 PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
+SHOWN = sorted(generated_blocks.shown_results())
 
 
 def read(path: Path) -> str:
@@ -33,16 +40,28 @@ def base() -> dict[str, object]:
     return tomllib.loads(example)
 
 
-def test_every_generated_table_has_a_page() -> None:
-    assert {name for path in PAGES for name in used_blocks(read(path))} == BLOCKS.keys()
+def test_every_generated_table_and_every_result_has_a_page() -> None:
+    used = {name for path in PAGES for name in generated_blocks.MARKER.findall(read(path))}
+    assert used - BLOCKS.keys() - {"populations", "other results"} == {f"result {n}" for n in SHOWN}
+    assert BLOCKS.keys() <= used
+    assert set(benchmark_results.names()) >= set(SHOWN)
 
 
-@pytest.mark.parametrize("name", BLOCKS)
-def test_a_generated_table_takes_its_marker_s_place(name: str) -> None:
-    page = expanded(f"before\n<!-- generated: {name} -->\nafter")
-    assert page.startswith("before\n")
-    assert BLOCKS[name]() in page
-    assert "<!--" not in page
+@pytest.mark.parametrize("name", [*BLOCKS, "populations", "other results", *(f"result {name}" for name in SHOWN)])
+def test_a_generated_text_takes_its_marker_s_place(name: str) -> None:
+    page = generated_blocks.expanded(f"before\n\n<!-- generated: {name} -->\n\nafter")
+    assert page == f"before\n\n{generated_blocks.block(name)}\n\nafter"
+    assert len(page) > 60
+
+
+def test_a_result_is_shown_with_its_command_commit_and_machine() -> None:
+    for name in benchmark_results.names():
+        shown = generated_blocks.block(f"result {name}")
+        settings = benchmark_results.settings(benchmark_results.read(name))
+        assert settings, f"{name}.json holds no command, commit and machine"
+        for setting in settings:
+            assert f"`{setting['command']}`" in shown
+            assert setting["commit"][:8] in shown
 
 
 def test_the_readme_is_short() -> None:
@@ -65,7 +84,7 @@ def test_the_examples_of_deltas_readouts_and_stages_are_valid(base: dict[str, ob
     assert changed.space.delta is not None
     assert STRATEGIES[changed.strategy["name"]].Params
     assert changed.space.delta.encoding in ENCODINGS
-    read_by = example("recipes/probe.md", base)
+    read_by = example("concepts/readouts.md", base)
     assert read_by.space.readout is not None
     assert set(read_by.space.readout.kinds) <= READOUTS.keys()
     staged = example("recipes/stages.md", base)

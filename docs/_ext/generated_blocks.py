@@ -1,13 +1,48 @@
-"""Expands ``<!-- generated: NAME -->`` in pages to the table NAME of ``evolm.docs_tables``.
+"""Expands ``<!-- generated: NAME -->`` in pages.
 
-Pages hold the marker, never the table, so no table can be out of date.
+Pages hold the marker, never the generated text, so no table can be out of date. ``NAME`` is a table of
+``evolm.docs_tables``, ``populations``, ``result NAME`` for one of ``benchmarks/results``, or ``other results``.
 """
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import benchmark_results
+import founding_populations
 from sphinx.application import Sphinx
 
-from evolm.docs_tables import expanded
+from evolm.docs_tables import BLOCKS
+
+DOCS = Path(__file__).parents[1]
+MARKER = re.compile(r"^<!-- generated: ([\w ]+) -->$", re.MULTILINE)
+
+
+def shown_results() -> set[str]:
+    """Return the names of the results that have a page."""
+    pages = [path.read_text(encoding="utf-8") for path in (DOCS / "results").glob("*.md")]
+    return set(re.findall(r"<!-- generated: result (\w+) -->", "\n".join(pages)))
+
+
+def block(name: str) -> str:
+    """Return the generated text of a marker.
+
+    Raises:
+        KeyError: no text has this name.
+    """
+    if name.startswith("result "):
+        return benchmark_results.result(name.removeprefix("result "))
+    own = {
+        "populations": founding_populations.gallery,
+        "other results": lambda: benchmark_results.other_results(shown_results()),
+    }
+    return {**BLOCKS, **own}[name]()
+
+
+def expanded(text: str) -> str:
+    """Return a page with its markers expanded."""
+    return MARKER.sub(lambda found: block(found[1]), text)
 
 
 def expand(app: Sphinx, docname: str, source: list[str]) -> None:

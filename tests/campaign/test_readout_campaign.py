@@ -156,8 +156,8 @@ def test_the_page_s_snippet_applies_a_probe_without_evolm(
     texts = ["win a free prize 3", "see you at lunch 8", "claim your cash", "happy birthday"]
     with saved_prompt(tmp_path / "exported") as prompt:
         expected = prompt.predict(pd.DataFrame({"text": texts}))["label"].tolist()
-    page = (Path(__file__).parents[2] / "docs/recipes/probe.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"<!-- probe -->\n```python\n(.*?)```", page, re.DOTALL)
+    page = (Path(__file__).parents[2] / "docs/recipes/predict-without-evolm.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert len(code.splitlines()) <= 15
     capsys.readouterr()
     exec(code, {"folder": str(tmp_path / "exported"), "name": str(tiny_model_folder), "texts": texts})

@@ -1,0 +1,32 @@
+"""The gallery of founding populations, from their campaign files and READMEs."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from evolm.config import FILE_NAME
+from evolm.founders.populations import shipped_populations
+from evolm.wording import markdown_table
+
+
+def _summary(folder: Path) -> str:
+    first = (folder / FILE_NAME).read_text(encoding="utf-8").splitlines()[0]
+    return re.sub(r"[;.]? ?[Ss]ee README\.md.*$", "", first.removeprefix("# ")).rstrip(".:") + "."
+
+
+def _row(name: str, folder: Path) -> tuple[str, ...]:
+    tables = tomllib.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+    space = ", ".join(tables.get("space", {"prompt": {}}))
+    budget = ", ".join(f"{value} {limit}" for limit, value in tables.get("budget", {}).items())
+    return f"[`{name}`](#{name})", _summary(folder), tables["task"].get("kind", "classification"), space, budget
+
+
+def gallery() -> str:
+    """Return a table of the shipped populations and the README of each."""
+    found = shipped_populations()
+    rows = [_row(name, folder) for name, folder in found.items()]
+    table = markdown_table(("`evolm run ...`", "what it is", "kind", "space", "budget"), rows)
+    readmes = [(folder / "README.md").read_text(encoding="utf-8") for folder in found.values()]
+    return "\n\n".join([table, *(re.sub(r"^#", "##", text, flags=re.MULTILINE) for text in readmes)])
