@@ -1,9 +1,10 @@
 """Text generation for many prompts side by side, each answer independent of the others.
 
-Prompts pass the trunk in slabs, as scored ones do. Then each step adds one token to at most ``decode_rows`` texts in
-one pass; the row of a finished text goes to the next waiting text (continuous batching: Orca, Yu 2022,
-https://www.usenix.org/conference/osdi22/presentation/yu). The numeric profile fixes the shapes, and each request has
-its own random generator, so an answer depends on its request alone, to the bit, sampled or greedy.
+Prompts pass the trunk in slabs, as scored ones do, and what they share is passed once. Then each step adds one token
+to at most ``decode_rows`` texts, of any prompts and deltas, in one pass; the slot of a finished text goes to the next
+waiting text (continuous batching: Orca, Yu 2022, https://www.usenix.org/conference/osdi22/presentation/yu). The
+numeric profile and the text's own length fix the shapes, and each request has its own random generator, so an answer
+depends on its request alone, to the bit, sampled or greedy.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import torch
 
+from evolm.models.decode_cache import DecodeCache
 from evolm.models.forward_plan import ForwardPlan, Segment
 from evolm.models.packed_forward import PackedForward, PassRow
 from evolm.models.prefix_cache import KeyValues
@@ -59,25 +61,30 @@ class _Text:
     Attributes:
         index: of its request.
         request: the request.
-        past: keys and values of the context and of the tokens so far.
         state: ``(d,)`` hidden state from which the next token is predicted.
         rng: draws the tokens.
         delta: index of the delta it carries; -1 = none.
+        past: keys and values of the context while the text waits for a slot.
         tokens: tokens so far.
     """
 
     index: int
     request: TokenizedGeneration
-    past: KeyValues
     state: torch.Tensor
     rng: np.random.Generator
     delta: int
+    past: KeyValues
     tokens: list[int] = field(default_factory=list)
 
-    def row(self, begin: int) -> PassRow:
-        """Return the last token as row ``begin`` of a pass; its keys and values become part of the past."""
+    @property
+    def room(self) -> int:
+        """Most tokens that the text may have."""
+        return len(self.request.context) + self.request.decoding.max_new_tokens
+
+    def row(self, slot: int) -> PassRow:
+        """Return the last token as the row of a slot in a pass."""
         position = len(self.request.context) + len(self.tokens) - 1
-        return PassRow(Segment((self.tokens[-1],), position, -1, self.delta), begin, self.past, self.past)
+        return PassRow(Segment((self.tokens[-1],), position, -1, self.delta), slot, None, None)
 
 
 class TextGenerator:
@@ -121,41 +128,47 @@ class TextGenerator:
         by_end: dict[int, list[int]] = {}
         for index, end in enumerate(ends):
             by_end.setdefault(end, []).append(index)
-        texts: deque[_Text] = deque()
-        for begins, states, cache in self.forward.passes(plan, ends):
+        cache = DecodeCache(self.rows, self.forward.head.weight.device)
+        waiting: deque[_Text] = deque()
+        growing: dict[int, _Text] = {}  # by slot
+        for begins, states, known in self.forward.passes(plan, ends):
             for segment, begin in begins.items():
                 for index in by_end.get(segment, ()):
                     state = states[begin + len(plan.segments[segment].tokens) - 1].clone()
                     rng = np.random.default_rng(request_seed(requests[index]))
-                    past, delta = dict(cache.known[segment]), plan.segments[segment].delta
-                    texts.append(_Text(index, requests[index], past, state, rng, delta))
-                    cache.release(segment)
-            while len(texts) >= self.rows:
-                self._step(texts, answers)
-        while texts:
-            self._step(texts, answers)
+                    past, delta = dict(known.known[segment]), plan.segments[segment].delta
+                    waiting.append(_Text(index, requests[index], state, rng, delta, past))
+                    known.release(segment)
+            while len(waiting) + len(growing) >= self.rows:
+                self._step(waiting, growing, cache, answers)
+        while waiting or growing:
+            self._step(waiting, growing, cache, answers)
         return answers
 
-    def _step(self, texts: deque[_Text], answers: list[np.ndarray]) -> None:
-        """Add one token to each of the first ``rows`` texts; texts that end leave the queue."""
-        growing = [texts.popleft() for _ in range(min(self.rows, len(texts)))]
+    def _step(
+        self, waiting: deque[_Text], growing: dict[int, _Text], cache: DecodeCache, answers: list[np.ndarray]
+    ) -> None:
+        """Give waiting texts the free slots, then add one token to every text in a slot; those that end leave it."""
+        while waiting and (slot := cache.free(waiting[0].past, waiting[0].room)) is not None:
+            text = growing[slot] = waiting.popleft()
+            cache.admit(slot, text.past, text.room)
+            text.past = {}
         states = self.forward.empty_states(self.rows)
-        for place, text in enumerate(growing):
-            states[place] = text.state
-        logits = self.forward.logits(states)[: len(growing)].cpu().numpy()  # (texts, vocabulary)
-        going = []
-        for text, values in zip(growing, logits, strict=True):
-            text.tokens.append(choose_token(values, text.request.decoding, text.rng))
+        for slot, text in growing.items():
+            states[slot] = text.state
+        logits = self.forward.logits(states).cpu().numpy()  # (rows, vocabulary)
+        for slot, text in list(growing.items()):
+            text.tokens.append(choose_token(logits[slot], text.request.decoding, text.rng))
             full = len(text.tokens) >= text.request.decoding.max_new_tokens
             if full or self.ended(text.tokens, text.request.decoding):
                 answers[text.index] = np.array(text.tokens, dtype=np.int32)
-            else:
-                going.append(text)
-        if going:
-            rows = [text.row(begin) for begin, text in enumerate(going)]
-            new = self.forward.trunk_pass(rows, self.rows)
-            self.passed += len(rows)
-            self.passes += 1
-            for text, row in zip(going, rows, strict=True):
-                text.state = new[row.begin].clone()
-        texts.extendleft(reversed(going))
+                cache.release(slot)
+                del growing[slot]
+        if not growing:
+            return
+        slots = sorted(growing)
+        new = self.forward.decode_pass([growing[slot].row(slot) for slot in slots], cache)
+        self.passed += len(slots)
+        self.passes += 1
+        for slot in slots:
+            growing[slot].state = new[slot].clone()

@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from transformers import AttentionInterface, PreTrainedModel
 
 from evolm.errors import ModelError
+from evolm.models.decode_cache import DecodeCache
 from evolm.models.delta_batch import DeltaBatch
 from evolm.models.deltas import Delta
 from evolm.models.forward_plan import ForwardPlan, Segment, ancestry, fill_slabs
@@ -161,6 +162,7 @@ def attend_segments(
     attention_mask: torch.Tensor | None,
     *,
     rows: Sequence[PassRow],
+    growing: DecodeCache | None = None,
     scaling: float | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
@@ -172,6 +174,7 @@ def attend_segments(
         query: ``(1, H, N, d)``.
         key, value: ``(1, Hkv, N, d)``.
         rows: the segments of the pass.
+        growing: of a decode pass, the keys and values of its texts.
 
     Returns:
         ``(1, N, H, d)``; padding is zero.
@@ -182,6 +185,8 @@ def attend_segments(
     if softcap is not None:
         raise ModelError("expected attention without a cap on its scores, found one")
     layer = int(module.layer_idx)  # type: ignore[arg-type]
+    if growing is not None:
+        return growing.attend(layer, query, key, value, scaling, sliding_window), None
     heads, tokens, width = query.shape[1:]
     kv_heads = key.shape[1]
     group = heads // kv_heads
@@ -409,6 +414,23 @@ class PackedForward:
             cache.release_parents(slab)
             yield {index: row.begin for index, row in zip(slab, rows, strict=True)}, states
 
+    def decode_pass(self, rows: Sequence[PassRow], cache: DecodeCache) -> torch.Tensor:
+        """Pass one token of each of some texts through the trunk.
+
+        Args:
+            rows: segments of one token, each in the row of its slot.
+            cache: the texts' keys and values; the tokens' own are added.
+
+        Returns:
+            ``(cache.rows, d)`` states; those of other rows are meaningless.
+        """
+        cache.begin_pass([row.begin for row in rows])
+        self.count(len(rows), cache.rows, 1)
+        if self._deltas is not None:
+            self._deltas.place(rows, cache.rows)
+        tokens = self._tokens(rows, cache.rows)
+        return self._run(self.trunk, rows, cache.rows, cache, input_ids=tokens)
+
     def trunk_pass(self, rows: Sequence[PassRow], size: int, depth: int = 0, top: int = 0) -> torch.Tensor:
         """Pass rows side by side through the trunk.
 
@@ -432,7 +454,12 @@ class PackedForward:
         )
 
     def _run(
-        self, layers: torch.nn.Module, rows: Sequence[PassRow], size: int, **inputs: torch.Tensor
+        self,
+        layers: torch.nn.Module,
+        rows: Sequence[PassRow],
+        size: int,
+        growing: DecodeCache | None = None,
+        **inputs: torch.Tensor,
     ) -> torch.Tensor:
         """Return ``(size, d)``, the output of some layers.
 
@@ -440,6 +467,7 @@ class PackedForward:
             layers: the trunk or a part of it.
             rows: segments, in the order of their rows.
             size: rows of the pass.
+            growing: see :func:`attend_segments`.
             inputs: ``input_ids`` ``(1, size)``, or ``inputs_embeds`` ``(1, size, d)``.
         """
         positions = np.zeros(size, dtype=np.int64)
@@ -450,6 +478,7 @@ class PackedForward:
             position_ids=torch.from_numpy(positions).to(self.head.weight.device)[None],
             use_cache=False,
             rows=rows,
+            growing=growing,
         ).last_hidden_state[0]
 
     def _tokens(self, rows: Sequence[PassRow], size: int) -> torch.Tensor:

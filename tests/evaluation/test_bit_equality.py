@@ -147,7 +147,7 @@ def test_the_two_dtypes_answer_under_different_keys(tiny_model: Callable[..., La
 
 
 def test_texts_are_the_same_in_any_company(model: LanguageModel) -> None:
-    requests = texts_asked(asked(5, 9, seed=6))  # more texts than grow at a time
+    requests = texts_asked(asked(5, 14, seed=6))  # more texts than grow at a time
     assert len(requests) > model.profile.decode_rows
     reference = answers(model, requests)
     assert len({len(answer.tokens) for answer in reference}) > 3

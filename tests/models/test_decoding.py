@@ -12,7 +12,9 @@ import torch
 
 from evolm.errors import ContextExceeded
 from evolm.evaluation import Engine
-from evolm.models import Decoding, Generate, Generated, LanguageModel
+from evolm.models import Decoding, Generate, Generated, LanguageModel, decode_cache
+from evolm.models import decoding as text_decoding
+from evolm.models.decode_cache import DecodeCache
 from evolm.models.decoding import choose_token
 from evolm.storage import AnswerStore
 
@@ -63,6 +65,72 @@ def test_a_real_model_writes_what_transformers_writes(smollm2: Callable[[str], L
     (answer,) = write(model, request)
     assert list(answer.tokens) == plain_greedy(model, request)
     assert "Paris" in answer.text
+
+
+LENGTHS = [1, 3, 58, 62, 63, 64, 65, 120, 127, 128, 190, 250, 255, 300, 330, 400]  # around the ends of spans
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("room", [0, 40_000, decode_cache.CACHE_BYTES], ids=["one slot", "few slots", "all slots"])
+def test_a_texts_logits_have_the_same_bits_in_any_company_and_slot(
+    dtype: str, room: int, tiny_model: Callable[..., LanguageModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_model(dtype, "off")
+    rng = np.random.default_rng(0)
+    seen: dict[int, list[bytes]] = {}
+
+    def recording(logits: np.ndarray, decoding: Decoding, own: np.random.Generator) -> int:
+        seen.setdefault(decoding.sample, []).append(logits.tobytes())
+        return choose_token(logits, decoding, own)
+
+    monkeypatch.setattr(text_decoding, "choose_token", recording)
+    requests = [
+        Generate(
+            "", "".join(rng.choice(list("abc de"), length)), Decoding(2 + number % 4, temperature=1.0, sample=number)
+        )
+        for number, length in enumerate(LENGTHS * 5)
+    ]
+    assert len(requests) > model.profile.decode_rows
+    apart = range(0, len(requests), 9)
+    for number in apart:
+        write(model, requests[number])
+    alone, seen = seen, {}
+    monkeypatch.setattr(decode_cache, "CACHE_BYTES", room)
+    write(model, *requests)
+    assert len(seen) == len(requests)
+    assert {number: seen[number] for number in apart} == alone
+
+
+@pytest.mark.parametrize("length", [50, 60, 120, 250, 310])
+def test_a_text_that_grows_beyond_a_span_is_what_transformers_writes(
+    length: int, tiny_model: Callable[..., LanguageModel]
+) -> None:
+    model = tiny_model("float32", "off")
+    request = Generate("", "so on " * (length // 6), Decoding(max_new_tokens=20))
+    (answer,) = write(model, request)
+    assert list(answer.tokens) == plain_greedy(model, request)
+
+
+def test_a_slot_that_held_infinite_values_does_no_harm_to_the_next_text() -> None:
+    cache = DecodeCache(2, torch.device("cpu"))
+    long = {0: (torch.full((1, 5, 4), torch.inf), torch.full((1, 5, 4), torch.nan))}
+    short = {0: (torch.ones(1, 2, 4), torch.ones(1, 2, 4))}
+    assert cache.free(long, 64) == 0
+    cache.admit(0, long, 64)
+    assert cache.free(short, 64) == 1
+    cache.release(0)
+    cache.admit(0, short, 64)
+    cache.begin_pass([0])
+    query, key = torch.ones(1, 2, 2, 4), torch.ones(1, 1, 2, 4)
+    mixed = cache.attend(0, query, key, key, None, None)
+    assert torch.equal(mixed[0, 0], torch.ones(2, 4)) and torch.equal(mixed[0, 1], torch.zeros(2, 4))
+
+
+def test_spans_are_few_and_waste_little() -> None:
+    assert [decode_cache.span_of(length) for length in (1, 64, 65, 129, 256, 257, 321, 513)] == [
+        64, 64, 128, 192, 256, 320, 384, 640,
+    ]  # fmt: skip
+    assert all(decode_cache.span_of(length) < 1.25 * length + 64 for length in range(1, 5000))
 
 
 def test_text_ends_before_a_stop_string_and_says_so(tiny_model: Callable[..., LanguageModel]) -> None:

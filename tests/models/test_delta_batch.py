@@ -210,16 +210,16 @@ def test_layers_inside_of_a_decoder_are_found_and_deltas_of_them_act(tmp_path: P
     assert furthest(ours, theirs) < 1e-4 < 1e-2 < furthest(ours, answers(model, REQUESTS))
 
 
-@pytest.mark.parametrize("heads", [4, 32], ids=["few heads", "as many heads as rows that grow"])
+@pytest.mark.parametrize("heads", [4, 64], ids=["few heads", "as many heads as rows that grow"])
 @pytest.mark.parametrize("config", ["qwen3", "gemma3"])
 def test_gains_of_a_norm_of_heads_stay_with_their_rows(
     config: str, heads: int, tmp_path: Path, tiny_tokenizer: Any
 ) -> None:
     """Qwen 3 norms heads as (1, N, H, channels), Gemma 3 as (1, H, N, channels); gains follow N, even where H = N."""
     model = of_architecture(
-        {"qwen3": qwen, "gemma3": gemma}[config](num_attention_heads=heads), tmp_path, tiny_tokenizer
+        {"qwen3": qwen, "gemma3": gemma}[config](num_attention_heads=heads, hidden_size=64), tmp_path, tiny_tokenizer
     )
-    assert model.profile.decode_rows == 32
+    assert model.profile.decode_rows == 64
     space = DeltaSpace.of(model, DeltaSettings("all", ("q_norm", "k_norm"), 1, "scales", 7, 0.5))
     rng = np.random.default_rng(0)
     deltas = [space.delta(space.random(rng)) for _ in range(2)]
