@@ -17,6 +17,7 @@ version = release = evolm.__version__
 
 extensions = [
     "generated_blocks",
+    "machine_copies",
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",

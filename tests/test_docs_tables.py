@@ -42,7 +42,8 @@ def base() -> dict[str, object]:
 
 def test_every_generated_table_and_every_result_has_a_page() -> None:
     used = {name for path in PAGES for name in generated_blocks.MARKER.findall(read(path))}
-    assert used - BLOCKS.keys() - {"populations", "other results"} == {f"result {n}" for n in SHOWN}
+    others = {name for name in used if not name.startswith("measured ")} - BLOCKS.keys()
+    assert others == {"populations", "other results", *(f"result {name}" for name in SHOWN)}
     assert BLOCKS.keys() <= used
     assert set(benchmark_results.names()) >= set(SHOWN)
 
@@ -64,8 +65,16 @@ def test_a_result_is_shown_with_its_command_commit_and_machine() -> None:
             assert setting["commit"][:8] in shown
 
 
-def test_the_readme_is_short() -> None:
+def test_the_readme_is_short_and_shows_the_demo_as_it_was_measured() -> None:
     assert len(read(README).splitlines()) <= 160
+    (output,) = re.findall(r"```text\n.*?```", generated_blocks.block("measured sms-spam"), re.DOTALL)
+    assert output in read(README)
+
+
+def test_every_link_of_the_readme_leads_to_a_file() -> None:
+    for page in (README, ROOT / "CONTRIBUTING.md"):
+        links = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", read(page))
+        assert all((ROOT / link).exists() for link in links), links
 
 
 def test_the_example_campaign_is_valid(base: dict[str, object]) -> None:

@@ -23,6 +23,12 @@ def _row(name: str, folder: Path) -> tuple[str, ...]:
     return f"[`{name}`](#{name})", _summary(folder), tables["task"].get("kind", "classification"), space, budget
 
 
+def measured(name: str) -> str:
+    """Return the result in a population's README: the command, its output, what it means."""
+    text = (shipped_populations()[name] / "README.md").read_text(encoding="utf-8")
+    return text.partition("<!-- result -->\n")[2].partition("<!-- /result -->")[0].strip()
+
+
 def gallery() -> str:
     """Return a table of the shipped populations and the README of each."""
     found = shipped_populations()

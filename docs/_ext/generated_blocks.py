@@ -1,7 +1,8 @@
 """Expands ``<!-- generated: NAME -->`` in pages.
 
 Pages hold the marker, never the generated text, so no table can be out of date. ``NAME`` is a table of
-``evolm.docs_tables``, ``populations``, ``result NAME`` for one of ``benchmarks/results``, or ``other results``.
+``evolm.docs_tables``, ``populations``, ``measured NAME`` for the result in a founding population's README, ``result
+NAME`` for one of ``benchmarks/results``, or ``other results``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from sphinx.application import Sphinx
 from evolm.docs_tables import BLOCKS
 
 DOCS = Path(__file__).parents[1]
-MARKER = re.compile(r"^<!-- generated: ([\w ]+) -->$", re.MULTILINE)
+MARKER = re.compile(r"^<!-- generated: ([\w -]+) -->$", re.MULTILINE)
 
 
 def shown_results() -> set[str]:
@@ -33,6 +34,8 @@ def block(name: str) -> str:
     """
     if name.startswith("result "):
         return benchmark_results.result(name.removeprefix("result "))
+    if name.startswith("measured "):
+        return founding_populations.measured(name.removeprefix("measured "))
     own = {
         "populations": founding_populations.gallery,
         "other results": lambda: benchmark_results.other_results(shown_results()),
