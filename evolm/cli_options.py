@@ -233,7 +233,7 @@ UseOption = Annotated[
     str,
     typer.Option(
         "--use",
-        help="Which prompt of a run: best, a baseline like founder or random_search, or, if a committee or a "
-        "soup is best, single for the best individual.",
+        help="Which prompt of a run: best, a baseline like founder or random_search, or, if a committee, a "
+        "soup or what learnt once more won, single for the best individual.",
     ),
 ]

@@ -402,6 +402,11 @@ class FinalsSection(Section):
         description="most deltas in a soup: the average of the best deltas under one prompt; it must beat the best "
         "single individual on validation rows; 0 = none",
     )
+    relearn: bool = Field(
+        True,
+        description="whether the best single individual, if it learnt by gradient, learns once more on train and dev "
+        "rows; if this beats it on validation rows, it learns a last time on all rows but test",
+    )
 
 
 class LearningSection(Section):
@@ -541,6 +546,11 @@ class StageSection(Section):
     share: float = Field(1.0, gt=0, description="of the budget, relative to the other stages")
     racing: Literal["off", "race", "halving"] | None = Field(
         None, description="like evaluation.racing, for this stage; absent = the same"
+    )
+    founders: int = Field(5, ge=1, le=5, description="best individuals of earlier stages that this one begins with")
+    readout: str = Field(
+        "",
+        description="kind of readout by which these are read in this stage, and evaluated anew; empty = as they were",
     )
 
     _strategy_by_name = field_validator("strategy", mode="before")(strategy_settings)

@@ -19,7 +19,10 @@ from evolm.errors import ConfigError, DataError, EvolmError, GenomeError, RunErr
 from tests.support.toy_campaign import entries, toy_rows
 
 SPLIT = {"train": 10, "dev": 10, "test": 14, "validation": 0}
-OPTIONS = {"baselines": {"random_search": False, "few_shot": False}, "finals": {"committee": 0, "soup": 0}}
+OPTIONS = {
+    "baselines": {"random_search": False, "few_shot": False},
+    "finals": {"committee": 0, "soup": 0, "relearn": False},
+}
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The best single individual of a campaign whose winner is a committee or a soup: what that form adds to it."""
+"""The best single individual of a campaign whose winner takes another form: what that form adds to it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SINGLE = Baseline(
     name="single",
     title="best single individual",
     phrase="the best single individual",
-    summary="the best individual, if a committee or a soup wins; no rival that the claim must hold over",
+    summary="the best individual, if another form wins; no rival that the claim must hold over",
     contestants=_contestants,
     prompts=0,
     switchable=False,

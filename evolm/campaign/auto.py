@@ -1,8 +1,9 @@
 """``strategy = "auto"``: the stages that suit a task, chosen once, before anything is built.
 
 1. Prompts, and readouts if train rows are labelled, by ``genetic``; individuals race if the scorers allow it.
-2. If there are labelled train rows to learn from: a delta under the best prompts, by ``memetic``. Readouts evolve
-   beside it, since a probe below the layers that learn would not see what was learnt.
+2. If there are labelled train rows to learn from: a delta under the best prompts, by ``memetic``, read by the
+   labels' words. A probe reads layers below those that learn, and a map that is fitted on rows that taught the delta
+   trusts it too much. What learns seldom beats a probe, but errs on other rows: a committee of both does.
 
 A generation task has the first stage alone. Tables of ``[space]`` that the campaign has are kept.
 """
@@ -15,6 +16,7 @@ from evolm.campaign.stages import with_spaces
 from evolm.config import AUTO, DEFAULT_STRATEGY, CampaignConfig, DeltaSpaceSection, ReadoutSpaceSection, StageSection
 from evolm.evaluation.racing import looks
 from evolm.genomes import DELTA, PROMPT, READOUT
+from evolm.readout_kinds import WORDS
 from evolm.scorers.task_scorer import task_scorer_name
 from evolm.tasks import KINDS, METRICS, Task
 
@@ -22,6 +24,8 @@ FEWEST_LESSONS: Final = 32  # labelled train rows: a minibatch
 SEARCHED: Final = 0.7  # share of the budget that prompts and readouts get before learning
 POPULATION, LEARNERS = 12, 6  # largest populations of the two stages
 EVALUATIONS_EACH = 4  # generations that a stage should have
+TAUGHT = 3  # most prompts under which a delta learns
+STEPS = 16  # of gradient between two evaluations: they cost about as much as one
 READOUTS: Final = ("probe", "linear", "contextual", "words")
 DELTA_TABLE: Final = {"encoding": "lowrank", "layers": "auto", "target_modules": ["all-linear"], "rank": 2}
 
@@ -54,14 +58,15 @@ def expanded(config: CampaignConfig, task: Task) -> CampaignConfig:
         space = space.model_copy(update={"readout": ReadoutSpaceSection(kinds=READOUTS)})
     if learns:
         size = _population(evaluations - first, LEARNERS)
-        readout = [READOUT] if READOUT in searched else []
-        learning = {"name": "memetic", "population_size": size, "learning_rate": 0.01}
+        learning = {"name": "memetic", "population_size": size, "learning_rate": 0.01, "gradient_steps": STEPS}
         stages.append(
             {
-                "strategy": {**learning, "mutation_prob": 0.3} if readout else learning,
-                "space": [DELTA, *readout],
+                "strategy": learning,
+                "space": [DELTA],
                 "share": 1 - SEARCHED,
                 "racing": None if config.evaluation.racing != "off" else "off",
+                "founders": min(size, TAUGHT),
+                "readout": WORDS if space.readout and WORDS in space.readout.kinds else "",
             }
         )
         if space.delta is None:

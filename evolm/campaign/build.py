@@ -122,7 +122,7 @@ class Components:
         return self._made(choice, stage.kinds, seed)
 
     def _made(self, choice: StrategyChoice, kinds: Sequence[str], seed: int, start: Start = Start()) -> Strategy:
-        founders = [individual.genome for individual in start.individuals] or self.founders.genomes
+        founders = start.genomes or self.founders.genomes
         space = self.space.varying(kinds, founders)
         return choice.make(
             SearchContext(

@@ -15,7 +15,6 @@ from typing import Final
 
 import numpy as np
 
-from evolm.archives import BestFound
 from evolm.campaign.build import Components
 from evolm.campaign.contests import (
     Contention,
@@ -27,7 +26,7 @@ from evolm.campaign.contests import (
     log_loss,
 )
 from evolm.campaign.search import Search
-from evolm.genomes import Committee, Winner, mixture
+from evolm.genomes import Committee, mixture
 from evolm.individual import Individual
 from evolm.scorers.likelihood import evaluate_labels
 from evolm.tasks import Task
@@ -66,14 +65,17 @@ def select(probabilities: Floats, row_weights: Floats, seats: int) -> tuple[int,
 # -- the contest -----------------------------------------------------------------------------------------------
 
 
-def contend(search: Search, parts: Components, single: Individual, incumbent: Winner) -> Contention | None:
+def contend(
+    search: Search, parts: Components, single: Individual, alone: Standing, rival: Standing
+) -> Contention | None:
     """Select a committee and compare it with the winner so far on validation rows.
 
     Args:
         search: the search whose best individuals are candidates.
         parts: the campaign's objects.
         single: the individual that won the final.
-        incumbent: the winner so far.
+        alone: its standing on validation rows.
+        rival: the standing of the winner so far.
 
     Returns:
         None if the campaign can have no committee (:func:`allowed`) or none of several individuals was selected.
@@ -81,11 +83,10 @@ def contend(search: Search, parts: Components, single: Individual, incumbent: Wi
     if not allowed(parts) or single.fitness.violation:
         return None
     task = parts.task
-    assert isinstance(search.archive, BestFound)  # there is one objective
-    candidates = [each for each in search.archive.ranked if not each.fitness.violation]
+    candidates = [each for each in search.candidates if not each.fitness.violation]
     candidates += [single] if all(single.digest != each.digest for each in candidates) else []
     rows = (*task.dev, *task.validation)
-    rival, *said = answers([incumbent, *(each.genome for each in candidates)], parts, rows)
+    said = answers([each.genome for each in candidates], parts, rows)
     known = [(each, logprobs) for each, logprobs in zip(candidates, said, strict=True) if logprobs is not None]
     if len(known) < 2:
         return None
@@ -95,8 +96,6 @@ def contend(search: Search, parts: Components, single: Individual, incumbent: Wi
     if len(seats) < 2:
         return None
     standing = Standing.of(cross_fitted(logprobs, task, parts.config.finals.committee), task, task.validation)
-    alone = next((each for individual, each in known if individual.digest == single.digest), None)
-    won = standing > _validated(rival, task)
     members = [known[place][0] for place, _ in seats]
     record = {
         "members": [
@@ -111,11 +110,11 @@ def contend(search: Search, parts: Components, single: Individual, incumbent: Wi
         ],
         "dev": evaluate_labels(task, joint(logprobs, counts)[: len(task.dev)], task.dev).score,
         **standing.to_record(),
-        "single": _validated(alone, task).to_record(),
-        "won": won,
+        "single": alone.to_record(),
+        "won": standing > rival,
     }
     committee = Committee(tuple(each.genome for each in members), tuple(count for _, count in seats))
-    return Contention(committee, record)
+    return Contention(committee, standing, record)
 
 
 def allowed(parts: Components) -> bool:

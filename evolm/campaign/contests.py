@@ -30,10 +30,12 @@ class Contention:
 
     Attributes:
         winner: the form.
+        standing: on validation rows.
         record: its part of the journal's entry; its ``"won"`` says whether it takes the winner's place.
     """
 
     winner: Winner
+    standing: Standing
     record: dict[str, Any]
 
     @property

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evolm.campaign import committee, soup
+from evolm.campaign import committee, relearning, soup
 from evolm.campaign.build import Components
-from evolm.campaign.contests import Contention
+from evolm.campaign.contests import Contention, Standing, answers, contestable
 from evolm.campaign.forecasts import Forecast, forecast_of
 from evolm.campaign.search import Search
 from evolm.evaluation.evaluator import Assessment, Charge
@@ -20,8 +20,9 @@ from evolm.genomes import Winner
 from evolm.individual import Individual
 
 # Forms that the winner may take, simpler ones first; each meets the winner so far.
-FORMS: Mapping[str, Callable[[Search, Components, Individual, Winner], Contention | None]] = {
+FORMS: Mapping[str, Callable[[Search, Components, Individual, Standing, Standing], Contention | None]] = {
     "soup": soup.contend,
+    "relearnt": relearning.contend,
     "committee": committee.contend,
 }
 
@@ -37,7 +38,7 @@ class Final:
         validation: the winner's score on validation; None without validation rows.
         expected: the winner's expected score on test rows, see :meth:`Forecast.on_test`; None if the objective is not
             the task's metric, or no mean over items, and if another form won.
-        form: ``"soup"`` or ``"committee"`` if such a form won; ``""`` if the winner did.
+        form: a name in ``FORMS`` if that form won; ``""`` if the winner did.
         best: the form that won, or the winner's genome.
     """
 
@@ -97,11 +98,12 @@ def run_final(search: Search, parts: Components, winner: Individual | None = Non
     }
     winner, form = finalists[place], ""
     elected: Winner = winner.genome
+    rival = single = _standing(winner, parts)
     for name, contend in FORMS.items():
-        contest = contend(search, parts, winner, elected)
+        contest = contend(search, parts, winner, single, rival)
         entry[name] = contest.record if contest else None
         if contest and contest.won and _keeps(contest.record, contest.winner, winner, parts):
-            form, elected = name, contest.winner
+            form, elected, rival = name, contest.winner, contest.standing
     expected = None if form else _expected(forecast, place, parts)
     return Final(winner, entry, _score(alone[place]), elected, expected, form)
 
@@ -113,6 +115,14 @@ def _keeps(record: dict[str, Any], form: Winner, winner: Individual, parts: Comp
     record[PERPLEXITY] = parts.evaluator.general_perplexity(form)
     record["won"] = bool(parts.evaluator.guard.violation_at(record[PERPLEXITY]) <= winner.fitness.violation)
     return bool(record["won"])
+
+
+def _standing(winner: Individual, parts: Components) -> Standing:
+    """Return the winner's standing on validation rows; the lowest one if no other form may contend."""
+    if not contestable(parts):
+        return Standing()
+    [said] = answers([winner.genome], parts, parts.task.validation)
+    return Standing.of(said, parts.task, parts.task.validation)
 
 
 def _picked(search: Search, pooled: Sequence[Assessment | None], forecast: Forecast | None) -> int:

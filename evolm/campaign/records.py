@@ -173,7 +173,8 @@ def result_record(parts: Components, main: Search, final: Final, test: Record | 
         "test": test,
         "claim": claim(test, parts.task.metric),
         "best": individual_record(final.winner),
-        "soup": soup_record(parts, final),
+        "soup": changed_record(parts, final, "soup"),
+        "relearnt": changed_record(parts, final, "relearnt"),
         "committee": committee_record(parts, final),
         "front": front_record(main, list(parts.evaluator.scorers)),
         "founder": individual_record(founder),
@@ -197,13 +198,12 @@ def committee_record(parts: Components, final: Final) -> Record | None:
     return {**final.elected, "digest": final.best.digest, "members": described}
 
 
-def soup_record(parts: Components, final: Final) -> Record | None:
-    """Return a soup that won: its record in the journal, its genome and readout; None if none won."""
-    if final.elected is None or isinstance(final.best, Committee):
+def changed_record(parts: Components, final: Final, form: str) -> Record | None:
+    """Return a form of one genome that won: its record in the journal, its genome and readout; None if it did not."""
+    if final.elected is None or final.form != form or isinstance(final.best, Committee):
         return None
-    genome = refitted(final.best)
     described = {"digest": final.best.digest, "genome": final.best.summary()}
-    return {**final.elected, **described, "readout": readout_record(parts, genome)}
+    return {**final.elected, **described, "readout": readout_record(parts, refitted(final.best))}
 
 
 def guard_record(parts: Components, finals: Mapping[str, Final], best: Winner) -> Record | None:

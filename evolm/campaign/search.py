@@ -23,7 +23,7 @@ from evolm.strategies import Strategy
 from evolm.tasks import Item
 
 FINALISTS = 5
-CANDIDATES = 10  # the best individuals, from which a committee is selected
+CANDIDATES = 10  # the best individuals, from which a committee is selected, beside the finalists of the last stage
 
 
 class Search:
@@ -40,6 +40,7 @@ class Search:
         rules: how individuals race; None to score all of them on all items.
 
     Attributes:
+        of_stage: the best individuals of the current stage.
         asking: whether the strategy is at work on the next generation, so that requests come from operators.
         asked: the last generation, in the order of asking.
         rules: how individuals race, or raced in an earlier stage; None if they never did.
@@ -67,6 +68,7 @@ class Search:
         self.rules = rules
         self._earlier_rates: list[dict[str, Any]] = []
         self.ledger = Ledger()
+        self.of_stage = BestFound(FINALISTS)
         self.archive: BestFound | Front = BestFound(CANDIDATES, FINALISTS) if rule is None else Front(FINALISTS, rule)
         self.founder: Individual | None = None
         self.exhausted = False
@@ -85,6 +87,7 @@ class Search:
         self.strategy = strategy
         self.race = Race(self.evaluator, self.items, rules) if rules else None
         self.rules = self.rules or rules
+        self.of_stage = BestFound(FINALISTS)
         self.exhausted, self.ledger.idle_generations = False, 0
 
     @property
@@ -148,6 +151,7 @@ class Search:
         """Tell the strategy and the archive about an evaluated generation; return whether the best is a new one."""
         self.strategy.tell(asked)
         improved = self.archive.update(asked)
+        self.of_stage.update(asked)
         self.keep_founder(asked)
         self.ledger.idle_generations = 0 if improved else self.ledger.idle_generations + 1
         return improved
@@ -162,6 +166,19 @@ class Search:
         # Another order in every generation: the incumbent was selected over earlier orders.
         seed = derive_seed("race", self.strategy.context.seed, self.ledger.evaluations)
         return self.race.evaluate(asked, self.strategy.incumbent, self.archive.best, seed)
+
+    @property
+    def candidates(self) -> list[Individual]:
+        """The best individuals, then the best of the current stage that are not among them.
+
+        What learnt in a stage may answer otherwise than the best of earlier ones, and so complement them, without
+        being as good. Empty if there are several objectives.
+        """
+        if not isinstance(self.archive, BestFound):
+            return []
+        best = self.archive.ranked
+        known = {each.digest for each in best}
+        return [*best, *(each for each in self.of_stage.ranked if each.digest not in known)]
 
     @property
     def items_saved(self) -> int:
@@ -226,6 +243,7 @@ class Search:
             "strategy": self.strategy.state_dict(),
             "ledger": self.ledger.to_record(),
             "archive": self.archive.state_dict(),
+            "of_stage": self.of_stage.state_dict(),
             "founder": self.founder.state_dict() if self.founder else None,
             "exhausted": self.exhausted,
             "last": self.last,
@@ -237,6 +255,7 @@ class Search:
         self.strategy.load_state_dict(state["strategy"])
         self.ledger = Ledger(**state["ledger"])
         self.archive.load_state_dict(state["archive"])
+        self.of_stage.load_state_dict(state["of_stage"])
         self.founder = Individual.from_state(state["founder"]) if state["founder"] else None
         self.exhausted = state["exhausted"]
         self.last = state["last"]

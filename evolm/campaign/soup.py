@@ -9,22 +9,24 @@ validation rows.
 
 from __future__ import annotations
 
-from evolm.archives import BestFound
 from evolm.campaign.build import Components
 from evolm.campaign.contests import Contention, Standing, answers, contestable
 from evolm.campaign.search import Search
-from evolm.genomes import DELTA, PROMPT, Genome, Winner
+from evolm.genomes import DELTA, PROMPT, Genome
 from evolm.individual import Individual
 
 
-def contend(search: Search, parts: Components, single: Individual, incumbent: Winner) -> Contention | None:
+def contend(
+    search: Search, parts: Components, single: Individual, alone: Standing, rival: Standing
+) -> Contention | None:
     """Average the best deltas under one prompt and compare the soup with the winner so far on validation rows.
 
     Args:
         search: the search whose best individuals are averaged.
         parts: the campaign's objects.
         single: the individual that won the final.
-        incumbent: the winner so far.
+        alone: its standing on validation rows.
+        rival: the standing of the winner so far.
 
     Returns:
         None if the campaign can have no soup, fewer than two deltas are under one prompt, or no soup can answer
@@ -32,26 +34,25 @@ def contend(search: Search, parts: Components, single: Individual, incumbent: Wi
     """
     if not allowed(parts):
         return None
-    assert isinstance(search.archive, BestFound)  # there is one objective
-    members = ingredients(search.archive.ranked)[: parts.config.finals.soup]
+    members = ingredients(search.candidates)[: parts.config.finals.soup]
     if len(members) < 2:
         return None
     soups = [soup(members[:count], parts) for count in range(2, len(members) + 1)]
     task = parts.task
     on_dev = [Standing.of(each, task, task.dev) for each in answers(soups, parts, task.dev)]
     best = max(range(len(soups)), key=lambda place: (on_dev[place], -place))
-    mine, alone, other = answers([soups[best], single.genome, incumbent], parts, task.validation)
+    [mine] = answers([soups[best]], parts, task.validation)
     if mine is None or on_dev[best] == Standing():
         return None
-    standing, rival = Standing.of(mine, task, task.validation), Standing.of(other, task, task.validation)
+    standing = Standing.of(mine, task, task.validation)
     record = {
         "members": [{"id": each.id, "digest": each.digest, "dev": each.score} for each in members[: best + 2]],
         "dev": on_dev[best].score,
         **standing.to_record(),
-        "single": Standing.of(alone, task, task.validation).to_record(),
+        "single": alone.to_record(),
         "won": standing > rival,
     }
-    return Contention(soups[best], record)
+    return Contention(soups[best], standing, record)
 
 
 def allowed(parts: Components) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from evolm.archives import BestFound
 from evolm.campaign.build import Components
 from evolm.campaign.search import Search
 from evolm.campaign.stages import Stage
 from evolm.config import BudgetSection
+from evolm.genomes import READOUT, Genome
 from evolm.individual import Individual
 from evolm.strategies import Start
 
@@ -51,13 +54,33 @@ class StageLine:
         return f"stage {self.index + 1} of {count} ({self.stage.name})" if count > 1 else ""
 
     def advance(self) -> None:
-        """Begin the next stage with the archive's finalists."""
-        founders = self.search.archive.finalists
-        self._enter(self.index + 1, self.search.strategy.start_of_next(founders))
+        """Begin the next stage with the best individuals of those before."""
+        archive = self.search.archive
+        best = archive.ranked if isinstance(archive, BestFound) else archive.finalists
+        self._enter(self.index + 1, self.search.strategy.start_of_next(best))
 
     def _enter(self, index: int, start: Start) -> None:
-        self.index, self._start = index, start
-        self.search.enter(self.parts.stage_strategy(index, start), self.stage.rules)
+        self.index, self._start = index, self._reread(self.parts.stages[index], start)
+        self.search.enter(self.parts.stage_strategy(index, self._start), self.stage.rules)
+
+    def _reread(self, stage: Stage, start: Start) -> Start:
+        """Return where a stage begins, some evaluated individuals given, the best first."""
+        if not stage.readout:
+            return replace(start, individuals=start.individuals[: stage.founders])
+        readout = self.parts.space[READOUT].readout(stage.readout)
+        chosen: dict[str, tuple[Genome, Individual]] = {}
+        for individual in start.individuals:
+            genome = individual.genome.with_chromosome(READOUT, readout)
+            chosen.setdefault(genome.digest, (genome, individual))
+        pairs = list(chosen.values())[: stage.founders]
+        known = [individual for genome, individual in pairs if genome.digest == individual.digest]
+        others = [(genome, individual) for genome, individual in pairs if genome.digest != individual.digest]
+        unseen = [digest for digest in start.seen if digest not in {genome.digest for genome, _ in others}]
+        return replace(start, individuals=known, seen=unseen, reread=others)
+
+    @property
+    def _founders(self) -> list[Individual]:
+        return [*self._start.individuals, *(individual for _, individual in self._start.reread)]
 
     def entry(self) -> dict[str, Any]:
         """Return the journal's entry of the current stage's beginning."""
@@ -67,14 +90,14 @@ class StageLine:
             "stage": self.index + 1,
             "name": self.stage.name,
             "evaluations": self.search.ledger.evaluations,
-            "founders": [individual.id for individual in self._start.individuals],
+            "founders": [individual.id for individual in self._founders],
         }
 
     def state_dict(self) -> dict[str, Any]:
         """Return the current stage and where it began: JSON values and arrays."""
         return {
             "index": self.index,
-            "founders": [individual.state_dict() for individual in self._start.individuals],
+            "founders": [individual.state_dict() for individual in self._founders],
             "next_id": self._start.next_id,
             "generation": self._start.generation,
         }

@@ -17,11 +17,14 @@ from evolm.baselines import searching_baselines
 from evolm.campaign.permissions import Permissions
 from evolm.campaign.strategies import StrategyChoice, choose_strategy, strategy_class, strategy_name
 from evolm.config import DEFAULT_STRATEGY, BudgetSection, CampaignConfig, SpaceSection, StageSection
-from evolm.errors import ConfigError
+from evolm.errors import ConfigError, nearest
 from evolm.evaluation.racing import Rules
 from evolm.genomes import CHROMOSOMES, DELTA, PROMPT, READOUT, ChromosomeSpace
+from evolm.readout_kinds import CALIBRATION
 from evolm.tasks import Task
 from evolm.wording import listed
+
+_DEFAULTS = StageSection()
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Stage:
         kinds: kinds of chromosomes that evolve.
         rules: how individuals race; None if they do not.
         until: share of the budget that is spent when the stage ends, those before it included; 1 for the last.
+        founders: best individuals of earlier stages that it begins with.
+        readout: kind of readout by which it reads these; ``""`` = as they were read.
     """
 
     settings: Mapping[str, Any]
@@ -41,6 +46,8 @@ class Stage:
     kinds: tuple[str, ...]
     rules: Rules | None
     until: float = 1.0
+    founders: int = _DEFAULTS.founders
+    readout: str = ""
 
     @property
     def name(self) -> str:
@@ -66,6 +73,8 @@ class Stage:
             "until": self.until,
             "operators": {operator.name: weight for operator, weight in self.choice.operators},
             "racing": self.rules.to_record() if self.rules else None,
+            "founders": self.founders,
+            "readout": self.readout or None,
         }
 
 
@@ -121,7 +130,9 @@ def choose_stages(
             choice = choose_strategy(alone, settings, evolving, task, permissions)
         last = number == len(config.stage)
         until = 1.0 if last else math.fsum(stage.share for stage in config.stage[:number]) / total
-        stages.append(Stage(settings, choice, tuple(evolving), Rules.of(alone.evaluation), until))
+        _check_readout(config, section, number)
+        rules = Rules.of(alone.evaluation)
+        stages.append(Stage(settings, choice, tuple(evolving), rules, until, section.founders, section.readout))
     _check_shares(config.budget, stages, len(task.dev))
     return tuple(stages)
 
@@ -178,6 +189,20 @@ def _in_stage(number: int) -> Iterator[None]:
         yield
     except ConfigError as error:
         raise type(error)(f"stage {number}: {error}") from None
+
+
+def _check_readout(config: CampaignConfig, section: StageSection, number: int) -> None:
+    """Raise ConfigError if a stage reads in a way that the campaign does not know, or has nothing to read anew."""
+    if not section.readout:
+        return
+    if number == 1:
+        raise ConfigError(f"stage 1: readout: expected none, since no stage is before it, found {section.readout!r}")
+    kinds = config.space.readout.kinds if config.space.readout else CALIBRATION
+    if section.readout not in kinds:
+        raise ConfigError(
+            f"stage {number}: readout: expected one of {listed(kinds)}, the kinds in [space.readout], found "
+            f"{section.readout!r}{nearest(section.readout, kinds)}"
+        )
 
 
 def _check_shares(budget: BudgetSection, stages: Sequence[Stage], dev: int) -> None:

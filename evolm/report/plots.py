@@ -73,8 +73,7 @@ def gaps(record: RunRecord) -> Figure | None:
     all_draws = (record.test or {}).get("draws") or {}
     searched = {name: record.best(name) for name in _searched()}
     chosen = {BEST: record.best(), SINGLE.name: record.best(), BEST_FOUNDER.name: record.founder(), **searched}
-    elected = record.committee or record.soup
-    of_form = {BEST: elected["dev"]} if elected else {}
+    of_form = {BEST: record.form["dev"]} if record.form else {}
     validation = (record.result or {}).get("validation") or {} if record.gold == USE else {}
     for y, row in enumerate(rows):
         color = EVOLUTION if row.key == "best" else RANDOM if row.key in searched else QUIET

@@ -138,6 +138,16 @@ class RunRecord:
         return (self.result or {}).get("soup")
 
     @property
+    def relearnt(self) -> Entry | None:
+        """The result's record of a delta that learnt once more and won; None if none did, or before the verdict."""
+        return (self.result or {}).get("relearnt")
+
+    @property
+    def form(self) -> Entry | None:
+        """The result's record of the form that won in the place of the best single individual; None if that won."""
+        return self.committee or self.soup or self.relearnt
+
+    @property
     def model(self) -> str:
         """The model's name without the folders before it; ``""`` if it is not written yet."""
         name = str((self.run.get("model") or {}).get("name") or "")

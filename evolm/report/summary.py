@@ -10,10 +10,10 @@ from rich.text import Text
 
 from evolm.report.audit import audits, warnings
 from evolm.report.committee import committee_sentence
+from evolm.report.forms import relearnt_sentence, soup_sentence
 from evolm.report.front import members, rule
 from evolm.report.reading import RunRecord
 from evolm.report.run_files import readable
-from evolm.report.soup import soup_sentence
 from evolm.report.tables import (
     budget_rows,
     expected,
@@ -69,6 +69,7 @@ def _notes(record: RunRecord) -> list[Text]:
     found = members(record)
     notes = [Text(f"Front: {counted(len(found), 'prompt')}; picked: {rule(record)}.")] if found else []
     form = committee_sentence(record) if record.committee else soup_sentence(record) if record.soup else ""
+    form = relearnt_sentence(record) if record.relearnt else form
     said = (
         form,
         stages(record),

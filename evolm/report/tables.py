@@ -258,11 +258,13 @@ def _title(baseline: Baseline, test: dict[str, Any]) -> str:
 
 
 def _remark(record: RunRecord, key: str) -> str:
-    """Return a remark for a committee, a soup, or another readout than words; else ``""``."""
+    """Return a remark for another form than a single individual, or another readout than words; else ``""``."""
     if key == BEST and record.committee:
         return f" (committee of {len(record.committee['members'])})"
     if key == BEST and record.soup:
         return f" (soup of {len(record.soup['members'])})"
+    if key == BEST and record.relearnt:
+        return " (learnt once more)"
     described = BEST if key == SINGLE.name else key
     genome = ((record.result or {}).get(described) or {}).get("genome") or {}
     kind = (genome.get("readout") or {}).get("kind", WORDS)

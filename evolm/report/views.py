@@ -12,10 +12,10 @@ from evolm.report import dot_plots
 from evolm.report.audit import audits, scorers_without_gold, warnings
 from evolm.report.committee import MemberRow, committee_sentence, member_rows
 from evolm.report.differences import compare, with_chosen
+from evolm.report.forms import SoupRow, relearnt_sentence, soup_rows, soup_sentence
 from evolm.report.front import members, objectives, rule
 from evolm.report.generated_texts import written_items
 from evolm.report.reading import Ancestor, RunRecord
-from evolm.report.soup import SoupRow, soup_rows, soup_sentence
 from evolm.report.svg import render
 from evolm.report.tables import (
     BudgetRow,
@@ -101,11 +101,12 @@ class AuditView:
 
 @dataclass(frozen=True)
 class WinnerView:
-    """The best individual, and the committee or the soup if one won.
+    """The best individual, and what won in its place.
 
     Attributes:
         committee, soup: members of the committee or of the soup that won; none if the best individual did.
-        contests: sentences on the contests of a soup and a committee with the best individual.
+        contests: sentences on the contests of other forms with the best individual.
+        beaten: whether another form won.
         written: texts that it wrote for the first test items, beside their targets.
         prompts: its genome and the founder's, compared; None before there is a best.
         line: its main line of ancestors, founder first.
@@ -114,6 +115,7 @@ class WinnerView:
     committee: Sequence[MemberRow]
     soup: Sequence[SoupRow]
     contests: Sequence[str]
+    beaten: bool
     written: Sequence[Any]
     prompts: dict[str, Any] | None
     line: Sequence[dict[str, Any]]
@@ -121,9 +123,16 @@ class WinnerView:
     @classmethod
     def of(cls, record: RunRecord) -> WinnerView:
         """Return the view of a run."""
-        contests = [said for said in (soup_sentence(record), committee_sentence(record)) if said]
+        said = (soup_sentence(record), relearnt_sentence(record), committee_sentence(record))
         rows = (member_rows(record), soup_rows(record))
-        return cls(*rows, contests, written_items(record), _prompts(record), _line(record))
+        return cls(
+            *rows,
+            [each for each in said if each],
+            record.form is not None,
+            written_items(record),
+            _prompts(record),
+            _line(record),
+        )
 
 
 @dataclass(frozen=True)

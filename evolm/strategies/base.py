@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from evolm.genomes import Genome, Space
-from evolm.individual import Individual
+from evolm.individual import REREAD, Individual
 from evolm.operators import Family, LearningSettings, ModelAccess, Operator
 from evolm.randomness import Randomness
 from evolm.strategies.variation import Variation
@@ -41,12 +41,20 @@ class Start:
         next_id: id of the next individual.
         generation: number of the first generation.
         seen: digests of genomes that are not tried again.
+        reread: founders that are evaluated anew, since they are read in another way than the evaluated individuals
+            beside them, of which they are children.
     """
 
     individuals: Sequence[Individual] = ()
     next_id: int = 0
     generation: int = 0
     seen: Collection[str] = ()
+    reread: Sequence[tuple[Genome, Individual]] = ()
+
+    @property
+    def genomes(self) -> list[Genome]:
+        """All founders, those that are known first."""
+        return [*(each.genome for each in self.individuals), *(genome for genome, _ in self.reread)]
 
 
 @dataclass
@@ -244,10 +252,15 @@ class Strategy(ABC):
         Founders that were evaluated before are returned once, as they are.
         """
         made: list[Individual] = []
+        parents = {genome.digest: individual for genome, individual in self.context.start.reread}
         for genome in self.context.founders:
             if genome.digest in self._known:
                 made.append(self._known.pop(genome.digest))
-            elif genome.digest not in self.seen:
+            elif genome.digest in self.seen:
+                continue
+            elif genome.digest in parents:
+                made.append(self.make(genome, [parents[genome.digest]], [REREAD]))
+            else:
                 made.append(self.make(genome, operators=(self.context.labels.get(genome.digest, "founder"),)))
         return made + self.randoms(size - len(made))
 

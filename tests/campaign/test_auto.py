@@ -32,7 +32,8 @@ def test_labels_are_searched_then_learnt(toy: Callable[..., ToyCampaign]) -> Non
     ).stages
     assert (first.kinds, first.settings["name"]) == (("prompt", "readout"), "genetic")
     assert first.rules is not None and first.rules.mode == "race"
-    assert (second.kinds, second.settings["name"]) == (("delta", "readout"), "memetic")
+    assert (second.kinds, second.settings["name"]) == (("delta",), "memetic")
+    assert (second.readout, second.founders) == ("words", 2)
     assert second.rules is None and 0.5 < first.until < second.until == 1
 
 
@@ -86,4 +87,4 @@ def test_an_automatic_campaign_runs_resumes_and_says_what_it_did(
         before = bytes_of(tmp_path / "run")
         continue_run(tmp_path / "run")
     assert bytes_of(tmp_path / "run") == before
-    assert [entry["name"] for entry in entries(tmp_path / "run", "stage")] == ["prompt+readout", "delta+readout"]
+    assert [entry["name"] for entry in entries(tmp_path / "run", "stage")] == ["prompt+readout", "delta"]

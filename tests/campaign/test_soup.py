@@ -21,8 +21,8 @@ from evolm.genomes import DELTA, PROMPT, DeltaGenes, Genome, Prompt
 from evolm.individual import Individual
 from evolm.models.deltas import LowRank
 from evolm.report import RunRecord, render_summary
+from evolm.report.forms import soup_rows, soup_sentence
 from evolm.report.page import render_page
-from evolm.report.soup import soup_rows, soup_sentence
 from evolm.report.tables import score_rows
 from evolm.storage import GeneStore, RunLayout
 from tests.support.once import SharedFolder

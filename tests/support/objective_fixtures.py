@@ -41,7 +41,11 @@ def arguments(tiny_model_folder: Path) -> Callable[..., dict[str, Any]]:
             "n_jobs": 1,
         }
         options = changes.get("options") or {}
-        single = {"finals": {"committee": 0, "soup": 0}, **options} if isinstance(options, dict) else options
+        single = (
+            {"finals": {"committee": 0, "soup": 0, "relearn": False}, **options}
+            if isinstance(options, dict)
+            else options
+        )
         return {**settings, **changes, "options": single}
 
     return made

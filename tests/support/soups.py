@@ -22,7 +22,7 @@ LEARNING: dict[str, Any] = {
     },
     "budget__evaluations": 8,
     "baselines": dict.fromkeys(("few_shot", "prior_corrected", "probe", "bag_of_words", "fine_tuning"), False),
-    "finals": {"committee": 0, "soup": 3},
+    "finals": {"committee": 0, "soup": 3, "relearn": False},
 }
 SEEDS = range(20)  # whether a soup wins is a matter of a few rows
 

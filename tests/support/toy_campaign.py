@@ -31,7 +31,7 @@ TABLES: dict[str, Any] = {
     "strategy": {"name": "genetic", "population_size": 5},
     "budget": {"evaluations": EVALUATIONS},
     "evaluation": {"n_jobs": 1},
-    "finals": {"committee": 0, "soup": 0},
+    "finals": {"committee": 0, "soup": 0, "relearn": False},
     "baselines": {"bag_of_words": False, "probe": False},
 }
 FOUNDERS = [

@@ -84,7 +84,10 @@ def test_new_rows_need_no_number_unless_their_gold_is_read() -> None:
 def test_a_run_on_stars_predicts_words_and_scores_numbers(tiny_model_folder: Path) -> None:
     rows = frame([1.0, 2.0, 3.0, 4.0, 5.0], times=8)
     task = {"data": rows, "columns": COLUMNS, "bins": {"negative": (1, 2), "positive": (4, 5)}}
-    options = {"baselines": {"random_search": False, "few_shot": False}, "finals": {"committee": 0, "soup": 0}}
+    options = {
+        "baselines": {"random_search": False, "few_shot": False},
+        "finals": {"committee": 0, "soup": 0, "relearn": False},
+    }
     result = evolm.evolve(task, str(tiny_model_folder), budget=2, n_jobs=1, options=options)
     predicted = result.predict(rows)
     assert len(predicted) == 40 and set(predicted["label"]) <= {"negative", "positive"}

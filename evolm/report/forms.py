@@ -1,9 +1,10 @@
-"""The soup of deltas that won, its members and its contest on validation rows, as rows and sentences."""
+"""A soup of deltas, or a delta that learnt once more: the contest on validation rows, as rows and sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from evolm.report.reading import RunRecord
 from evolm.searches import MAIN
@@ -39,11 +40,27 @@ def soup_sentence(record: RunRecord) -> str:
     contest = record.soup or (record.last("validation") or {}).get("soup")
     if not contest:
         return ""
-    members, single = contest["members"], contest["single"]["validation"]
+    members = contest["members"]
     names = ", ".join(f"#{member['id']}" for member in members)
     size = counted(len(members), "delta")
-    other = "no score" if single is None else f"{single:.3f}"
-    scores = f"{contest['validation']:.3f} on validation rows, the best single individual {other}"
     if record.soup:
-        return f"Soup of {size} ({names}): {scores}; --use single applies that one."
-    return f"A soup of {size} ({names}) did not win: {scores}."
+        return f"Soup of {size} ({names}): {_scores(contest)}; --use single applies that one."
+    return f"A soup of {size} ({names}) did not win: {_scores(contest)}."
+
+
+def relearnt_sentence(record: RunRecord) -> str:
+    """Return a sentence on the contest of a delta that learnt once more; ``""`` if there was none."""
+    contest = record.relearnt or (record.last("validation") or {}).get("relearnt")
+    if not contest:
+        return ""
+    steps = counted(contest["steps"], "step")
+    if record.relearnt:
+        said = f"Learnt once more, {steps} on all {contest['rows']} rows but test: before the last time,"
+        return f"{said} {_scores(contest)}; --use single applies that one."
+    return f"What learnt once more, {steps} on train and dev rows, did not win: {_scores(contest)}."
+
+
+def _scores(contest: dict[str, Any]) -> str:
+    single = contest["single"]["validation"]
+    other = "no score" if single is None else f"{single:.3f}"
+    return f"{contest['validation']:.3f} on validation rows, the best single individual {other}"
