@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -49,18 +49,29 @@ def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, 
         yield f"`{key}`", "**required**" if required else _literal(default), field.description or ""
 
 
+def _key_table(rows: Iterable[tuple[str, str, str]]) -> str:
+    return markdown_table(("key", "default", "meaning"), list(rows))
+
+
+def _sections(bodies: Mapping[str, str]) -> str:
+    return "\n\n".join(f"## {title}\n\n{body}" for title, body in bodies.items())
+
+
 def keys() -> str:
-    """Every key of campaign.toml."""
-    return markdown_table(("key", "default", "meaning"), list(_keys(CampaignConfig)))
+    """Every key of campaign.toml, under a heading for each table."""
+    tables: dict[str, list[tuple[str, str, str]]] = {}
+    for row in _keys(CampaignConfig):
+        table, dot, _ = row[0].strip("`").partition(".")
+        tables.setdefault(f"[{table}]" if dot else "Top level", []).append(row)
+    return _sections({title: _key_table(rows) for title, rows in tables.items()})
 
 
 def strategies() -> str:
-    """Every strategy and its keys."""
-    rows = []
-    for name, strategy in STRATEGIES.items():
-        rows.append((f"`{name}`", "", headline(sys.modules[strategy.__module__].__doc__)))
-        rows += [(key, default, meaning) for key, default, meaning in _keys(strategy.Params, "&nbsp; ")]
-    return markdown_table(("strategy / key", "default", "meaning"), rows)
+    """Every strategy and its keys, under a heading for each."""
+    sentences = {name: headline(sys.modules[kind.__module__].__doc__) for name, kind in STRATEGIES.items()}
+    overview = markdown_table(("strategy", "what it is"), [(f"[`{n}`](#{n})", s) for n, s in sentences.items()])
+    tables = {name: _key_table(_keys(kind.Params)) for name, kind in STRATEGIES.items()}
+    return f"{overview}\n\n" + _sections({name: f"{sentences[name]}\n\n{tables[name]}" for name in tables})
 
 
 def operators() -> str:
@@ -75,13 +86,16 @@ _NEEDS_GOLD = {True: "yes", False: "no", Scorer.needs_gold: "no"}
 
 def scorers() -> str:
     """Every scorer and its keys; ``weight``, which all have, is said once."""
-    rows = []
+    rows, sections = [], {}
     for name, scorer in SCORERS.items():
-        needed = _NEEDS_GOLD.get(scorer.needs_gold, "depends")
-        rows.append((f"`{name}`", "", ", ".join(kinds_with(*scorer.forms)), needed, headline(scorer.__doc__)))
-        keys = (row for row in _keys(scorer.Params, "&nbsp; ") if "weight" not in row[0])
-        rows += [(key, default, "", "", meaning) for key, default, meaning in keys]
-    return markdown_table(("scorer / key", "default", "tasks", "needs gold labels", "what it is"), rows)
+        needed, sentence = _NEEDS_GOLD.get(scorer.needs_gold, "depends"), headline(scorer.__doc__)
+        own = [row for row in _keys(scorer.Params) if "weight" not in row[0]]
+        shown = f"[`{name}`](#{name})" if own else f"`{name}`"
+        rows.append((shown, ", ".join(kinds_with(*scorer.forms)), needed, sentence))
+        if own:
+            sections[name] = _key_table(own)
+    overview = markdown_table(("scorer", "tasks", "needs gold labels", "what it is"), rows)
+    return f"{overview}\n\nEvery scorer has the key `weight`.\n\n{_sections(sections)}"
 
 
 def readouts() -> str:
@@ -115,13 +129,13 @@ def metrics() -> str:
 
 
 def commands() -> str:
-    """Every command's own help."""
+    """Every command's own help, under a heading for each."""
     from evolm.cli import app
 
     runner = CliRunner(env={"COLUMNS": "110", "TERMINAL_WIDTH": "110", "NO_COLOR": "1"})
     names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
-    helps = [runner.invoke(app, [name, "--help"], prog_name="evolm").output.strip() for name in names]
-    return "```text\n" + "\n\n".join(helps) + "\n```"
+    helps = {name: runner.invoke(app, [name, "--help"], prog_name="evolm").output.strip() for name in names}
+    return _sections({f"evolm {name}": f"```text\n{text}\n```" for name, text in helps.items()})
 
 
 BLOCKS = {
