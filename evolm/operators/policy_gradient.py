@@ -116,8 +116,11 @@ def expected_lesson(
         changed = labels.read(prompt, (yield policies), items)
         unchanged = labels.read(prompt, (yield bare), items)
         # The ratio is a constant of the gradient: that of sum p log p has a second term, sum grad p, which is 0.
-        rewards = [r - reward.kl * (p - q)[: len(r)] for r, p, q in zip(rewards, changed, unchanged, strict=True)]
-    weights = [r / len(items) for r in rewards]
+        rewards = [
+            r - reward.kl * (p[: len(r)] - q[: len(r)]) for r, p, q in zip(rewards, changed, unchanged, strict=True)
+        ]
+    # Any baseline leaves the gradient as it is; this one keeps float32 from subtracting large numbers.
+    weights = [(r - r.mean()) / len(items) for r in rewards]
     return _request(policies, weights, rewards, labels.normalization, contrast=True, loss="expectation")
 
 

@@ -8,17 +8,34 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
 
 from evolm.evaluation import Engine
 from evolm.genomes import DeltaGenes, DeltaSettings, DeltaSpace
 from evolm.genomes.encodings import ENCODINGS
-from evolm.models import GradientRequest, GradientResult, LanguageModel, LogLikelihood, PassSettings, prepare
-from evolm.models.deltas import Delta, Gain, LowRank
+from evolm.models import (
+    GradientRequest,
+    GradientResult,
+    LanguageModel,
+    LogLikelihood,
+    PassSettings,
+    TokenLikelihood,
+    prepare,
+)
+from evolm.models.deltas import Delta, Gain
+from evolm.models.losses import LOSSES
 from evolm.storage import AnswerStore
+from tests.support.plain_model import PlainModel
 
 PREFIX = "Is this text spam, or ham? Say which, and nothing else.\n\nText: claim a prize\nLabel: spam\n\n" * 2
 ANSWERS = (" spam", " ham", " junk mail")
+MARGIN = 0.7
+FORMULAS: dict[str, Callable[[torch.Tensor, tuple[float, ...]], torch.Tensor]] = {
+    "cross_entropy": lambda s, w: sum((w[i] * s[i] for i in range(len(w))), torch.zeros(())),
+    "expectation": lambda s, w: sum((w[i] * s[i].exp() for i in range(len(w))), torch.zeros(())),
+    "margin": lambda s, w: (
+        -(w[1] * torch.maximum(torch.zeros(()), MARGIN + torch.maximum(s[0], s[2]) - s[1]))
+    ),  # of one gold answer, the second of three
+}
 TEXTS = ("win now", "see you at lunch, or at the station", "call me")
 TARGETS = {
     "lowrank": ["q_proj", "v_proj", "down_proj"],
@@ -55,42 +72,23 @@ def learnt(model: LanguageModel, *lessons: GradientRequest, n_jobs: int = 1) -> 
 
 def by_autograd(model: LanguageModel, wanted: GradientRequest) -> GradientResult:
     """Value and gradients from one plain pass per example and answer, the change merged into every weight."""
-    plain = AutoModelForCausalLM.from_pretrained(model.prepared.folder, dtype=torch.float32)
     delta = wanted.examples[0].delta
     assert delta is not None
-    leaves = {}
-    for name, change in delta.changes.items():
-        arrays = (change.down, change.up) if isinstance(change, LowRank) else (change.gain,)
-        leaves[name] = [torch.tensor(array, requires_grad=True) for array in arrays]
-    weights = {}
-    for name, change in delta.changes.items():
-        weight = plain.get_submodule(name).weight.detach()
-        if isinstance(change, LowRank):
-            down, up = leaves[name]
-            weights[f"{name}.weight"] = weight + up @ down
-        else:
-            (gain,) = leaves[name]
-            wide = weight.ndim == 2 and change.side == "output"
-            weights[f"{name}.weight"] = weight * (1 + (gain[:, None] if wide else gain))
+    plain = PlainModel(model, delta)
     value = torch.zeros(())
     for example, each in zip(wanted.examples, wanted.weights, strict=True):
         scores = []
         for answer in example.continuations:
-            context = model.tokenizer(example.prefix + example.item, add_special_tokens=False).input_ids
-            whole = model.tokenizer(example.prefix + example.item + answer, add_special_tokens=False).input_ids
-            lead = model.encode([""], chat=False)[0]
-            ids = torch.tensor([lead + whole])
-            logits = torch.func.functional_call(plain, weights, (ids,), {"use_cache": False}).logits[0]
-            logprobs = logits.log_softmax(-1)[len(lead) + len(context) - 1 : -1]
-            own = logprobs.gather(1, ids[0, len(lead) + len(context) :, None]).sum()
+            assert isinstance(answer, str)
+            context = model.encode([example.prefix + example.item], chat=False)[0]
+            whole = model.encode([example.prefix + example.item + answer], chat=False)[0]
+            own = plain.logprob(context, whole[len(context) :])
             length = {"tokens": len(whole) - len(context), "characters": len(answer.strip()), "sum": 1}
             scores.append(own / length[wanted.normalization])
         stacked = torch.stack(scores)
         stacked = stacked.log_softmax(0) if wanted.contrast else stacked
-        value = value + (stacked * torch.tensor(each)).sum()
-    value.backward()
-    gradients = {name: tuple(leaf.grad.numpy() for leaf in arrays) for name, arrays in leaves.items()}
-    return GradientResult(value.item(), gradients)
+        value = value + FORMULAS[wanted.loss](stacked, each)
+    return plain.result(value)
 
 
 def relative(ours: GradientResult, theirs: GradientResult) -> float:
@@ -124,6 +122,58 @@ def test_every_form_of_the_value_has_its_gradient(contrast: bool, normalization:
     _, delta = delta_in(space_of(model, "subspace", "last:1"))
     wanted = lesson(delta, contrast=contrast, normalization=normalization)
     assert relative(learnt(model, wanted)[0], by_autograd(model, wanted)) < 1e-4
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_has_its_gradient(loss: str, model: LanguageModel) -> None:
+    _, delta = delta_in(space_of(model, "subspace", "last:1"))
+    wanted = replace(lesson(delta), loss=loss, margin=MARGIN, weights=((0.0, 0.4, 0.0),) * len(TEXTS))
+    ours, theirs = learnt(model, wanted)[0], by_autograd(model, wanted)
+    assert ours.value == pytest.approx(theirs.value, rel=1e-5)
+    assert relative(ours, theirs) < 1e-4
+
+
+def test_a_margin_that_is_kept_has_no_gradient(model: LanguageModel) -> None:
+    _, delta = delta_in(space_of(model, "subspace", "last:1"))
+    scores = learnt(model, replace(lesson(delta), weights=((1.0, 0.0, 0.0),) * len(TEXTS)))[0].value
+    best = next(
+        place
+        for place in range(len(ANSWERS))
+        if learnt(model, replace(lesson(delta, TEXTS[:1]), loss="margin", margin=1e-6, weights=(one_hot(place),)))[
+            0
+        ].value
+        == 0
+    )
+    kept = replace(lesson(delta, TEXTS[:1]), loss="margin", margin=1e-6, weights=(one_hot(best),))
+    assert scores < 0
+    assert all(not array.any() for arrays in learnt(model, kept)[0].gradients.values() for array in arrays)
+
+
+def one_hot(place: int) -> tuple[float, ...]:
+    return tuple(float(place == other) for other in range(len(ANSWERS)))
+
+
+def test_generated_tokens_have_the_gradient_of_those_very_tokens(model: LanguageModel) -> None:
+    """The end of the text and tokens that no tokenizer would choose for it are part of what was drawn."""
+    _, delta = delta_in(space_of(model, "lowrank", "last:1"))
+    context = model.encode([PREFIX + "Text: win now"], chat=False)[0]
+    end = model.tokenizer.eos_token_id
+    drawn = ((5, 5, 9, end), tuple(model.encode(["ab"], chat=False)[0][-2:]), (end,))
+    asked = TokenLikelihood(PREFIX, "Text: win now ", drawn, delta=delta)
+    weights = (0.5, -1.0, 0.25)
+    plain = PlainModel(model, delta)
+    value = sum(
+        (weight * plain.logprob(context, tokens) for weight, tokens in zip(weights, drawn, strict=True)),
+        torch.zeros(()),
+    )
+    ours = learnt(model, GradientRequest((asked,), (weights,), "sum", contrast=False))[0]
+    assert ours.value == pytest.approx(value.item(), rel=1e-5)
+    assert relative(ours, plain.result(value)) < 1e-4
+    engine = Engine(model, AnswerStore(":memory:"))
+    [answer] = engine.answer([asked])
+    engine.close()
+    sums = [tokens.sum() for tokens in answer]
+    assert sums == pytest.approx([plain.logprob(context, tokens).item() for tokens in drawn], rel=1e-4)
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
