@@ -22,7 +22,7 @@ from evolm.campaign.guards import make_guard
 from evolm.campaign.permissions import Permissions
 from evolm.campaign.resolution import resolved
 from evolm.campaign.rewards import choose_rewards, learns_from_rewards, make_reward, supervised_loss
-from evolm.campaign.scorers import ScoreFunctions, choose_scorers, make_scorers, task_scorer_among
+from evolm.campaign.scorers import ScoreFunctions, ScorerChoice, choose_scorers, make_scorers, task_scorer_among
 from evolm.campaign.spaces import chromosome_tables, evolving_kinds
 from evolm.campaign.stages import Stage, check_baselines, choose_stages, only_strategy, racing_rules, stage_for
 from evolm.campaign.strategies import StrategyChoice, choose_strategy
@@ -192,7 +192,7 @@ def build(
     stages = choose_stages(config, evolving, task, permissions)
     check_baselines(config, stages, evolving, task, permissions)
     choices = choose_scorers(config, task, permissions, functions or {})
-    check_learning(config, task, stages, permissions, functions or {})
+    rewards = check_learning(config, task, stages, permissions, functions or {})
     model = load_model(config, {} if models is None else models)
     parts = {name: kind.build(params, task, model) for name, (kind, params) in tables.items()}
     prompts = cast(PromptSpace, parts[PROMPT])
@@ -201,6 +201,7 @@ def build(
     guard = make_guard(config, tables, scoring)
     if guard is not None and not guard.constrains:
         scorers[ABILITY] = (guard, 1.0)
+    make_reward(config, rewards, scoring)  # raises for a scorer that needs gold
     space, founders = load_founders(config, task, parts, tuple(evolving), instructions, warm_starts)
     task_scorer = task_scorer_among(choices, scorers, scoring)
     engine = evaluation.Engine(model, AnswerStore(answers), jobs(config.evaluation.n_jobs, model))
@@ -229,12 +230,16 @@ def build(
 
 def check_learning(
     config: CampaignConfig, task: Task, stages: Sequence[Stage], permissions: Permissions, functions: ScoreFunctions
-) -> None:
-    """Raise ConfigError if ``[learning]`` does not fit the stages that learn."""
+) -> list[ScorerChoice]:
+    """Return the scorers that a stage learns from; none if no stage does.
+
+    Raises:
+        ConfigError: if ``[learning]`` does not fit the stages that learn.
+    """
     if any(stage.choice.kind.learns for stage in stages):
         supervised_loss(config, task)
-    if any(learns_from_rewards(stage.choice) for stage in stages):
-        choose_rewards(config, task, permissions, functions)
+    rewarded = any(learns_from_rewards(stage.choice) for stage in stages)
+    return choose_rewards(config, task, permissions, functions) if rewarded else []
 
 
 def check_items(budget: BudgetSection, task: Task) -> None:

@@ -11,11 +11,12 @@ import pytest
 from pydantic import BaseModel
 
 from evolm.evaluation import Engine, Evaluator
+from evolm.evaluation.dialogue import hold
 from evolm.genomes import Demonstration, Phenotype, Prompt, prompt_genome
 from evolm.models import Decoding
 from evolm.scorers import Evaluation, Scorer
 from evolm.storage import AnswerStore
-from evolm.tasks import Item, Task, kinds_with
+from evolm.tasks import KINDS, Item, Task, kinds_with
 from evolm.testing.small import scoring, small_task, tiny_model
 
 PROMPT = Prompt("Answer.")
@@ -92,6 +93,17 @@ class ScorerSuite:
         first, second = (evaluate(task, prompt, task.dev[:5]) for _ in range(2))
         assert first.objective == second.objective
         assert np.array_equal(first.scores, second.scores)
+
+    def test_rewards_are_one_finite_number_per_answer(self, make: MakeScorer, engine: Engine, task: Task) -> None:
+        scorer, items = make(task), task.dev[:2]
+        if KINDS[task.kind].form not in scorer.reward_forms:
+            pytest.skip("rewards no single answers")
+        answers = [task.options_of(item) or ("a cat", "", "no, two dogs") for item in items]
+        [outcome] = hold([scorer.rewards(items, answers)], engine)
+        rewards = outcome.result
+        assert rewards is not None
+        assert [own.shape for own in rewards] == [(len(own),) for own in answers]
+        assert all(np.isfinite(own).all() for own in rewards)
 
     def test_neither_prompt_nor_items_are_changed(self, evaluate: Evaluate, task: Task) -> None:
         items = list(task.dev[:3])
