@@ -1,4 +1,4 @@
-"""The command line: init, tune, run, resume, report, compare, sweep, predict, score, export, schema.
+"""The command line: init, tune, run, resume, report, compare, sweep, predict, score, export, pretrain, schema.
 
 Errors that a user can cause are one sentence and exit code 2; a stopped campaign exits with 130 (Ctrl-C),
 143 (SIGTERM) or 129 (SIGHUP).
@@ -511,6 +511,57 @@ def export(
         )
     for sentence in said:
         Console().print(Text(sentence), soft_wrap=True)
+
+
+@app.command()
+def pretrain(
+    corpus: Annotated[
+        list[str],
+        typer.Argument(metavar="CORPUS", help="Text files, folders of them, tables, or package:DIST/FILE."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the model; new, or to be continued.")],
+    column: Annotated[str, typer.Option(help="Column of a table with the texts; default: text.")] = "",
+    layers: Annotated[int, typer.Option(help="Layers of the transformer.")] = 4,
+    width: Annotated[int, typer.Option(help="Channels of a hidden state.")] = 128,
+    heads: Annotated[int, typer.Option(help="Heads of attention.")] = 4,
+    vocabulary: Annotated[int, typer.Option(help="Tokens of the byte-pair tokenizer.")] = 2048,
+    tokens: Annotated[int, typer.Option(help="Tokens to learn from; 0 = as many as fit into the minutes.")] = 0,
+    minutes: Annotated[float, typer.Option(help="Minutes that the number of tokens is planned for.")] = 5.0,
+    seed: Annotated[int, typer.Option(help="Seed of the weights and of the order of the texts.")] = 0,
+    no_header: NoHeaderOption = False,
+    assignments: Annotated[
+        list[str],
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Another setting, like learning_rate=0.001 or task.read.separator=;."
+        ),
+    ] = [],
+) -> None:
+    """Train a tokenizer and a small transformer from scratch. Writes a folder for model.name.
+
+    Ctrl-C saves; the same command goes on. The perplexity of held-out texts is compared with that of bigrams.
+    """
+    from evolm.config import parse_assignments, validate
+    from evolm.pretraining.settings import PretrainSettings
+
+    with one_sentence():
+        changes = parse_assignments(assignments)
+        read = changes.pop("task", {}).get("read", {}) | ({"header": False} if no_header else {})
+        shape = {"layers": layers, "width": width, "heads": heads, "vocabulary": vocabulary}
+        given = {**shape, "tokens": tokens, "minutes": minutes, "seed": seed, **changes}
+        settings = validate(PretrainSettings, given, "pretrain")
+    _say_loading()
+    from evolm.pretraining.run import conclusion
+    from evolm.pretraining.run import pretrain as train
+    from evolm.pretraining.view import PretrainView
+    from evolm.progress_view import log_to
+
+    console = Console()
+    log_to(console)
+    view = PretrainView(console)
+    with closing(view), one_sentence(advice="The same command goes on."):
+        record = train(corpus, out, settings, column, read, view.say, view.show)
+        for sentence in conclusion(record, out):
+            view.say(sentence)
 
 
 @app.command()

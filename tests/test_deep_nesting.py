@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -24,7 +23,12 @@ DEEP = "[" * 200_000
             "run {} --dry-run",
             "campaign.toml: expected TOML: .*not nested so deeply",
         ),
-        ("rows.jsonl", f'{{"text": {DEEP}', "init {}/rows.jsonl --out {}/new --copy", "expected a JSON object in line 1"),
+        (
+            "rows.jsonl",
+            f'{{"text": {DEEP}',
+            "init {}/rows.jsonl --out {}/new --copy",
+            "expected a JSON object in line 1",
+        ),
         ("rows.csv", "text,label\na,b\n", f"run {{}} --dry-run --set seed={DEEP[:9_000]}", "seed"),
     ],
 )

@@ -14,7 +14,6 @@ from typing import Any
 from evolm.campaign.build import Components
 from evolm.campaign.conclusion import conclude, require_evaluated
 from evolm.campaign.forecasts import headroom_entry
-from evolm.campaign.interrupts import interruptible
 from evolm.campaign.notifier import Notifier
 from evolm.campaign.recorder import RunRecorder
 from evolm.campaign.records import head_record, phase_of, progress_of
@@ -24,6 +23,7 @@ from evolm.campaign.stage_line import StageLine
 from evolm.campaign.stopping import SearchStop
 from evolm.config import BudgetSection
 from evolm.errors import Interrupted
+from evolm.interrupts import interruptible
 from evolm.observers import OPERATORS, SCORING, VERDICT, Observer, Phase
 from evolm.storage import RunLayout
 

@@ -18,7 +18,6 @@ from typing import Any
 from evolm.campaign.budget import spent
 from evolm.campaign.build import Components
 from evolm.campaign.conclusion import conclude
-from evolm.campaign.interrupts import interruptible
 from evolm.campaign.notifier import Notifier
 from evolm.campaign.recorder import RunRecorder
 from evolm.campaign.records import head_record, phase_of, progress_of
@@ -29,6 +28,7 @@ from evolm.config import BudgetSection
 from evolm.errors import EvolmError, Interrupted, RunError
 from evolm.genomes import from_summary
 from evolm.individual import Individual
+from evolm.interrupts import interruptible
 from evolm.objective.allowance import Allowance
 from evolm.objective.replay import RecordedBatch, Replay, recorded_counts, recorded_individual
 from evolm.observers import SCORING, VERDICT, Observer, Phase

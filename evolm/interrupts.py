@@ -1,4 +1,4 @@
-"""Signals that ask to stop: the first one ends the campaign after the current batch, the second one at once."""
+"""Signals that ask to stop: the first one ends the work after the current batch, the second one at once."""
 
 from __future__ import annotations
 
@@ -8,25 +8,28 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from evolm.signals import ENDING, is_ours
-
-if TYPE_CHECKING:
-    from evolm.evaluation.engine import Engine
 
 logger = logging.getLogger("evolm")
 
 
+class Stoppable(Protocol):
+    """What looks at ``stop_signal``, the number of the signal that asked to stop, after each batch."""
+
+    stop_signal: int | None
+
+
 @contextmanager
-def interruptible(engine: Engine, grace: float | None = None) -> Iterator[None]:
-    """Turn the first signal into a request that the engine raises ``Interrupted`` after the current batch.
+def interruptible(worker: Stoppable, grace: float | None = None) -> Iterator[None]:
+    """Turn the first signal into a request that the worker raises ``Interrupted`` after the current batch.
 
     Ctrl-C is handled in every program, SIGTERM and SIGHUP on the command line only; see :mod:`evolm.signals`. In
     another thread than the main one, signals stay as they are.
 
     Args:
-        engine: stops after a batch.
+        worker: stops after a batch.
         grace: seconds after the first signal at which it is sent again; None = never.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -34,7 +37,7 @@ def interruptible(engine: Engine, grace: float | None = None) -> Iterator[None]:
         return
 
     def request_stop(number: int, frame: FrameType | None) -> None:
-        engine.stop_signal = number
+        worker.stop_signal = number
         again = "press Ctrl-C again" if number == signal.SIGINT else "send the signal again"
         logger.warning("Stopping after the current batch; %s to stop at once.", again)
         restore()
@@ -58,4 +61,4 @@ def interruptible(engine: Engine, grace: float | None = None) -> Iterator[None]:
         for timer in timers:
             timer.cancel()
         restore()
-        engine.stop_signal = None
+        worker.stop_signal = None
