@@ -1,0 +1,59 @@
+"""Ways to improve written text: prompts, changes of the weights that learn, and rewards, at equal tokens.
+
+    python -m benchmarks.generation_tasks                      the table: run once on frozen code
+    python -m benchmarks.generation_tasks --cells past-tense   one population's cells
+    python -m benchmarks.generation_tasks --tune 1             dev only: seeds from 100 on
+
+Four founding populations: text transformation, translation, summarisation (``populations/function-docs/extract.py`` writes
+its rows first) and questions about a passage. ``genetic`` evolves prompts, ``memetic`` and ``reinforce`` a delta of rank 2
+in all linear modules of the last six layers under the founders' prompts, by gradients of the gold text and of the task's
+metric. The best founder and random demonstrations are baselines of every cell. Every cell is an ordinary run below
+``runs/``, so the same command resumes after a stop.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.field import Field
+
+DELTA = {"encoding": "lowrank", "layers": "last:6", "target_modules": ["all-linear"], "rank": 2}
+
+
+def learning(**strategy: Any) -> dict[str, Any]:
+    """Return the tables of a variant in which a delta alone evolves."""
+    return {"space": {"delta": DELTA}, "stage": [{"strategy": strategy, "space": ["delta"]}]}
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "genetic": {"strategy": {"name": "genetic"}},
+    "memetic": learning(name="memetic", population_size=4, learning_rate=0.01, batch_size=16),
+    "random_search": {"strategy": {"name": "random_search"}},
+    "reinforce": learning(name="reinforce"),
+}
+
+
+def settings(tokens: int) -> dict[str, Any]:
+    """Return the tables of a population: equal tokens, and small splits, since a cell must end in minutes."""
+    return {
+        "budget": {"evaluations": 0, "tokens": tokens},
+        "baselines": {"fine_tuning": False},
+        "task": {"split": {"dev": 32, "validation": 48, "test": 150}},
+    }
+
+
+FIELD = Field(
+    "generation_tasks",
+    VARIANTS,
+    {
+        "past-tense": settings(150_000),
+        "spanish-english": settings(150_000),
+        "function-docs": settings(400_000),
+        "reading-comprehension": settings(600_000),
+    },
+    pairs=[("memetic", "random_search"), ("memetic", "reinforce")],
+    seeds=range(1),
+)
+
+if __name__ == "__main__":
+    FIELD.main(__doc__ or "")
