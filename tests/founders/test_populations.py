@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -23,7 +24,8 @@ def test_a_shipped_population_reads_only_packages_and_its_own_folder(name: str) 
     config = load(folder / "campaign.toml")
     data = config.task.data
     for source in [data] if isinstance(data, str) else data.model_dump().values():
-        assert not source or source.startswith("package:") or (folder / source).exists()
+        written = (folder / "extract.py").exists()  # writes the file beside it
+        assert not source or source.startswith("package:") or (folder / source).exists() or written
     assert config.model.name.startswith("package:")
     assert all(":" not in scorer for scorer in config.scorers)
     assert ":" not in config.strategy.get("name", "")
@@ -60,3 +62,34 @@ def test_what_is_no_population_is_refused(
     (tmp_path / "other.toml").touch()
     with pytest.raises(ConfigError, match=message):
         find_population(name)
+
+
+def test_rows_of_functions_are_their_first_line_and_what_follows_it() -> None:
+    path = shipped_populations()["function-docs"] / "extract.py"
+    spec = importlib.util.spec_from_file_location("extract", path)
+    assert spec and spec.loader
+    extract = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(extract)
+    described = "It is counted over all rows, and a row without a value is left out of the count, as in a database."
+    source = f'''
+def counted(rows):
+    """Return the number of rows.
+
+    {described}
+
+    Parameters
+    ----------
+    rows : list
+    """
+
+def _hidden(rows):
+    """Return the number of rows.
+
+    {described}
+    """
+
+def short(rows):
+    """Return the number of rows."""
+'''
+    assert list(extract.documented(source)) == [{"summary": "Return the number of rows.", "description": described}]
+    assert list(extract.documented("def broken(")) == []
