@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from evolm.baselines import Baseline
 from evolm.baselines.few_shot import FEW_SHOT
-from evolm.campaign import committee, soup
+from evolm.campaign import committee, relearning, soup
 from evolm.campaign.budget import individuals
 from evolm.campaign.build import Components
 from evolm.campaign.search import CANDIDATES, FINALISTS
@@ -55,6 +55,7 @@ class PassEstimate:
             tokens = self.passed(finalists, len(task.validation)) + soups * self._own_share() * self._each(
                 len(task.dev)
             )
+            tokens += self._relearnt(searched[-1][1])
             phases.append(("finals", finalists + soups, tokens))
         shows = shows_demonstrations(parts.config.space.prompts, task)
         compared = [each for each in parts.baselines if shows or each is not FEW_SHOT]
@@ -108,6 +109,14 @@ class PassEstimate:
         passes = BACKWARD + self._sampled(strategy)
         return passes * self._own_share() * learning.steps * lesson if strategy.learns else 0.0
 
+    def _relearnt(self, evaluations: int) -> float:
+        """Return the tokens of taking a schedule twice more, given the evaluations of the stage that has made it."""
+        strategy = self.parts.stage_strategy(len(self.parts.stages) - 1)
+        if not (relearning.switched_on(self.parts) and relearning.by_gradient(strategy)):
+            return 0.0
+        generations = evaluations / getattr(strategy.params, "population_size", 1)
+        return 2 * generations * self._learnt(strategy)
+
     def passed(self, count: int, items: int, stage: Stage | None = None) -> float:
         """Return tokens of a whole pass: what all deltas of a prompt share once, and the rest for each individual.
 
@@ -120,8 +129,8 @@ class PassEstimate:
         each = self._each(items) + (guard_tokens(parts) if stage else 0)
         own, prompts = self._own_share(), 1
         if len(parts.stages) > 1:
-            under_one = stage is not None and DELTA in stage.kinds and PROMPT not in stage.kinds
-            own, prompts = (own, min(FINALISTS, count)) if under_one else (1.0, 1)
+            under_few = stage is not None and DELTA in stage.kinds and PROMPT not in stage.kinds
+            own, prompts = (own, min(stage.founders, count)) if stage and under_few else (1.0, 1)
         return count * each if own == 1 else prompts * each * (1 - own) + count * each * own
 
     def _each(self, items: int) -> float:

@@ -23,6 +23,7 @@ from evolm.models.deltas import Delta
 from evolm.operators import VariationContext
 from evolm.operators.learning import GRADIENT_STEP, Pupil, begun, lesson, minibatch, take_steps
 from evolm.randomness import derive_seed
+from evolm.strategies import Strategy
 from evolm.tasks import Item
 
 
@@ -44,7 +45,10 @@ def contend(
         None if the campaign is never learnt once more, the individual has not learnt by gradient, or what it learns
         cannot answer every row.
     """
-    if not allowed(search, parts) or not (schedule := single.genome.delta.learning) or not schedule.count:
+    if not (switched_on(parts) and by_gradient(search.strategy)):
+        return None
+    schedule = single.genome.delta.learning
+    if schedule is None or not schedule.count:
         return None
     task = parts.task
     confirming = _learnt_again(single.genome, search, parts, [*task.train, *task.dev])
@@ -68,10 +72,16 @@ def contend(
     return Contention(last or confirming, standing, record)
 
 
-def allowed(search: Search, parts: Components) -> bool:
-    """Return whether a search's winner may learn once more: it learns by gradient steps on gold answers alone."""
-    learning = {operator.name for operator, _ in search.strategy.variation.operators if operator.role == "learning"}
-    return parts.config.finals.relearn and learning == {GRADIENT_STEP} and contestable(parts)
+def switched_on(parts: Components) -> bool:
+    """Return whether the winner of a search may learn once more, if it has learnt."""
+    return parts.config.finals.relearn and contestable(parts)
+
+
+def by_gradient(strategy: Strategy) -> bool:
+    """Return whether a strategy learns by gradient steps on gold answers alone."""
+    return {operator.name for operator, _ in strategy.variation.operators if operator.role == "learning"} == {
+        GRADIENT_STEP
+    }
 
 
 def _learnt_again(genome: Genome, search: Search, parts: Components, rows: Sequence[Item]) -> Genome | None:
