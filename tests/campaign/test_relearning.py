@@ -21,29 +21,14 @@ from evolm.report.tables import score_rows
 from evolm.storage import RunLayout
 from tests.support.once import SharedFolder
 from tests.support.saved_prompts import task_of
-from tests.support.soups import write_soup_campaign
+from tests.support.soups import RELEARNING, relearnt_run, write_soup_campaign
 from tests.support.tiers import slow
 from tests.support.toy_campaign import bytes_of, entries, quick, result_of
-
-CHANGES: dict[str, Any] = {"finals": {"committee": 0, "soup": 0, "relearn": True}}
-SEEDS = range(20)  # whether more rows help is a matter of a few rows
 
 
 @pytest.fixture(scope="module")
 def folder(shared_folder: SharedFolder, tiny_model_folder: Path) -> Path:
-    """A folder with the campaign, ``toy``, and its finished ``run``, whose winner learnt once more."""
-
-    def build(folder: Path) -> None:
-        for seed in SEEDS:
-            toy = write_soup_campaign(folder / "toy", tiny_model_folder, seed=seed, **CHANGES)
-            with quick():
-                run = toy.run(folder / f"run-{seed}")
-            if run.result["relearnt"]:
-                (folder / f"run-{seed}").rename(folder / "run")
-                return
-        raise AssertionError(f"nothing that learnt once more won with any of the seeds {SEEDS}")
-
-    return shared_folder.once("relearning", build)
+    return relearnt_run(shared_folder, tiny_model_folder)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +108,7 @@ def test_rows_that_the_prompt_shows_teach_nothing(
 
     monkeypatch.setattr(relearning, "minibatch", noted)
     founder = {"instruction": "Is it spam, or ham?", "demonstrations": 2}
-    toy = write_soup_campaign(tmp_path / "toy", tiny_model_folder, **CHANGES, budget__evaluations=4)
+    toy = write_soup_campaign(tmp_path / "toy", tiny_model_folder, **RELEARNING, budget__evaluations=4)
     (toy.folder / "founders.jsonl").write_text(json.dumps(founder) + "\n", encoding="utf-8")
     with quick():
         run = toy.run(tmp_path / "run").directory
@@ -138,7 +123,7 @@ def test_rows_that_the_prompt_shows_teach_nothing(
 
 def test_what_did_not_learn_by_gradient_does_not_learn_once_more(finished_run: Callable[..., Path]) -> None:
     run = finished_run(
-        write=write_soup_campaign, **{**CHANGES, "strategy": {"name": "genetic", "population_size": 3}}
+        write=write_soup_campaign, **{**RELEARNING, "strategy": {"name": "genetic", "population_size": 3}}
     )
     assert result_of(run)["relearnt"] is None
     assert [entry["relearnt"] for entry in entries(run, "validation", "main")] == [None]

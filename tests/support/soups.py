@@ -1,4 +1,4 @@
-"""A finished run of the toy campaign whose winner is a soup of deltas."""
+"""Finished runs of the toy campaign whose winner is a soup of deltas, or a delta that learnt once more."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ LEARNING: dict[str, Any] = {
     "baselines": dict.fromkeys(("few_shot", "prior_corrected", "probe", "bag_of_words", "fine_tuning"), False),
     "finals": {"committee": 0, "soup": 3, "relearn": False},
 }
-SEEDS = range(20)  # whether a soup wins is a matter of a few rows
+RELEARNING: dict[str, Any] = {"finals": {"committee": 0, "soup": 0, "relearn": True}}
+SEEDS = range(20)  # which form wins is a matter of a few rows
 
 
 def write_soup_campaign(folder: Path, model: Path, **changes: Any) -> ToyCampaign:
@@ -36,14 +37,22 @@ def write_soup_campaign(folder: Path, model: Path, **changes: Any) -> ToyCampaig
 
 def soup_run(shared: SharedFolder, model: Path) -> Path:
     """Return a folder with the campaign, ``toy``, and its finished ``run``, which a soup won."""
+    return _run_won_by("soup", {}, shared, model)
 
+
+def relearnt_run(shared: SharedFolder, model: Path) -> Path:
+    """Return such a folder with a run whose winner learnt once more."""
+    return _run_won_by("relearnt", RELEARNING, shared, model)
+
+
+def _run_won_by(form: str, changes: dict[str, Any], shared: SharedFolder, model: Path) -> Path:
     def build(folder: Path) -> None:
         for seed in SEEDS:
             with quick():
-                run = write_soup_campaign(folder / "toy", model, seed=seed).run(folder / f"run-{seed}")
-            if run.result["soup"]:
+                run = write_soup_campaign(folder / "toy", model, **changes, seed=seed).run(folder / f"run-{seed}")
+            if run.result[form]:
                 (folder / f"run-{seed}").rename(folder / "run")
                 return
-        raise AssertionError(f"no soup won with any of the seeds {SEEDS}")
+        raise AssertionError(f"{form} won with none of the seeds {SEEDS}")
 
-    return shared.once("soup", build)
+    return shared.once(form, build)
