@@ -464,6 +464,12 @@ class BudgetSection(Section):
     tokens: int = Field(0, ge=0, description="tokens, before caching and sharing; 0 = no limit")
     seconds: float = Field(0.0, ge=0, description="checked between generations; 0 = no limit")
     plateau: int = Field(0, ge=0, description="generations without a better best; 0 = no limit")
+    audit_fall: int = Field(
+        0,
+        ge=0,
+        description="generations in a row whose best scores itself above, and by gold below, the best of an earlier "
+        "generation; needs task.gold = 'audit'; 0 = no limit",
+    )
 
 
 class EvaluationSection(Section):

@@ -35,6 +35,11 @@ def check_early(
         PermissionNeeded: if rows lie where the campaign may not read.
     """
     check_budget(config.budget)
+    if config.budget.audit_fall and config.task.gold != "audit":
+        raise ConfigError(
+            "budget.audit_fall: expected task.gold = 'audit', gold that is hidden from the search, found "
+            f"{config.task.gold!r}"
+        )
     check_strategy(config.strategy)
     if config.stage is not None:
         check_stages(config)
@@ -54,8 +59,9 @@ def check_early(
 
 def check_budget(budget: BudgetSection) -> None:
     """Raise ConfigError if no limit is set, since the search would never end."""
-    if not any(budget.model_dump().values()):
-        limits = ", ".join(BudgetSection.model_fields)
+    limiting = [name for name in BudgetSection.model_fields if name != "audit_fall"]  # which may never happen
+    if not any(getattr(budget, name) for name in limiting):
+        limits = ", ".join(limiting)
         raise ConfigError(f"budget: expected a limit above 0 on at least one of {limits}, found none")
 
 

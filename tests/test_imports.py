@@ -16,6 +16,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "evolm",
         "choices",
+        "collapse",
         "errors",
         "fitness",
         "interrupts",

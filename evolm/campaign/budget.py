@@ -19,6 +19,7 @@ from evolm.individual import Individual
 from evolm.operators import Spent
 from evolm.readout_kinds import KINDS_OF_READOUTS
 
+GOLD = "gold"  # measure: the task's metric by gold that the search does not see
 FREE_READOUTS = 4  # that are not charged, of what the model was asked: a search of readouts alone must end
 
 
@@ -33,6 +34,9 @@ class Ledger:
         dropped: individuals that racing dropped before all items were scored.
         idle_generations: generations since the best last improved.
         free: individuals scored that were not charged.
+        audit_peak: self-score and gold of the best of the generation whose best was worth most by gold; empty
+            without an audit.
+        audit_falls: generations since, in a row, whose best scored itself higher and was worth less.
         writer_tokens: of another model that writes for operators; no limit applies to them.
         readouts: ``Genome.asked`` of the individuals scored on all items -> how many of its readouts were free.
     """
@@ -43,6 +47,8 @@ class Ledger:
     dropped: int = 0
     idle_generations: int = 0
     free: int = 0
+    audit_peak: tuple[float, ...] = ()
+    audit_falls: int = 0
     writer_tokens: int = 0
     readouts: dict[str, int] = field(default_factory=dict)
 
@@ -76,6 +82,18 @@ class Ledger:
             if individual.fitness.valid and readout and KINDS_OF_READOUTS[readout.kind].genes:
                 self.readouts.setdefault(asked, 0)
         return due
+
+    def follow_audit(self, asked: Sequence[Individual]) -> None:
+        """Compare what the best of a generation thinks of itself with its gold, if gold is audited."""
+        known = [individual for individual in asked if individual.fitness.valid and GOLD in individual.measures]
+        if not known:
+            return
+        best = max(known, key=lambda individual: (individual.fitness.standing, -individual.id))
+        itself, gold = float(best.fitness.values[0]), float(best.measures[GOLD])
+        if not self.audit_peak or gold >= self.audit_peak[1]:
+            self.audit_peak, self.audit_falls = (itself, gold), 0
+        else:
+            self.audit_falls = self.audit_falls + 1 if itself > self.audit_peak[0] else 0
 
     def to_record(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -111,6 +129,11 @@ def spent(budget: BudgetSection, ledger: Ledger, items_each: int, seconds: float
         return f"all {budget.tokens} tokens are spent"
     if budget.plateau and ledger.idle_generations >= budget.plateau:
         return f"{ledger.idle_generations} generations brought nothing better"
+    if budget.audit_fall and ledger.audit_falls >= budget.audit_fall:
+        before = f"{ledger.audit_peak[1]:.3f}" if ledger.audit_peak else "none"
+        return (
+            f"{ledger.audit_falls} generations score themselves higher than one of gold {before}, and are worth less"
+        )
     if budget.seconds and seconds >= budget.seconds:
         return f"{budget.seconds:g} seconds are over"
     return ""

@@ -19,6 +19,7 @@ from evolm.campaign.finals import Final
 from evolm.campaign.search import Search
 from evolm.campaign.strategies import strategy_name
 from evolm.campaign.verdict import claim
+from evolm.collapse import about_collapse
 from evolm.config import BudgetSection
 from evolm.errors import RunError
 from evolm.evaluation.guard import PERPLEXITY
@@ -171,7 +172,7 @@ def result_record(parts: Components, main: Search, final: Final, test: Record | 
         "validation": None if final.validation is None else scores_record(final.validation, elected, "validation"),
         "expected": final.expected,
         "test": test,
-        "claim": claim(test, parts.task.metric),
+        "claim": refusal(parts, final.winner) or claim(test, parts.task.metric),
         "best": individual_record(final.winner),
         "soup": changed_record(parts, final, "soup"),
         "relearnt": changed_record(parts, final, "relearnt"),
@@ -179,6 +180,19 @@ def result_record(parts: Components, main: Search, final: Final, test: Record | 
         "front": front_record(main, list(parts.evaluator.scorers)),
         "founder": individual_record(founder),
     }
+
+
+def refusal(parts: Components, winner: Individual) -> str:
+    """Return why the best individual of a search without gold is no winner, or ``""``.
+
+    It has collapsed; then all have, since any other would have beaten it.
+    """
+    why = "" if parts.task.has_gold else about_collapse(winner.measures, winner.items)
+    return (
+        f"No winner: every individual has collapsed; of the best, {why}. Another scorer or founder may help."
+        if why
+        else ""
+    )
 
 
 def scores_record(single: float | None, elected: Record | None, split: str) -> Record:

@@ -154,6 +154,7 @@ class Search:
         self.of_stage.update(asked)
         self.keep_founder(asked)
         self.ledger.idle_generations = 0 if improved else self.ledger.idle_generations + 1
+        self.ledger.follow_audit(asked)
         return improved
 
     def _scored(self, asked: Sequence[Individual], others_scored: bool) -> list[Charge]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from evolm.collapse import collapse_violation, text_measures
 from evolm.errors import ScorerError
 from evolm.evaluation.dialogue import Outcome, hold, joined
 from evolm.evaluation.guard import ABILITY, PERPLEXITY, Guard
@@ -48,7 +49,8 @@ class Assessment:
         measures: every scorer's objective by its name, ``gold`` if gold is for the audit only, and more.
         failures: item index -> reason.
         task_evaluation: the task scorer's evaluation; None without gold labels.
-        violation: of the guard's limit; 0 = none.
+        violation: of the guard's limit and, if the search sees no gold, by a collapse (:mod:`evolm.collapse`); 0 =
+            none.
         item_terms: of the first of ``fitness``; None unless asked for.
     """
 
@@ -273,15 +275,16 @@ class Evaluator:
         measures: dict[str, float] = {"prefix_tokens": self.prompt_tokens(genome)}
         failures: dict[int, str] = {}
         for name, evaluation, _ in reversed(own):  # the first scorer's measures and reasons win
+            measures.update(text_measures(evaluation.texts))
             measures.update(evaluation.measures)
             measures[name] = evaluation.objective
             failures.update(evaluation.failures)
-        violation = 0.0
+        violation = 0.0 if self.task.has_gold else collapse_violation(measures, len(own[0][1].scores))
         if self.guard is not None:
             general = evaluations[ABILITY]
             measures.update(general.measures)
             failures.update(general.failures)
-            violation = self.guard.violation_at(general.measures[PERPLEXITY])
+            violation += self.guard.violation_at(general.measures[PERPLEXITY])
         if task_evaluation is not None and self.task.audited:
             measures["gold"] = task_evaluation.score
         return Assessment(

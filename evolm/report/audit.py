@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
+from evolm.collapse import about_collapse
 from evolm.report.front import LENGTH
 from evolm.report.reading import RunRecord
 from evolm.report.tables import percent
@@ -108,7 +109,7 @@ def _audit(record: RunRecord, scorer: str) -> Audit:
 
 def warnings(record: RunRecord) -> list[str]:
     """Return a sentence for everything that makes the best, or the search, worth doubting."""
-    return [sentence for sentence in (one_class(record), diverged(record)) if sentence]
+    return [sentence for sentence in (one_class(record), repeated(record), diverged(record)) if sentence]
 
 
 def diverged(record: RunRecord) -> str:
@@ -136,6 +137,15 @@ def one_class(record: RunRecord) -> str:
     if share is None or share < ONE_CLASS or not record.task.get("labels"):
         return ""
     return f"The best prompt gives the same label to {percent(share)} of the dev items{_on_test(record)}."
+
+
+def repeated(record: RunRecord) -> str:
+    """Return a warning if most texts of the best repeat themselves, or are all the same, else ``""``."""
+    best = record.best() or {}
+    if record.task.get("labels"):
+        return ""
+    why = about_collapse(best.get("measures") or {}, int(best.get("items") or 0))
+    return f"The best has collapsed: {why}." if why else ""
 
 
 def _on_test(record: RunRecord) -> str:

@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, Template
 from evolm.report import dot_plots, plots
 from evolm.report.reading import RunRecord
 from evolm.report.run_files import readable
+from evolm.report.self_score import self_score_figure
 from evolm.report.svg import render
 from evolm.report.tables import percent
 from evolm.report.views import (
@@ -35,6 +36,7 @@ FIGURES = {
     "curves": (plots.curves, "Scores of all individuals and the best so far, over evaluations"),
     "front": (dot_plots.front, "The front in its first two objectives, and the individuals that it dominates"),
     "gaps": (plots.gaps, "Dev, validation and test scores of the best and of each baseline"),
+    "self_score": (self_score_figure, "What the best of each generation thinks of itself, and what it is worth"),
     "confusion": (plots.confusion, "Confusion matrix of the best on the test split"),
     "descent": (plots.descent, "Scores of the best individual's ancestors by generation"),
 }

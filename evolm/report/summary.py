@@ -14,6 +14,7 @@ from evolm.report.forms import relearnt_sentence, soup_sentence
 from evolm.report.front import members, rule
 from evolm.report.reading import RunRecord
 from evolm.report.run_files import readable
+from evolm.report.self_score import course, generation_audits
 from evolm.report.tables import (
     budget_rows,
     expected,
@@ -81,6 +82,8 @@ def _notes(record: RunRecord) -> list[Text]:
     )
     notes += [Text(sentence) for sentence in said if sentence]
     notes += [Text(f"{audit.finding} {audit.reading}") for audit in audits(record)]
+    if went := course(generation_audits(record), record.metric):
+        notes.append(Text(went))
     return notes + [Text(f"Warning: {warning}", style="bold yellow") for warning in warnings(record)]
 
 

@@ -16,6 +16,7 @@ from evolm.report.forms import SoupRow, relearnt_sentence, soup_rows, soup_sente
 from evolm.report.front import members, objectives, rule
 from evolm.report.generated_texts import written_items
 from evolm.report.reading import Ancestor, RunRecord
+from evolm.report.self_score import GenerationAudit, course, generation_audits
 from evolm.report.svg import render
 from evolm.report.tables import (
     BudgetRow,
@@ -87,16 +88,21 @@ class AuditView:
     Attributes:
         rows: tables of ``audit`` (:class:`~evolm.report.audit.Audit`) and its ``figure``.
         unaudited: names of scorers that no gold labels can check.
+        generations: self-score and gold of each generation's best, if gold is hidden from the search.
+        course: a sentence about them, or ``""``.
     """
 
     rows: Sequence[dict[str, Any]]
     unaudited: Sequence[str]
+    generations: Sequence[GenerationAudit] = ()
+    course: str = ""
 
     @classmethod
     def of(cls, record: RunRecord) -> AuditView:
         """Return the view of a run."""
         unaudited = [words(name) for name in scorers_without_gold(record)] if record.gold is None else []
-        return cls(_audits(record), unaudited)
+        generations = generation_audits(record)
+        return cls(_audits(record), unaudited, generations, course(generations, record.metric))
 
 
 @dataclass(frozen=True)
