@@ -24,7 +24,7 @@ from evolm.scorers import Evaluation
 from evolm.searches import MAIN
 from evolm.statistics import paired_bootstrap
 from evolm.tasks import METRICS, Task
-from evolm.tasks.metrics import confusion_matrix, per_class
+from evolm.tasks.metrics import averages, confusion_matrix, per_class
 from evolm.wording import signed
 
 SHOWN = 12  # test items of a generation task whose text is kept
@@ -137,7 +137,14 @@ def _record(task: Task, outcomes: Mapping[str, Sequence[np.ndarray]], gold: np.n
     if task.labels:
         record["confusion"] = confusion_matrix(best, gold, len(task.labels))[:, : len(task.labels)].tolist()
         record["per_class"] = per_class(best, gold, task.labels)
+        record["averages"] = {name: _averages(each, gold, task) for name, each in outcomes.items()}
     return record
+
+
+def _averages(draws: Sequence[np.ndarray], gold: np.ndarray, task: Task) -> dict[str, float]:
+    """Return a contestant's accuracy, precision, recall and F1, means over its draws."""
+    each = [averages(outcomes, gold, len(task.labels)) for outcomes in draws]
+    return {rate: float(np.mean([one[rate] for one in each])) for rate in each[0]}
 
 
 def claim(test: dict[str, Any] | None, metric: str) -> str:

@@ -9,9 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from evolm.tasks.metrics import RATES
 from evolm.wording import counted
-
-RATES = ("precision", "recall", "f1")
 
 
 def render_score(record: Mapping[str, Any]) -> RenderableType:

@@ -8,6 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from evolm.baselines import BEST
+from evolm.baselines.founder import BEST_FOUNDER
 from evolm.report.audit import audits, warnings
 from evolm.report.committee import committee_sentence
 from evolm.report.forms import relearnt_sentence, soup_sentence
@@ -16,6 +18,7 @@ from evolm.report.reading import RunRecord
 from evolm.report.run_files import readable
 from evolm.report.self_score import course, generation_audits
 from evolm.report.tables import (
+    ScoreRow,
     budget_rows,
     expected,
     general,
@@ -28,6 +31,7 @@ from evolm.report.tables import (
     stopped,
 )
 from evolm.storage import RunLayout
+from evolm.tasks.metrics import ACCURACY, RATES
 from evolm.wording import counted, signed
 
 
@@ -41,7 +45,8 @@ def render_summary(directory: Path) -> RenderableType:
         record = RunRecord.read(directory)
         rows = score_rows(record)
         table = _verdict(record) if rows else _progress(record)
-        return Group(_title(record), table, *_notes(record), Text(headline(record), style="bold"))
+        averages = _averages(rows)
+        return Group(_title(record), table, *averages, *_notes(record), Text(headline(record), style="bold"))
 
 
 def advice(directory: Path) -> str:
@@ -105,6 +110,22 @@ def _verdict(record: RunRecord) -> Table:
         )
     table.add_row(Text("* strongest baseline", style="dim"))
     return table
+
+
+def _averages(rows: list[ScoreRow]) -> list[Table]:
+    """Return a table of accuracy, precision, recall and F1 of the best and of what it is compared with."""
+    shown = [row for row in rows if row.averages and (row.strongest or row.key in (BEST, BEST_FOUNDER.name))]
+    if not shown:
+        return []
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("means over labels")
+    for name in (ACCURACY, *RATES):
+        table.add_column(name.upper() if name == RATES[-1] else name, justify="right")
+    for row in shown:
+        values = row.averages or {}
+        style = "bold" if row.key == BEST else ""
+        table.add_row(Text(row.name), *(f"{values[rate]:.3f}" for rate in (ACCURACY, *RATES)), style=style)
+    return [table]
 
 
 def _progress(record: RunRecord) -> Table:

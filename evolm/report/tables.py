@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,8 @@ class ScoreRow:
         gain: the best's score minus this one.
         interval: 95 % interval of the gain, if it was computed.
         strongest: whether this is the strongest baseline.
+        averages: accuracy, and macro-averaged precision, recall and F1; None if answers are no labels, and in older
+            runs.
     """
 
     key: str
@@ -43,6 +46,7 @@ class ScoreRow:
     gain: float | None = None
     interval: tuple[float, float] | None = None
     strongest: bool = False
+    averages: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ def score_rows(record: RunRecord) -> list[ScoreRow]:
     test = record.test
     if not test or not _known(test.get("best")):
         return []
-    best, strongest = test["best"], test.get("strongest_baseline")
+    best, strongest, averages = test["best"], test.get("strongest_baseline"), test.get("averages") or {}
     intervals = {BEST_FOUNDER.name: test.get("interval_over_founder"), strongest: test.get("interval")}
     rows = [
         ScoreRow(
@@ -94,13 +98,15 @@ def score_rows(record: RunRecord) -> list[ScoreRow]:
             gain=best - test[key],
             interval=_pair(intervals.get(key)),
             strongest=key == strongest,
+            averages=averages.get(key),
         )
         for key, baseline in BASELINES.items()
         if _known(test.get(key))
     ]
     rows.sort(key=lambda row: -row.score)
     searcher = "the search" if (record.run.get("strategy") or {}).get("name") == EXTERNAL else "evolution"
-    return [ScoreRow("best", f"best of {searcher}" + _remark(record, "best"), best), *rows]
+    name = f"best of {searcher}" + _remark(record, "best")
+    return [ScoreRow("best", name, best, averages=averages.get("best")), *rows]
 
 
 def progress_rows(record: RunRecord) -> list[tuple[str, float]]:

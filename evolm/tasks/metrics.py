@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from evolm.tasks.kinds.base import CLOSED, OPEN, Form
 from evolm.tasks.text_metrics import chrf, exact_match, rouge_l, token_f1
 
+ACCURACY = "accuracy"
+RATES = ("precision", "recall", "f1")
 Indices = NDArray[np.integer]
 Outcomes = NDArray[Any]
 
@@ -140,6 +142,15 @@ def per_class(predicted: Indices, gold: Indices, labels: Sequence[str]) -> list[
         ClassScores(label=label, precision=float(p), recall=float(r), f1=float(f), support=int(n))
         for label, p, r, f, n in zip(labels, precision, recall, f1, support, strict=True)
     ]
+
+
+def averages(predicted: Indices, gold: Indices, n_labels: int) -> dict[str, float]:
+    """Return accuracy, and the means of precision, recall and F1 over the labels that :func:`macro_f1` counts."""
+    matrix = confusion_matrix(predicted, gold, n_labels)
+    precision, recall, f1, support = _rates(matrix)
+    occurs = (support > 0) | (matrix[:, :n_labels].sum(axis=0) > 0)
+    means = {name: float(rate[occurs].mean()) for name, rate in zip(RATES, (precision, recall, f1), strict=True)}
+    return {ACCURACY: accuracy(predicted, gold, n_labels), **means}
 
 
 def _rates(

@@ -114,3 +114,14 @@ def test_several_objectives_are_reported_as_a_front(toy: Callable[..., ToyCampai
     assert f"<h2>The front: {len(front['members'])} prompt" in html
     assert f"Front: {len(front['members'])} prompt" in summary
     assert html.count('<tr class="more">') == len(front["members"])
+
+
+def test_precision_recall_and_f1_stand_beside_the_verdict(finished: Path) -> None:
+    html, summary = report(finished)
+    averages = json.loads((finished / "result.json").read_text(encoding="utf-8"))["test"]["averages"]
+    assert averages.keys() > {"best", "founder", "majority"}
+    best = averages["best"]
+    told = " ".join(f"{best[rate]:.3f}" for rate in ("accuracy", "precision", "recall", "f1"))
+    assert told in summary
+    assert "accuracy precision recall F1" in summary
+    assert all(f">{best[rate]:.3f}<" in html for rate in best)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from evolm.tasks import KINDS, METRICS, Form
-from evolm.tasks.metrics import confusion_matrix, macro_f1, per_class
+from evolm.tasks.metrics import averages, confusion_matrix, macro_f1, per_class
 
 GOLD = np.array([0, 0, 0, 0, 1, 1])
 PREDICTED = np.array([0, 0, 0, 1, 1, -1])
@@ -67,6 +67,13 @@ def test_macro_f1_counts_predicted_labels_that_are_never_gold_as_zero() -> None:
 
 def test_confusion_matrix_has_a_last_column_for_no_prediction() -> None:
     assert confusion_matrix(PREDICTED, GOLD, 2).tolist() == [[3, 1, 0], [0, 1, 1]]
+
+
+def test_averages_are_over_labels_that_occur() -> None:
+    found = averages(PREDICTED, GOLD, 3)  # label 2 never occurs
+    assert found == pytest.approx(
+        {"accuracy": 4 / 6, "precision": (1 + 1 / 2) / 2, "recall": (3 / 4 + 1 / 2) / 2, "f1": (6 / 7 + 1 / 2) / 2}
+    )
 
 
 def test_per_class_names_labels_in_order_with_their_support() -> None:
