@@ -341,6 +341,9 @@ class GenerationSection(Section):
         1.0, gt=0, le=1, description="draw from the smallest set of likeliest tokens that reaches this probability"
     )
     top_k: int = Field(0, ge=0, description="draw from this many likeliest tokens; 0 = all")
+    refine: int = Field(
+        0, ge=0, le=3, description="times that an answer is criticised by the model and written anew; 0 = never"
+    )
 
     @field_validator("stop_strings")
     @classmethod

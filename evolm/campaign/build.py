@@ -27,7 +27,7 @@ from evolm.campaign.spaces import chromosome_tables, evolving_kinds
 from evolm.campaign.stages import Stage, check_baselines, choose_stages, only_strategy, racing_rules, stage_for
 from evolm.campaign.strategies import StrategyChoice, choose_strategy
 from evolm.campaign.writer import make_writer
-from evolm.config import BudgetSection, CampaignConfig
+from evolm.config import BudgetSection, CampaignConfig, GenerationSection
 from evolm.early import check_early
 from evolm.errors import ConfigError
 from evolm.evaluation.evaluator import Evaluator
@@ -187,6 +187,7 @@ def build(
     task = load_task(config.task, config.template, root=root, trusted=True, frame=frame)
     config = expanded(config, task)
     check_items(config.budget, task)
+    check_refine(config.generation, task)
     tables = chromosome_tables(config, permissions)
     evolving = {name: tables[name][0] for name in evolving_kinds(config, tables)}
     stages = choose_stages(config, evolving, task, permissions)
@@ -240,6 +241,15 @@ def check_learning(
         supervised_loss(config, task)
     rewarded = any(learns_from_rewards(stage.choice) for stage in stages)
     return choose_rewards(config, task, permissions, functions) if rewarded else []
+
+
+def check_refine(generation: GenerationSection, task: Task) -> None:
+    """Raise ConfigError if answers that are one of a few given ones are to be refined."""
+    if generation.refine and task.n_options:
+        raise ConfigError(
+            f"generation.refine: expected 0, since the answers of {task.kind} are not written, found "
+            f"{generation.refine}"
+        )
 
 
 def check_items(budget: BudgetSection, task: Task) -> None:

@@ -15,7 +15,7 @@ from evolm.genomes import ChromosomeSpace
 from evolm.named_tables import STRATEGY_TABLES, operators_table, strategy_table
 from evolm.operators import OPERATORS, Operator, operators_for
 from evolm.operators.learning import GRADIENT_STEP
-from evolm.operators.prompt import ON_DEMONSTRATIONS
+from evolm.operators.prompt import ON_CRITIQUES, ON_DEMONSTRATIONS
 from evolm.strategies import STRATEGIES, SearchContext, Strategy
 from evolm.strategies.external import ExternalStrategy
 from evolm.tasks import Task
@@ -101,7 +101,8 @@ def choose_strategy(
     weights = config.operators.weights
     if settings != config.strategy:  # nor does it depend on the weight of the operator that it learns by
         weights = {name: weight for name, weight in weights.items() if name != kind.learns_by}
-    operators = choose_operators(weights, kinds, task, config.space.prompts, kind.learns_by)
+    refines = config.generation.refine > 0
+    operators = choose_operators(weights, kinds, task, config.space.prompts, kind.learns_by, refines)
     if kind.learns:
         _check_learning(name, kind, operators, task)
     return StrategyChoice(kind, params, operators)
@@ -113,11 +114,12 @@ def choose_operators(
     task: Task,
     prompts: PromptSpaceSection = PromptSpaceSection(),
     learns_by: str = "",
+    refines: bool = False,
 ) -> list[tuple[Operator, float]]:
     """Return the operators for the chromosomes that evolve, with their weights; those of weight 0 are left out.
 
-    Operators on demonstrations are left out if prompts show none, those that learn from gold if there is none, and
-    those that learn beside the only one that the strategy learns by.
+    Operators on demonstrations are left out if prompts show none, those on critiques if nothing is refined, those
+    that learn from gold if there is none, and those that learn beside the only one that the strategy learns by.
 
     Raises:
         ConfigError: for an unknown name, a negative weight, an operator that needs labelled train rows if there are
@@ -130,6 +132,8 @@ def choose_operators(
         if weights[name] and (lacking := _lacking(known[name], task)):
             raise ConfigError(f"operators.{name}: expected {lacking}, found none")
     left_out = set() if shows_demonstrations(prompts, task) else set(ON_DEMONSTRATIONS)
+    if not refines:
+        left_out.update(ON_CRITIQUES)
     learning = [operator for operator in able if operator.role == "learning"]
     left_out.update(o.name for o in learning if _lacking(o, task))
     if learns_by:

@@ -59,6 +59,14 @@ def _text(value: Any) -> str:
     return value
 
 
+# Questions that ask a model for criticism of its draft; the first is the default.
+CRITIQUES = (
+    "Is this right? If not, say what is wrong:",
+    "Check the answer against the examples above. The mistake in it is:",
+    "A better answer would differ in this:",
+)
+
+
 @dataclass(frozen=True)
 class Prompt:
     """The text before an item.
@@ -68,12 +76,19 @@ class Prompt:
         demonstrations: in the order they are shown.
         verbalizers: ``(label, word)`` pairs for labels that are not called by their own name.
         template: name of the template; ``"default"`` is the campaign's own.
+        critique: question that asks for criticism of a draft, if answers are refined; empty = the default.
     """
 
     instruction: str
     demonstrations: tuple[Demonstration, ...] = ()
     verbalizers: tuple[tuple[str, str], ...] = ()
     template: str = "default"
+    critique: str = ""
+
+    @property
+    def question(self) -> str:
+        """The question that asks for criticism of a draft."""
+        return self.critique or CRITIQUES[0]
 
     @cached_property
     def digest(self) -> str:
@@ -99,7 +114,8 @@ class Prompt:
         words = {f"word {word}" for word in self.instruction.lower().split()}
         shown = {f"demonstration {demo.item}" for demo in self.demonstrations}
         renamed = {f"verbalizer {label} {word}" for label, word in self.verbalizers}
-        return frozenset(words | shown | renamed)
+        asked = {f"critique {self.critique}"} if self.critique else set()
+        return frozenset(words | shown | renamed | asked)
 
     def distance(self, other: Prompt) -> float:
         """Return the Jaccard distance of both prompts' parts, in [0, 1]."""
@@ -126,6 +142,7 @@ class Prompt:
             "demonstrations": [demo.to_record() for demo in self.demonstrations],
             "verbalizers": dict(self.verbalizers),
             "template": self.template,
+            **({"critique": self.critique} if self.critique else {}),
         }
 
     @classmethod
@@ -138,6 +155,7 @@ class Prompt:
         try:
             shown = tuple(map(Demonstration.from_record, record["demonstrations"]))
             pairs = tuple(sorted((_text(label), _text(word)) for label, word in record["verbalizers"].items()))
-            return cls(str(record["instruction"]), shown, pairs, str(record["template"]))
+            critique = _text(record.get("critique", ""))
+            return cls(str(record["instruction"]), shown, pairs, str(record["template"]), critique)
         except (KeyError, TypeError, AttributeError) as error:
             raise GenomeError(f"a prompt's record is damaged: {type(error).__name__} {error}") from None

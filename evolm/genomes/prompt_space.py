@@ -13,7 +13,7 @@ from evolm.config import PromptSpaceSection
 from evolm.errors import ConfigError, GenomeError, nearest
 from evolm.genomes.chromosome import content_digest
 from evolm.genomes.phenotype import Phenotype
-from evolm.genomes.prompt import Demonstration, Prompt
+from evolm.genomes.prompt import CRITIQUES, Demonstration, Prompt
 from evolm.genomes.prompt_coding import PromptCoding
 from evolm.genomes.space import ChromosomeSpace
 from evolm.tasks import Item, Task, Template
@@ -37,6 +37,7 @@ class PromptSpace(ChromosomeSpace):
         max_tokens: longest prompt without its item.
         count_tokens: text -> number of tokens.
         instructions: pool that random prompts draw their instruction from.
+        critiques: questions that may ask for criticism of a draft, if answers are refined.
     """
 
     template: Template
@@ -48,6 +49,7 @@ class PromptSpace(ChromosomeSpace):
     max_tokens: int
     count_tokens: Callable[[str], int]
     instructions: tuple[str, ...] = ("",)
+    critiques: tuple[str, ...] = CRITIQUES
     _tokens: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
 
     Params = PromptSpaceSection
@@ -82,7 +84,8 @@ class PromptSpace(ChromosomeSpace):
     def with_instructions(self, prompts: Sequence[Prompt]) -> PromptSpace:
         """Return the space with the instructions of ``prompts`` as the pool of random prompts."""
         pool = tuple(dict.fromkeys(prompt.instruction for prompt in prompts))
-        return replace(self, instructions=pool or ("",))
+        critiques = tuple(dict.fromkeys((*(prompt.question for prompt in prompts), *CRITIQUES)))
+        return replace(self, instructions=pool or ("",), critiques=critiques)
 
     def neutral(self) -> Prompt:
         """Return the empty prompt."""
@@ -192,7 +195,7 @@ class PromptSpace(ChromosomeSpace):
         Args:
             record: ``instruction``; ``demonstrations`` as a number to draw (fewer if those are too
                 long), or a list of ``{"item": digest}`` (a train item) or ``{"fields": {...}, "label": ...}``, with
-                ``options`` if items have their own; ``verbalizers``.
+                ``options`` if items have their own; ``verbalizers``; ``critique``.
             rng: for demonstrations to draw.
             where: what messages call this founder.
 
@@ -206,7 +209,8 @@ class PromptSpace(ChromosomeSpace):
         else:
             shown = tuple(self._demonstration(entry, where) for entry in wanted)
         pairs = tuple(sorted((k, v) for k, v in words.items() if k != v))
-        genome = Prompt(record.get("instruction", "").strip(), shown, pairs)
+        critique = record.get("critique", "").strip()
+        genome = Prompt(record.get("instruction", "").strip(), shown, pairs, critique=critique)
         if isinstance(wanted, int) and wanted <= self.demonstrations[1]:
             genome = self.shortened(genome)  # the draw may be too long
         if reason := self.outside(genome):
@@ -252,12 +256,13 @@ def allowed_words(params: PromptSpaceSection, task: Task) -> dict[str, tuple[str
 
 def _check_founder(record: Mapping[str, Any], where: str) -> None:
     """Refuse unknown keys and values of a wrong type."""
-    known = ("instruction", "demonstrations", "verbalizers", "template")
+    known = ("instruction", "demonstrations", "verbalizers", "template", "critique")
     for key in record:
         if key not in known:
             raise GenomeError(f"{where}: expected some of {listed(known)}, found {key!r}{nearest(key, known)}")
-    if not isinstance(record.get("instruction", ""), str):
-        raise GenomeError(f"{where}: expected 'instruction' to be text, found {record['instruction']!r}")
+    for key in ("instruction", "critique"):
+        if not isinstance(record.get(key, ""), str):
+            raise GenomeError(f"{where}: expected {key!r} to be text, found {record[key]!r}")
     wanted, words = record.get("demonstrations", []), record.get("verbalizers", {})
     number = isinstance(wanted, int) and not isinstance(wanted, bool) and wanted >= 0
     if not number and not (isinstance(wanted, list) and all(isinstance(d, dict) for d in wanted)):

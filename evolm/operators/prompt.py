@@ -162,6 +162,12 @@ def verbalizer_replace(rng: np.random.Generator, space: PromptSpace, prompt: Pro
     return replace(prompt, verbalizers=tuple(sorted((k, v) for k, v in words.items() if k != v)))
 
 
+def critique_replace(rng: np.random.Generator, space: PromptSpace, prompt: Prompt) -> Prompt | None:
+    """Ask for criticism of drafts by another question, if answers are refined."""
+    others = [question for question in space.critiques if question != prompt.question]
+    return replace(prompt, critique=others[rng.integers(len(others))]) if others else None
+
+
 MUTATIONS = {
     instruction_delete: 1.0,
     instruction_swap: 0.5,
@@ -171,6 +177,7 @@ MUTATIONS = {
     demonstrations_replace: 2.0,
     demonstrations_shuffle: 1.0,
     verbalizer_replace: 1.0,
+    critique_replace: 1.0,
 }
 CROSSOVERS = {
     uniform_crossover: 1.0,
@@ -181,6 +188,7 @@ CROSSOVERS = {
 ON_DEMONSTRATIONS = frozenset(
     function.__name__ for function in (*MUTATIONS, *CROSSOVERS) if function.__name__.startswith("demonstrations_")
 )
+ON_CRITIQUES = frozenset([critique_replace.__name__])
 PROMPT_OPERATORS = [
     *(FunctionOperator(f.__name__, "mutation", PROMPT, f, weight) for f, weight in MUTATIONS.items()),
     *(FunctionOperator(f.__name__, "crossover", PROMPT, f, weight) for f, weight in CROSSOVERS.items()),

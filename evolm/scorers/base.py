@@ -117,6 +117,7 @@ class Scoring:
         labels: the model's probabilities of labels or options; None for a generation task.
         decoding: how text is generated, greedy unless a scorer samples.
         prompt_tokens: genome -> tokens of its prompt, item excluded.
+        refine: times that a text is criticised and written anew.
     """
 
     task: Task
@@ -124,6 +125,7 @@ class Scoring:
     labels: LabelProbabilities | None
     decoding: Decoding
     prompt_tokens: Callable[[Any], int]
+    refine: int = 0
 
 
 class Weighted(Section):

@@ -22,17 +22,21 @@ from evolm.scorers.base import (
     grouped,
     mean_or_nan,
 )
+from evolm.scorers.refinement import refined
 from evolm.tasks import EVERY_FORM, METRICS, OPEN, Form, Item
 
 
 def generate_texts(scoring: Scoring, prompt: Prompt, items: Sequence[Item]) -> DialogueOf[tuple[str, ...]]:
-    """Generate one text per item behind the prompt; return the ``n`` texts."""
+    """Generate one text per item behind the prompt, refined if the campaign says so; return the ``n`` texts."""
     template = scoring.task.template
     prefix = prompt.prefix(template)
     answers: list[Generated] = yield [
         Generate(prefix, template.item(item.fields), scoring.decoding, template.system) for item in items
     ]
-    return tuple(answer.text for answer in answers)
+    texts = tuple(answer.text for answer in answers)
+    for _ in range(scoring.refine):
+        texts = yield from refined(scoring, prompt, items, texts)
+    return texts
 
 
 class TextScorer(Scorer):

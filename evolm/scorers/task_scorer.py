@@ -37,7 +37,8 @@ def make_scoring(
     model.control.keep(template.item_source + template.answer_source + template.separator + template.system)
     closed = not KINDS[task.kind].open
     labels = LabelProbabilities(task, model, config.task.normalization, words, fit) if closed else None
-    return Scoring(task, model, labels, Decoding(**dict(config.generation)), prompt_tokens)
+    decoding = Decoding(**config.generation.model_dump(exclude={"refine"}))
+    return Scoring(task, model, labels, decoding, prompt_tokens, config.generation.refine)
 
 
 def task_scorer_name(task: Task) -> str:
