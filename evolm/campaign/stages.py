@@ -130,7 +130,7 @@ def choose_stages(
             choice = choose_strategy(alone, settings, evolving, task, permissions)
         last = number == len(config.stage)
         until = 1.0 if last else math.fsum(stage.share for stage in config.stage[:number]) / total
-        _check_readout(config, section, number)
+        _check_readout(config, section, number, READOUT in kinds)
         rules = Rules.of(alone.evaluation)
         stages.append(Stage(settings, choice, tuple(evolving), rules, until, section.founders, section.readout))
     _check_shares(config.budget, stages, len(task.dev))
@@ -191,10 +191,22 @@ def _in_stage(number: int) -> Iterator[None]:
         raise type(error)(f"stage {number}: {error}") from None
 
 
-def _check_readout(config: CampaignConfig, section: StageSection, number: int) -> None:
-    """Raise ConfigError if a stage reads in a way that the campaign does not know, or has nothing to read anew."""
+def _check_readout(config: CampaignConfig, section: StageSection, number: int, evolve: bool) -> None:
+    """Raise ConfigError if a stage reads in a way that the campaign does not know, or has nothing to read anew.
+
+    Args:
+        config: the campaign.
+        section: of the stage.
+        number: of the stage.
+        evolve: whether readouts evolve in any stage.
+    """
     if not section.readout:
         return
+    if not evolve:
+        raise ConfigError(
+            f"stage {number}: readout: expected none, since readouts do not evolve in this campaign (no prompts, no "
+            f"[space.readout]), found {section.readout!r}"
+        )
     if number == 1:
         raise ConfigError(f"stage 1: readout: expected none, since no stage is before it, found {section.readout!r}")
     kinds = config.space.readout.kinds if config.space.readout else CALIBRATION

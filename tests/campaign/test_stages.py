@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,15 @@ from rich.console import Console
 
 from evolm.campaign import build, continue_run
 from evolm.campaign.preview import preview
+from evolm.campaign.recorder import RunRecorder
+from evolm.campaign.runs import build_from_run
+from evolm.campaign.searches import main_search
+from evolm.config import load
 from evolm.errors import ConfigError
 from evolm.observers import Phase
 from evolm.report import RunRecord
 from evolm.report.tables import stages
+from evolm.storage import RunLayout
 from tests.support.tiers import slow
 from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, merged, quick, result_of, write_campaign
 
@@ -166,6 +172,18 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"stage": [TWO[0], {"space": "delta", "strategy": "adam", "racing": "race"}]},
         r"stage 2: evaluation.racing = 'race': expected a strategy that can drop",
     ),
+    "a readout before there is anything to read": (
+        {"stage": [{"space": "prompt", "readout": "words"}, {"space": "delta"}]},
+        r"stage 1: readout: expected none, since no stage is before it, found 'words'",
+    ),
+    "a readout that the campaign does not know": (
+        {"stage": [{"space": "prompt"}, {"space": "delta", "readout": "word"}]},
+        r"stage 2: readout: expected one of .*'words'.* found 'word'; did you mean 'words'",
+    ),
+    "a readout where none evolves": (
+        {"stage": [{"space": "delta"}, {"space": "delta", "readout": "words"}], "space": {"delta": DELTA}},
+        r"stage 2: readout: expected none, since readouts do not evolve in this campaign .* found 'words'",
+    ),
     "too little for a stage": (
         {"stage": [{"space": "prompt", "share": 100}, {"space": "delta"}]},
         r"stage 2: expected a share of at least 1 of the 16 evaluations",
@@ -181,6 +199,62 @@ def test_stages_that_cannot_follow_are_refused_in_one_sentence(
     with pytest.raises(ConfigError, match=sentence) as refused:
         build(toy.config, toy.folder)
     assert "\n" not in str(refused.value)
+
+
+READOUTS = {"kinds": ["linear", "words"]}
+REREAD = [
+    {"space": ["prompt", "readout"], "strategy": {"name": "genetic", "population_size": 4}},
+    {"space": "delta", "strategy": LEARNING, "readout": "words", "founders": 2},
+]
+SWITCHED_OFF = dict.fromkeys(("random_search", "few_shot", "prior_corrected", "fine_tuning"), False)
+
+
+def reread(folder: Path, model: Path) -> ToyCampaign:
+    """Write a campaign whose second stage reads its founders by their words."""
+    spaces = {**SPACE, "readout": READOUTS}
+    return staged(folder, model, REREAD, space=spaces, budget__evaluations=14, baselines=SWITCHED_OFF)
+
+
+@pytest.fixture(scope="module")
+def reread_run(finished_run: Callable[..., Path]) -> Path:
+    return finished_run(write=reread)
+
+
+def test_a_stage_may_read_its_founders_in_another_way(reread_run: Path) -> None:
+    tried, learnt = stages_of(reread_run)
+    known = {e["id"]: e for e in (*tried, *learnt)}
+    _, begun = entries(reread_run, "stage")
+    assert len(begun["founders"]) == 2
+    founders = [e for e in learnt if e["operators"] == ["reread"]]
+    by_words = [id for id in begun["founders"] if known[id]["genome"]["readout"]["kind"] == "words"]
+    assert len(founders) + len(by_words) == 2 and founders
+    for founder in founders:
+        (parent,) = (known[id] for id in founder["parents"])
+        assert parent["id"] in begun["founders"] and parent["genome"]["prompt"] == founder["genome"]["prompt"]
+    assert {e["genome"]["readout"]["kind"] for e in learnt} == {"words"}
+    assert any("gradient_step" in e["operators"] for e in learnt)
+    assert result_of(reread_run)["founder"]["id"] in {e["id"] for e in tried if not e["parents"]}
+
+
+def test_the_best_of_the_last_stage_are_candidates_beside_the_best(reread_run: Path) -> None:
+    layout = RunLayout(reread_run)
+    parts = build_from_run(layout, load(layout.campaign))
+    recorder = RunRecorder(parts, layout)
+    search, checkpoint = main_search(parts, recorder), recorder.read_checkpoint()
+    assert checkpoint is not None
+    search.load_state_dict({**checkpoint["searches"]["main"], "strategy": search.strategy.state_dict()})
+    recorder.close()
+    parts.engine.close()
+    found, (_, learnt) = [each.digest for each in search.candidates], stages_of(reread_run)
+    assert found[:5] == [each.digest for each in search.archive.finalists]
+    best = sorted((e for e in learnt if e["fitness"]), key=lambda e: (e["fitness"], -e["id"]), reverse=True)[:5]
+    assert {e["digest"] for e in best} <= set(found) and len(found) == len(set(found))
+
+
+@pytest.mark.slow
+def test_a_stage_that_reads_anew_resumes_to_the_byte(evolm: Any, reread_run: Path, tmp_path: Path) -> None:
+    out = evolm.killed_and_resumed(reread_run.parent / "toy", tmp_path / "run", 16)
+    assert bytes_of(out) == bytes_of(reread_run)
 
 
 def test_a_text_is_short_for_stages(campaign: ToyCampaign) -> None:
