@@ -6,9 +6,9 @@
 
 Four founding populations: text transformation, translation, summarisation, whose rows
 ``populations/function-docs/extract.py`` writes first, and questions about a passage. ``genetic`` evolves prompts;
-``memetic`` and ``reinforce`` learn a delta of rank 2 in all linear modules of the last six layers under the founders'
-prompts, from gold texts and from the task's metric. The best founder and random demonstrations are baselines of every
-cell. Every cell is an ordinary run below ``runs/``, so the same command resumes after a stop.
+``memetic`` and ``reinforce`` learn a delta of rank 2 in all linear modules of the last six layers under the plain
+instruction of ``plain.jsonl``, from gold texts and from the task's metric. The best founder and random demonstrations
+are baselines of every cell. Every cell is an ordinary run below ``runs/``, so the same command resumes after a stop.
 """
 
 from __future__ import annotations
@@ -21,8 +21,12 @@ DELTA = {"encoding": "lowrank", "layers": "last:6", "target_modules": ["all-line
 
 
 def learning(**strategy: Any) -> dict[str, Any]:
-    """Return the tables of a variant in which a delta alone evolves."""
-    return {"space": {"delta": DELTA}, "stage": [{"strategy": strategy, "space": ["delta"]}]}
+    """Return the tables of a variant in which a delta alone evolves, under one prompt."""
+    return {
+        "founders": ["plain.jsonl"],
+        "space": {"delta": DELTA},
+        "stage": [{"strategy": strategy, "space": ["delta"]}],
+    }
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -46,10 +50,10 @@ FIELD = Field(
     "generation_tasks",
     VARIANTS,
     {
-        "past-tense": settings(150_000),
-        "spanish-english": settings(150_000),
-        "function-docs": settings(400_000),
-        "reading-comprehension": settings(600_000),
+        "past-tense": settings(60_000),
+        "spanish-english": settings(100_000),
+        "function-docs": settings(250_000),
+        "reading-comprehension": settings(400_000),
     },
     pairs=[("memetic", "random_search"), ("memetic", "reinforce")],
     seeds=range(1),

@@ -2,8 +2,8 @@
 
     python extract.py [FILE]
 
-The default FILE is ``functions.jsonl`` beside this script. A row has the name of its package, the first line of a public
-function's docstring (``summary``) and the text that follows it, up to the list of parameters (``description``).
+The default FILE is ``functions.jsonl`` beside this script. A row has the name of its package, the first line of a
+public function's docstring (``summary``) and the text behind it, up to the list of parameters (``description``).
 Source files are parsed and never run.
 """
 
