@@ -1,10 +1,11 @@
 """Tokens a second of written text, beside ``transformers.generate``.
 
-    python -m benchmarks.generation_speed [--quick] [--dtype float32]
+    python -m benchmarks.generation_speed [--quick] [--dtype float32] [--part NAME]
 
 SmolLM2-135M-Instruct, one thread, 32 individuals x 8 items, greedy, at most 24 new tokens; the order alternates, and
 ratios are taken round by round, medians. evolm's engine runs without its caches. ``transformers.generate`` writes the
-answers of one individual after the other, its items in one batch of equal lengths, with its own cache:
+answers of one individual after the other, its items in one batch of equal lengths, with its own cache; its rate is that
+of the first four individuals, since it works them off one by one:
 
 - *prompts*: every individual has a prompt of its own, of 200 tokens, before items of 25;
 - *deltas*: every individual has a change of rank 2 of all linear modules in the last six layers, behind one prompt;
@@ -23,7 +24,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
-from benchmarks.setting import COLD, MODEL, setting, write_result
+from benchmarks.setting import COLD, MODEL, read_result, setting, write_result
 from evolm.evaluation.plan import batch_target, batches
 from evolm.evaluation.timing import middle, timed
 from evolm.evaluation.worker import answer_batch
@@ -35,6 +36,8 @@ from evolm.wording import markdown_table
 
 PREFIX, ITEM, NEW = 200, 25, 24
 INDIVIDUALS, ITEMS = 32, 8
+TIMED = 4  # individuals that transformers writes for
+ROUNDS = 3
 OURS, THEIRS = "evolm", "transformers.generate"
 WANTED = 3
 GREEDY, DRAWN = Decoding(NEW), Decoding(NEW, temperature=1.0)
@@ -119,15 +122,15 @@ def ways_of(model: LanguageModel, individuals: int) -> dict[str, dict[str, Calla
     return {
         "prompts": {
             OURS: partial(written, model, by_prompt),
-            THEIRS: partial(plain.prompts, prompts, items),
+            THEIRS: partial(plain.prompts, prompts[:TIMED], items),
         },
         "deltas": {
             OURS: partial(written, model, by_delta),
-            THEIRS: partial(plain.deltas, deltas, prompt, items),
+            THEIRS: partial(plain.deltas, deltas[:TIMED], prompt, items),
         },
         "samples": {
             OURS: partial(written, model, by_sample),
-            THEIRS: partial(plain.samples, individuals, prompt, items),
+            THEIRS: partial(plain.samples, individuals, prompt, items[:1]),
         },
     }
 
@@ -139,10 +142,8 @@ def compared(ways: dict[str, Callable[[], int]], rounds: int) -> dict[str, Any]:
     def counting(name: str) -> None:
         tokens[name].append(ways[name]())
 
-    seconds, _ = timed({name: partial(counting, name) for name in ways}, rounds)
-    rates = {
-        name: [count / spent for count, spent in zip(tokens[name][1:], seconds[name], strict=True)] for name in ways
-    }
+    seconds, _ = timed({name: partial(counting, name) for name in ways}, rounds, warm_up=False)
+    rates = {name: [count / spent for count, spent in zip(tokens[name], seconds[name], strict=True)] for name in ways}
     ratios = [ours / theirs for ours, theirs in zip(rates[OURS], rates[THEIRS], strict=True)]
     return {
         "tokens": {name: counts[0] for name, counts in tokens.items()},
@@ -151,8 +152,9 @@ def compared(ways: dict[str, Callable[[], int]], rounds: int) -> dict[str, Any]:
     }
 
 
-def table(measured: dict[str, Any]) -> str:
+def table(record: dict[str, Any]) -> str:
     """Return the page's table."""
+    measured = {part: own["measured"] for part, own in record.items()}
     header = (
         "32 individuals × 8 items",
         "evolm, tokens a second",
@@ -172,16 +174,24 @@ def main() -> None:
     """Measure, write results/generation_speed.json, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="four individuals, one round; writes another file")
+    parser.add_argument(
+        "--part", choices=["prompts", "deltas", "samples"], help="measure one, keep the others' figures"
+    )
     parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16"])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     model = LanguageModel(prepare(MODEL, dtype=arguments.dtype), "off", COLD)
-    individuals, rounds = (4, 1) if arguments.quick else (INDIVIDUALS, 5)
-    measured = {part: compared(ways, rounds) for part, ways in ways_of(model, individuals).items()}
-    command = "python -m benchmarks.generation_speed" + (" --quick" if arguments.quick else "")
-    record = {**setting(command), "dtype": model.prepared.dtype, "measured": measured}
-    write_result("generation_speed-quick" if arguments.quick else "generation_speed", record)
-    print(table(measured))
+    individuals, rounds = (TIMED, 1) if arguments.quick else (INDIVIDUALS, ROUNDS)
+    name = "generation_speed-quick" if arguments.quick else "generation_speed"
+    record = {part: own for part, own in read_result(name).items() if "measured" in own}
+    ways = ways_of(model, individuals)
+    written(model, [TokenizedGeneration((100,), 1, Decoding(2))])  # loads the model
+    for part in [arguments.part] if arguments.part else ways:
+        command = f"python -m benchmarks.generation_speed --part {part}"
+        measured = compared(ways[part], rounds)
+        record[part] = {**setting(command), "dtype": model.prepared.dtype, "measured": measured}
+        write_result(name, record)
+    print(table(record))
 
 
 if __name__ == "__main__":

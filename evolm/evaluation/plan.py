@@ -131,11 +131,13 @@ def plan(requests: Sequence[TokenizedRequest], slab_tokens: int, block_tokens: i
 def plan_generation(
     requests: Sequence[TokenizedGeneration], slab_tokens: int, block_tokens: int
 ) -> tuple[ForwardPlan, list[int]]:
-    """Return the pass of all contexts, and the segment that each request's context ends with."""
+    """Return the pass of all contexts, and the segment that each request's context ends with; see :func:`plan`."""
     builder = _Builder(block_tokens)
     ends = [builder.context(request) for request in requests]
     slabs = fill_slabs(builder.segments, slab_tokens)
-    return ForwardPlan(builder.segments, slabs, deltas=builder.carried), ends
+    deltas = builder.carried
+    depth = min((delta.depth for delta in deltas), default=0)
+    return ForwardPlan(builder.segments, slabs, deltas=deltas, depth=depth), ends
 
 
 def plan_states(

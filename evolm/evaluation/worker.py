@@ -129,7 +129,7 @@ def _generated(model: LanguageModel, requests: Sequence[TokenizedGeneration]) ->
     profile = model.profile
     forward_plan, ends = plan_generation(requests, profile.slab_tokens, profile.block_tokens)
     generator = TextGenerator(model.forward, profile.decode_rows, lambda tokens, d: model.decode(tokens, d).finished)
-    return generator.generate(forward_plan, ends, requests)
+    return generator.generate(_with_shared_layers(model, forward_plan), ends, requests)
 
 
 def _gradients(model: LanguageModel, requests: Sequence[TokenizedGradient]) -> list[np.ndarray]:

@@ -1,10 +1,11 @@
 """Text generation for many prompts side by side, each answer independent of the others.
 
-Prompts pass the trunk in slabs, as scored ones do, and what they share is passed once. Then each step adds one token
-to at most ``decode_rows`` texts, of any prompts and deltas, in one pass; the slot of a finished text goes to the next
-waiting text (continuous batching: Orca, Yu 2022, https://www.usenix.org/conference/osdi22/presentation/yu). The
-numeric profile and the text's own length fix the shapes, and each request has its own random generator, so an answer
-depends on its request alone, to the bit, sampled or greedy.
+Prompts pass the trunk in slabs, as scored ones do. What they share is passed once, also the layers below the first
+changed one, if several deltas have the same prompt. Then each step adds one token to at most ``decode_rows`` texts,
+of any prompts and deltas, in one pass; the slot of a finished text goes to the next waiting text (continuous
+batching: Orca, Yu 2022, https://www.usenix.org/conference/osdi22/presentation/yu). The numeric profile and the text's own
+length fix the shapes, and each request has its own random generator, so an answer depends on its request alone, to
+the bit, sampled or greedy.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import torch
 
 from evolm.models.decode_cache import DecodeCache
-from evolm.models.forward_plan import ForwardPlan, Segment
+from evolm.models.forward_plan import ForwardPlan, Segment, fill_slabs
 from evolm.models.packed_forward import PackedForward, PassRow
-from evolm.models.prefix_cache import KeyValues
+from evolm.models.prefix_cache import KeyValues, text_keys
 from evolm.models.requests import Decoding, TokenizedGeneration
 
 
@@ -87,6 +88,48 @@ class _Text:
         return PassRow(Segment((self.tokens[-1],), position, -1, self.delta), slot, None, None)
 
 
+@dataclass(frozen=True)
+class SharedBeginnings:
+    """What contexts that differ only by their deltas share: the output, keys and values of the lower layers.
+
+    Attributes:
+        states: segment -> ``(tokens, d)`` output of the lower layers; None if the plan has no depth.
+        pasts: key of a text -> keys and values of the lower layers up to its end.
+        keys: of each segment's text, whatever its delta.
+    """
+
+    states: dict[int, torch.Tensor] | None = None
+    pasts: Mapping[bytes, KeyValues] = field(default_factory=dict)
+    keys: Sequence[bytes] = ()
+
+    @classmethod
+    def passed(cls, forward: PackedForward, plan: ForwardPlan, ends: Sequence[int]) -> SharedBeginnings:
+        """Pass a plan's texts through the layers below its depth, each text once for all deltas."""
+        if not plan.depth:
+            return cls()
+        keys = text_keys(plan)
+        places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+        firsts = dict(zip(reversed(keys), reversed(plan.segments), strict=True))
+        texts = [
+            replace(text, parent=places[keys[text.parent]] if text.parent >= 0 else -1, delta=-1, lasting=False)
+            for text in (firsts[key] for key in places)
+        ]
+        lower = ForwardPlan(texts, fill_slabs(texts, forward.slab_tokens), top=plan.depth)
+        wanted = sorted({places[keys[end]] for end in ends})
+        names, states, pasts = list(places), {}, {}
+        for begins, output, known in forward.passes(lower, wanted):
+            for place, begin in begins.items():
+                states[names[place]] = output[begin : begin + len(texts[place].tokens)].clone()
+            for place in begins.keys() & wanted:
+                pasts[names[place]] = dict(known.known[place])
+                known.release(place)
+        return cls({index: states[key] for index, key in enumerate(keys)}, pasts, keys)
+
+    def past(self, segment: int) -> KeyValues:
+        """Return the lower layers' keys and values up to a segment's end; empty if the plan has no depth."""
+        return self.pasts[self.keys[segment]] if self.keys else {}
+
+
 class TextGenerator:
     """Generates the answers to generation requests.
 
@@ -128,15 +171,16 @@ class TextGenerator:
         by_end: dict[int, list[int]] = {}
         for index, end in enumerate(ends):
             by_end.setdefault(end, []).append(index)
+        shared = SharedBeginnings.passed(self.forward, plan, ends)
         cache = DecodeCache(self.rows, self.forward.head.weight.device)
         waiting: deque[_Text] = deque()
         growing: dict[int, _Text] = {}  # by slot
-        for begins, states, known in self.forward.passes(plan, ends):
+        for begins, states, known in self.forward.passes(plan, ends, shared.states):
             for segment, begin in begins.items():
                 for index in by_end.get(segment, ()):
                     state = states[begin + len(plan.segments[segment].tokens) - 1].clone()
                     rng = np.random.default_rng(request_seed(requests[index]))
-                    past, delta = dict(known.known[segment]), plan.segments[segment].delta
+                    past, delta = {**shared.past(segment), **known.known[segment]}, plan.segments[segment].delta
                     waiting.append(_Text(index, requests[index], state, rng, delta, past))
                     known.release(segment)
             while len(waiting) + len(growing) >= self.rows:

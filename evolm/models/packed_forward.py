@@ -368,7 +368,7 @@ class PackedForward:
         return torch.zeros(rows, self.head.weight.shape[1], dtype=self._like.dtype, device=self._like.device)
 
     def passes(
-        self, plan: ForwardPlan, ends: Sequence[int] = ()
+        self, plan: ForwardPlan, ends: Sequence[int] = (), below: Mapping[int, torch.Tensor] | None = None
     ) -> Iterator[tuple[dict[int, int], torch.Tensor, SegmentCache]]:
         """Pass a plan's slabs through the trunk, one after the other.
 
@@ -378,6 +378,8 @@ class PackedForward:
         Args:
             plan: what is passed; its deltas act inside of :meth:`carrying`.
             ends: segments whose keys and values the caller needs; it calls the cache's ``release`` for each.
+            below: segment -> ``(tokens, d)`` output of the lower layers, if the plan has a depth and the caller has
+                them; None = they are computed, or known from before.
 
         Yields:
             Per slab: index of each segment -> its first row; the states ``(slab_tokens, d)`` that leave the plan's
@@ -388,7 +390,8 @@ class PackedForward:
         # The cache must hold the only reference, so that memory is freed after the last dependent segment.
         cache = SegmentCache(plan, ends, self.prefixes.known(plan, keys, needed))
         slabs = fill_slabs(plan.segments, self.slab_tokens, cache.ready) if cache.ready else plan.slabs
-        below = self.shared.states(plan, self.lower_passes, cache.ready) if plan.depth else {}
+        if below is None:
+            below = self.shared.states(plan, self.lower_passes, cache.ready) if plan.depth else {}
         for slab in slabs:
             rows = cache.rows(slab, below)
             states = self.trunk_pass(rows, self.slab_tokens, plan.depth, plan.top)

@@ -12,10 +12,12 @@ import torch
 
 from evolm.errors import ContextExceeded
 from evolm.evaluation import Engine
-from evolm.models import Decoding, Generate, Generated, LanguageModel, decode_cache
+from evolm.genomes import DeltaSettings, DeltaSpace
+from evolm.models import Decoding, Generate, Generated, LanguageModel, PassSettings, decode_cache
 from evolm.models import decoding as text_decoding
 from evolm.models.decode_cache import DecodeCache
 from evolm.models.decoding import choose_token
+from evolm.models.packed_forward import Work
 from evolm.storage import AnswerStore
 
 
@@ -109,6 +111,31 @@ def test_a_text_that_grows_beyond_a_span_is_what_transformers_writes(
     request = Generate("", "so on " * (length // 6), Decoding(max_new_tokens=20))
     (answer,) = write(model, request)
     assert list(answer.tokens) == plain_greedy(model, request)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_deltas_share_the_lower_layers_of_their_contexts_and_no_bit_changes(
+    dtype: str, tiny_model: Callable[..., LanguageModel]
+) -> None:
+    prepared = tiny_model(dtype, "off").prepared
+    sharing, apart = (LanguageModel(prepared, "off", PassSettings(trunk_bytes=size)) for size in (2**20, 0))
+    space = DeltaSpace.of(sharing, DeltaSettings("last:1", ("all-linear",), 2, "lowrank", 0, 0.5))
+    rng = np.random.default_rng(0)
+    deltas = [None, *(space.delta(space.random(rng)) for _ in range(4))]
+    requests = [
+        Generate("Say it. " * 12, item, Decoding(6, temperature=1.0), delta=delta)
+        for delta in deltas
+        for item in ("one", "two or three", "four " * 20)
+    ]
+    ours, theirs = write(sharing, *requests), write(apart, *requests)
+    assert ours == theirs and len({answer.tokens for answer in ours}) > len(deltas)
+    assert sharing.forward.shares_layers_at(1)
+    assert write(sharing, requests[7]) == [ours[7]]
+    for model in (sharing, apart):
+        model.forward.work = Work()
+        model.forward.prefixes.forget()
+        write(model, *requests)
+    assert sharing.forward.work.tokens < apart.forward.work.tokens
 
 
 def test_a_slot_that_held_infinite_values_does_no_harm_to_the_next_text() -> None:
