@@ -4,8 +4,8 @@
 
 SmolLM2-135M-Instruct, one thread, 32 individuals x 8 items, greedy, at most 24 new tokens; the order alternates, and
 ratios are taken round by round, medians. evolm's engine runs without its caches. ``transformers.generate`` writes the
-answers of one individual after the other, its items in one batch of equal lengths, with its own cache; its rate is that
-of the first four individuals, since it works them off one by one:
+answers of one individual after the other, its items in one batch of equal lengths, with its own cache; its rate is
+that of the first four individuals, since it works them off one by one:
 
 - *prompts*: every individual has a prompt of its own, of 200 tokens, before items of 25;
 - *deltas*: every individual has a change of rank 2 of all linear modules in the last six layers, behind one prompt;

@@ -24,8 +24,8 @@ def learning(**strategy: Any) -> dict[str, Any]:
     """Return the tables of a variant in which a delta alone evolves, under one prompt."""
     return {
         "founders": ["plain.jsonl"],
-        "space": {"delta": DELTA},
-        "stage": [{"strategy": strategy, "space": ["delta"]}],
+        "space": {"prompt": None, "delta": DELTA},
+        "strategy": strategy,
     }
 
 

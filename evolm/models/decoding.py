@@ -3,9 +3,9 @@
 Prompts pass the trunk in slabs, as scored ones do. What they share is passed once, also the layers below the first
 changed one, if several deltas have the same prompt. Then each step adds one token to at most ``decode_rows`` texts,
 of any prompts and deltas, in one pass; the slot of a finished text goes to the next waiting text (continuous
-batching: Orca, Yu 2022, https://www.usenix.org/conference/osdi22/presentation/yu). The numeric profile and the text's own
-length fix the shapes, and each request has its own random generator, so an answer depends on its request alone, to
-the bit, sampled or greedy.
+batching: Orca, Yu 2022, https://www.usenix.org/conference/osdi22/presentation/yu). The numeric profile and the text's
+own length fix the shapes, and each request has its own random generator, so an answer depends on its request alone,
+to the bit, sampled or greedy.
 """
 
 from __future__ import annotations
