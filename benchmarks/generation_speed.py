@@ -1,6 +1,6 @@
 """Tokens a second of written text, beside ``transformers.generate``.
 
-    python -m benchmarks.generation_speed [--quick] [--dtype float32] [--part NAME]
+    python -m benchmarks.generation_speed [--quick] [--dtype float32] [--part NAME] [--rounds N]
 
 SmolLM2-135M-Instruct, one thread, 32 individuals x 8 items, greedy, at most 24 new tokens; the order alternates, and
 ratios are taken round by round, medians. evolm's engine runs without its caches. ``transformers.generate`` writes the
@@ -174,6 +174,7 @@ def main() -> None:
     """Measure, write results/generation_speed.json, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="four individuals, one round; writes another file")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each part")
     parser.add_argument(
         "--part", choices=["prompts", "deltas", "samples"], help="measure one, keep the others' figures"
     )
@@ -181,13 +182,13 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     model = LanguageModel(prepare(MODEL, dtype=arguments.dtype), "off", COLD)
-    individuals, rounds = (TIMED, 1) if arguments.quick else (INDIVIDUALS, ROUNDS)
+    individuals, rounds = (TIMED, 1) if arguments.quick else (INDIVIDUALS, arguments.rounds)
     name = "generation_speed-quick" if arguments.quick else "generation_speed"
     record = {part: own for part, own in read_result(name).items() if "measured" in own}
     ways = ways_of(model, individuals)
     written(model, [TokenizedGeneration((100,), 1, Decoding(2))])  # loads the model
     for part in [arguments.part] if arguments.part else ways:
-        command = f"python -m benchmarks.generation_speed --part {part}"
+        command = f"python -m benchmarks.generation_speed --part {part} --rounds {rounds}"
         measured = compared(ways[part], rounds)
         record[part] = {**setting(command), "dtype": model.prepared.dtype, "measured": measured}
         write_result(name, record)

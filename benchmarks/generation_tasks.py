@@ -37,12 +37,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def settings(tokens: int) -> dict[str, Any]:
+def settings(tokens: int, dev: int = 32, validation: int = 48, test: int = 150) -> dict[str, Any]:
     """Return the tables of a population: equal tokens, and small splits, since a cell must end in minutes."""
     return {
         "budget": {"evaluations": 0, "tokens": tokens},
         "baselines": {"fine_tuning": False},
-        "task": {"split": {"dev": 32, "validation": 48, "test": 150}},
+        "task": {"split": {"dev": dev, "validation": validation, "test": test}},
     }
 
 
@@ -51,7 +51,7 @@ FIELD = Field(
     VARIANTS,
     {
         "past-tense": settings(60_000),
-        "spanish-english": settings(100_000),
+        "spanish-english": settings(50_000, dev=24, validation=32, test=120),
         "function-docs": settings(250_000),
         "reading-comprehension": settings(400_000),
     },
