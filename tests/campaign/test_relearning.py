@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from evolm.campaign import relearning
+from evolm.campaign.build import build
+from evolm.campaign.pass_estimate import PassEstimate
 from evolm.campaign.runs import continue_run
 from evolm.export.predictor import saved_prompt
 from evolm.report import RunRecord, render_summary
@@ -136,3 +138,15 @@ def test_a_finished_run_is_continued_from_the_single_individual(folder: Path, tm
     ids = [entry["id"] for entry in entries(out, "individual", "main")]
     assert ids == list(range(len(ids))) and result["best"]["id"] in ids
     assert RunLayout(out).prompt.exists()
+
+
+def test_the_dry_run_counts_what_it_costs(tmp_path: Path, tiny_model_folder: Path) -> None:
+    tokens = {}
+    for relearn in (True, False):
+        finals = {"committee": 0, "soup": 0, "relearn": relearn}
+        toy = write_soup_campaign(tmp_path / "toy", tiny_model_folder, finals=finals)
+        parts = build(toy.config, toy.folder)
+        parts.engine.close()
+        phases = {name: tokens for name, _, tokens in PassEstimate(parts, 10.0, 5.0).phases()}
+        tokens[relearn] = phases["finals"]
+    assert tokens[True] > tokens[False] > 0
