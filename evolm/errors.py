@@ -8,6 +8,7 @@
     │   └── NotCopyable             an object that belongs to its process was to be copied; a TypeError too
     ├── DataError                   rows, columns, labels or splits are wrong
     ├── ModelError                  a model is missing, damaged or lacks a capability
+    │   ├── ServerError             a model's server refuses a request, or is not to be reached
     │   └── Unanswerable            the model cannot be asked about one text; others are not affected
     │       └── ContextExceeded     a prompt is longer than the model's context
     ├── GenomeError                 a genome does not fit its space, or its record is damaged
@@ -56,6 +57,20 @@ class DataError(EvolmError):
 
 class ModelError(EvolmError):
     """A model cannot be found, read or used."""
+
+
+class ServerError(ModelError):
+    """A server with a model refuses a request, cannot be reached or breaks the protocol.
+
+    Attributes:
+        status: of its last answer; None if there was none.
+        problem: what was found in the place of an answer.
+    """
+
+    def __init__(self, message: str, status: int | None = None, problem: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.problem = problem
 
 
 class Unanswerable(ModelError):

@@ -18,7 +18,7 @@ from evolm.tasks import Task
 
 if TYPE_CHECKING:
     from evolm.evaluation.engine import Engine
-    from evolm.models import LanguageModel
+    from evolm.models import Model
 
 Messages: TypeAlias = list[dict[str, str]]
 
@@ -35,7 +35,7 @@ def prompt_folder(
     genome: Genome,
     space: Space,
     task: Task,
-    model: LanguageModel,
+    model: Model,
     config: CampaignConfig,
     labels: LabelProbabilities | None,
     engine: Engine,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import Field, field_serializer, field_validator
 
-from evolm.config import CampaignConfig, GenerationSection, Section, TemplateSection, validate
+from evolm.choices import Dtype
+from evolm.config import CampaignConfig, GenerationSection, ModelSection, Section, TemplateSection, validate
 from evolm.errors import RunError
 from evolm.genomes import Prompt
 from evolm.models import PassSettings
@@ -20,7 +21,7 @@ from evolm.typed import text_of
 from evolm.wording import listed
 
 if TYPE_CHECKING:
-    from evolm.models import LanguageModel
+    from evolm.models import Model
 
 SCHEMA: Final = 3
 # Keys of [task] that say how rows are read; the other keys say which rows there were.
@@ -28,23 +29,30 @@ READING = ("name", "kind", "columns", "labels", "bins", "answer_key", "metric", 
 
 
 class ModelRecord(Section):
-    """The model that a prompt was evolved for, its files' fingerprint, and the size of its forward passes."""
+    """The model that a prompt was evolved for, its files' fingerprint, and the size of its forward passes.
+
+    Of a served model, ``dtype`` is ``"auto"``, and ``served`` and ``key_variable`` are those of ``[model]``.
+    """
 
     name: str
     fingerprint: str
-    dtype: Literal["float32", "bfloat16"]
+    dtype: Dtype
+    served: str = ""
+    key_variable: str = ModelSection.model_fields["key_variable"].default
     revision: str = ""
     slab_tokens: int = PassSettings().slab_tokens
 
     @classmethod
-    def of(cls, model: LanguageModel, revision: str) -> ModelRecord:
-        """Return the record of a model that was loaded by name and revision."""
+    def of(cls, model: Model, section: ModelSection) -> ModelRecord:
+        """Return the record of the model that a section names."""
         prepared = model.prepared
         return cls(
             name=prepared.name,
             fingerprint=prepared.fingerprint,
             dtype=prepared.dtype,
-            revision=revision,
+            revision=section.revision,
+            served=section.served,
+            key_variable=section.key_variable,
             slab_tokens=model.passes.slab_tokens,
         )
 
@@ -86,7 +94,7 @@ class PromptRecord(Section):
         cls,
         prompt: Prompt,
         task: Task,
-        model: LanguageModel,
+        model: Model,
         config: CampaignConfig,
         labels: LabelProbabilities | None,
         *,
@@ -111,7 +119,7 @@ class PromptRecord(Section):
             item=task.template.item_source,
             normalization=labels.normalization if labels else None,
             chat_template=model.chat,
-            model=ModelRecord.of(model, config.model.revision),
+            model=ModelRecord.of(model, config.model),
             task={
                 **config.task.model_dump(mode="json", include=set(READING)),
                 "metric": task.metric,

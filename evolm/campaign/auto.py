@@ -16,6 +16,7 @@ from evolm.campaign.stages import with_spaces
 from evolm.config import AUTO, DEFAULT_STRATEGY, CampaignConfig, DeltaSpaceSection, ReadoutSpaceSection, StageSection
 from evolm.evaluation.racing import looks
 from evolm.genomes import DELTA, PROMPT, READOUT
+from evolm.models.served.names import is_served
 from evolm.readout_kinds import WORDS
 from evolm.scorers.task_scorer import task_scorer_name
 from evolm.tasks import KINDS, METRICS, Task
@@ -26,7 +27,7 @@ POPULATION, LEARNERS = 12, 6  # largest populations of the two stages
 EVALUATIONS_EACH = 4  # generations that a stage should have
 TAUGHT = 3  # most prompts under which a delta learns
 STEPS = 16  # of gradient between two evaluations: they cost about as much as one
-READOUTS: Final = ("probe", "linear", "contextual", "words")
+READOUTS: Final = ("probe", "linear", "contextual", "words")  # a server gives no states for the first one
 DELTA_TABLE: Final = {"encoding": "lowrank", "layers": "auto", "target_modules": ["all-linear"], "rank": 2}
 
 
@@ -39,7 +40,8 @@ def expanded(config: CampaignConfig, task: Task) -> CampaignConfig:
     """
     if config.strategy.get("name") != AUTO:
         return config
-    learns = not KINDS[task.kind].open and len(task.demonstrable) >= FEWEST_LESSONS
+    served = is_served(config.model.name)
+    learns = not served and not KINDS[task.kind].open and len(task.demonstrable) >= FEWEST_LESSONS
     fits = READOUT in config.space.evolving or len(task.taught_labels) > 1
     kinds = [kind for kind in config.space.evolving if kind != DELTA]
     searched = list(dict.fromkeys([PROMPT, *kinds, *([READOUT] if fits else [])]))
@@ -55,7 +57,7 @@ def expanded(config: CampaignConfig, task: Task) -> CampaignConfig:
     ]
     space = config.space
     if fits and space.readout is None:
-        space = space.model_copy(update={"readout": ReadoutSpaceSection(kinds=READOUTS)})
+        space = space.model_copy(update={"readout": ReadoutSpaceSection(kinds=READOUTS[served:])})
     if learns:
         size = _population(evaluations - first, LEARNERS)
         learning = {"name": "memetic", "population_size": size, "learning_rate": 0.01, "gradient_steps": STEPS}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from evolm.config import BudgetSection
 from evolm.evaluation.evaluator import Charge
@@ -19,6 +19,9 @@ from evolm.individual import Individual
 from evolm.operators import Spent
 from evolm.readout_kinds import KINDS_OF_READOUTS
 
+Prices: TypeAlias = "tuple[float, float]"
+
+SERVED = ("requests", "generated", "writer_requests", "writer_generated")  # amounts that servers charge for
 GOLD = "gold"  # measure: the task's metric by gold that the search does not see
 FREE_READOUTS = 4  # that are not charged, of what the model was asked: a search of readouts alone must end
 
@@ -38,6 +41,9 @@ class Ledger:
             without an audit.
         audit_falls: generations since, in a row, whose best scored itself higher and was worth less.
         writer_tokens: of another model that writes for operators; no limit applies to them.
+        generated: of ``tokens``, those that the model wrote.
+        requests: HTTP requests to a served model.
+        writer_generated, writer_requests: of the model that writes for operators.
         readouts: ``Genome.asked`` of the individuals scored on all items -> how many of its readouts were free.
     """
 
@@ -50,6 +56,10 @@ class Ledger:
     audit_peak: tuple[float, ...] = ()
     audit_falls: int = 0
     writer_tokens: int = 0
+    generated: int = 0
+    requests: int = 0
+    writer_generated: int = 0
+    writer_requests: int = 0
     readouts: dict[str, int] = field(default_factory=dict)
 
     def charge(self, charges: Sequence[Charge]) -> None:
@@ -57,11 +67,17 @@ class Ledger:
         self.evaluations += len(charges)
         self.items += sum(charge.items for charge in charges)
         self.tokens += sum(charge.tokens for charge in charges)
+        self.generated += sum(charge.generated for charge in charges)
+        self.requests += sum(charge.requests for charge in charges)
 
     def charge_operators(self, spent: Spent) -> None:
         """Add what operators have asked of models."""
         self.tokens += spent.tokens
         self.writer_tokens += spent.writer_tokens
+        self.generated += spent.generated
+        self.requests += spent.requests
+        self.writer_generated += spent.writer_generated
+        self.writer_requests += spent.writer_requests
 
     def charged(self, individuals: Sequence[Individual], charges: Sequence[Charge]) -> list[Charge]:
         """Return the charges of scored individuals without those of free readouts, which are counted.
@@ -99,6 +115,23 @@ class Ledger:
         """Return plain JSON values."""
         return asdict(self)
 
+    def price(self, model: Prices = (0, 0), writer: Prices = (0, 0)) -> float:
+        """Return what the tokens cost, in the currency of the prices.
+
+        Args:
+            model: of the model that evolves: prices of a million tokens that it reads and that it writes.
+            writer: of another model that writes for operators.
+        """
+        read, written = self.tokens - self.generated, self.generated
+        told, answered = self.writer_tokens - self.writer_generated, self.writer_generated
+        return (read * model[0] + written * model[1] + told * writer[0] + answered * writer[1]) / 1e6
+
+
+def served_record(ledger: Ledger) -> dict[str, Any]:
+    """Return what was asked of servers, with the key ``"served"``; nothing if the models are local."""
+    counts = {name: getattr(ledger, name) for name in SERVED if getattr(ledger, name)}
+    return {"served": counts} if ledger.requests or ledger.writer_requests else {}
+
 
 def individuals(budget: BudgetSection, items_each: int) -> int:
     """Return how many individuals a limit on evaluations, or else on items, pays for; 0 if neither is limited."""
@@ -127,6 +160,8 @@ def spent(budget: BudgetSection, ledger: Ledger, items_each: int, seconds: float
         return f"the {budget.items - ledger.items} items left are fewer than the {items_each} of one evaluation"
     if budget.tokens and ledger.tokens >= budget.tokens:
         return f"all {budget.tokens} tokens are spent"
+    if budget.requests and ledger.requests >= budget.requests:
+        return f"all {budget.requests} requests are spent"
     if budget.plateau and ledger.idle_generations >= budget.plateau:
         return f"{ledger.idle_generations} generations brought nothing better"
     if budget.audit_fall and ledger.audit_falls >= budget.audit_fall:

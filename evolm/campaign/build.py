@@ -23,6 +23,7 @@ from evolm.campaign.permissions import Permissions
 from evolm.campaign.resolution import resolved
 from evolm.campaign.rewards import choose_rewards, learns_from_rewards, make_reward, supervised_loss
 from evolm.campaign.scorers import ScoreFunctions, ScorerChoice, choose_scorers, make_scorers, task_scorer_among
+from evolm.campaign.served import refuse_served, without_states
 from evolm.campaign.spaces import chromosome_tables, evolving_kinds
 from evolm.campaign.stages import Stage, check_baselines, choose_stages, only_strategy, racing_rules, stage_for
 from evolm.campaign.strategies import StrategyChoice, choose_strategy
@@ -36,7 +37,8 @@ from evolm.evaluation.settings import jobs, pass_settings
 from evolm.founders.loading import Founders, load_founders
 from evolm.genomes import PROMPT, PromptSpace, Space
 from evolm.genomes.prompt_space import allowed_words
-from evolm.models import PassSettings, PreparedModel
+from evolm.models.served.model import open_served
+from evolm.models.served.names import is_served
 from evolm.operators import ModelAccess, SupervisedLoss
 from evolm.randomness import derive_seed
 from evolm.scorers import Scoring
@@ -44,16 +46,16 @@ from evolm.scorers.task_scorer import make_scoring
 from evolm.searches import MAIN
 from evolm.storage import AnswerStore
 from evolm.strategies import SearchContext, Start, Strategy
-from evolm.tasks import Task, load_task
+from evolm.tasks import KINDS, Task, load_task
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from evolm.evaluation.engine import Engine
-    from evolm.models import LanguageModel
+    from evolm.models import Model
 
 
-Models: TypeAlias = "dict[tuple[PreparedModel, str, PassSettings], LanguageModel]"
+Models: TypeAlias = "dict[Any, Model]"  # by what decides their answers
 
 
 @dataclass
@@ -62,7 +64,7 @@ class Components:
 
     config: CampaignConfig
     task: Task
-    model: LanguageModel
+    model: Model
     engine: Engine
     writer: Engine | None
     evaluator: Evaluator
@@ -185,7 +187,7 @@ def build(
     chosen_baselines(config.baselines)  # raises for an unknown name
     config = resolved(config, root, permissions, framed=framed)
     task = load_task(config.task, config.template, root=root, trusted=True, frame=frame)
-    config = expanded(config, task)
+    config = without_states(expanded(config, task))
     check_items(config.budget, task)
     check_refine(config.generation, task)
     tables = chromosome_tables(config, permissions)
@@ -194,6 +196,7 @@ def build(
     check_baselines(config, stages, evolving, task, permissions)
     choices = choose_scorers(config, task, permissions, functions or {})
     rewards = check_learning(config, task, stages, permissions, functions or {})
+    refuse_served(config, stages)
     model = load_model(config, {} if models is None else models)
     parts = {name: kind.build(params, task, model) for name, (kind, params) in tables.items()}
     prompts = cast(PromptSpace, parts[PROMPT])
@@ -261,7 +264,7 @@ def check_items(budget: BudgetSection, task: Task) -> None:
         )
 
 
-def load_model(config: CampaignConfig, models: Models) -> LanguageModel:
+def load_model(config: CampaignConfig, models: Models) -> Model:
     """Return the campaign's model, from ``models`` if an earlier run of this process has loaded it.
 
     Args:
@@ -272,11 +275,15 @@ def load_model(config: CampaignConfig, models: Models) -> LanguageModel:
         ModelError: if there is no such model, or it cannot be used.
     """
     section = config.model
-    prepared = language_models.prepare(
-        section.name, revision=section.revision, dtype=section.dtype, device=section.device
-    )
-    key = (prepared, section.chat_template, pass_settings(config))
+    served = is_served(section.name)
+    if served:
+        key: Any = (section, KINDS[config.task.kind].open)
+    else:
+        prepared = language_models.prepare(
+            section.name, revision=section.revision, dtype=section.dtype, device=section.device
+        )
+        key = (prepared, section.chat_template, pass_settings(config))
     if key not in models:
         models.clear()  # one model at a time: the cached states of another one are of no use
-        models[key] = language_models.LanguageModel(*key)
+        models[key] = open_served(*key) if served else language_models.LanguageModel(*key)
     return models[key]

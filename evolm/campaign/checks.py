@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from evolm.errors import ConfigError, ContextExceeded, Unanswerable
 from evolm.evaluation.evaluator import Evaluator
@@ -26,7 +27,9 @@ def check_trunk(evaluator: Evaluator, founders: Founders, space: Space) -> None:
     width = model.width * (2 if model.prepared.dtype == "bfloat16" else 4)
     longest = max(evaluator.task.dev, key=lambda item: sum(map(len, item.fields.values())))
     shown = evaluator.express(founders.genomes[0])
-    asked = evaluator.engine.tokenize(next(next(iter(evaluator.scorers.values()))[0].dialogue(shown, [longest])))
+    asked: Sequence[Any] = evaluator.engine.tokenize(
+        next(next(iter(evaluator.scorers.values()))[0].dialogue(shown, [longest]))
+    )
     needed = max((len(request.context) * width for request in asked), default=0)
     if needed > model.passes.trunk_bytes:
         raise ConfigError(

@@ -13,6 +13,7 @@ from evolm.campaign.build import Components
 from evolm.campaign.search import CANDIDATES, FINALISTS
 from evolm.campaign.stages import Stage
 from evolm.genomes import DELTA, PROMPT, READOUT
+from evolm.models import require_local
 from evolm.operators import POLICY_GRADIENT
 from evolm.readout_kinds import KINDS_OF_READOUTS
 from evolm.strategies import Strategy
@@ -142,7 +143,7 @@ class PassEstimate:
         deltas = self.parts.space.get(DELTA)
         if deltas is None or not self.parts.model.passes.trunk_bytes:
             return 1.0
-        return 1 - deltas.depth / self.parts.model.structure.layers
+        return 1 - deltas.depth / require_local(self.parts.model, "space.delta").structure.layers
 
     def _fitted_rows(self) -> int:
         """Return the train rows that most readouts are fitted on; 0 if none is fitted."""

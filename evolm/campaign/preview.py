@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,13 +14,15 @@ from rich.table import Table
 from rich.text import Text
 
 from evolm import evaluation, models
+from evolm.campaign.budget import Ledger
 from evolm.campaign.build import Components
 from evolm.campaign.checks import told_about_texts
-from evolm.campaign.pass_estimate import PassEstimate, guard_tokens
+from evolm.campaign.pass_estimate import PassEstimate, PhaseRow, guard_tokens
 from evolm.campaign.stages import racing_rules
 from evolm.evaluation.racing import looks
 from evolm.genomes import Genome
-from evolm.models import Decoding, Request
+from evolm.models import Cost, Decoding, Model, Request, require_local
+from evolm.models.served.model import ServedModel
 from evolm.operators.language import MOST_TOKENS
 from evolm.operators.patterns import REWORD, one_line
 from evolm.storage import AnswerStore
@@ -28,7 +32,7 @@ from evolm.wording import counted, listed
 if TYPE_CHECKING:
     from evolm.evaluation.engine import Engine
 
-BATCH_ITEMS = 32
+BATCH_ITEMS, SERVED_ITEMS = 32, 8  # that are scored; a server may be paid for them
 MOST_SHOWN = 12  # labels
 
 
@@ -59,12 +63,16 @@ def preview(parts: Components, console: Console) -> None:
 
 def _print_model(parts: Components, console: Console) -> None:
     model = parts.model
-    console.print(
-        Text(
-            f"Model {model.prepared.name}: {model.prepared.dtype}, chat template {'on' if model.chat else 'off'}, "
-            f"{parts.engine.executor.n_jobs} worker(s) of {model.profile.threads} thread"
+    if isinstance(model, ServedModel):
+        console.print(Text(_about_server(model)))
+    else:
+        console.print(
+            Text(
+                f"Model {model.prepared.name}: {model.prepared.dtype}, chat template "
+                f"{'on' if model.chat else 'off'}, {parts.engine.executor.n_jobs} worker(s) of "
+                f"{model.profile.threads} thread"
+            )
         )
-    )
     if parts.writer is not None:
         console.print(Text(_about_writer(parts.writer, parts.founders.genomes[0])))
     labels = parts.scoring.labels
@@ -78,11 +86,21 @@ def _print_model(parts: Components, console: Console) -> None:
     console.print(Text(f"Normalization of log-probabilities: {labels.normalization!r}; tokens: {lengths}"))
 
 
+def _about_server(model: ServedModel) -> str:
+    """Return sentences about what the self-test of a server has found."""
+    sent = "messages" if model.chat else "text"
+    return (
+        f"Model {model.abilities.served!r} of {model.prepared.name}: prompts are sent as {sent}, "
+        f"{model.section.concurrency} at a time; {model.told}. {model.told_of_repetition}"
+    )
+
+
 def _about_writer(writer: Engine, founder: Genome) -> str:
     """Return a sentence about the writer and the tokens of a line that rewords a founder's instruction."""
     prepared = writer.model.prepared
     request = REWORD.request([one_line(founder.prompt.instruction)], Decoding(MOST_TOKENS))
-    tokens = writer.tokenize([request])[0].tokens
+    ready: Any = writer.tokenize([request])[0]
+    tokens = writer.model.count_tokens(ready.context) if isinstance(writer.model, ServedModel) else ready.tokens
     return (
         f"Writer {prepared.name}: {prepared.dtype}; a line that it writes costs {tokens} tokens and its own,"
         f" at most {MOST_TOKENS}; they are charged apart"
@@ -106,6 +124,15 @@ def _print_guard(parts: Components, console: Console) -> None:
     )
 
 
+def described(model: Model, request: Request) -> list[tuple[str, bool]]:
+    """Return the pieces of a prompt, and whether they are scored: tokens, or texts if a server has the tokenizer."""
+    if not isinstance(model, ServedModel):
+        return models.describe_tokens(require_local(model, "a prompt's tokens"), request)
+    prefix, item, answers = model.render(request)
+    pieces = [(answer, True) for answer in answers[:MOST_SHOWN]]
+    return [(prefix + item, False), *(pair for piece in pieces for pair in ((" | ", False), piece))]
+
+
 def _shortened(names: Sequence[str]) -> str:
     shown = ", ".join(names[:MOST_SHOWN])
     return shown if len(names) <= MOST_SHOWN else f"{shown} and {len(names) - MOST_SHOWN} more"
@@ -114,7 +141,7 @@ def _shortened(names: Sequence[str]) -> str:
 def _print_prompt(parts: Components, request: Request, console: Console) -> None:
     """Print one rendered prompt, its scored tokens marked."""
     text = Text()
-    for piece, scored in models.describe_tokens(parts.model, request):
+    for piece, scored in described(parts.model, request):
         text.append(piece, style="bold reverse" if scored else "")
         if scored and not console.is_terminal:
             text.append("⟵scored ")
@@ -123,10 +150,12 @@ def _print_prompt(parts: Components, request: Request, console: Console) -> None
 
 
 def _print_joins(parts: Components, requests: Sequence[Request], console: Console) -> None:
-    """Say if a token spans the border of item and answer."""
+    """Say if a token spans the border of item and answer, unless a server has the tokenizer."""
+    if isinstance(parts.model, ServedModel):
+        return
     joins: list[Any] = [tokens for tokens in parts.engine.tokenize(requests) if getattr(tokens, "joined", 0)]
     if joins:
-        first = parts.model.tokenizer.decode(joins[0].continuations[0])
+        first = require_local(parts.model, "its tokens").tokenizer.decode(joins[0].continuations[0])
         console.print(
             Text(
                 f"In {len(joins)} of {counted(len(requests), 'prompt')} one token holds the end of the item and the "
@@ -138,27 +167,57 @@ def _print_joins(parts: Components, requests: Sequence[Request], console: Consol
 def _requests(parts: Components) -> list[Request]:
     """What the task's own scorer asks first about the longest founder."""
     longest = max(parts.founders.genomes, key=parts.space.tokens)
-    return list(
-        next(parts.evaluator.task_scorer.dialogue(parts.space.express(longest), parts.task.dev[:BATCH_ITEMS]))
-    )
+    items = parts.task.dev[: SERVED_ITEMS if isinstance(parts.model, ServedModel) else BATCH_ITEMS]
+    return list(next(parts.evaluator.task_scorer.dialogue(parts.space.express(longest), items)))
 
 
 def _estimate(parts: Components, asked: Sequence[Request]) -> Table:
     """Score a batch and extrapolate."""
-    engine = evaluation.Engine(parts.model, AnswerStore(":memory:"))  # one worker, this process
-    requests = engine.tokenize(asked)
+    engine = evaluation.Engine(parts.model, AnswerStore(":memory:"))  # one worker, this process; or the server
+    requests: Sequence[Any] = engine.tokenize(asked)
     engine.answer_tokenized(requests[:1])  # loads the model outside the measurement
     before = engine.usage.tokens_padded
     began = time.perf_counter()
-    engine.answer_tokenized(requests)
+    answers = engine.answer_tokenized(requests)
     rate = (engine.usage.tokens_padded - before) / (time.perf_counter() - began)
+    if isinstance(parts.model, ServedModel):
+        cost = reduce(add, map(lambda request, answer: request.cost(answer), requests, answers))
+        return _served_estimate(parts, cost, len(requests), rate)
     per_item = float(np.mean([request.own_tokens for request in requests]))
     prefix = float(np.mean([parts.space.tokens(founder) for founder in parts.founders.genomes]))
     workers = parts.engine.executor.n_jobs
     table = Table("phase", "evaluations", "tokens through the model", "minutes")
-    phases = PassEstimate(parts, prefix, per_item).phases()
-    for name, evaluations, tokens in [*phases, ("all", sum(p[1] for p in phases), sum(p[2] for p in phases))]:
+    for name, evaluations, tokens in _with_sum(PassEstimate(parts, prefix, per_item).phases()):
         table.add_row(name, f"{evaluations}", f"{tokens:,.0f}", f"{tokens / rate / workers / 60:.1f}")
+    return table
+
+
+def _with_sum(phases: Sequence[PhaseRow]) -> list[PhaseRow]:
+    return [*phases, ("all", sum(phase[1] for phase in phases), sum(phase[2] for phase in phases))]
+
+
+def _served_estimate(parts: Components, cost: Cost, items: int, rate: float) -> Table:
+    """Extrapolate from some items, with the longest founder, to what a server is asked and paid.
+
+    Args:
+        parts: the campaign's objects.
+        cost: of the items.
+        items: how many they are.
+        rate: tokens per second.
+    """
+    table = Table("phase", "evaluations", "requests", "tokens", "minutes", "price")
+    # Every request is charged in full: no tokens of a prompt are shared between items.
+    for name, evaluations, tokens in _with_sum(PassEstimate(parts, 0.0, cost.tokens / items).phases()):
+        share = tokens / max(cost.tokens, 1)
+        paid = Ledger(tokens=cost.tokens, generated=cost.generated).price(parts.config.model.price_per_million)
+        table.add_row(
+            name,
+            f"{evaluations}",
+            f"{share * cost.requests:,.0f}",
+            f"{tokens:,.0f}",
+            f"{tokens / rate / 60:.1f}" if rate else "",
+            f"{share * paid:,.2f}" if paid else "",
+        )
     return table
 
 

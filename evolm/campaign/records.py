@@ -14,25 +14,27 @@ from typing import TYPE_CHECKING, Any
 from evolm.archives import Front
 from evolm.baselines import BEST
 from evolm.baselines.single import SINGLE
+from evolm.campaign.budget import Ledger, served_record
 from evolm.campaign.build import Components
 from evolm.campaign.finals import Final
 from evolm.campaign.search import Search
 from evolm.campaign.strategies import strategy_name
 from evolm.campaign.verdict import claim
 from evolm.collapse import about_collapse
-from evolm.config import BudgetSection
+from evolm.config import BudgetSection, CampaignConfig
 from evolm.errors import RunError
 from evolm.evaluation.guard import PERPLEXITY
 from evolm.genomes import Committee, Genome, Winner
 from evolm.headroom import about_headroom
 from evolm.individual import Individual
+from evolm.models.served.model import ServedModel
 from evolm.observers import Phase, Progress
 from evolm.readouts import FittedReader, refitted
 from evolm.searches import MAIN
 from evolm.tasks import Task
 
 if TYPE_CHECKING:
-    from evolm.models import LanguageModel
+    from evolm.models import Model
 
 Record = dict[str, Any]
 
@@ -72,6 +74,7 @@ def head_record(parts: Components, main: Search) -> Record:
         "fitness": config.fitness.model_dump(),
         "normalization": parts.scoring.labels.normalization if parts.scoring.labels else None,
         "chat_template": parts.model.chat,
+        **_server_record(parts),
         "founders": len(parts.founders.genomes),
         "operators": {operator.name: weight for operator, weight in main.strategy.variation.operators},
         "space": parts.space.describe(),
@@ -80,6 +83,26 @@ def head_record(parts: Components, main: Search) -> Record:
         "racing": main.race.rules.to_record() if main.race else None,
         **({"guard": parts.evaluator.guard.describe()} if parts.evaluator.guard else {}),
     }
+
+
+def _server_record(parts: Components) -> Record:
+    """Return how a server is asked, with the key ``"server"``, and prices; nothing if all models are local."""
+    writer = parts.config.operators.writer
+    prices = {
+        "prices": list(parts.config.model.price_per_million),
+        "writer_prices": list(writer.price_per_million) if writer else [0, 0],
+    }
+    if not isinstance(parts.model, ServedModel):
+        return {"server": prices} if any(prices["writer_prices"]) else {}
+    found = parts.model.abilities
+    repeats = found.difference if math.isfinite(found.difference) else None
+    return {"server": {"served": found.served, "way": found.way, "difference": repeats, **prices}}
+
+
+def price_of(ledger: Ledger, config: CampaignConfig) -> float:
+    """Return what a search has cost, in the currency of ``price_per_million``."""
+    writer = config.operators.writer
+    return ledger.price(config.model.price_per_million, writer.price_per_million if writer else (0.0, 0.0))
 
 
 def _strategy_record(parts: Components, main: Search) -> Record:
@@ -95,7 +118,7 @@ def campaign_name(parts: Components) -> str:
     return parts.config.name or parts.task.name
 
 
-def model_record(model: LanguageModel) -> dict[str, str]:
+def model_record(model: Model) -> dict[str, str]:
     """Return a model's name, fingerprint and dtype."""
     prepared = model.prepared
     return {"name": prepared.name, "fingerprint": prepared.fingerprint, "dtype": prepared.dtype}
@@ -165,6 +188,8 @@ def result_record(parts: Components, main: Search, final: Final, test: Record | 
             "items": ledger.items,
             "tokens": ledger.tokens,
             "writer_tokens": ledger.writer_tokens,
+            **served_record(ledger),
+            **({"price": price} if (price := price_of(ledger, parts.config)) else {}),
         },
         "racing": racing_record(main),
         "stopped": stopped or None,

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from evolm.archives import BestFound, Front
-from evolm.campaign.budget import Ledger, allowed, spent
+from evolm.campaign.budget import Ledger, allowed, served_record, spent
 from evolm.campaign.item_scores import ITEM_SCORES, scores_record
 from evolm.config import BudgetSection
 from evolm.errors import ScorerError
@@ -221,6 +221,7 @@ class Search:
             "items": self.ledger.items,
             "tokens": self.ledger.tokens,
             "writer_tokens": self.ledger.writer_tokens,
+            **served_record(self.ledger),
             "dropped": self.ledger.dropped,
             "free": self.ledger.free,
             "best": best.score if best else None,

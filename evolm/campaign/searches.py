@@ -79,9 +79,10 @@ def baseline_budget(name: str, budget: BudgetSection, main: Search) -> BudgetSec
     if BASELINES[name].equal == "tokens":
         return BudgetSection(evaluations=0, tokens=spent.tokens)
     tokens = spent.tokens if budget.tokens else 0
+    requests = spent.requests if budget.requests else 0
     if main.rules and budget.items:  # racing buys more evaluations for the same items
-        return BudgetSection(evaluations=budget.evaluations, items=spent.items, tokens=tokens)
-    return BudgetSection(evaluations=spent.evaluations, tokens=tokens)
+        return BudgetSection(evaluations=budget.evaluations, items=spent.items, tokens=tokens, requests=requests)
+    return BudgetSection(evaluations=spent.evaluations, tokens=tokens, requests=requests)
 
 
 def run_search(

@@ -9,12 +9,16 @@ from evolm import models
 from evolm.campaign.strategies import StrategyChoice
 from evolm.config import WriterSection
 from evolm.errors import ConfigError, ModelError
-from evolm.models import Decoding, Generate
+from evolm.evaluation.usage import Usage
+from evolm.models import Decoding, Generate, PassSettings
+from evolm.models.served.model import open_served
+from evolm.models.served.names import is_served
 from evolm.operators import OPERATORS, LanguageOperator
 from evolm.wording import listed
 
 if TYPE_CHECKING:
     from evolm.evaluation.engine import Engine
+    from evolm.models import Model
 
 
 def make_writer(section: WriterSection | None, choices: Sequence[StrategyChoice], engine: Engine) -> Engine | None:
@@ -39,11 +43,17 @@ def make_writer(section: WriterSection | None, choices: Sequence[StrategyChoice]
             f"operators.writer: expected an operator that lets a model write ({listed(able)}) with a weight above 0, "
             "found none"
         )
-    prepared = models.prepare(section.model, revision=section.revision, dtype=section.dtype, device=section.device)
-    writer = engine.companion(models.LanguageModel(prepared, chat_template="off", passes=engine.model.passes))
+    writer = engine.companion(_writing_model(section, engine.model.passes))
     try:
         writer.answer([Generate("", "Instruction:", Decoding(1))])
     except ModelError as error:
         raise ConfigError(f"operators.writer.model: expected a model that can generate text: {error}") from None
-    writer.usage.tokens_charged = 0
+    writer.usage = Usage()
     return writer
+
+
+def _writing_model(section: WriterSection, passes: PassSettings) -> Model:
+    if is_served(section.model):
+        return open_served(section.as_model, generates=True)
+    prepared = models.prepare(section.model, revision=section.revision, dtype=section.dtype, device=section.device)
+    return models.LanguageModel(prepared, chat_template="off", passes=passes)

@@ -8,20 +8,20 @@ by side, with one call of the engine per round.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol
 
 from evolm.errors import DataError, EvolmError, Unanswerable
-from evolm.models import Answer, Dialogue, Request, Result, Tokenized, charge
+from evolm.models import Answer, Cost, Dialogue, ReadyRequest, Request, Result
 from evolm.models.deltas import Delta
 
 
 class AnswersRequests(Protocol):
     """The part of :class:`evolm.evaluation.Engine` that a dialogue needs."""
 
-    def tokenize(self, requests: Sequence[Request]) -> list[Tokenized]: ...
+    def tokenize(self, requests: Sequence[Request]) -> list[ReadyRequest]: ...
 
-    def answer_tokenized(self, requests: Sequence[Tokenized]) -> list[Answer]: ...
+    def answer_tokenized(self, requests: Sequence[ReadyRequest]) -> list[Answer]: ...
 
 
 @dataclass
@@ -31,12 +31,17 @@ class Outcome(Generic[Result]):
     Attributes:
         result: what the dialogue returned; None if it failed.
         error: why it failed: the model cannot be asked about an item, or the template fails on it.
-        tokens: charged for its requests and answers, before caching and sharing.
+        cost: of its requests and answers, before caching and sharing.
     """
 
     result: Result | None = None
     error: EvolmError | None = None
-    tokens: int = 0
+    cost: Cost = field(default_factory=Cost)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens charged."""
+        return self.cost.tokens
 
 
 def hold(
@@ -60,7 +65,7 @@ def hold(
     outcomes: list[Outcome[Result]] = [Outcome() for _ in dialogues]
     received: dict[int, list[Answer] | None] = dict.fromkeys(range(len(dialogues)))  # None starts a generator
     while received:
-        asked: dict[int, list[Tokenized]] = {}
+        asked: dict[int, list[ReadyRequest]] = {}
         for index, answers in received.items():
             try:
                 tokens = engine.tokenize(dialogues[index].send(answers))
@@ -73,11 +78,12 @@ def hold(
                 dialogues[index].close()
         received = _answered(asked, engine)
         for index, requests in asked.items():
-            outcomes[index].tokens += sum(map(charge, requests, received[index] or ()))
+            for request, answer in zip(requests, received[index] or (), strict=True):
+                outcomes[index].cost += request.cost(answer)
     return outcomes
 
 
-def _answered(asked: Mapping[int, Sequence[Tokenized]], engine: AnswersRequests) -> dict[int, list[Answer] | None]:
+def _answered(asked: Mapping[int, Sequence[ReadyRequest]], engine: AnswersRequests) -> dict[int, list[Answer] | None]:
     """Answer the requests of one round in one call: dialogue -> answers, in the order of its requests."""
     if not asked:
         return {}

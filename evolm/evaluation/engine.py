@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from cachetools import LRUCache
 
 from evolm.errors import Interrupted
-from evolm.evaluation.executors import Executor, JoblibExecutor, SerialExecutor
-from evolm.evaluation.plan import batch_target, batches, split_answers
+from evolm.evaluation.executors import make_executor
 from evolm.evaluation.usage import Usage
 from evolm.models import (
     Answer,
     GradientRequest,
     GradientResult,
-    LanguageModel,
-    ModelSpec,
+    Model,
+    ReadyRequest,
     Request,
-    Tokenized,
-    TokenizedGeneration,
     TokenizedGradient,
     TokenizedRequest,
     TokenizedStates,
-    charge,
 )
 from evolm.models.learning import read_gradient
-from evolm.storage.answers import AnswerStore, answer_key
+from evolm.storage.answers import AnswerStore
 
 TOKENIZED = 4096  # requests whose tokens are kept, in the lists in which they were asked
 STATE_BYTES = 256 * 2**20  # of hidden states that are kept in memory; they are too large for the store
@@ -48,7 +42,7 @@ class Engine:
 
     def __init__(
         self,
-        model: LanguageModel,
+        model: Model,
         answers: AnswerStore,
         n_jobs: int = 1,
         progress: Callable[[int, int], None] | None = None,
@@ -59,13 +53,12 @@ class Engine:
         self.progress = progress or (lambda done, total: None)
         self.stop_signal: int | None = None  # that asked to stop after the current batch
         self._leader = self  # has the cache of answers and the stop signal; see companion
-        self._tokens: LRUCache[tuple[Request, ...], list[Tokenized]] = LRUCache(TOKENIZED, getsizeof=len)
+        self._tokens: LRUCache[tuple[Request, ...], list[ReadyRequest]] = LRUCache(TOKENIZED, getsizeof=len)
         self._states: LRUCache[bytes, bytes] = LRUCache(STATE_BYTES, getsizeof=len)
-        spec = ModelSpec(model.prepared, "on" if model.chat else "off", model.profile.digest, model.passes)
-        self.executor: Executor = SerialExecutor(spec, model) if n_jobs == 1 else JoblibExecutor(spec, n_jobs)
+        self.executor = make_executor(model, n_jobs)
         self._scope = hashlib.sha256(f"{model.prepared.fingerprint} {model.profile.digest}".encode()).digest()
 
-    def companion(self, model: LanguageModel) -> Engine:
+    def companion(self, model: Model) -> Engine:
         """Return an engine for another model, which computes in this process and counts its own usage.
 
         It shares this engine's cache, progress and stops, and is closed with it.
@@ -74,15 +67,15 @@ class Engine:
         other._leader = self
         return other
 
-    def tokenize(self, requests: Sequence[Request]) -> list[Tokenized]:
-        """Return the tokens of every request; see :meth:`LanguageModel.tokenize` for errors.
+    def tokenize(self, requests: Sequence[Request]) -> list[ReadyRequest]:
+        """Return the tokens of every request; see :meth:`Model.tokenize` for errors.
 
         Lists of requests recur, with other deltas or in later evaluations of a prompt, so their tokens are kept.
         """
         texts = tuple(replace(request, delta=None) if request.delta else request for request in requests)
         tokens = self._tokens.get(texts)
         if tokens is None:
-            tokens = self.model.tokenize(texts)
+            tokens = list(self.model.tokenize(texts))
             if len(tokens) <= TOKENIZED:
                 self._tokens[texts] = tokens
         return [
@@ -99,7 +92,7 @@ class Engine:
         """
         return self.answer_tokenized(self.tokenize(requests))
 
-    def answer_tokenized(self, requests: Sequence[Tokenized]) -> list[Answer]:
+    def answer_tokenized(self, requests: Sequence[ReadyRequest]) -> list[Answer]:
         """Answer tokenised requests, in order; see :meth:`answer`."""
         keys = [self._key(request) for request in requests]
         known = self._known(keys, requests)
@@ -107,8 +100,9 @@ class Engine:
         self.usage.requests += len(requests)
         self.usage.cache_hits += len(requests) - len(missing)
         self._compute(missing, known, len(requests))
-        answers = [self._read(request, known[key]) for request, key in zip(requests, keys, strict=True)]
-        self.usage.tokens_charged += sum(charge(r, a) for r, a in zip(requests, answers, strict=True))
+        answers = [self.model.read(request, known[key]) for request, key in zip(requests, keys, strict=True)]
+        for request, answer in zip(requests, answers, strict=True):
+            self.usage.charge(request.cost(answer))
         return answers
 
     def learn(self, requests: Sequence[GradientRequest]) -> list[GradientResult]:
@@ -135,7 +129,7 @@ class Engine:
             gradients.append(read_gradient(each, result.answers[0]))
         return gradients
 
-    def _known(self, keys: Sequence[bytes], requests: Sequence[Tokenized]) -> dict[bytes, bytes]:
+    def _known(self, keys: Sequence[bytes], requests: Sequence[ReadyRequest]) -> dict[bytes, bytes]:
         """Return the answers that are stored, or kept in memory if they are states: key -> the array's bytes."""
         of_states = {key for key, request in zip(keys, requests, strict=True) if isinstance(request, TokenizedStates)}
         kept = {key: found for key in of_states if (found := self._states.get(key)) is not None}
@@ -149,27 +143,13 @@ class Engine:
             if len(answer) <= self._states.maxsize:
                 self._states[key] = answer
 
-    def _key(self, request: Tokenized) -> bytes:
-        scope = self._scope + (request.delta.digest.encode() if request.delta else b"")
-        if isinstance(request, TokenizedStates):
-            read = json.dumps(["states", request.layers, request.poolings])
-            return answer_key(scope, request.context, request.prefix_length, (), read)
-        if isinstance(request, TokenizedRequest):
-            return answer_key(scope, request.context, request.prefix_length, request.continuations)
-        decoding = json.dumps(asdict(request.decoding), sort_keys=True)
-        return answer_key(scope, request.context, request.prefix_length, (), decoding)
+    def _key(self, request: ReadyRequest) -> bytes:
+        return request.key(self._scope + (request.delta.digest.encode() if request.delta else b""))
 
-    def _read(self, request: Tokenized, stored: bytes) -> Answer:
-        if isinstance(request, TokenizedRequest):
-            return split_answers([request], np.frombuffer(stored, dtype="<f4"))[0]
-        if isinstance(request, TokenizedStates):
-            return np.frombuffer(stored, dtype="<f4").reshape(len(request.layers), len(request.poolings), -1)
-        return self.model.decode(np.frombuffer(stored, dtype="<i4").tolist(), request.decoding)
-
-    def _compute(self, missing: dict[bytes, Tokenized], known: dict[bytes, bytes], total: int) -> None:
+    def _compute(self, missing: dict[bytes, ReadyRequest], known: dict[bytes, bytes], total: int) -> None:
         """Compute the missing answers batch by batch; store each batch and add it to ``known``."""
         keys = list(missing)
-        jobs = list(self._jobs(list(missing.values())))
+        jobs = list(self.executor.jobs(list(missing.values())))
         done = total - len(missing)
         self.progress(done, total)
         results = self.executor.run([[missing[keys[i]] for i in job] for job in jobs])
@@ -184,14 +164,6 @@ class Engine:
             done += len(fresh)
             self.progress(done, total)
         self._raise_if_stopped()
-
-    def _jobs(self, requests: Sequence[Tokenized]) -> Iterator[list[int]]:
-        """Yield the indices of each batch; a batch holds one kind of request."""
-        for kind in (TokenizedRequest, TokenizedGeneration, TokenizedStates):
-            places = [index for index, request in enumerate(requests) if isinstance(request, kind)]
-            asked = [requests[i] for i in places]
-            for batch in batches(asked, batch_target(asked, self.executor.n_jobs)):
-                yield [places[i] for i in batch.indices]
 
     def _raise_if_stopped(self) -> None:
         if self._leader.stop_signal is not None:

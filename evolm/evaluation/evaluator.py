@@ -18,7 +18,7 @@ from evolm.evaluation.dialogue import Outcome, hold, joined
 from evolm.evaluation.guard import ABILITY, PERPLEXITY, Guard
 from evolm.genomes import Committee, Genome, Phenotype, Winner, members_of
 from evolm.individual import Individual
-from evolm.models import Answer, Request
+from evolm.models import Answer, Cost, Request
 from evolm.scorers import Evaluation, ItemTerms, Scorer
 from evolm.scorers.likelihood import joint_evaluation
 from evolm.tasks import Item, Task
@@ -31,10 +31,17 @@ TASK_SCORER = ""  # name of the task scorer if it is none of the campaign's scor
 
 @dataclass(frozen=True)
 class Charge:
-    """The cost of an evaluation, before caching and sharing."""
+    """The cost of an evaluation, before caching and sharing; see :class:`evolm.models.Cost`."""
 
     items: int
     tokens: int
+    generated: int = 0
+    requests: int = 0
+
+    @classmethod
+    def of(cls, items: int, cost: Cost) -> Charge:
+        """Return the charge for some items."""
+        return cls(items, cost.tokens, cost.generated, cost.requests)
 
 
 @dataclass(frozen=True)
@@ -70,11 +77,11 @@ class Memory:
 
     Attributes:
         known: request -> answer.
-        tokens: charged for them.
+        cost: of them.
     """
 
     known: dict[Request, Answer] = field(default_factory=dict)
-    tokens: int = 0
+    cost: Cost = field(default_factory=Cost)
 
 
 class Evaluator:
@@ -156,8 +163,8 @@ class Evaluator:
         outcomes = self._outcomes(scorers, genomes, items, memories)
         results: list[tuple[Assessment | str, Charge]] = []
         for genome, outcome, memory in zip(genomes, outcomes, memories, strict=True):
-            memory.tokens += outcome.tokens
-            charge = Charge(len(items), memory.tokens)
+            memory.cost += outcome.cost
+            charge = Charge.of(len(items), memory.cost)
             if outcome.result is None:
                 results.append((str(outcome.error), charge))
                 continue

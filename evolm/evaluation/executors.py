@@ -11,7 +11,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import joblib
 from joblib._parallel_backends import LokyBackend
@@ -19,26 +19,34 @@ from joblib.externals.loky.process_executor import BrokenProcessPool, Terminated
 from joblib.parallel import get_active_backend
 
 from evolm.errors import WorkerError
-from evolm.evaluation.worker import Asked, BatchResult, answer_batch, answer_in_worker, start_local_worker
+from evolm.evaluation.plan import jobs
+from evolm.evaluation.results import BatchResult
+from evolm.evaluation.server import ServerExecutor
+from evolm.evaluation.worker import Asked, answer_batch, answer_in_worker, start_local_worker
+from evolm.models import Tokenized, require_local
+from evolm.models.served.model import ServedModel
 from evolm.models.specs import ModelSpec
 from evolm.signals import ENDING
 
 if TYPE_CHECKING:
-    from evolm.models import LanguageModel
+    from evolm.models import LanguageModel, Model
 
 
 ATTEMPTS = 3
 
 
 class Executor(Protocol):
-    """Answers batches of tokenised requests.
+    """Answers batches of requests.
 
-    ``run`` yields one result per batch, in their order. It may be closed early; batches that run are then finished.
+    ``jobs`` cuts requests into batches: the indices of each. ``run`` yields one result per batch, in their order. It
+    may be closed early; batches that run are then finished.
     """
 
     n_jobs: int
 
-    def run(self, batches: Sequence[Sequence[Asked]]) -> Iterator[BatchResult]: ...
+    def jobs(self, requests: Sequence[Any]) -> Iterator[list[int]]: ...
+
+    def run(self, batches: Sequence[Sequence[Any]]) -> Iterator[BatchResult]: ...
 
     def close(self) -> None: ...
 
@@ -51,6 +59,10 @@ class SerialExecutor:
     def __init__(self, spec: ModelSpec, model: LanguageModel) -> None:
         self._spec = spec
         self._model = model
+
+    def jobs(self, requests: Sequence[Tokenized]) -> Iterator[list[int]]:
+        """Yield the indices of each batch."""
+        return jobs(requests, self.n_jobs)
 
     def run(self, batches: Sequence[Sequence[Asked]]) -> Iterator[BatchResult]:
         """Yield the result of each batch when it is computed."""
@@ -67,6 +79,10 @@ class JoblibExecutor:
     def __init__(self, spec: ModelSpec, n_jobs: int) -> None:
         self._spec = spec
         self.n_jobs = n_jobs
+
+    def jobs(self, requests: Sequence[Tokenized]) -> Iterator[list[int]]:
+        """Yield the indices of each batch."""
+        return jobs(requests, self.n_jobs)
 
     def run(self, batches: Sequence[Sequence[Asked]]) -> Iterator[BatchResult]:
         """Yield results in order; batches of a dead worker are computed again.
@@ -117,6 +133,15 @@ class JoblibExecutor:
             get_reusable_executor(max_workers=self.n_jobs, timeout=None, reuse=True).shutdown(
                 wait=True, kill_workers=True
             )
+
+
+def make_executor(model: Model, n_jobs: int) -> Executor:
+    """Return what answers requests to a model: this process, worker processes, or the model's server."""
+    if isinstance(model, ServedModel):
+        return ServerExecutor(model)
+    local = require_local(model, "a worker")
+    spec = ModelSpec(local.prepared, "on" if local.chat else "off", local.profile.digest, local.passes)
+    return SerialExecutor(spec, local) if n_jobs == 1 else JoblibExecutor(spec, n_jobs)
 
 
 @contextmanager

@@ -231,3 +231,12 @@ def batches(requests: Sequence[Tokenized], target: int = BATCH_TOKENS) -> Iterat
         tokens += cost
     if indices:
         yield Batch(tuple(indices))
+
+
+def jobs(requests: Sequence[Tokenized], workers: int) -> Iterator[list[int]]:
+    """Yield the indices of each batch; a batch holds one kind of request."""
+    for kind in (TokenizedRequest, TokenizedGeneration, TokenizedStates):
+        places = [index for index, request in enumerate(requests) if isinstance(request, kind)]
+        asked = [requests[i] for i in places]
+        for batch in batches(asked, batch_target(asked, workers)):
+            yield [places[i] for i in batch.indices]

@@ -165,7 +165,7 @@ class Race:
                 candidate.individual.drop(f"{reason} on {count} of {len(self.items)} items")
                 candidate.individual.items = count
                 candidate.individual.item_terms = terms[candidate.individual.id]
-                dropped[candidate.individual.id] = Charge(count, candidate.memory.tokens)
+                dropped[candidate.individual.id] = Charge.of(count, candidate.memory.cost)
             candidates = [candidate for candidate, _ in scored if candidate.individual.id not in dropped]
         return dropped
 

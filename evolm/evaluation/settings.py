@@ -11,7 +11,7 @@ from evolm.errors import ConfigError
 from evolm.models import PassSettings
 
 if TYPE_CHECKING:
-    from evolm.models import LanguageModel
+    from evolm.models import Model
 
 
 def pass_settings(config: CampaignConfig) -> PassSettings:
@@ -20,7 +20,7 @@ def pass_settings(config: CampaignConfig) -> PassSettings:
     return PassSettings(section.slab_tokens, section.trunk_mb * 2**20, section.prefix_mb * 2**20)
 
 
-def jobs(wanted: int | str, model: LanguageModel) -> int:
+def jobs(wanted: int | str, model: Model) -> int:
     """Return the number of workers: cores for ``"auto"``, 1 on a GPU."""
     if wanted == "auto":
         return 1 if model.profile.device != "cpu" else int(joblib.cpu_count())

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -25,6 +25,7 @@ from joblib.externals.loky import process_executor
 
 from evolm.errors import ModelError
 from evolm.evaluation.plan import plan, plan_generation, plan_states, split_answers
+from evolm.evaluation.results import BatchResult
 from evolm.models import (
     LanguageModel,
     ModelSpec,
@@ -42,24 +43,6 @@ from evolm.signals import ENDING
 PARENT_POLL_SECONDS = 0.5
 LEAK = 300_000_000  # bytes of growth that loky takes for a memory leak; its default
 Asked: TypeAlias = Tokenized | TokenizedGradient
-
-
-@dataclass(frozen=True)
-class BatchResult:
-    """A batch's answers and the tokens computed for them.
-
-    Attributes:
-        answers: one array per request: float32 log-probabilities of its continuations' tokens, one after another,
-            the int32 tokens that were generated, the float32 states of layers and poolings, or the float32 value and
-            gradient.
-        tokens: tokens that passed all layers, in units of all layers if they passed only some; padding excluded. A
-            token forward and backward counts three.
-        slab_tokens: the same, padding included.
-    """
-
-    answers: list[np.ndarray]
-    tokens: float
-    slab_tokens: float
 
 
 @lru_cache(maxsize=1)

@@ -32,7 +32,8 @@ from evolm.export.score_report import ScoreReport, reasons
 from evolm.genomes import Committee, DeltaGenes, DeltaSpace, Phenotype, Prompt, PromptSpace, Readout
 from evolm.models import PreparedModel
 from evolm.models.deltas import Change
-from evolm.models.moved import moved_model, recorded_model
+from evolm.models.moved import moved_model, recorded_model, served_again
+from evolm.models.served.names import is_served
 from evolm.models.text_notes import text_notes
 from evolm.readouts import Fit
 from evolm.scorers import Dialogue, Evaluation, Scoring, generate_texts
@@ -91,20 +92,24 @@ class Predictor:
         records = read_records(paths)
         self.config = records[0].campaign(str(paths[0]))
         self.notes: tuple[str, ...] = ()
-        prepared = self._prepared(paths[0].parent, records[0].model.fingerprint, model)
-        self.model = models.LanguageModel(prepared, self.config.model.chat_template, pass_settings(self.config))
+        self.model = self._model(paths[0].parent, records[0].model.fingerprint, model)
         read = zip(paths, records, strict=True)
         self.members = tuple(SavedPrompt.of(path, record, self.config, self.model) for path, record in read)
         self.engine = evaluation.Engine(self.model, AnswerStore(":memory:"), jobs(n_jobs, self.model))
 
-    def _prepared(self, root: Path, fingerprint: str, place: str | None) -> PreparedModel:
+    def _model(self, root: Path, fingerprint: str, place: str | None) -> Any:
         """Return the prompt's model, from a place that the user names or from the one that it was saved with."""
         section = self.config.model
+        if is_served(place or section.name):
+            named = section.model_copy(update={"name": place or section.name})
+            self.config = self.config.model_copy(update={"model": named})
+            return served_again(named, fingerprint, KINDS[self.config.task.kind].open)
         if place is None:
-            return recorded_model(section.name, fingerprint, section.dtype, revision=section.revision, root=root)
-        prepared = moved_model(place, fingerprint, section.dtype)
-        self.config = with_model(self.config, prepared)
-        return prepared
+            prepared = recorded_model(section.name, fingerprint, section.dtype, revision=section.revision, root=root)
+        else:
+            prepared = moved_model(place, fingerprint, section.dtype)
+            self.config = with_model(self.config, prepared)
+        return models.LanguageModel(prepared, self.config.model.chat_template, pass_settings(self.config))
 
     # -- what it is ----------------------------------------------------------------------------------------
 

@@ -16,13 +16,14 @@ from evolm.genomes.encodings import ENCODINGS, Encoding, Gradients, Plan, checks
 from evolm.genomes.phenotype import Phenotype
 from evolm.genomes.space import ChromosomeSpace
 from evolm.genomes.variables import Real
+from evolm.models.contract import require_local
 from evolm.models.deltas import Change, Delta, LowRank, too_large
 from evolm.models.structure import Site
 from evolm.tasks import Task
 from evolm.wording import listed
 
 if TYPE_CHECKING:
-    from evolm.models import LanguageModel
+    from evolm.models import LanguageModel, Model
 
 REACH = 8.0  # step sizes from zero to either bound
 
@@ -80,9 +81,9 @@ class DeltaSpace(ChromosomeSpace):
     chromosome = DeltaGenes
 
     @classmethod
-    def build(cls, params: DeltaSpaceSection, task: Task, model: LanguageModel) -> DeltaSpace:
+    def build(cls, params: DeltaSpaceSection, task: Task, model: Model) -> DeltaSpace:
         """Return the space that ``[space.delta]`` describes; see :meth:`of` for errors."""
-        return cls.of(model, settings_of(params.model_dump()))
+        return cls.of(require_local(model, "space.delta"), settings_of(params.model_dump()))
 
     @classmethod
     def of(cls, model: LanguageModel, settings: DeltaSettings) -> DeltaSpace:

@@ -20,7 +20,7 @@ from evolm.tasks import Item, Task, Template
 from evolm.wording import listed
 
 if TYPE_CHECKING:
-    from evolm.models import LanguageModel
+    from evolm.models import Model
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class PromptSpace(ChromosomeSpace):
     chromosome = Prompt
 
     @classmethod
-    def build(cls, params: PromptSpaceSection, task: Task, model: LanguageModel) -> PromptSpace:
+    def build(cls, params: PromptSpaceSection, task: Task, model: Model) -> PromptSpace:
         """Return the space that ``[space.prompt]`` describes.
 
         Raises:

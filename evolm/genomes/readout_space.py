@@ -14,12 +14,13 @@ from evolm.genomes.phenotype import Phenotype
 from evolm.genomes.readout import AUTO, Readout
 from evolm.genomes.space import ChromosomeSpace
 from evolm.genomes.variables import ChoiceCoding, Variable
+from evolm.models.contract import require_local
 from evolm.readout_kinds import KINDS_OF_READOUTS
 from evolm.tasks import KINDS, Task
 from evolm.wording import listed
 
 if TYPE_CHECKING:
-    from evolm.models import LanguageModel
+    from evolm.models import Model
 
 LAYERS = 5  # that "auto" reads
 LOWEST, HIGHEST = 0.5, 0.9  # of the layers: between which "auto" reads; what a pass leaves out above costs nothing
@@ -49,7 +50,7 @@ class ReadoutSpace(ChromosomeSpace):
     chromosome = Readout
 
     @classmethod
-    def build(cls, params: ReadoutSpaceSection, task: Task, model: LanguageModel) -> ReadoutSpace:
+    def build(cls, params: ReadoutSpaceSection, task: Task, model: Model) -> ReadoutSpace:
         """Return the space that ``[space.readout]`` describes.
 
         Raises:
@@ -57,11 +58,13 @@ class ReadoutSpace(ChromosomeSpace):
         """
         for kind in params.kinds:
             _check_kind(kind, task)
+            if KINDS_OF_READOUTS[kind].states:
+                require_local(model, f"space.readout.kinds: {kind!r}")
         if any(strength <= 0 for strength in params.strengths):
             raise ConfigError(f"space.readout.strengths: expected numbers above 0, found {list(params.strengths)}")
         return cls(
             kinds=tuple(dict.fromkeys(params.kinds)),
-            layers=_layers(params.layers, model.layers),
+            layers=_layers(params.layers, model.layers) if model.layers else (),
             poolings=tuple(dict.fromkeys(params.poolings)),
             strengths=(0.0, *dict.fromkeys(params.strengths)),
             rows=params.rows,

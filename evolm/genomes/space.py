@@ -21,7 +21,7 @@ from evolm.genomes.variables import Coding
 from evolm.tasks import Task
 
 if TYPE_CHECKING:
-    from evolm.models import LanguageModel
+    from evolm.models import Model
 
 
 class ChromosomeSpace(Protocol):
@@ -45,7 +45,7 @@ class ChromosomeSpace(Protocol):
     crossovers: ClassVar[Mapping[Callable[..., Any], float]] = {}
 
     @classmethod
-    def build(cls, params: Any, task: Task, model: LanguageModel) -> Self:
+    def build(cls, params: Any, task: Task, model: Model) -> Self:
         """Return the space that a table describes for a campaign's task and model.
 
         Raises:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from evolm.lazy import lazy_exports
 from evolm.models.requests import (
     Answer,
+    Cost,
     Decoding,
     Dialogue,
     Generate,
@@ -20,6 +21,7 @@ from evolm.models.requests import (
     Hidden,
     LogLikelihood,
     LogProbs,
+    ReadyRequest,
     Request,
     Result,
     States,
@@ -29,17 +31,18 @@ from evolm.models.requests import (
     TokenizedRequest,
     TokenizedStates,
     TokenLikelihood,
-    charge,
 )
 from evolm.models.specs import ModelSpec, PassSettings, PreparedModel
 
 if TYPE_CHECKING:
+    from evolm.models.contract import Model, require_local
     from evolm.models.language_model import LanguageModel, describe_tokens
     from evolm.models.loading import prepare
     from evolm.models.profile import NumericProfile
 
 __all__ = [
     "Answer",
+    "Cost",
     "Decoding",
     "Dialogue",
     "Generate",
@@ -50,10 +53,12 @@ __all__ = [
     "LanguageModel",
     "LogLikelihood",
     "LogProbs",
+    "Model",
     "ModelSpec",
     "NumericProfile",
     "PassSettings",
     "PreparedModel",
+    "ReadyRequest",
     "Request",
     "Result",
     "States",
@@ -63,14 +68,16 @@ __all__ = [
     "TokenizedGradient",
     "TokenizedRequest",
     "TokenizedStates",
-    "charge",
     "describe_tokens",
     "prepare",
+    "require_local",
 ]
 
 __getattr__ = lazy_exports(
     __name__,
     {
+        "Model": "evolm.models.contract",
+        "require_local": "evolm.models.contract",
         "LanguageModel": "evolm.models.language_model",
         "NumericProfile": "evolm.models.profile",
         "describe_tokens": "evolm.models.language_model",

@@ -25,6 +25,7 @@ from evolm.models.loading import load_config, load_tokenizer, load_weights, read
 from evolm.models.packed_forward import ATTENTION, PackedForward
 from evolm.models.profile import NumericProfile
 from evolm.models.requests import (
+    Answer,
     Decoding,
     Generate,
     Generated,
@@ -283,6 +284,14 @@ class LanguageModel:
         ends = getattr(self.config, "eos_token_id", None)
         found = {self.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
         return frozenset(token for token in found if token is not None)
+
+    def answer_lengths(self, request: LogLikelihood) -> list[int]:
+        """Return the number of tokens of each continuation, in order."""
+        return [len(tokens) for tokens in self.tokenize([request])[0].continuations]
+
+    def read(self, request: Tokenized, stored: bytes) -> Answer:
+        """Return an answer from the bytes of an executor's array."""
+        return request.read(stored, self.decode)
 
     def decode(self, tokens: Sequence[int], decoding: Decoding) -> Generated:
         """Return the answer that generated tokens stand for, cut at the first stop string."""

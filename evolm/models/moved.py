@@ -10,6 +10,8 @@ from evolm import models  # torch comes with the first use of prepare
 from evolm.config import ModelSection
 from evolm.data_access import model_place
 from evolm.errors import ModelError
+from evolm.models.served.model import ServedModel, open_served
+from evolm.models.served.names import is_served
 from evolm.models.specs import PreparedModel
 from evolm.typed import at_home
 
@@ -41,6 +43,8 @@ def moved_section(section: ModelSection, place: str, fingerprint: str) -> ModelS
         section: the campaign's.
         place, fingerprint: see :func:`moved_model`, also for errors.
     """
+    if is_served(place):
+        return served_again(section.model_copy(update={"name": place}), fingerprint).section
     prepared = moved_model(place, fingerprint, section.dtype)
     return section.model_copy(update={"name": prepared.name, "revision": ""})
 
@@ -63,6 +67,25 @@ def recorded_model(name: str, fingerprint: str, dtype: str, *, revision: str, ro
             f"{prepared.fingerprint[:16]}; if the run's own model is elsewhere, name its place with --model"
         )
     return prepared
+
+
+def served_again(section: ModelSection, fingerprint: str, generates: bool = False) -> ServedModel:
+    """Return the model behind a server that a record or the user names.
+
+    Args:
+        section, generates: see :func:`open_served`.
+        fingerprint: of the model that is expected there.
+
+    Raises:
+        ModelError: if the server cannot be reached, or says that it has another model.
+    """
+    model = open_served(section, generates)
+    if model.prepared.fingerprint != fingerprint:
+        raise ModelError(
+            f"model {section.name!r}: expected a server that describes {model.abilities.served!r} as it did when the "
+            f"run began ({fingerprint[:16]}), found another description ({model.prepared.fingerprint[:16]})"
+        )
+    return model
 
 
 @contextmanager

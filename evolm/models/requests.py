@@ -6,13 +6,15 @@ depends on besides the model itself.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, TypeVar
+import json
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 
 from evolm.models.deltas import Delta
+from evolm.storage.answers import answer_key
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,19 @@ class TokenizedRequest:
         """Return the same request with another delta."""
         return TokenizedRequest(self.context, self.prefix_length, self.continuations, delta, self.joined)
 
+    def key(self, scope: bytes) -> bytes:
+        """See :class:`ReadyRequest`."""
+        return answer_key(scope, self.context, self.prefix_length, self.continuations)
+
+    def read(self, stored: bytes, decode: Decode) -> LogProbs:
+        """Return the answer from the bytes of an executor's array."""
+        ends = np.cumsum([len(tokens) for tokens in self.continuations])
+        return LogProbs(np.split(np.frombuffer(stored, dtype="<f4"), ends[:-1]), self.joined)
+
+    def cost(self, answer: Any) -> Cost:
+        """See :class:`ReadyRequest`."""
+        return Cost(self.tokens)
+
 
 @dataclass(frozen=True)
 class TokenizedGeneration:
@@ -186,12 +201,25 @@ class TokenizedGeneration:
 
     @property
     def tokens(self) -> int:
-        """Tokens charged for the context; :func:`charge` adds those of the answer."""
+        """Tokens charged for the context; :meth:`cost` adds those of the answer."""
         return len(self.context)
 
     def under(self, delta: Delta | None) -> TokenizedGeneration:
         """Return the same request with another delta."""
         return TokenizedGeneration(self.context, self.prefix_length, self.decoding, delta)
+
+    def key(self, scope: bytes) -> bytes:
+        """See :class:`ReadyRequest`."""
+        decoding = json.dumps(asdict(self.decoding), sort_keys=True)
+        return answer_key(scope, self.context, self.prefix_length, (), decoding)
+
+    def read(self, stored: bytes, decode: Decode) -> Generated:
+        """Return the answer from the bytes of an executor's array."""
+        return decode(np.frombuffer(stored, dtype="<i4").tolist(), self.decoding)
+
+    def cost(self, answer: Any) -> Cost:
+        """See :class:`ReadyRequest`."""
+        return Cost(self.tokens + len(answer.tokens), len(answer.tokens))
 
 
 @dataclass(frozen=True)
@@ -223,6 +251,19 @@ class TokenizedStates:
     def under(self, delta: Delta | None) -> TokenizedStates:
         """Return the same request with another delta."""
         return replace(self, delta=delta)
+
+    def key(self, scope: bytes) -> bytes:
+        """See :class:`ReadyRequest`."""
+        read = json.dumps(["states", self.layers, self.poolings])
+        return answer_key(scope, self.context, self.prefix_length, (), read)
+
+    def read(self, stored: bytes, decode: Decode) -> Hidden:
+        """Return the answer from the bytes of an executor's array."""
+        return np.frombuffer(stored, dtype="<f4").reshape(len(self.layers), len(self.poolings), -1)
+
+    def cost(self, answer: Any) -> Cost:
+        """See :class:`ReadyRequest`."""
+        return Cost(self.tokens)
 
 
 @dataclass(frozen=True)
@@ -310,7 +351,7 @@ class LogProbs(tuple[np.ndarray, ...]):
 
     joined: int
 
-    def __new__(cls, continuations: Iterable[np.ndarray], joined: int = 0) -> LogProbs:
+    def __new__(cls, continuations: Iterable[np.ndarray], joined: int = 0) -> Self:
         self = super().__new__(cls, continuations)
         self.joined = joined
         return self
@@ -342,6 +383,49 @@ Result = TypeVar("Result")
 Dialogue: TypeAlias = Generator[Sequence[Request], Any, Result]
 
 
-def charge(request: Tokenized, answer: Answer) -> int:
-    """Return the tokens charged for a request and its answer, before any caching or sharing."""
-    return request.tokens + (len(answer.tokens) if isinstance(answer, Generated) else 0)
+@dataclass(frozen=True)
+class Cost:
+    """What requests cost, before any caching or sharing.
+
+    Attributes:
+        tokens: of contexts, continuations and generated texts.
+        generated: of these, tokens that the model wrote.
+        requests: HTTP requests; 0 for a local model.
+    """
+
+    tokens: int = 0
+    generated: int = 0
+    requests: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.tokens + other.tokens, self.generated + other.generated, self.requests + other.requests)
+
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(self.tokens - other.tokens, self.generated - other.generated, self.requests - other.requests)
+
+
+class ReadyRequest(Protocol):
+    """A request in the form in which a model answers it: as tokens, or as text if a server has the tokenizer.
+
+    It is a plain value that holds everything its answer depends on besides the model.
+    """
+
+    @property
+    def delta(self) -> Delta | None:
+        """Change of the model's weights."""
+
+    def under(self, delta: Delta | None) -> Self:
+        """Return the same request with another delta."""
+
+    def key(self, scope: bytes) -> bytes:
+        """Return 20 bytes that identify the answer of one model.
+
+        Args:
+            scope: digests of model and numeric profile, and of the delta if there is one.
+        """
+
+    def cost(self, answer: Any) -> Cost:
+        """Return what this request and its answer cost, before any caching or sharing."""
+
+
+Decode: TypeAlias = Callable[[Sequence[int], Decoding], Generated]

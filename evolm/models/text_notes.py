@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from evolm.wording import counted
 
 if TYPE_CHECKING:
-    from evolm.models.language_model import LanguageModel
+    from evolm.models.contract import Model
 
 
-def text_notes(model: LanguageModel, rows: Iterable[str], prompts: Sequence[str] = ()) -> tuple[str, ...]:
+def text_notes(model: Model, rows: Iterable[str], prompts: Sequence[str] = ()) -> tuple[str, ...]:
     """Return sentences about a chat template with a date, and about control tokens in rows and prompts.
 
     Args:

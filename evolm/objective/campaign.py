@@ -239,6 +239,8 @@ class ObjectiveCampaign:
         ledger = self.main.ledger
         ledger.evaluations, ledger.items, ledger.tokens = entry["evaluations"], entry["items"], entry["tokens"]
         ledger.writer_tokens = entry.get("writer_tokens", 0)
+        for name, amount in entry.get("served", {}).items():
+            setattr(ledger, name, amount)
         improved = self._learn(individuals)
         self.main.last, self.main.asked = entry, individuals
         if self._batches or self.stop.reason or self.state is not State.SEARCHING:

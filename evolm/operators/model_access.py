@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from operator import add, sub
 from typing import TYPE_CHECKING, Any
 
 from evolm.config import SelfTrainingSection
 from evolm.errors import DataError, Unanswerable
 from evolm.evaluation.dialogue import hold
 from evolm.models import (
+    Cost,
     Dialogue,
     Generate,
     GradientRequest,
     GradientResult,
+    ReadyRequest,
     Request,
     Result,
-    Tokenized,
-    TokenizedGeneration,
 )
 from evolm.models.deltas import Delta
 from evolm.operators.goals import Reward, SupervisedLoss
@@ -35,21 +36,32 @@ class Writing(Generate):
 
 @dataclass(frozen=True)
 class Spent:
-    """Tokens that operators have spent, before caching and sharing.
+    """What operators have spent, before caching and sharing; see :class:`evolm.models.Cost`.
 
     Attributes:
         tokens: of the model that evolves.
         writer_tokens: of another model that writes; 0 if there is none.
+        generated, requests: of the model that evolves.
+        writer_generated, writer_requests: of another model that writes.
     """
 
     tokens: int = 0
     writer_tokens: int = 0
+    generated: int = 0
+    requests: int = 0
+    writer_generated: int = 0
+    writer_requests: int = 0
+
+    @classmethod
+    def of(cls, model: Cost, writer: Cost) -> Spent:
+        """Return what two models cost."""
+        return cls(model.tokens, writer.tokens, model.generated, model.requests, writer.generated, writer.requests)
 
     def __add__(self, other: Spent) -> Spent:
-        return Spent(self.tokens + other.tokens, self.writer_tokens + other.writer_tokens)
+        return Spent(*map(add, astuple(self), astuple(other)))
 
     def __sub__(self, other: Spent) -> Spent:
-        return Spent(self.tokens - other.tokens, self.writer_tokens - other.writer_tokens)
+        return Spent(*map(sub, astuple(self), astuple(other)))
 
 
 class ModelAccess:
@@ -139,19 +151,25 @@ class ModelAccess:
         return True
 
     def _charged(self) -> Spent:
-        """Return the tokens that both engines have charged since the run began."""
-        written = 0 if self.writer is self.engine else self.writer.usage.tokens_charged
-        return Spent(self.engine.usage.tokens_charged, written)
+        """Return what both engines have charged since the run began."""
+        written = Cost() if self.writer is self.engine else self.writer.usage.charged
+        return Spent.of(self.engine.usage.charged, written)
 
     def spent(self) -> Spent:
-        """Return the tokens charged since the last call."""
+        """Return what was charged since the last call."""
         spent, self._spent = self._spent, Spent()
         return spent
 
 
 @dataclass(frozen=True)
-class _WritingTokens(TokenizedGeneration):
-    """A :class:`Writing` as tokens of the writer."""
+class _ToWriter:
+    """A request in the form in which the writer answers it."""
+
+    request: ReadyRequest
+
+    def cost(self, answer: Any) -> Cost:
+        """Return what the request and its answer cost."""
+        return self.request.cost(answer)
 
 
 class _Correspondence:
@@ -161,19 +179,19 @@ class _Correspondence:
         self._model = access.engine
         self._writer = access.writer
 
-    def tokenize(self, requests: Sequence[Request]) -> list[Tokenized]:
+    def tokenize(self, requests: Sequence[Request]) -> list[Any]:
         """Return the tokens of every request, each by its own model's tokenizer."""
         writing = [isinstance(request, Writing) for request in requests]
         asked, written = _parted(requests, writing)
-        tokens: list[Any] = self._writer.tokenize(written)
-        marked = [_WritingTokens(each.context, each.prefix_length, each.decoding) for each in tokens]
+        marked = [_ToWriter(each) for each in self._writer.tokenize(written)]
         return _rejoined(self._model.tokenize(asked), marked, writing)
 
-    def answer_tokenized(self, requests: Sequence[Tokenized]) -> list[Any]:
+    def answer_tokenized(self, requests: Sequence[Any]) -> list[Any]:
         """Return the answer to every request, in order."""
-        writing = [isinstance(request, _WritingTokens) for request in requests]
+        writing = [isinstance(request, _ToWriter) for request in requests]
         asked, written = _parted(requests, writing)
-        return _rejoined(self._model.answer_tokenized(asked), self._writer.answer_tokenized(written), writing)
+        unmarked = [each.request for each in written]
+        return _rejoined(self._model.answer_tokenized(asked), self._writer.answer_tokenized(unmarked), writing)
 
 
 def _parted(values: Sequence[Any], second: Sequence[bool]) -> tuple[list[Any], list[Any]]:

@@ -142,7 +142,28 @@ def budget_rows(record: RunRecord) -> list[BudgetRow]:
     names = ["evaluations", "items", "tokens", "seconds"]
     if record.run.get("writer"):
         names.insert(3, "writer_tokens")
+    served = spent.get("served") or {}
+    names[-1:-1] = [name for name in ("requests", "writer_requests") if served.get(name)]
+    spent |= served
+    if price := price_of(spent, record.run.get("server") or {}):
+        names.insert(-1, "price")
+        spent["price"] = price
     return [BudgetRow(name.replace("_", " "), spent.get(name) or 0, limits.get(name) or 0) for name in names]
+
+
+def price_of(spent: Mapping[str, Any], server: Mapping[str, Any]) -> float:
+    """Return what a search has cost by the prices of the journal's first entry; 0 without prices.
+
+    Args:
+        spent: the search's tokens, and of them ``generated``; the same of a writer.
+        server: the entry's key ``server``: ``prices`` and ``writer_prices`` of a million tokens read and written.
+    """
+    total = 0.0
+    for prefix in ("", "writer_"):
+        read_price, written_price = server.get(f"{prefix}prices") or (0.0, 0.0)
+        written = spent.get(f"{prefix}generated") or 0
+        total += ((spent.get(f"{prefix}tokens") or 0) - written) * read_price + written * written_price
+    return total / 1e6
 
 
 def savings(record: RunRecord) -> dict[str, float]:

@@ -46,7 +46,7 @@ from evolm.models import Dialogue as DialogueOf
 from evolm.tasks import EVERY_FORM, Form, Item, Task
 
 if TYPE_CHECKING:
-    from evolm.models import LanguageModel
+    from evolm.models import Model
     from evolm.scorers.labels import LabelProbabilities
 
 FLOOR = -12.0  # nats; keeps one hopeless item from deciding a mean
@@ -121,7 +121,7 @@ class Scoring:
     """
 
     task: Task
-    model: LanguageModel
+    model: Model
     labels: LabelProbabilities | None
     decoding: Decoding
     prompt_tokens: Callable[[Any], int]

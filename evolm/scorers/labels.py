@@ -26,7 +26,7 @@ from evolm.readouts import Fit, Reader, reader_class
 from evolm.tasks import KINDS, Item, Task
 
 if TYPE_CHECKING:
-    from evolm.models import LanguageModel
+    from evolm.models import Model
 
 
 READERS = 1024  # whose fits are kept
@@ -55,7 +55,7 @@ class LabelProbabilities:
     def __init__(
         self,
         task: Task,
-        model: LanguageModel,
+        model: Model,
         normalization: str,
         words: Mapping[str, Sequence[str]],
         fit: Fit | None = None,
@@ -69,7 +69,7 @@ class LabelProbabilities:
         chosen = "sum" if same_length else KINDS[task.kind].normalization
         self.normalization = chosen if normalization == "auto" else normalization
 
-    def _lengths(self, model: LanguageModel, words: Sequence[str]) -> dict[str, int]:
+    def _lengths(self, model: Model, words: Sequence[str]) -> dict[str, int]:
         """Return word -> tokens of its answer behind an item.
 
         Raises:
@@ -80,8 +80,7 @@ class LabelProbabilities:
         template = self.task.template
         item = template.item(dict.fromkeys(self.task.fields, "x"))
         texts = tuple(template.answer(word) for word in words)
-        tokenized = model.tokenize([LogLikelihood("", item, texts, template.system)])[0]
-        return {word: len(tokens) for word, tokens in zip(words, tokenized.continuations, strict=True)}
+        return dict(zip(words, model.answer_lengths(LogLikelihood("", item, texts, template.system)), strict=True))
 
     def describe(self) -> dict[str, Any]:
         """Return the normalization and the number of tokens of each word."""

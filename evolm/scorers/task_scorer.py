@@ -12,13 +12,13 @@ from evolm.scorers import SCORERS, LabelProbabilities, Scorer, Scoring
 from evolm.tasks import KINDS, Task
 
 if TYPE_CHECKING:
-    from evolm.models import LanguageModel
+    from evolm.models import Model
 
 
 def make_scoring(
     config: CampaignConfig,
     task: Task,
-    model: LanguageModel,
+    model: Model,
     words: Mapping[str, Sequence[str]],
     prompt_tokens: Callable[[Any], int],
     fit: Fit | None = None,

@@ -12,7 +12,7 @@ import pandas as pd
 
 from evolm.config import TaskSection, TemplateSection
 from evolm.genomes import CHROMOSOMES, PROMPT, Prompt, PromptSpace, Space, prompt_genome
-from evolm.models import Decoding, LanguageModel, prepare
+from evolm.models import Decoding, LanguageModel, Model, prepare
 from evolm.operators import operators_for
 from evolm.scorers import LabelProbabilities, Scoring
 from evolm.strategies import SearchContext
@@ -68,7 +68,7 @@ def tiny_model() -> LanguageModel:
 
 def scoring(
     task: Task,
-    model: LanguageModel,
+    model: Model,
     normalization: str = "auto",
     words: Mapping[str, Sequence[str]] = {},
     decoding: Decoding = Decoding(max_new_tokens=8),

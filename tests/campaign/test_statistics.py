@@ -123,6 +123,11 @@ def test_a_ledger_adds_up_charges() -> None:
         "dropped": 0,
         "idle_generations": 0,
         "free": 0,
+        "writer_tokens": 0,
+        "generated": 0,
+        "requests": 0,
+        "writer_generated": 0,
+        "writer_requests": 0,
         "readouts": {},
     }
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from evolm.evaluation import Engine
+from evolm.evaluation.plan import batches
 from evolm.models import Answer, Decoding, Generate, Generated, LanguageModel, LogLikelihood, Request
 from evolm.models.profile import best_dtype
 from evolm.storage import AnswerStore
@@ -105,9 +106,9 @@ def test_strangers_in_the_batch_change_no_bit(model: LanguageModel, reference: l
 def test_batch_size_changes_no_bit(
     model: LanguageModel, reference: list[Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from evolm.evaluation import engine, plan
+    from evolm.evaluation import plan
 
-    monkeypatch.setattr(engine, "batches", lambda requests, target: plan.batches(requests, target=100))
+    monkeypatch.setattr(plan, "batches", lambda requests, target: batches(requests, target=100))
     assert same_bits(answers(model, REQUESTS), reference)
 
 
@@ -121,11 +122,10 @@ def test_cached_answers_are_the_fresh_ones(model: LanguageModel, reference: list
 
 
 def test_workers_change_no_bit(tiny_model: Callable[..., LanguageModel], monkeypatch: pytest.MonkeyPatch) -> None:
-    from evolm.evaluation import engine as engines
     from evolm.evaluation import plan
 
     expected = {dtype: answers(tiny_model(dtype), REQUESTS) for dtype in DTYPES}
-    monkeypatch.setattr(engines, "batches", lambda requests, target: plan.batches(requests, target=600))
+    monkeypatch.setattr(plan, "batches", lambda requests, target: batches(requests, target=600))
     started = [fresh(tiny_model(dtype), n_jobs=2) for dtype in DTYPES]  # one pool of workers serves both
     try:
         for dtype, engine in zip(DTYPES, started, strict=True):
@@ -161,12 +161,11 @@ def test_texts_are_the_same_in_any_company(model: LanguageModel) -> None:
 def test_workers_write_the_same_texts(
     tiny_model: Callable[..., LanguageModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from evolm.evaluation import engine as engines
     from evolm.evaluation import plan
 
     requests = texts_asked(REQUESTS)
     expected = answers(tiny_model("bfloat16"), requests)
-    monkeypatch.setattr(engines, "batches", lambda requests, target: plan.batches(requests, target=300))
+    monkeypatch.setattr(plan, "batches", lambda requests, target: batches(requests, target=300))
     engine = fresh(tiny_model("bfloat16"), n_jobs=2)
     try:
         assert engine.answer(requests) == expected

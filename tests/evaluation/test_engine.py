@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from evolm.errors import ContextExceeded, Interrupted, ScorerError
-from evolm.evaluation import Engine, Evaluator
+from evolm.evaluation import Engine, Evaluator, plan
 from evolm.evaluation import engine as engines
 from evolm.evaluation.plan import Batch
 from evolm.genomes import Phenotype, Prompt, prompt_genome
@@ -36,7 +36,7 @@ def engine(tiny_model: Callable[..., LanguageModel]) -> Any:
 
 
 def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "batches", lambda requests, target: [Batch((i,)) for i in range(len(requests))])
+    monkeypatch.setattr(plan, "batches", lambda requests, target: [Batch((i,)) for i in range(len(requests))])
 
 
 def same(a: Any, b: Any) -> bool:
