@@ -11,6 +11,7 @@ from evolm.data_access import locate
 from evolm.errors import ConfigError, DataError
 from evolm.evaluation.guard import Guard, passages_of, sample_text
 from evolm.genomes import DELTA
+from evolm.models import require_local
 from evolm.scorers import Scoring
 from evolm.typed import text_of
 
@@ -44,7 +45,7 @@ def make_guard(config: CampaignConfig, tables: Mapping[str, Any], scoring: Scori
         return None
     check_guard(config, tables)
     text = _text(config.guard.data) if config.guard.data else sample_text()
-    passages = passages_of(text, scoring.model, config.guard.tokens)
+    passages = passages_of(text, require_local(scoring.model, "guard"), config.guard.tokens)
     return Guard(scoring, config.guard, passages) if DELTA in tables else None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from evolm.baselines import Baseline
 from evolm.baselines.few_shot import FEW_SHOT
@@ -27,7 +27,8 @@ BACKWARD = 3  # a token forward and backward, in tokens forward
 def guard_tokens(parts: Components) -> int:
     """Return the tokens of general text that are scored for each delta; 0 without a guard."""
     guard = parts.evaluator.guard
-    return sum(each.tokens for each in parts.engine.tokenize(guard.passages)) if guard else 0
+    passages: list[Any] = parts.engine.tokenize(guard.passages) if guard else []
+    return sum(passage.tokens for passage in passages)
 
 
 @dataclass(frozen=True)

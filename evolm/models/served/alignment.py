@@ -10,7 +10,7 @@ from evolm.errors import Unanswerable
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacedToken:
     """A token of a text.
 
     Attributes:
@@ -24,7 +24,7 @@ class Placed:
 
 def placed(
     tokens: Sequence[str | None], logprobs: Sequence[float | None], offsets: Sequence[int], text: str
-) -> list[Placed]:
+) -> list[PlacedToken]:
     """Return the tokens of a text with their places.
 
     Places are found from the end of the text, since servers put a token of their own, or a space, before it. Tokens
@@ -42,7 +42,7 @@ def placed(
     if len(tokens) != len(logprobs) or not tokens:
         raise ValueError("as many tokens as log-probabilities expected")
     starts = _from_the_end(tokens, text) or _as_told(tokens, offsets, text)
-    return [Placed(start, logprob) for start, logprob in zip(starts, logprobs, strict=True)]
+    return [PlacedToken(start, logprob) for start, logprob in zip(starts, logprobs, strict=True)]
 
 
 def _from_the_end(tokens: Sequence[str | None], text: str) -> list[int] | None:
@@ -66,7 +66,7 @@ def _as_told(tokens: Sequence[str | None], offsets: Sequence[int], text: str) ->
 
 
 def scored_behind(
-    border: int, texts: Sequence[str], wholes: Sequence[Sequence[Placed]]
+    border: int, texts: Sequence[str], wholes: Sequence[Sequence[PlacedToken]]
 ) -> tuple[list[list[float]], int]:
     """Return the log-probabilities of each continuation's tokens, and the characters that are scored before it.
 

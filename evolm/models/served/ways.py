@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, ClassVar, Protocol
 
 from evolm.models.requests import Cost
-from evolm.models.served.alignment import Placed, placed, scored_behind
+from evolm.models.served.alignment import PlacedToken, placed, scored_behind
 from evolm.models.served.asked import ServedLikelihood
 from evolm.models.served.client import Client
 
@@ -90,10 +90,10 @@ class _OfPrompt:
         """See :class:`Way`."""
         return [value for each in self.score(client, model, request, retries).logprobs for value in each]
 
-    def _read(self, text: str, reply: Any) -> tuple[list[Placed], Cost]:
+    def _read(self, text: str, reply: Any) -> tuple[list[PlacedToken], Cost]:
         return self.tokens(reply["choices"][0], text), cost_of(reply)
 
-    def tokens(self, choice: Mapping[str, Any], text: str) -> list[Placed]:
+    def tokens(self, choice: Mapping[str, Any], text: str) -> list[PlacedToken]:
         """Return the tokens of the text; ValueError, TypeError or LookupError if the reply does not give them."""
         raise NotImplementedError
 
@@ -103,7 +103,7 @@ class Echo(_OfPrompt):
 
     asked: ClassVar[dict[str, Any]] = {"echo": True, "logprobs": 1}
 
-    def tokens(self, choice: Mapping[str, Any], text: str) -> list[Placed]:
+    def tokens(self, choice: Mapping[str, Any], text: str) -> list[PlacedToken]:
         """See :class:`_OfPrompt`."""
         found = choice["logprobs"]
         tokens, logprobs = list(found["tokens"]), list(found["token_logprobs"])
@@ -122,7 +122,7 @@ class PromptLogprobs(_OfPrompt):
 
     asked: ClassVar[dict[str, Any]] = {"prompt_logprobs": 0}
 
-    def tokens(self, choice: Mapping[str, Any], text: str) -> list[Placed]:
+    def tokens(self, choice: Mapping[str, Any], text: str) -> list[PlacedToken]:
         """See :class:`_OfPrompt`."""
         entries = [next(iter(entry.values())) if entry else None for entry in choice["prompt_logprobs"]]
         tokens = [entry["decoded_token"] if entry else None for entry in entries]
