@@ -11,7 +11,7 @@ import pytest
 from evolm.errors import ContextExceeded, DataError
 from evolm.evaluation import Engine
 from evolm.evaluation.dialogue import hold, joined
-from evolm.models import Generate, LanguageModel, LogLikelihood, Request, charge
+from evolm.models import Generate, LanguageModel, LogLikelihood, Request
 from evolm.models.deltas import Delta, Gain
 from evolm.storage import AnswerStore
 
@@ -50,7 +50,8 @@ def test_a_round_of_all_dialogues_is_one_call_and_answers_keep_their_order(engin
 
 def test_tokens_are_charged_to_the_dialogue_that_asked(engine: Engine) -> None:
     outcomes = hold([echo(ASKS[:1], ASKS[:1]), echo(ASKS[1:3])], engine)
-    costs = [charge(*pair) for pair in zip(engine.tokenize(ASKS), engine.answer(ASKS), strict=True)]
+    asked = engine.tokenize(ASKS)
+    costs = [each.cost(answer).tokens for each, answer in zip(asked, engine.answer(ASKS), strict=True)]
     assert [outcome.tokens for outcome in outcomes] == [2 * costs[0], costs[1] + costs[2]]
 
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from evolm.evaluation.plan import plan
-from evolm.evaluation.worker import BatchResult, answer_batch
+from evolm.evaluation.results import BatchResult
+from evolm.evaluation.worker import answer_batch
 from evolm.genomes import DeltaSettings, DeltaSpace
 from evolm.models import Decoding, Generate, LanguageModel, LogLikelihood, PassSettings, Request
 from evolm.models.prefix_cache import _nbytes, text_keys
