@@ -22,7 +22,9 @@ TEXTS = (".txt", ".md", ".rst")
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents, split by their content: adding some moves no other one.
+    """Documents, split and ordered by their content: adding some moves no other one to another split.
+
+    A file may be sorted, by length for example; the order of hashes is one of chance.
 
     Attributes:
         train: to learn from.
@@ -50,10 +52,12 @@ def read_corpus(sources: Sequence[str], column: str = "", read: dict[str, Any] |
     Raises:
         DataError: if a source is missing, empty or no text, or a split would be empty.
     """
-    documents = list(dict.fromkeys(text for source in sources for text in _documents(source, column, read or {})))
+    found = dict.fromkeys(text for source in sources for text in _documents(source, column, read or {}))
+    hashes = {text: hashlib.sha256(text.encode()).digest() for text in found}
+    documents = sorted(found, key=hashes.__getitem__)
     if not documents:
         raise DataError(f"{listed(sources)}: expected text, found none")
-    places = [_place(text) for text in documents]
+    places = [_place(hashes[text]) for text in documents]
     train, validation, test = (
         tuple(text for text, at in zip(documents, places, strict=True) if at == part) for part in range(3)
     )
@@ -66,9 +70,9 @@ def read_corpus(sources: Sequence[str], column: str = "", read: dict[str, Any] |
     return Corpus(train, validation, test, digest)
 
 
-def _place(text: str) -> int:
+def _place(digest: bytes) -> int:
     """Return 0 for a train document, 1 for validation, 2 for test."""
-    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % HELD_OUT
+    number = int.from_bytes(digest[-8:], "big") % HELD_OUT
     return {0: 1, 1: 2}.get(number, 0)
 
 

@@ -10,10 +10,10 @@ LEAST_VOCABULARY = 300  # all bytes, the end of a text, and some merges
 
 
 class PretrainSettings(Section):
-    layers: int = Field(4, ge=1, le=48, description="of the transformer")
-    width: int = Field(128, ge=8, description="channels of a hidden state")
-    heads: int = Field(4, ge=1, description="of attention; each has width / heads channels")
-    vocabulary: int = Field(2048, ge=LEAST_VOCABULARY, description="tokens of the byte-pair tokenizer")
+    layers: int = Field(3, ge=1, le=48, description="of the transformer")
+    width: int = Field(96, ge=8, description="channels of a hidden state")
+    heads: int = Field(3, ge=1, description="of attention; each has width / heads channels")
+    vocabulary: int = Field(1024, ge=LEAST_VOCABULARY, description="tokens of the byte-pair tokenizer")
     context: int = Field(128, ge=8, description="tokens of a training window")
     longest: int = Field(1024, ge=8, description="tokens of the longest text that the model may be given")
     batch: int = Field(4, ge=1, description="windows in a step")

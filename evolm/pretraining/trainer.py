@@ -55,6 +55,7 @@ def new_model(settings: PretrainSettings, end: int) -> LlamaForCausalLM:
         num_key_value_heads=settings.heads,
         max_position_embeddings=settings.longest,
         tie_word_embeddings=True,
+        initializer_range=0.5 * settings.width**-0.5,  # the usual 0.02 is meant for hundreds of channels
         bos_token_id=end,
         eos_token_id=end,
         pad_token_id=end,

@@ -219,7 +219,7 @@ def test_settings_that_cannot_be_are_refused_before_anything_is_written(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--width", "30"], "expected a multiple of twice the 4 heads, found 30"),
+        (["--width", "32"], "expected a multiple of twice the 3 heads, found 32"),
         (["--vocabulary", "20"], "vocabulary"),
         (["--layers", "0"], "layers"),
         (["--minutes", "0"], "minutes"),
