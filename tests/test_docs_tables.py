@@ -43,12 +43,14 @@ def base() -> dict[str, object]:
 def test_every_generated_table_and_every_result_has_a_page() -> None:
     used = {name for path in PAGES for name in generated_blocks.MARKER.findall(read(path))}
     others = {name for name in used if not name.startswith("measured ")} - BLOCKS.keys()
-    assert others == {"populations", "other results", *(f"result {name}" for name in SHOWN)}
+    assert others == {"populations", "recipes", "all results", "other results", *(f"result {name}" for name in SHOWN)}
     assert BLOCKS.keys() <= used
     assert set(benchmark_results.names()) >= set(SHOWN)
 
 
-@pytest.mark.parametrize("name", [*BLOCKS, "populations", "other results", *(f"result {name}" for name in SHOWN)])
+@pytest.mark.parametrize(
+    "name", [*BLOCKS, "populations", "recipes", "all results", "other results", *(f"result {name}" for name in SHOWN)]
+)
 def test_a_generated_text_takes_its_marker_s_place(name: str) -> None:
     page = generated_blocks.expanded(f"before\n\n<!-- generated: {name} -->\n\nafter")
     assert page == f"before\n\n{generated_blocks.block(name)}\n\nafter"

@@ -152,6 +152,17 @@ def result(name: str) -> str:
     return "\n\n".join(parts)
 
 
+def overview() -> str:
+    """Return a table of all results: file, command, date and commit of the latest part."""
+    rows = []
+    for name in names():
+        latest = max(settings(read(name)), key=lambda each: each["date"])
+        commit, _, changed = latest["commit"].partition(" ")
+        shown = f"`{commit[:8]}`{f' {changed}' if changed else ''}"
+        rows.append((f"`{name}.json`", f"`{latest['command']}`", latest["date"][:10], shown))
+    return markdown_table(("result", "command", "date", "commit"), rows)
+
+
 def other_results(shown: set[str]) -> str:
     """Return every result that no page shows, each under a heading."""
     rest = [name for name in names() if name not in shown]

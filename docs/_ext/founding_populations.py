@@ -23,6 +23,11 @@ def _row(name: str, folder: Path) -> tuple[str, ...]:
     return f"[`{name}`](#{name})", _summary(folder), tables["task"].get("kind", "classification"), space, budget
 
 
+def _readme(name: str, folder: Path) -> str:
+    path = folder / "README.md"
+    return path.read_text(encoding="utf-8") if path.exists() else f"# {name}\n\n{_summary(folder)}"
+
+
 def measured(name: str) -> str:
     """Return the result in a population's README: the command, its output, what it means."""
     text = (shipped_populations()[name] / "README.md").read_text(encoding="utf-8")
@@ -34,5 +39,5 @@ def gallery() -> str:
     found = shipped_populations()
     rows = [_row(name, folder) for name, folder in found.items()]
     table = markdown_table(("`evolm run ...`", "what it is", "kind", "space", "budget"), rows)
-    readmes = [(folder / "README.md").read_text(encoding="utf-8") for folder in found.values()]
-    return "\n\n".join([table, *(re.sub(r"^#", "##", text, flags=re.MULTILINE) for text in readmes)])
+    described = [re.sub(r"^#", "##", _readme(name, folder), flags=re.MULTILINE) for name, folder in found.items()]
+    return "\n\n".join([table, *described])

@@ -2,7 +2,8 @@
 
 Pages hold the marker, never the generated text, so no table can be out of date. ``NAME`` is a table of
 ``evolm.docs_tables``, ``populations``, ``measured NAME`` for the result in a founding population's README, ``result
-NAME`` for one of ``benchmarks/results``, or ``other results``.
+NAME`` for one of ``benchmarks/results``, ``other results``, ``all results``, or
+``recipes``.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from pathlib import Path
 
 import benchmark_results
 import founding_populations
+from page_texts import summary, title
 from sphinx.application import Sphinx
 
 from evolm.docs_tables import BLOCKS
+from evolm.wording import markdown_table
 
 DOCS = Path(__file__).parents[1]
 MARKER = re.compile(r"^<!-- generated: ([\w -]+) -->$", re.MULTILINE)
@@ -24,6 +27,14 @@ def shown_results() -> set[str]:
     """Return the names of the results that have a page."""
     pages = [path.read_text(encoding="utf-8") for path in (DOCS / "results").glob("*.md")]
     return set(re.findall(r"<!-- generated: result (\w+) -->", "\n".join(pages)))
+
+
+def recipes() -> str:
+    """Return a table of the recipes in the order of the site, each with its first sentence."""
+    names = re.findall(r"^recipes/(\S+)$", (DOCS / "index.md").read_text(encoding="utf-8"), re.MULTILINE)
+    texts = {name: (DOCS / "recipes" / f"{name}.md").read_text(encoding="utf-8") for name in names if name != "index"}
+    rows = [(f"[{title(text)}]({name}.md)", summary(text)) for name, text in texts.items()]
+    return markdown_table(("recipe", "what it does"), rows)
 
 
 def block(name: str) -> str:
@@ -38,6 +49,8 @@ def block(name: str) -> str:
         return founding_populations.measured(name.removeprefix("measured "))
     own = {
         "populations": founding_populations.gallery,
+        "all results": benchmark_results.overview,
+        "recipes": recipes,
         "other results": lambda: benchmark_results.other_results(shown_results()),
     }
     return {**BLOCKS, **own}[name]()

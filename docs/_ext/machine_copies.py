@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from generated_blocks import expanded
+from page_texts import summary, title
 from sphinx.application import Sphinx
 
 _FENCE = re.compile(r"^```\{(?P<name>[\w-]+)\}(?P<argument>[^\n]*)\n(?P<body>.*?)^```\n?", re.MULTILINE | re.DOTALL)
@@ -77,20 +78,6 @@ def plain(text: str, folder: Path) -> str:
     return _COMMENT.sub("", _FENCE.sub(replaced, expanded(text))).strip() + "\n"
 
 
-def _title(text: str) -> str:
-    return next((line[2:] for line in text.splitlines() if line.startswith("# ")), "")
-
-
-def summary(text: str) -> str:
-    """Return the first sentence of the first paragraph under the title, without links."""
-    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
-    for part in re.split(r"\n\n+", prose.strip())[1:]:
-        if part[0] not in "#|<!->0123456789":
-            sentence = re.split(r"(?<=\.)\s", " ".join(part.split()), maxsplit=1)[0]
-            return re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", sentence).rstrip(":")
-    return ""
-
-
 def write(app: Sphinx, exception: Exception | None) -> None:
     """Write the copies if the site was built."""
     if exception is not None or app.builder.format != "html":
@@ -107,7 +94,7 @@ def write(app: Sphinx, exception: Exception | None) -> None:
     lines = [f"# {app.config.project}", "", f"> {summary(first)}"]
     for caption, names in _captions(app):
         lines += ["", f"## {caption}", ""]
-        lines += [f"- [{_title(copies[name])}]({name}.md): {summary(copies[name])}" for name in names]
+        lines += [f"- [{title(copies[name])}]({name}.md): {summary(copies[name])}" for name in names]
     (app.outdir / "llms.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (app.outdir / "llms-full.txt").write_text("\n\n".join(copies.values()), encoding="utf-8")
 

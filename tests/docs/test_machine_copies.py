@@ -12,6 +12,7 @@ from tests.support.documents import DOCS, Page, pages
 sys.path.append(str(DOCS / "_ext"))
 
 import machine_copies
+import page_texts
 
 
 @pytest.mark.parametrize("page", pages()[1:], ids=lambda page: page.name)
@@ -33,5 +34,5 @@ def test_the_copy_of_the_python_api_has_signatures_and_docstrings() -> None:
 @pytest.mark.parametrize("page", pages()[1:], ids=lambda page: page.name)
 def test_every_page_begins_with_a_sentence_that_says_what_it_is_about(page: Page) -> None:
     copy = machine_copies.plain(page.text, page.path.parent)
-    summary = machine_copies.summary(copy)
+    summary = page_texts.summary(copy)
     assert len(summary.split()) >= 4, summary
