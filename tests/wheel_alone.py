@@ -27,7 +27,6 @@ assert "sms-spam" in found and len(found) >= 11, sorted(found)
 for name, place in found.items():
     assert place.is_relative_to(site), place
     load(place / FILE_NAME)
-    assert (place / "README.md").exists() and (place / "founders.jsonl").exists()
 write_tiny_model(folder / "tiny")
 """
 # The demo with a tiny model, on 60 rows that stand for its data; the founders' prompts are too long for that model.
