@@ -43,6 +43,14 @@ def watched(finished_run: Callable[..., Path]) -> Path:
     return finished_run("delta", write=write_delta_campaign, guard={**GUARD, "max_rise": 1e6}, **SHORT)
 
 
+def plain_nats(plain: Any, tokens: Any) -> np.ndarray:
+    """Return the log-probabilities (nats) of a request's only continuation by a plain forward pass."""
+    ids = torch.tensor([[*tokens.context, *tokens.continuations[0]]])
+    with torch.no_grad():
+        logprobs = plain(ids).logits.log_softmax(-1)[0, :-1]
+    return logprobs.gather(1, ids[0, 1:, None])[len(tokens.context) - 1 :, 0].numpy()
+
+
 def rise(run: Path) -> float:
     return result_of(run)["guard"]["rise"]
 
@@ -127,14 +135,7 @@ def test_the_perplexity_is_that_of_plain_transformers(
 ) -> None:
     model, plain = tiny_model(), AutoModelForCausalLM.from_pretrained(tiny_model_folder)
     passages = passages_of(sample_text(), model, 200)
-    nats: list[np.ndarray] = []
-    with torch.no_grad():
-        for passage in passages:
-            (tokens,) = model.tokenize([passage])
-            ids = torch.tensor([[*tokens.context, *tokens.continuations[0]]])
-            logprobs = plain(ids).logits.log_softmax(-1)[0, :-1]
-            scored = logprobs.gather(1, ids[0, 1:, None])[len(tokens.context) - 1 :, 0]
-            nats.append(scored.numpy())
+    nats = [plain_nats(plain, tokens) for tokens in model.tokenize(passages)]
     assert sum(map(len, nats)) <= 200
     engine = Engine(model, AnswerStore(":memory:"))
     found = np.concatenate([answer[0] for answer in engine.answer(passages)])
@@ -194,3 +195,18 @@ def test_a_soup_or_committee_beyond_the_limit_does_not_win(finished_run: Callabl
         if PERPLEXITY in record:  # it won by its answers
             assert record["won"] == (record[PERPLEXITY] <= guard["base"] * (1 + 1e-9))
     assert guard["kept"]
+
+
+@pytest.mark.real_model
+@pytest.mark.slow
+def test_the_sample_under_smollm2_has_the_perplexity_of_plain_transformers(
+    smollm2: Callable[[str], LanguageModel],
+) -> None:
+    model = smollm2("float32")
+    passages = passages_of(sample_text(), model, 300)
+    found = np.concatenate([answer[0] for answer in Engine(model, AnswerStore(":memory:")).answer(passages)])
+    plain = AutoModelForCausalLM.from_pretrained(model.prepared.folder).float()
+    nats = [plain_nats(plain, tokens) for tokens in model.tokenize(passages)]
+    assert len(found) > 250
+    assert np.exp(-found.mean()) == pytest.approx(np.exp(-np.concatenate(nats).mean()), rel=1e-3)
+    assert 5 < np.exp(-found.mean()) < 60  # a model of English

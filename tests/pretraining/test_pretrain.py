@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from evolm.errors import ConfigError, DataError, Interrupted, RunError
@@ -19,6 +22,7 @@ from evolm.models import LanguageModel, LogLikelihood, prepare
 from evolm.pretraining.run import CHECKPOINT, RECORD, conclusion, pretrain
 from evolm.pretraining.settings import PretrainSettings
 from evolm.pretraining.trainer import LOWEST, Mark, Trainer, learning_rate, nats, new_model
+from evolm.pretraining.view import PretrainView
 from evolm.storage import AnswerStore
 from tests.pretraining.conftest import SHAPE
 from tests.support.command_line import evolm as command_line
@@ -132,6 +136,17 @@ def test_it_ends_early_and_keeps_the_best_state(corpus_file: Path, tmp_path: Pat
 def test_minutes_plan_the_steps_once(corpus_file: Path, tmp_path: Path, shape: Shape) -> None:
     record = pretrain([str(corpus_file)], tmp_path / "model", shape(tokens=0, minutes=1e-3))
     assert record["steps"] == 40  # the fewest
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_view_shows_evaluations_and_sentences(terminal: bool) -> None:
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=160)
+    with closing(PretrainView(console)) as view:
+        view.say("900 documents")
+        view.show(Mark(step=5, steps=20, tokens=320, loss=3.5, perplexity=31.25, tokens_per_second=640))
+    told = console.file.getvalue()
+    assert "900 documents" in told
+    assert "step 5 of 20" in told and "validation perplexity 31.2" in told
 
 
 # -- stopping and going on -------------------------------------------------------------------------------------
