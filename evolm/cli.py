@@ -21,6 +21,7 @@ from evolm import __version__
 from evolm.choices import Dtype, ExportForm, Size
 from evolm.cli_options import (
     AllowOption,
+    ClusterOption,
     DataRootOption,
     GraceOption,
     JobsOption,
@@ -191,6 +192,7 @@ def run(
     ] = False,
     time_limit: TimeLimitOption = None,
     grace: GraceOption = None,
+    cluster: ClusterOption = "",
     tensorboard: TensorboardOption = None,
     mlflow: MlflowOption = None,
 ) -> None:
@@ -215,7 +217,7 @@ def run(
             check_early(config, folder, data_root, trusted)
 
     if continued and out is not None:
-        return resume(out, [], n_jobs, None, allow, tensorboard, mlflow, time_limit, grace)
+        return resume(out, [], n_jobs, None, allow, tensorboard, mlflow, time_limit, grace, cluster)
     _say_loading()
     from evolm.campaign import Permissions, build, start_run
     from evolm.campaign.preview import preview
@@ -248,6 +250,7 @@ def run(
                 instructions=founder,
                 warm_starts=warm,
                 schedule=schedule,
+                cluster=cluster,
             )
         finally:
             view.close()
@@ -267,6 +270,7 @@ def resume(
     mlflow: MlflowOption = None,
     time_limit: TimeLimitOption = None,
     grace: GraceOption = None,
+    cluster: ClusterOption = "",
 ) -> None:
     """Continue an interrupted run, or add to a finished one's budget."""
     from evolm.storage.layout import RunLayout
@@ -295,6 +299,7 @@ def resume(
                 observers=[view, *trackers],
                 model=model,
                 schedule=schedule,
+                cluster=cluster,
             )
         finally:
             view.close()

@@ -197,6 +197,14 @@ ModelOption = Annotated[
     str | None,
     typer.Option("--model", help="New place of the model, if it has moved since the run; another model is refused."),
 ]
+ClusterOption = Annotated[
+    str,
+    typer.Option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Where answers are computed: dask://HOST:PORT, ray://HOST:PORT, ray or local; no result depends on it.",
+    ),
+]
 TimeLimitOption = Annotated[
     float | None,
     typer.Option(

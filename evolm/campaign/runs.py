@@ -57,6 +57,7 @@ def start_run(
     models: Models | None = None,
     report: bool = True,
     schedule: Schedule = Schedule(),
+    cluster: str = "",
 ) -> Run:
     """Run a campaign in a new directory.
 
@@ -72,6 +73,7 @@ def start_run(
         models: models shared with other runs of this process; see :func:`evolm.campaign.build.loaded`.
         report: whether ``report.html`` is written.
         schedule: when the process must end, and how long it may take after a signal.
+        cluster: computes the answers; see :func:`evolm.evaluation.clusters.executor_of`. ``""`` = this machine.
 
     Raises:
         EvolmError: for every error that the user can correct.
@@ -90,12 +92,32 @@ def start_run(
         warm_starts=warm_starts,
         models=models,
     )
+    move_to(cluster, parts)
     layout.create()
     with layout.lock():
         write_first(layout, files)
         parts.engine.answers.close()
         parts.engine.answers = AnswerStore(answers or layout.answers)
         return _run(parts, layout, observers, report, schedule)
+
+
+def move_to(cluster: str, parts: Components) -> None:
+    """Let a cluster compute a campaign's answers; ``""`` and ``local`` change nothing.
+
+    Raises:
+        EvolmError: if it cannot be reached; the campaign's objects are then closed.
+    """
+    if not cluster:
+        return
+    from evolm.evaluation.clusters import executor_of
+
+    try:
+        executor = executor_of(cluster, parts.model)
+    except BaseException:
+        parts.engine.close()
+        raise
+    if executor is not None:
+        parts.engine.executor = executor
 
 
 def refuse_external(config: configuration.CampaignConfig) -> None:
@@ -188,6 +210,7 @@ def continue_run(
     report: bool = True,
     model: str | None = None,
     schedule: Schedule = Schedule(),
+    cluster: str = "",
 ) -> Run:
     """Continue a run from its last checkpoint; it ends exactly as an uninterrupted run would.
 
@@ -198,7 +221,7 @@ def continue_run(
         permissions: packages must be allowed again; data may lie anywhere, since its content is checked.
         answers, models, report: as for :func:`start_run`; no result depends on them.
         model: the model's new place, if it has moved; the run remembers it.
-        schedule: as for :func:`start_run`.
+        schedule, cluster: as for :func:`start_run`; no result depends on the cluster.
 
     Raises:
         RunError: if ``directory`` is no run, another process works on it, or its data or model changed.
@@ -222,6 +245,7 @@ def continue_run(
             config = _moved(layout, config, model)
         with move_hint(config.model.name):
             parts = build_from_run(layout, config, permissions, functions, answers, models)
+        move_to(cluster, parts)
         return _run(parts, layout, observers, report, schedule, config if add else None)
 
 

@@ -38,6 +38,9 @@ class Engine:
         answers: the cache.
         n_jobs: worker processes; 1 computes in this process.
         progress: called with the number of requests answered so far and in all, after each batch.
+
+    Attributes:
+        executor: answers batches; may be replaced before the first request.
     """
 
     def __init__(

@@ -139,9 +139,18 @@ def make_executor(model: Model, n_jobs: int) -> Executor:
     """Return what answers requests to a model: this process, worker processes, or the model's server."""
     if isinstance(model, ServedModel):
         return ServerExecutor(model)
-    local = require_local(model, "a worker")
-    spec = ModelSpec(local.prepared, "on" if local.chat else "off", local.profile.digest, local.passes)
+    spec, local = worker_spec(model), require_local(model, "a worker")
     return SerialExecutor(spec, local) if n_jobs == 1 else JoblibExecutor(spec, n_jobs)
+
+
+def worker_spec(model: Model) -> ModelSpec:
+    """Return the description from which workers load a model.
+
+    Raises:
+        ModelError: if the model is behind a server.
+    """
+    local = require_local(model, "a worker")
+    return ModelSpec(local.prepared, "on" if local.chat else "off", local.profile.digest, local.passes)
 
 
 @contextmanager

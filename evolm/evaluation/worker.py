@@ -37,11 +37,13 @@ from evolm.models import (
 )
 from evolm.models.decoding import TextGenerator
 from evolm.models.forward_plan import ForwardPlan
+from evolm.models.hosts import on_this_host
 from evolm.models.learning import GradientComputer
 from evolm.signals import ENDING
 
 PARENT_POLL_SECONDS = 0.5
 LEAK = 300_000_000  # bytes of growth that loky takes for a memory leak; its default
+_ONE_AT_A_TIME = threading.Lock()  # a model's caches and torch's number of threads belong to one batch
 Asked: TypeAlias = Tokenized | TokenizedGradient
 
 
@@ -126,6 +128,21 @@ def answer_in_worker(spec: ModelSpec, requests: Sequence[Asked]) -> BatchResult:
         return answer_batch(spec, requests)
     finally:
         _give_memory_back()
+
+
+@lru_cache(maxsize=1)
+def _on_this_host(spec: ModelSpec) -> ModelSpec:
+    return replace(spec, prepared=on_this_host(spec.prepared))
+
+
+def answer_on_cluster(spec: ModelSpec, requests: Sequence[Asked]) -> BatchResult:
+    """Entry point of a cluster's workers, whose threads answer one batch at a time.
+
+    Raises:
+        ModelError: if this host has not the model, or would compute other bits.
+    """
+    with _ONE_AT_A_TIME:
+        return answer_in_worker(_on_this_host(spec), requests)
 
 
 def _give_memory_back() -> None:

@@ -1,0 +1,216 @@
+"""Executors on clusters: Dask's and Ray's own futures.
+
+A worker gets the model's identity, never its weights: it loads the model from its own host, see
+:func:`evolm.models.hosts.on_this_host`. Results come in the order of the batches, so that journals do not depend on
+the cluster. Both engines compute the batches of a lost worker again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from typing import Any, Final
+
+from evolm.errors import ConfigError, EvolmError, WorkerError
+from evolm.evaluation.executors import ATTEMPTS, Executor, worker_spec
+from evolm.evaluation.plan import jobs
+from evolm.evaluation.results import BatchResult
+from evolm.evaluation.worker import Asked, answer_on_cluster
+from evolm.extras import extra
+from evolm.models import Model, Tokenized
+from evolm.models.specs import ModelSpec
+
+AHEAD: Final = 2  # batches that a worker has at most, so that none waits for the next one
+PATIENCE: Final = 30.0  # seconds in which a scheduler must answer
+_LOCAL, _RAY = "local", "ray"
+
+
+class ClusterExecutor:
+    """Hands batches to a cluster, a few ahead of the results.
+
+    Attributes:
+        n_jobs: workers when the cluster was reached; more may join later.
+    """
+
+    n_jobs: int = 1
+
+    def jobs(self, requests: Sequence[Tokenized]) -> Iterator[list[int]]:
+        """Yield the indices of each batch."""
+        return jobs(requests, self.n_jobs)
+
+    def run(self, batches: Sequence[Sequence[Asked]]) -> Iterator[BatchResult]:
+        """Yield results in order.
+
+        Raises:
+            EvolmError: of a worker.
+            WorkerError: if a batch loses its worker three times, or the cluster is gone.
+        """
+        pending: deque[Any] = deque()
+        try:
+            for batch in batches:
+                pending.append(self._submitted(batch))
+                if len(pending) >= AHEAD * self.n_jobs:
+                    yield self._result(pending.popleft())
+            while pending:
+                yield self._result(pending.popleft())
+        finally:
+            self._cancel(list(pending))
+
+    def _submitted(self, batch: Sequence[Asked]) -> Any:
+        raise NotImplementedError
+
+    def _result(self, future: Any) -> BatchResult:
+        raise NotImplementedError
+
+    def _cancel(self, futures: list[Any]) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Leave the cluster; it goes on."""
+        raise NotImplementedError
+
+
+class DaskExecutor(ClusterExecutor):
+    """Answers on the workers of a Dask scheduler.
+
+    Args:
+        spec: the model's description.
+        address: ``dask://HOST:PORT``.
+
+    Raises:
+        WorkerError: if no scheduler answers, or it has no worker.
+        MissingPackage: if Dask is not installed.
+    """
+
+    def __init__(self, spec: ModelSpec, address: str) -> None:
+        with extra("dask"):
+            distributed: Any = import_module("distributed")
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what ends a campaign is said in one sentence
+        self._address = address
+        try:
+            self._client = distributed.Client(address.replace("dask://", "tcp://"), timeout=PATIENCE)
+            self._client.wait_for_workers(1, timeout=PATIENCE)
+        except (OSError, TimeoutError) as error:
+            raise WorkerError(
+                f"--cluster {address}: expected a Dask scheduler with workers, found none ({error})"
+            ) from None
+        self.n_jobs = len(self._client.scheduler_info(n_workers=-1)["workers"])
+        self._spec = self._client.scatter(spec, broadcast=True, hash=False)
+        self._killed: type[Exception] = distributed.KilledWorker
+
+    def _submitted(self, batch: Sequence[Asked]) -> Any:
+        return self._client.submit(answer_on_cluster, self._spec, batch, pure=False)
+
+    def _result(self, future: Any) -> BatchResult:
+        from concurrent.futures import CancelledError
+
+        try:
+            result: BatchResult = future.result()
+        except EvolmError:
+            raise
+        except self._killed as error:
+            raise WorkerError(
+                f"--cluster {self._address}: expected an answer, found a batch whose workers die ({error})"
+            ) from None
+        except (CancelledError, OSError, TimeoutError) as error:
+            raise _gone(self._address, error) from None
+        return result
+
+    def _cancel(self, futures: list[Any]) -> None:
+        if futures and self._client.status == "running":
+            self._client.cancel(futures, force=True)
+
+    def close(self) -> None:
+        """Leave the cluster; it goes on."""
+        self._client.close(timeout=PATIENCE)
+
+
+class RayExecutor(ClusterExecutor):
+    """Answers on the nodes of a Ray cluster.
+
+    Args:
+        spec: the model's description.
+        address: ``ray://HOST:PORT``, or ``ray`` for the cluster of this machine, which is started if there is none.
+
+    Raises:
+        WorkerError: if no cluster answers.
+        MissingPackage: if Ray is not installed.
+    """
+
+    def __init__(self, spec: ModelSpec, address: str) -> None:
+        with extra("ray"):
+            ray: Any = import_module("ray")
+        self._ray, self._address = ray, address
+        self._ours = not ray.is_initialized()
+        if self._ours:
+            named = {} if address == _RAY else {"address": address}
+            try:
+                ray.init(**named, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+            except (ConnectionError, OSError, TimeoutError, ValueError) as error:
+                raise WorkerError(f"--cluster {address}: expected a Ray cluster, found none ({error})") from None
+        self.n_jobs = max(int(ray.cluster_resources().get("CPU", 1)), 1)
+        self._spec = ray.put(spec)
+        self._answer = ray.remote(answer_on_cluster).options(num_cpus=1, max_retries=ATTEMPTS - 1)
+
+    def _submitted(self, batch: Sequence[Asked]) -> Any:
+        return self._answer.remote(self._spec, batch)
+
+    def _result(self, future: Any) -> BatchResult:
+        errors = self._ray.exceptions
+        try:
+            result: BatchResult = self._ray.get(future)
+        except errors.RayTaskError as error:
+            if isinstance(error.cause, EvolmError):
+                raise error.cause from None
+            raise
+        except (errors.WorkerCrashedError, errors.OutOfMemoryError) as error:
+            raise WorkerError(
+                f"--cluster {self._address}: expected an answer, found a batch whose workers die ({error})"
+            ) from None
+        except (errors.RayError, ConnectionError) as error:
+            raise _gone(self._address, error) from None
+        return result
+
+    def _cancel(self, futures: list[Any]) -> None:
+        for future in futures:
+            self._ray.cancel(future, force=False)
+
+    def close(self) -> None:
+        """Leave the cluster; one that was started for this process ends."""
+        if self._ours:
+            self._ray.shutdown()
+
+
+def _gone(address: str, error: BaseException) -> WorkerError:
+    return WorkerError(
+        f"--cluster {address}: expected answers, found the cluster gone ({type(error).__name__}); the run is saved "
+        "and can be resumed on this cluster, another one, or without one"
+    )
+
+
+def executor_of(address: str, model: Model) -> Executor | None:
+    """Return the executor of ``--cluster``; None for ``local``, this machine's own workers.
+
+    Args:
+        address: ``local``, ``ray``, ``ray://HOST:PORT`` or ``dask://HOST:PORT``.
+        model: the campaign's.
+
+    Raises:
+        ConfigError: for another address.
+        ModelError: if the model is behind a server.
+        WorkerError: if nothing answers there.
+        MissingPackage: if the cluster's package is not installed.
+    """
+    kind, _, place = address.partition("://")
+    if address == _LOCAL:
+        return None
+    if address == _RAY or (kind == _RAY and place):
+        return RayExecutor(worker_spec(model), address)
+    if kind == "dask" and place:
+        return DaskExecutor(worker_spec(model), address)
+    raise ConfigError(f"--cluster: expected local, ray, ray://HOST:PORT or dask://HOST:PORT, found {address!r}")
+
+
+__all__ = ["ClusterExecutor", "DaskExecutor", "RayExecutor", "executor_of"]
