@@ -97,7 +97,7 @@ class DaskExecutor(ClusterExecutor):
                 f"--cluster {address}: expected a Dask scheduler with workers, found none ({error})"
             ) from None
         self.n_jobs = len(self._client.scheduler_info(n_workers=-1)["workers"])
-        self._spec = self._client.scatter(spec, broadcast=True, hash=False)
+        self._spec = spec
         self._killed: type[Exception] = distributed.KilledWorker
 
     def _submitted(self, batch: Sequence[Asked]) -> Any:
