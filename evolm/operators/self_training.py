@@ -81,15 +81,16 @@ class SelfTraining(DocumentedOperator):
 
 
 def _begun(genome: Genome, context: VariationContext) -> SelfTaught:
-    """Return a genome that begins to learn, with its share or threshold, which mutates like its rate."""
+    """Return a genome that begins to learn; its share or threshold, if it answers itself, mutates like its rate."""
     model_access = context.model_access
     assert model_access is not None
     settings, pupil = model_access.self_training, SelfTaught.of(genome, context)
-    keep = pupil.learning.keep or settings.keep
-    if context.learning.adapt:
-        keep = float(np.clip(keep * np.exp(SPREAD * context.rng.standard_normal()), LEAST_KEEP, MOST_KEEP))
-    pupil.learning = replace(pupil.learning, keep=keep)
     pupil.warm = bool(model_access.train) and pupil.learning.count < settings.warm_up
+    if not pupil.warm:
+        keep = pupil.learning.keep or settings.keep
+        if context.learning.adapt:
+            keep = float(np.clip(keep * np.exp(SPREAD * context.rng.standard_normal()), LEAST_KEEP, MOST_KEEP))
+        pupil.learning = replace(pupil.learning, keep=keep)
     return pupil
 
 
@@ -103,13 +104,19 @@ def _answer(pupils: Sequence[SelfTaught], context: VariationContext) -> None:
     drawn = context.rng.choice(len(pool), min(settings.rows, len(pool)), replace=False)
     items = [pool[index] for index in sorted(drawn)]
     found = answered([pupil.genome for pupil in pupils], context, items)
-    if not any(pupil.learning.count for pupil in pupils):
+    if not any(_has_answered(pupil.genome) for pupil in pupils):
         _require_some(found, settings, len(items))
     for pupil, own in zip(pupils, found, strict=True):
         places = confident(own, settings, pupil.learning.keep, bool(task.labels)) if own else []
         rows = [replace(items[place], gold=own.answers[place]) for place in places] if own else []
         several = len({row.gold for row in rows}) > 1
         pupil.own = rows if several or KINDS[task.kind].options else []
+
+
+def _has_answered(genome: Genome) -> bool:
+    """Return whether a genome, or an ancestor, has learnt from its own answers."""
+    learning = genome.delta.learning
+    return learning is not None and learning.keep > 0
 
 
 def answered(genomes: Sequence[Genome], context: VariationContext, items: Sequence[Item]) -> list[OwnAnswers | None]:

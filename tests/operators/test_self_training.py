@@ -202,6 +202,15 @@ def test_a_threshold_that_no_answer_reaches_is_one_sentence(world: World) -> Non
         learn(genome, context)
 
 
+def test_a_threshold_is_told_of_after_labelled_rows_have_taught(world: World, toy_task: Task) -> None:
+    high = SelfTrainingSection(select="threshold", keep=1.0, warm_up=4)
+    genome, context = world(high, train=toy_task.train)
+    warm = learn(genome, context)
+    assert warm is not None and warm.delta.learning is not None and warm.delta.learning.keep == 0
+    with pytest.raises(EvolmError, match="expected rows with a margin of at least 1"):
+        learn(warm, context)
+
+
 def test_nothing_is_learnt_without_unlabelled_rows(world: World) -> None:
     genome, context = world()
     assert context.model_access is not None
