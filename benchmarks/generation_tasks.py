@@ -3,6 +3,7 @@
     python -m benchmarks.generation_tasks                      the table: run once on frozen code
     python -m benchmarks.generation_tasks --cells past-tense   one population's cells
     python -m benchmarks.generation_tasks --tune 1             dev only: seeds from 100 on
+    python -m benchmarks.generation_tasks --finished [FOLDER]  a table of the cells that are finished; runs none
 
 Four founding populations: text transformation, translation, summarisation, whose rows
 ``populations/function-docs/extract.py`` writes first, and questions about a passage. ``genetic`` evolves prompts;
@@ -13,9 +14,19 @@ are baselines of every cell. Every cell is an ordinary run below ``runs/``, so t
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from benchmarks.field import Field
+from benchmarks.groups import score_cells
+from benchmarks.setting import setting, write_result
+from evolm.experiments.comparison import compare
+from evolm.experiments.finished_runs import TestedRun, is_finished, read_run
+from evolm.storage import RunLayout
+from evolm.wording import markdown_table
 
 DELTA = {"encoding": "lowrank", "layers": "last:6", "target_modules": ["all-linear"], "rank": 2}
 
@@ -59,5 +70,55 @@ FIELD = Field(
     seeds=range(1),
 )
 
+
+def finished(out: Path) -> dict[str, Any]:
+    """Return the comparisons of all populations with two or more variants that are finished."""
+    populations = {}
+    for name in FIELD.populations:
+        cells = [cell for cell in FIELD.sweep(name, FIELD.seeds, out).cells if is_finished(cell.directory)]
+        runs: dict[str, list[TestedRun]] = {}
+        for cell in cells:
+            runs.setdefault(cell.variant, []).append(read_run(cell.directory))
+        if FIELD.first in runs and len(runs) > 1:
+            record = compare(runs, [(variant, FIELD.first) for variant in runs if variant != FIELD.first]).to_record()
+            for group in record["groups"]:
+                (result,) = (_result(cell.directory) for cell in cells if cell.variant == group["name"])
+                del group["runs"]  # folders of this machine
+                group["baselines"]["few_shot"] = result["test"]["few_shot"]
+                group["spent"] = {key: result["budget"][key] for key in ("evaluations", "tokens")}
+            populations[name] = record
+    return populations
+
+
+def _result(directory: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(RunLayout(directory).result.read_text(encoding="utf-8"))
+    return found
+
+
+def markdown(populations: Mapping[str, Any]) -> str:
+    """Return the page's table."""
+    rows = []
+    for name, comparison in populations.items():
+        over = {each["first"]: each for each in comparison["differences"]}
+        for group in comparison["groups"]:
+            score, interval, gain = score_cells(group, over.get(group["name"]))
+            baselines = [f"{group['baselines'][each]:.3f}" for each in ("founder", "few_shot")]
+            tokens = f"{group['spent']['tokens']:,}"
+            rows.append((name, f"`{group['name']}`", score, interval, gain, *baselines, tokens))
+    header = ("task", "strategy", "test", "95 % interval", f"over {FIELD.first}", "founder", "few-shot", "tokens")
+    return markdown_table(header, rows)
+
+
+def main() -> None:
+    """Run the cells, or write what is finished."""
+    if "--finished" not in sys.argv:
+        FIELD.main(__doc__ or "")
+        return
+    folders = [Path(argument) for argument in sys.argv[1:] if argument != "--finished"]
+    populations = finished(folders[0] if folders else Path(f"runs/benchmarks/{FIELD.name}"))
+    write_result(FIELD.name, {"setting": setting(f"python -m benchmarks.{FIELD.name}"), "populations": populations})
+    print(markdown(populations))
+
+
 if __name__ == "__main__":
-    FIELD.main(__doc__ or "")
+    main()

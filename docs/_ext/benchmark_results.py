@@ -9,6 +9,8 @@ from typing import Any
 
 import benchmarks.delta_speed
 import benchmarks.fitness
+import benchmarks.generation_speed
+import benchmarks.generation_tasks
 import benchmarks.operators
 import benchmarks.optimizers
 import benchmarks.racing
@@ -23,6 +25,8 @@ MOST_ROWS = 60  # of a table that no benchmark draws itself
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "delta_speed": lambda found: benchmarks.delta_speed.costs_table(_measured(found)),
     "fitness": lambda found: benchmarks.fitness.markdown(found["found"]),
+    "generation_speed": lambda found: benchmarks.generation_speed.table(found),
+    "generation_tasks": lambda found: benchmarks.generation_tasks.markdown(found["populations"]),
     "operators": lambda found: benchmarks.operators.markdown(found["measured"]),
     "optimizers": lambda found: benchmarks.optimizers.markdown(found["spaces"]),
     "racing": lambda found: benchmarks.racing.markdown(found["rows"]),
