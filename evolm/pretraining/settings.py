@@ -19,7 +19,7 @@ class PretrainSettings(Section):
     batch: int = Field(4, ge=1, description="windows in a step")
     tokens: int = Field(0, ge=0, description="tokens to train on; 0 = as many as fit into the minutes")
     minutes: float = Field(5.0, gt=0, description="limit that the number of tokens is planned for")
-    learning_rate: float = Field(3e-3, gt=0, description="highest, after the warm-up")
+    learning_rate: float = Field(4e-3, gt=0, description="highest, after the warm-up")
     weight_decay: float = Field(0.1, ge=0, description="of matrices")
     clip: float = Field(1.0, gt=0, description="longest gradient")
     patience: int = Field(5, ge=1, description="evaluations without a better validation perplexity before it ends")
