@@ -5,12 +5,14 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from evolm import config as configuration
 from evolm.campaign import build, continue_run, start_run
 from evolm.campaign.build import Components
+from evolm.campaign.stages import Stage
 from tests.support.command_line import evolm as command
 from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, quick, toy_rows, write_rows
 
@@ -24,12 +26,28 @@ def built(toy: ToyCampaign) -> Components:
     return parts
 
 
-def test_labels_are_searched_then_learnt(toy: Callable[..., ToyCampaign]) -> None:
-    small = toy(**AUTO)
-    write_rows(small.folder / "toy.csv", toy_rows(90))
-    first, second = built(
-        ToyCampaign(small.folder, {**small.tables, "task": {**small.tables["task"], "split": SPLIT}})
-    ).stages
+LEARNT = {"layers": "last:1", "target_modules": ["q_proj"], "encoding": "lowrank", "rank": 1}
+PROMPTS = {"demonstrations": [0, 2], "max_tokens": 240}
+
+
+def staged(toy: ToyCampaign, **space: Any) -> tuple[Stage, ...]:
+    """Return the stages of the campaign with enough rows to learn from."""
+    write_rows(toy.folder / "toy.csv", toy_rows(90))
+    task = {**toy.tables["task"], "split": SPLIT}
+    return built(ToyCampaign(toy.folder, {**toy.tables, "task": task, "space": {"prompt": PROMPTS, **space}})).stages
+
+
+def test_labels_that_a_probe_may_read_are_searched_alone(toy: Callable[..., ToyCampaign]) -> None:
+    (stage,) = staged(toy(**AUTO))
+    assert (stage.kinds, stage.settings["name"]) == (("prompt", "readout"), "genetic")
+    assert stage.rules is not None and stage.rules.mode == "race"
+
+
+@pytest.mark.parametrize(
+    "space", [{"readout": {"kinds": ["linear", "words"]}}, {"delta": LEARNT}], ids=["no probe", "a delta's table"]
+)
+def test_other_labels_are_searched_then_learnt(toy: Callable[..., ToyCampaign], space: dict[str, Any]) -> None:
+    first, second = staged(toy(**AUTO), **space)
     assert (first.kinds, first.settings["name"]) == (("prompt", "readout"), "genetic")
     assert first.rules is not None and first.rules.mode == "race"
     assert (second.kinds, second.settings["name"]) == (("delta",), "memetic")
@@ -87,4 +105,4 @@ def test_an_automatic_campaign_runs_resumes_and_says_what_it_did(
         before = bytes_of(tmp_path / "run")
         continue_run(tmp_path / "run")
     assert bytes_of(tmp_path / "run") == before
-    assert [entry["name"] for entry in entries(tmp_path / "run", "stage")] == ["prompt+readout", "delta"]
+    assert [entry["name"] for entry in entries(tmp_path / "run", "stage")] == ["prompt+readout"]
