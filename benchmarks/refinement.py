@@ -1,10 +1,10 @@
-"""Does a small model answer better after criticising its draft? Founders of past-tense on validation rows.
+"""Does a small model answer better after criticising its draft? A founder of past-tense on validation rows.
 
     python -m benchmarks.refinement
 
-Each of the last four founders of the population ``past-tense`` (those with demonstrations) answers the 96 validation
-rows as it is and with ``generation.refine = 1``, once for each of the built-in questions that ask for criticism. No
-test row is read. ``results/refinement.json`` has the numbers; tokens are those charged, before caching and sharing.
+The last founder of the population ``past-tense``, six demonstrations, answers the 96 validation rows as it is and
+with ``generation.refine = 1``, by the default question that asks for criticism. No test row is read.
+``results/refinement.json`` has the numbers; tokens are those charged, before caching and sharing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from evolm.genomes import PROMPT
 from evolm.genomes.prompt import CRITIQUES
 from evolm.wording import markdown_table
 
-POPULATION, FOUNDERS = "past-tense", 4
+POPULATION, FOUNDERS = "past-tense", 1
 DRAFT = "draft"
 
 
@@ -45,7 +45,7 @@ def main() -> None:
     folder = find_population(POPULATION)
     models: Models = {}
     ways: dict[str, Any] = {}
-    for refine, questions in ((0, (DRAFT,)), (1, CRITIQUES)):
+    for refine, questions in ((0, (DRAFT,)), (1, CRITIQUES[:1])):
         config = load(folder / FILE_NAME, {"generation": {"refine": refine}, "evaluation": {"n_jobs": 1}})
         parts = build(config, folder, models=models)
         for question in questions:
