@@ -5,9 +5,8 @@
    ``[space.delta]``: a delta under the best prompts, by ``memetic``, read by the labels' words. A map that is fitted
    on rows that taught the delta trusts it too much, and a probe reads layers below those that learn.
 
-Where a probe may read, learning does not pay: on TREC a delta reached 0.81 on unused rows and the probes behind the
-prompts of the first stage, fitted on all rows but test, 0.85; a committee of both was no better than that of the
-probes.
+Where a probe may read, learning did not pay on TREC: probes are fitted once more on all rows but test, and a
+committee of these and of deltas was worse than the probes alone (docs/results/tried.md).
 
 A generation task has the first stage alone. Tables of ``[space]`` that the campaign has are kept.
 """

@@ -109,7 +109,11 @@ class TextEnv(gymnasium.Env[Any, Any]):
         return make_reward(parts.config, choices, parts.scoring)
 
     def _vocabulary(self) -> tuple[str, ...]:
-        tokenizer = self._parts.model.tokenizer
+        tokenizer: Any = getattr(self._parts.model, "tokenizer", None)
+        if tokenizer is None:
+            raise ConfigError(
+                "TextEnv: actions: expected texts, since a served model has no tokenizer here; found none"
+            )
         return tuple(tokenizer.batch_decode([[token] for token in range(len(tokenizer))]))
 
     def _observation_space(self) -> spaces.Space[Any]:

@@ -80,7 +80,7 @@ def test_a_server_that_scores_every_prompt_alike_is_found_out(start: Callable[..
     name, _ = start(echo="alike", top_logprobs=False)
     model = opened(name)
     assert model.abilities.way == ""
-    with pytest.raises(ModelError, match=r"no log-probabilities, only texts; echo: .*nothing for the prompt"):
+    with pytest.raises(ModelError, match=r"gives log-probabilities; .*only texts; echo: .*nothing for the prompt"):
         answers(model, ASKED)
 
 
@@ -224,6 +224,9 @@ def test_answers_that_change_are_measured_and_told(start: Callable[..., tuple[st
     model = opened(noisy)
     assert 1e-4 <= model.abilities.difference < 0.1
     assert "is asked for anew" in model.told_of_repetition
+    silent, behaviour = start(echo=False, top_logprobs=False)
+    assert opened(silent).told_of_repetition.endswith("was the same.")
+    assert sum(body.get("max_tokens") == 8 for _, body in behaviour.requests) == 10
 
 
 def test_states_are_refused(start: Callable[..., tuple[str, Behaviour]]) -> None:

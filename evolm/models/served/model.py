@@ -132,10 +132,9 @@ class ServedModel:
         if isinstance(request, Generate):
             return ServedGeneration(context, system, chat, decoding=request.decoding)
         if not self.abilities.way or WAYS[self.abilities.way].chat != chat:
-            raise ModelError(
-                f"model {self.section.name!r}: expected a server that gives log-probabilities of "
-                f"{'the first tokens of a chat' if chat else 'a whole text'}, found none; {self.told}"
-            )
+            kind = "the first tokens of a chat" if chat else "a whole text"
+            what = f"log-probabilities of {kind}" if self.abilities.way else "log-probabilities"
+            raise ModelError(f"model {self.section.name!r}: expected a server that gives {what}; {self.told}")
         if chat:
             _require_own_beginnings(continuations)
         return ServedLikelihood(context, system, chat, continuations=continuations)

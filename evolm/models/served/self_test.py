@@ -29,6 +29,7 @@ CONTINUATIONS = (" Paris", " xylophone", " the", " 4")
 DIFFERS = 1e-3  # nats
 TOLERANCE = 0.1  # nats by which the same token may differ between two requests
 OTHERS = 7  # requests among which one is repeated
+SHORT = 8  # tokens of a text that is repeated
 PASSING = ("created", "permission")  # keys of a server's description that change with every request
 LENGTHS = ("max_model_len", "context_length", "n_ctx")  # keys in which servers state the context's length
 
@@ -92,8 +93,8 @@ def examine(client: Client, served: str, ways: Sequence[str] = tuple(WAYS)) -> A
             del rejected[name]
             difference = _difference(client, served, way)
             return Abilities(served, says, name, chat, written is not None, difference, rejected)
-    same = written is None or _completion(client, served) == written
-    return Abilities(served, says, "", chat, written is not None, 0.0 if same else math.inf, rejected)
+    difference = 0.0 if _repeats_texts(client, served, chat) else math.inf
+    return Abilities(served, says, "", chat, written is not None, difference, rejected)
 
 
 def _described(client: Client, served: str) -> tuple[str, dict[str, Any]]:
@@ -188,6 +189,25 @@ def _doubt_first_tokens(client: Client, served: str, way: Way) -> str:
     if here == there:
         return "the log-probabilities do not depend on the messages"
     return ""
+
+
+def _repeats_texts(client: Client, served: str, chat: bool) -> bool:
+    """Return whether a text is the same if it is asked for again, alone and among others."""
+
+    def write(context: str) -> str:
+        body: dict[str, Any] = {"model": served, "max_tokens": SHORT, "temperature": 0}
+        if chat:
+            body["messages"] = [{"role": "user", "content": context}]
+            return client.post(
+                "/chat/completions", body, lambda reply: str(reply["choices"][0]["message"]["content"])
+            )
+        return client.post("/completions", body | {"prompt": context}, lambda reply: str(reply["choices"][0]["text"]))
+
+    first, second = write(CONTEXT), write(CONTEXT)
+    crowd = [f"{OTHER}{' and' * number}" for number in range(OTHERS)]
+    with ThreadPoolExecutor(1 + OTHERS) as pool:
+        third = list(pool.map(write, [*crowd[:3], CONTEXT, *crowd[3:]]))[3]
+    return first == second == third
 
 
 def _difference(client: Client, served: str, way: Way) -> float:
