@@ -29,7 +29,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "typed",
     ),
     ("readout_kinds",),
-    ("config_errors", "config", "statistics", "two_way", "headroom", "data_access", "storage"),
+    ("config", "statistics", "two_way", "headroom", "data_access", "storage"),
     ("tasks", "models"),
     ("genomes", "individual", "readouts"),
     ("scorers", "archives"),
