@@ -37,8 +37,8 @@ class Verdict:
     Attributes:
         record: the ``test`` record of the result.
         outcomes: the content of ``test.json``: every contestant's answer to every test item.
-        applied: name of a baseline -> its genome or committee, which can be applied instead of the winner; of several
-            draws the first.
+        applied: name of a baseline that could be evaluated -> its genome or committee, which can be applied instead
+            of the winner; of several draws the first.
     """
 
     record: dict[str, Any]
@@ -79,7 +79,8 @@ def run_verdict(parts: Components, main: Search, finals: Mapping[str, Final], op
     if texts:  # a report shows some of them beside their targets
         shown = task.test[:SHOWN]
         content |= {"inputs": [dict(item.fields) for item in shown], "targets": [item.gold for item in shown]}
-    return Verdict(record, content, {name: each[0] for name, each in genomes.items() if name != BEST})
+    answered = [name for name, each in evaluations.items() if isinstance(each[0], Evaluation)]
+    return Verdict(record, content, {name: genomes[name][0] for name in answered if name != BEST})
 
 
 def _contestants(parts: Components, main: Search, finals: Mapping[str, Final]) -> dict[str, Sequence[Contestant]]:

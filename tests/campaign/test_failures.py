@@ -175,3 +175,21 @@ def test_finalists_that_fail_on_validation_have_no_score_there_and_the_verdict_c
     result = result_of(out)
     assert result["validation"] is None and result["test"]["best"] >= 0
     assert (out / "report.html").exists()
+
+
+def test_a_baseline_that_the_model_cannot_be_asked_about_is_not_kept_and_the_verdict_comes(
+    toy: Callable[..., ToyCampaign], tmp_path: Path
+) -> None:
+    """Without an instruction, the item without content of contextual calibration leaves no token to ask about."""
+    campaign = toy(
+        template={"item": "{{ text }}"},
+        space={"delta": {"encoding": "lowrank", "layers": "all", "target_modules": ["all-linear"], "rank": 1}},
+        strategy={"name": "random_search"},
+        budget={"evaluations": 2},
+        baselines={"bag_of_words": False, "probe": False, "few_shot": False, "random_search": False},
+    )
+    (campaign.folder / "founders.jsonl").write_text('{"instruction": ""}\n', encoding="utf-8")
+    out = campaign.run(tmp_path / "run").directory
+    assert result_of(out)["test"]["prior_corrected"] == 0.0
+    assert not (out / "baselines" / "prior_corrected").exists()
+    assert (out / "baselines" / "founder").exists()
