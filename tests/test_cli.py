@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from evolm import __version__
 from evolm.cli import app
-from evolm.cli_options import strategies, task_kinds
+from evolm.cli.parsers import strategies, task_kinds
 from evolm.config import load
 from evolm.tasks import load_task
 from tests.support.command_line import evolm, refused

@@ -44,7 +44,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("api",),
     ("objective",),
     ("integrations", "testing"),
-    ("cli", "cli_options", "lost_output", "streams", "terminal"),
+    ("cli", "lost_output", "streams", "terminal"),
     ("docs_tables", "__main__"),
 )
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from evolm import cli
 from evolm.campaign import continue_run
+from evolm.cli import runs as verbs_of_runs
 from evolm.export.export import export
 from tests.support.command_line import evolm, refused
 from tests.support.delta_campaigns import write_delta_campaign
@@ -56,7 +56,7 @@ def test_runs_that_start_in_the_same_second_get_a_directory_each(
 ) -> None:
     toy(budget__evaluations=2, baselines__random_search=False)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "datetime", Noon)
+    monkeypatch.setattr(verbs_of_runs, "datetime", Noon)
     for _ in range(3):
         assert evolm("run", "toy").exit_code == 0
     names = ["toy-20260102-120000", "toy-20260102-120000-2", "toy-20260102-120000-3"]
