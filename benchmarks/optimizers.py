@@ -30,8 +30,9 @@ import torch
 from benchmarks import hosts
 from benchmarks.cells import ASKING, Arena, Cell, cells_of, costs, run
 from benchmarks.clocks import clocked
-from benchmarks.groups import score_cells, scores_figure
+from benchmarks.groups import scores_figure
 from benchmarks.hosts import HOSTS
+from benchmarks.optimizers_table import markdown
 from benchmarks.setting import RESULTS, read_result, setting, write_result
 from evolm.evaluation.engine import Engine
 from evolm.evaluation.evaluator import Evaluator
@@ -39,7 +40,6 @@ from evolm.experiments.comparison import compare
 from evolm.experiments.finished_runs import read_run
 from evolm.objective.objective import Objective
 from evolm.report.svg import EVOLUTION, RANDOM
-from evolm.wording import markdown_table
 
 COMMAND = "python -m benchmarks.optimizers"
 PACKAGES = ("deap", "scipy", "cma", "optuna", "nevergrad", "pymoo", "ribs")
@@ -73,24 +73,6 @@ def compared(cells: Sequence[Cell], space: str) -> dict[str, Any]:
     groups = {host: [read_run(cell.directory) for cell in own] for host, own in mine.items()}
     record = compare(groups, [(other, first) for other in others]).to_record()
     return {**record, "costs": {host: costs(own) for host, own in mine.items()}}
-
-
-def markdown(comparisons: Mapping[str, Any]) -> str:
-    """Return the table of the README: a row per space and optimizer."""
-    rows = []
-    for space, record in comparisons.items():
-        over_first = {difference["first"]: difference for difference in record["differences"]}
-        for group in record["groups"]:
-            cost = record["costs"][group["name"]]
-            scores = score_cells(group, over_first.get(group["name"]))
-            times = [_shown(cost[each]) for each in ("ms_an_evaluation", "ms_a_call")]
-            rows.append((space, group["name"], *scores, f"{cost['calls']:.0f}", *times))
-    header = ("space", "optimizer", "test", "95 % interval", "over random search", "calls")
-    return markdown_table((*header, "ms an evaluation: host + evolm", "ms a call"), rows)
-
-
-def _shown(milliseconds: Mapping[str, float | None]) -> str:
-    return " + ".join("?" if (ms := milliseconds[part]) is None else f"{ms:.1f}" for part in ("host", "evolm"))
 
 
 def measure(arenas: Mapping[str, Arena], cells: Sequence[Cell], name: str, seeds: Sequence[int]) -> None:

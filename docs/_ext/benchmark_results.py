@@ -12,7 +12,7 @@ import benchmarks.fitness
 import benchmarks.generation_speed
 import benchmarks.generation_tasks
 import benchmarks.operators
-import benchmarks.optimizers
+import benchmarks.optimizers_table
 import benchmarks.racing
 import benchmarks.speed
 from evolm.wording import markdown_table, signed
@@ -28,7 +28,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "generation_speed": lambda found: benchmarks.generation_speed.table(found),
     "generation_tasks": lambda found: benchmarks.generation_tasks.markdown(found["populations"]),
     "operators": lambda found: benchmarks.operators.markdown(found["measured"]),
-    "optimizers": lambda found: benchmarks.optimizers.markdown(found["spaces"]),
+    "optimizers": lambda found: benchmarks.optimizers_table.markdown(found["spaces"]),
     "racing": lambda found: benchmarks.racing.markdown(found["rows"]),
     "speed": lambda found: f"{benchmarks.speed.rivals_table(found)}\n\n{benchmarks.speed.shares_table(found)}",
 }

@@ -34,7 +34,7 @@ def test_the_result_has_every_number_a_reader_needs(finished: Path, tiny_model_f
     assert result["task"]["name"] == "toy"
     assert result["task"]["metric"] == "balanced_accuracy"
     assert result["task"]["splits"] == {"train": 10, "dev": DEV, "validation": 8, "test": TEST}
-    assert result["budget"].keys() == {"evaluations", "items", "tokens", "seconds"}
+    assert result["budget"].keys() == {"evaluations", "items", "tokens", "writer_tokens", "seconds"}
     assert result["dev"].keys() >= {"founder", "best"}
     test = result["test"]
     assert test.keys() >= {*BASELINES, "openings", "best", "gain", "interval", "gain_over_founder"}

@@ -128,6 +128,8 @@ def test_a_ledger_adds_up_charges() -> None:
         "requests": 0,
         "writer_generated": 0,
         "writer_requests": 0,
+        "audit_peak": (),
+        "audit_falls": 0,
         "readouts": {},
     }
 

@@ -23,6 +23,7 @@ from evolm.genomes import (
 )
 from evolm.models import LanguageModel
 from evolm.operators import ModelAccess, Reward, operators_for
+from evolm.operators.prompt import ON_CRITIQUES
 from evolm.scorers import ExactMatch
 from evolm.strategies import STRATEGIES, HillClimb, SearchContext, Strategy
 from evolm.strategies.vectors import VectorStrategy
@@ -122,7 +123,8 @@ def maker(world: Callable[..., tuple[Any, list[Any]]], request: pytest.FixtureRe
 
         def made(seed: int = 0, **changes: Any) -> Strategy:
             space, founders = world(kinds, **changes)
-            rows = operators_for({kind: CHROMOSOMES[kind] for kind in kinds})
+            every = operators_for({kind: CHROMOSOMES[kind] for kind in kinds})
+            rows = [row for row in every if row.name not in ON_CRITIQUES]  # as in a campaign that refines nothing
             operators = [
                 (operator, operator.weight or float(operator.name == kind.learns_by))
                 for operator in rows

@@ -16,6 +16,7 @@ import evolm
 from evolm import Objective
 from evolm.errors import ConfigError
 from evolm.individual import Individual
+from evolm.operators.self_training import SELF_TRAINING
 from evolm.strategies import STRATEGIES
 from tests.support.toy_campaign import entries, toy_rows
 
@@ -46,6 +47,7 @@ def by_hand(objective: Objective, strategy: Any) -> None:
     [
         (name, "prompt" if kind.refuses_space(["delta"]) or name == "nsga2" else "delta")
         for name, kind in STRATEGIES.items()
+        if kind.learns_by != SELF_TRAINING  # no row is unlabelled
     ]
     + [("genetic", "prompt"), ("genetic", "hybrid")],
 )

@@ -59,6 +59,7 @@ class PageRunner:
                 continue
             if fence.mark == "file":
                 (self.folder / fence.value).write_text(fence.code, encoding="utf-8")
+                sys.modules.pop(Path(fence.value).stem, None)  # a module of that name that another test has imported
             elif runner := {"toml": self._toml, "sh": self._shell, "python": self._python}.get(fence.language):
                 runner(fence)
 
