@@ -10,6 +10,9 @@ chapter 11: response = intensity of selection x accuracy x genetic standard devi
 ``r(m)`` is the reliability of the rows, and ``e(n)`` the expected maximum of n standard normal draws, by Blom 1958
 ("Statistical Estimates and Transformed Beta-Variables"): the quantile at (n - 3/8) / (n + 1/4). A search that is
 better than random search gains more.
+
+Individuals that fail altogether are left out: how far they are below the others says nothing about the best, and a
+normal distribution would mirror them.
 """
 
 from __future__ import annotations
@@ -19,13 +22,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import scipy  # scipy.special is loaded at its first use
+import scipy  # scipy.special and scipy.stats are loaded at their first use
 
 from evolm.two_way import TwoWayFit, fit_two_way, reliability
 from evolm.wording import counted, signed
 
 FIRST = 20  # individuals that are looked at
 FEWEST = 8  # from which something is said
+FAILED = 3.0  # standard deviations below the median at which an individual counts as failed
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,10 @@ def headroom(scores: np.ndarray, founders: Sequence[int], evaluations: int) -> H
         evaluations: the budget, in individuals.
     """
     scores = scores[:FIRST]
-    known = [place for place in founders if place < len(scores)]
+    failed = _failed(scores)
+    kept = [place for place in range(len(scores)) if not failed[place] or place in founders]
+    known = [kept.index(place) for place in founders if place < len(scores)]
+    scores = scores[kept]
     if len(scores) < FEWEST or not known or evaluations < 1:
         return None
     fit, rows = fit_two_way(scores), scores.shape[1]
@@ -82,6 +89,20 @@ def headroom(scores: np.ndarray, founders: Sequence[int], evaluations: int) -> H
         doubled_rows=_selected(fit, evaluations, 2 * rows)[0] - mean,
         doubled_evaluations=_selected(fit, 2 * evaluations, rows)[0] - mean,
     )
+
+
+def _failed(scores: np.ndarray) -> np.ndarray:
+    """Return for each individual whether its mean is far below the others', by the median absolute deviation.
+
+    The deviation is at least the standard error of a mean, so that equal individuals are not told apart by chance.
+    """
+    if not scores.size:
+        return np.zeros(len(scores), bool)
+    means = np.nanmean(scores, axis=1)  # (k,)
+    chance = float(np.median(np.nanstd(scores, axis=1))) / np.sqrt(scores.shape[1])
+    median = np.median(means)
+    spread = max(float(scipy.stats.median_abs_deviation(means, scale="normal")), chance)
+    return np.asarray(means < median - FAILED * spread)
 
 
 def expected_maximum(n: int) -> float:

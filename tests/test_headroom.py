@@ -82,3 +82,16 @@ def test_individuals_that_all_do_the_same_have_no_headroom() -> None:
     found = headroom(np.ones((20, 10)), [0], 50)
     assert found is not None
     assert (found.gain, found.error, found.reliability) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("failures", [1, 4])
+def test_individuals_that_fail_altogether_do_not_raise_the_expected_gain(failures: int) -> None:
+    """Without them nothing is left to gain; a normal distribution would mirror them above the best."""
+    rng = np.random.default_rng(3)
+    good = (rng.random((20 - failures, 80)) < 0.97).astype(float)
+    bad = (rng.random((failures, 80)) < 0.4).astype(float)
+    without = headroom(good, [0], 24)
+    found = headroom(np.vstack([good, bad]), [0], 24)
+    assert without is not None and found is not None
+    assert found == without
+    assert found.gain < 0.03
