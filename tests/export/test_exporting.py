@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,7 @@ def test_code_of_the_user_s_is_named_where_a_population_needs_it(
         "def short(item, label, probabilities):\n    return 1.0\n", encoding="utf-8"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "my_scorers", raising=False)
     small = toy(**SMALL, scorers={"my_scorers:short": 1.0, "longer": 2.0})
     run = small.run(
         tmp_path / "run",

@@ -54,12 +54,21 @@ class PageRunner:
         Raises:
             AssertionError: if a command fails.
         """
+        written = [Path(fence.value).stem for fence in self.page.fences if fence.mark == "file"]
+        others = {name: sys.modules.pop(name) for name in written if name in sys.modules}
+        try:
+            self._run_fences()
+        finally:  # other tests have modules of these names, too
+            for name in written:
+                sys.modules.pop(name, None)
+            sys.modules.update(others)
+
+    def _run_fences(self) -> None:
         for fence in self.page.fences:
             if fence.mark == "not run":
                 continue
             if fence.mark == "file":
                 (self.folder / fence.value).write_text(fence.code, encoding="utf-8")
-                sys.modules.pop(Path(fence.value).stem, None)  # a module of that name that another test has imported
             elif runner := {"toml": self._toml, "sh": self._shell, "python": self._python}.get(fence.language):
                 runner(fence)
 
