@@ -13,17 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import psutil
 import pytest
 
 from evolm.campaign import continue_run, start_run
 from evolm.errors import WorkerError
-from evolm.evaluation import Engine
-from evolm.evaluation.clusters import executor_of
-from evolm.models import LanguageModel, LogLikelihood
 from evolm.observers import Observer, Progress
-from evolm.storage import AnswerStore
 from tests.support.command_line import evolm as command
 from tests.support.command_line import refused
 from tests.support.toy_campaign import ToyCampaign, bytes_of
@@ -142,34 +136,6 @@ def test_ray_writes_the_journal_of_one_process(
     campaign = toy()
     start_run(campaign.config, campaign.folder, tmp_path / "run", cluster="ray")
     assert bytes_of(tmp_path / "run") == bytes_of(finished)
-
-
-def test_ray_computes_the_batch_of_a_killed_worker_again(
-    tiny_model: Callable[..., LanguageModel], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    requests = [LogLikelihood("Is it spam?\n", f"Text {number}\n", (" yes", " no")) for number in range(400)]
-    expected = Engine(tiny_model(), AnswerStore(":memory:")).answer(requests)
-    engine = Engine(tiny_model(), AnswerStore(":memory:"))
-    executor = executor_of("ray", engine.model)
-    assert executor is not None
-    engine.executor = executor
-    killed: list[int] = []
-
-    def kill(done: int, total: int) -> None:
-        for process in psutil.Process().children(recursive=True):
-            if not killed and "answer_on_cluster" in " ".join(process.cmdline()):
-                killed.append(process.pid)
-                process.kill()
-
-    engine.progress = kill
-    try:
-        answers = engine.answer(requests)
-    finally:
-        engine.close()
-    assert killed
-    for answer, right in zip(answers, expected, strict=True):
-        np.testing.assert_array_equal(np.concatenate(answer), np.concatenate(right))
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,7 @@ def test_four_processes_on_a_study_in_sqlite_lose_no_trial(
     arguments: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     """A dashboard, which reads the same file, is stood in for by a reader in this process."""
-    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    storage = f"sqlite:///{tmp_path / 'study.db'}?timeout=120"  # seconds to wait for a writer; Optuna's own is 5
     study = optuna.create_study(study_name="mail", storage=storage, direction="maximize")
     settings, out = arguments(budget=EACH * PROCESSES), tmp_path / "shared"
     reading = threading.Event()
