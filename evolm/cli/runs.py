@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -75,12 +75,21 @@ def run(
         if not config.name:
             config = config.model_copy(update={"name": folder.resolve().name})
         trusted = "data" in overrides.get("task", {})
-        continued = resume_or_start and _begun(out, config)
+        continued = resume_or_start and not dry_run and _begun(out, config)
         if not continued:
             check_early(config, folder, data_root, trusted)
 
     if continued and out is not None:
-        return resume(out, [], n_jobs, None, allow, tensorboard, mlflow, time_limit, grace, cluster)
+        return resume(
+            out,
+            n_jobs=n_jobs,
+            allow=allow,
+            tensorboard=tensorboard,
+            mlflow=mlflow,
+            time_limit=time_limit,
+            grace=grace,
+            cluster=cluster,
+        )
     say_loading()
     from evolm.campaign import Permissions, build, start_run
     from evolm.campaign.preview import preview
@@ -102,8 +111,7 @@ def run(
         schedule = Schedule.of(time_limit, grace)
     with one_sentence(), _run_folder(out, config.name) as place, one_sentence(resume=place):
         trackers = _trackers(place, tensorboard, mlflow)
-        view = ProgressView(console)
-        try:
+        with closing(ProgressView(console)) as view:
             finished = start_run(
                 config,
                 folder,
@@ -115,8 +123,6 @@ def run(
                 schedule=schedule,
                 cluster=cluster,
             )
-        finally:
-            view.close()
         conclude(finished.directory, console)
 
 
@@ -151,8 +157,7 @@ def resume(
         schedule = Schedule.of(time_limit, grace)
     with one_sentence(resume=directory):
         trackers = _trackers(directory, tensorboard, mlflow)
-        view = ProgressView(console)
-        try:
+        with closing(ProgressView(console)) as view:
             finished = continue_run(
                 directory,
                 add=dict(add),
@@ -163,8 +168,6 @@ def resume(
                 schedule=schedule,
                 cluster=cluster,
             )
-        finally:
-            view.close()
         conclude(finished.directory, console)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,6 +92,15 @@ def test_one_command_starts_a_run_continues_it_and_tells_its_result_again(
     assert again["exit"] == 0
     assert result["claim"] in " ".join(again["log"].split())
     assert result_of(out) == result
+
+
+def test_a_dry_run_continues_nothing(toy: Callable[..., ToyCampaign], finished: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(finished, tmp_path / "out"))
+    (out / "result.json").unlink()
+    said = command("run", toy().folder, "--out", out, "--resume-or-start", "--dry-run")
+    assert said.exit_code == 0, said.output
+    assert "minutes" in said.stdout
+    assert not (out / "result.json").exists()
 
 
 def test_another_campaign_s_run_is_not_continued(
