@@ -261,10 +261,7 @@ def test_killed_and_resumed_it_equals_the_undisturbed_run(
     evolm: Any, folder: Path, run: Path, tmp_path: Path, left: int
 ) -> None:
     """Before the last entry but one, the verdict, the folders of the committee and of the baselines are written."""
-    total = sum(
-        len((run / name).read_text(encoding="utf-8").splitlines()) for name in ("journal.jsonl", "timing.jsonl")
-    )
-    out = evolm.killed_and_resumed(folder / "toy", tmp_path / "run", total - left)
+    out = evolm.killed_near_its_end(folder / "toy", tmp_path / "run", run, left)
     assert everything_of(out) == everything_of(run)
 
 

@@ -7,36 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from evolm.campaign import Observer, continue_run
+from evolm.campaign import continue_run
 from evolm.errors import ConfigError
 from evolm.operators import OPERATORS
+from tests.support.crashes import Crash, CrashAfterGeneration, CrashAmidRequests
 from tests.support.tiers import slow
 from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, merged, quick, write_campaign
 
 SPEAKING = [name for name, operator in OPERATORS.items() if operator.asks_model and operator.chromosome == "prompt"]
-
-
-class Crash(Exception):
-    """Ends a run like a crash."""
-
-
-class CrashAfterGeneration(Observer):
-    """Crashes when a generation was saved."""
-
-    def on_generation(self, progress: object) -> None:
-        raise Crash
-
-
-class CrashAmidRequests(Observer):
-    """Crashes when requests were handed to the model so many times."""
-
-    def __init__(self, batches: int) -> None:
-        self.left = batches
-
-    def on_requests(self, done: int, total: int, purpose: str) -> None:
-        self.left -= 1
-        if not self.left:
-            raise Crash
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,10 @@ from rich.console import Console
 from evolm.campaign import build, continue_run
 from evolm.campaign.campaign import Campaign
 from evolm.campaign.preview import preview
-from evolm.errors import ConfigError, Interrupted
+from evolm.errors import ConfigError
 from evolm.export.predictor import saved_prompt
 from evolm.storage import RunLayout
+from tests.support.crashes import Crash, CrashAfterGeneration
 from tests.support.tiers import slow
 from tests.support.toy_campaign import DEV, FOUNDERS, ToyCampaign, bytes_of, entries, quick, result_of, write_campaign
 
@@ -121,22 +122,11 @@ def test_a_campaign_that_fine_tunes_is_not_compared_with_itself(tiny_model_folde
 def test_an_interrupted_run_goes_on_to_the_same_bytes(
     run: Path, name: str, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
-    class Stop(Exception):
-        pass
-
-    class Stopper:
-        """Stops after the second generation."""
-
-        def __getattr__(self, event: str) -> Any:
-            return lambda *arguments: None
-
-        def on_generation(self, progress: Any) -> None:
-            if progress.generation >= 1:
-                raise Stop
-
     with quick():
-        with pytest.raises((Stop, Interrupted)):
-            campaign(tmp_path / "c", tiny_model_folder, name).run(tmp_path / "run", observers=[Stopper()])
+        with pytest.raises(Crash):
+            campaign(tmp_path / "c", tiny_model_folder, name).run(
+                tmp_path / "run", observers=[CrashAfterGeneration(1)]
+            )
         assert not (tmp_path / "run" / "result.json").exists()
         continue_run(tmp_path / "run")
     assert bytes_of(tmp_path / "run") == bytes_of(run)

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from evolm.campaign import continue_run
 from evolm.errors import ConfigError, RunError
+from tests.support.crashes import Crash, CrashAfterGeneration
 from tests.support.toy_campaign import (
     DEV,
     EVALUATIONS,
@@ -129,14 +130,8 @@ def test_a_damaged_checkpoint_is_one_sentence(run: Path) -> None:
 def test_a_lost_answer_cache_costs_time_but_no_bit(
     toy: Callable[..., ToyCampaign], finished: Path, tmp_path: Path
 ) -> None:
-    from evolm.campaign import Observer
-
-    class Stop(Observer):
-        def on_generation(self, progress: object) -> None:
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        toy().run(tmp_path / "run", observers=[Stop()])
+    with pytest.raises(Crash):
+        toy().run(tmp_path / "run", observers=[CrashAfterGeneration()])
     for path in (tmp_path / "run").glob("answers.sqlite*"):
         path.unlink()
     continue_run(tmp_path / "run", n_jobs=1)

@@ -13,6 +13,7 @@ import pytest
 from evolm.campaign import build, continue_run
 from evolm.errors import ConfigError, Interrupted, ScorerError
 from evolm.tasks import Item
+from tests.support.crashes import CrashAfterGeneration
 from tests.support.kinds_of_campaigns import write_kind
 from tests.support.tiers import slow
 from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, quick, result_of
@@ -85,17 +86,6 @@ def test_a_population_mixes_gold_and_rewards(run: Path) -> None:
     assert rates["policy_gradient"]["tried"] + rates["gradient_step"]["tried"] >= 3
 
 
-class Stopper:
-    """Stops after the second generation."""
-
-    def __getattr__(self, event: str) -> Any:
-        return lambda *arguments: None
-
-    def on_generation(self, progress: Any) -> None:
-        if progress.generation >= 1:
-            raise Interrupted
-
-
 @pytest.mark.parametrize(
     ("run", "name"), [("texts", "texts"), slow("labels", "labels"), slow("mixed", "mixed")], indirect=["run"]
 )
@@ -104,7 +94,9 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
 ) -> None:
     with quick():
         with pytest.raises(Interrupted):
-            campaign(tmp_path / "c", tiny_model_folder, name).run(tmp_path / "run", observers=[Stopper()])
+            campaign(tmp_path / "c", tiny_model_folder, name).run(
+                tmp_path / "run", observers=[CrashAfterGeneration(1, Interrupted)]
+            )
         continue_run(tmp_path / "run")
     assert bytes_of(tmp_path / "run") == bytes_of(run)
 

@@ -13,6 +13,7 @@ import pytest
 from evolm.campaign import continue_run
 from evolm.errors import EvolmError
 from evolm.operators import OPERATORS
+from tests.support.crashes import Crash, CrashAfterGeneration
 from tests.support.toy_campaign import (
     FOUNDERS,
     ToyCampaign,
@@ -100,22 +101,11 @@ def test_gold_of_unlabelled_rows_is_nowhere_in_the_run_but_the_audit(run: Path, 
 def test_an_interrupted_run_goes_on_to_the_same_bytes(
     run: Path, loop: str, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
-    class Stop(Exception):
-        pass
-
-    class Stopper:
-        """Stops after the second generation."""
-
-        def __getattr__(self, event: str) -> Any:
-            return lambda *arguments: None
-
-        def on_generation(self, progress: Any) -> None:
-            if progress.generation >= 1:
-                raise Stop
-
     with quick():
-        with pytest.raises(Stop):
-            campaign(tmp_path / "c", tiny_model_folder, loop).run(tmp_path / "run", observers=[Stopper()])
+        with pytest.raises(Crash):
+            campaign(tmp_path / "c", tiny_model_folder, loop).run(
+                tmp_path / "run", observers=[CrashAfterGeneration(1)]
+            )
         continue_run(tmp_path / "run")
     assert bytes_of(tmp_path / "run") == bytes_of(run)
 

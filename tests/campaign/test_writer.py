@@ -12,7 +12,8 @@ from transformers import AutoTokenizer, BertConfig, BertLMHeadModel
 from evolm.campaign import build, continue_run
 from evolm.campaign.preview import preview
 from evolm.errors import ConfigError, RunError
-from tests.campaign.test_language_campaign import SPEAKING, Crash, CrashAfterGeneration
+from tests.campaign.test_language_campaign import SPEAKING
+from tests.support.crashes import Crash, CrashAfterGeneration
 from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, merged, quick, write_campaign
 
 

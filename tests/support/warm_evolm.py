@@ -57,6 +57,12 @@ class WarmProcess:
         assert told["exit"] == 0, told["log"]
         return out
 
+    def killed_near_its_end(self, campaign: Path, out: Path, undisturbed: Path, left: int) -> Path:
+        """The same, killed when the journals lack ``left`` entries of those of an undisturbed run."""
+        names = ("journal.jsonl", "timing.jsonl")
+        total = sum(len((undisturbed / name).read_text(encoding="utf-8").splitlines()) for name in names)
+        return self.killed_and_resumed(campaign, out, total - left)
+
     def close(self) -> None:
         """End it."""
         assert self._process.stdin is not None
