@@ -116,7 +116,8 @@ def main() -> None:
         return
     folders = [Path(argument) for argument in sys.argv[1:] if argument != "--finished"]
     populations = finished(folders[0] if folders else Path(f"runs/benchmarks/{FIELD.name}"))
-    write_result(FIELD.name, {"setting": setting(f"python -m benchmarks.{FIELD.name}"), "populations": populations})
+    command = f"python -m benchmarks.{FIELD.name} --finished"
+    write_result(FIELD.name, {"setting": setting(command), "populations": populations})
     print(markdown(populations))
 
 

@@ -50,17 +50,22 @@ def settings(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [each for each in candidates if {"command", "commit", "machine"} <= each.keys()]
 
 
+def _commit(conditions: Mapping[str, Any]) -> str:
+    """Return the commit of a measurement in short, with what its record says of it."""
+    commit, _, remark = conditions["commit"].partition(" ")
+    return f"`{commit[:8]}` {remark}".rstrip()
+
+
 def conditions(record: Mapping[str, Any]) -> str:
     """Return the table of commands, dates, commits and machines of a result."""
     rows = []
     for each in settings(record):
-        commit, _, changed = each["commit"].partition(" ")
         machine, versions = each["machine"], each["versions"]
         rows.append(
             (
                 f"`{each['command']}`",
                 each["date"][:10],
-                f"`{commit[:8]}`{f' {changed}' if changed else ''}",
+                _commit(each),
                 f"{machine['processor']}, {machine['cores']} cores, {machine['capability']}"
                 f"{' with AMX' if machine['amx'] else ''}",
                 f"torch {versions['torch']}, transformers {versions['transformers']}",
@@ -161,9 +166,7 @@ def overview() -> str:
     rows = []
     for name in names():
         latest = max(settings(read(name)), key=lambda each: each["date"])
-        commit, _, changed = latest["commit"].partition(" ")
-        shown = f"`{commit[:8]}`{f' {changed}' if changed else ''}"
-        rows.append((f"`{name}.json`", f"`{latest['command']}`", latest["date"][:10], shown))
+        rows.append((f"`{name}.json`", f"`{latest['command']}`", latest["date"][:10], _commit(latest)))
     return markdown_table(("result", "command", "date", "commit"), rows)
 
 

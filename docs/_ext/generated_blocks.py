@@ -2,8 +2,7 @@
 
 Pages hold the marker, never the generated text, so no table can be out of date. ``NAME`` is a table of
 ``evolm.docs_tables``, ``populations``, ``measured NAME`` for the result in a founding population's README, ``result
-NAME`` for one of ``benchmarks/results``, ``other results``, ``all results``, or
-``recipes``.
+NAME`` for one of ``benchmarks/results``, ``other results``, ``all results``, or ``recipes``.
 """
 
 from __future__ import annotations
