@@ -1,7 +1,8 @@
 """Checks that the wheel works without the checkout: ``python tests/wheel_alone.py dist``.
 
 The wheel is unpacked by pip into an empty folder, which alone is put before the installed dependencies. There, it
-must find the founding populations, read every one, draft a campaign, and run the demo's campaign with a tiny model.
+must find every founding population of the checkout, read each, draft a campaign, and run the demo's campaign with a
+tiny model.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+POPULATIONS = Path(__file__).parents[1] / "populations"
 FOUND = """
 import evolm, sys
 from pathlib import Path
@@ -20,10 +22,10 @@ from evolm.config import FILE_NAME, load
 from evolm.founders.populations import shipped_populations
 from evolm.testing.tiny_model import write_tiny_model
 
-folder, site = Path(sys.argv[1]), Path(sys.argv[2])
+folder, site, *populations = map(Path, sys.argv[1:])
 assert Path(evolm.__file__).is_relative_to(site), evolm.__file__
 found = shipped_populations()
-assert "sms-spam" in found and len(found) >= 11, sorted(found)
+assert sorted(found) == sorted(path.parent.name for path in populations), sorted(found)
 for name, place in found.items():
     assert place.is_relative_to(site), place
     load(place / FILE_NAME)
@@ -63,7 +65,7 @@ def check(wheel: Path) -> None:
         folder.mkdir()
         install = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(site), str(wheel)]
         run(install, folder, site)
-        run(["-c", FOUND, str(folder), str(site)], folder, site)
+        run(["-c", FOUND, str(folder), str(site), *map(str, POPULATIONS.glob("*/campaign.toml"))], folder, site)
         with (folder / "messages.csv").open("w", newline="", encoding="utf-8") as stream:
             rows = [(f"{('see you at', 'win a prize')[i % 2]} {i}", i % 2) for i in range(60)]
             csv.writer(stream).writerows([("text", "spam"), *rows])
