@@ -48,7 +48,7 @@ def evolm(version: VersionOption = False) -> None:
       evolm init messages.csv        draft a campaign for your rows
       evolm run . --out runs/first   search, and compare the best with baselines
       evolm predict runs/first new.csv --out labelled.csv
-    The demo, about 5 minutes: evolm run sms-spam
+    The demo, about 8 minutes: evolm run sms-spam
     """
 
 
