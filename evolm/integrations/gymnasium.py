@@ -29,6 +29,7 @@ from evolm.extras import extra
 from evolm.models import LogLikelihood, States
 from evolm.models.requests import LAST
 from evolm.operators import Reward
+from evolm.scorers.perplexity import per_token
 from evolm.tasks import Item
 
 with extra("gymnasium"):
@@ -189,7 +190,7 @@ class TextEnv(gymnasium.Env[Any, Any]):
         [answer] = self._parts.engine.answer(
             [LogLikelihood(*self._places(item), (template.answer(self.answer),), template.system)]
         )
-        return float(np.exp(answer[0].mean(dtype=np.float64)))
+        return float(np.exp(per_token([answer])[0]))
 
     def _observed(self) -> Any:
         assert self._item is not None

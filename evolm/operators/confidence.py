@@ -20,8 +20,10 @@ import numpy as np
 from evolm.config import SelfTrainingSection
 from evolm.genomes import Phenotype, Prompt, mixture
 from evolm.models import Dialogue, LogLikelihood
+from evolm.readouts import calibrated, mean_prior
 from evolm.scorers import SCORERS, Scoring, generate_texts
 from evolm.scorers.p_true import PTrueParams, p_true
+from evolm.scorers.perplexity import per_token
 from evolm.tasks import Item, Task
 from evolm.tasks.items import normalised
 
@@ -43,16 +45,6 @@ class OwnAnswers:
     logprobs: np.ndarray | None = None
 
 
-def calibrated(logprobs: np.ndarray) -> np.ndarray:
-    """Return ``(n, n_labels)`` log-probabilities (nats) whose mean over the items is the same for all labels.
-
-    Zhou 2023, eq. 3: the mean over the batch is divided out, and each item is normalised again.
-    """
-    prior = np.logaddexp.reduce(logprobs, axis=0) - np.log(len(logprobs))  # (n_labels,)
-    shifted = logprobs - prior
-    return np.asarray(shifted - np.logaddexp.reduce(shifted, axis=1, keepdims=True))
-
-
 def own_answers(
     settings: SelfTrainingSection, scoring: Scoring, shown: Phenotype, items: Sequence[Item]
 ) -> Dialogue[OwnAnswers]:
@@ -66,7 +58,7 @@ def own_answers(
     task = scoring.task
     logprobs = yield from scoring.labels.ask(shown, items)
     if settings.calibrate and task.labels:
-        logprobs = calibrated(logprobs)
+        logprobs = calibrated(logprobs, mean_prior(logprobs)[None])
     read = _read(task, logprobs, items, settings.confidence)
     if settings.confidence != "p_true":
         return read
@@ -162,8 +154,8 @@ def _token_probability(
         for i in written
     ]
     means = np.zeros(len(texts))
-    means[written] = [np.exp(answer[0].mean(dtype=np.float64)) for answer in answers]
+    means[written] = np.exp(per_token(answers))
     return means
 
 
-__all__ = ["COMMITTEE", "OwnAnswers", "calibrated", "confident", "joint_answers", "own_answers"]
+__all__ = ["COMMITTEE", "OwnAnswers", "confident", "joint_answers", "own_answers"]

@@ -10,7 +10,7 @@ from evolm.readout_kinds import CONTEXTUAL, KINDS_OF_READOUTS, WORDS
 from evolm.readouts.bag_of_words import BagOfWords
 from evolm.readouts.base import Fit, FittedReader, Reader, WordLikelihoods
 from evolm.readouts.batch import BatchCalibration
-from evolm.readouts.calibration import calibrated
+from evolm.readouts.calibration import calibrated, mean_prior
 from evolm.readouts.contextual import Contextual
 from evolm.readouts.linear import Linear
 from evolm.readouts.option_linear import OptionLinear
@@ -55,6 +55,7 @@ __all__ = [
     "Reader",
     "WordLikelihoods",
     "calibrated",
+    "mean_prior",
     "reader_class",
     "refitted",
     "refitted_winner",

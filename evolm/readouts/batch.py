@@ -12,7 +12,7 @@ import numpy as np
 
 from evolm.models import Request
 from evolm.readouts.base import Fit, FittedReader
-from evolm.readouts.calibration import calibrated
+from evolm.readouts.calibration import calibrated, mean_prior
 from evolm.tasks import Item
 
 
@@ -28,8 +28,7 @@ class BatchCalibration(FittedReader):
     def fit(self, answers: Sequence[Any], rows: Sequence[Item]) -> Fit:
         """Return the mean probabilities, as ``prior`` ``(n_labels,)`` nats."""
         logprobs = self.words.read(self.prompt, answers, rows)
-        prior = np.logaddexp.reduce(logprobs, axis=0) - np.log(len(rows))
-        return Fit(self.genes, {"prior": prior.astype(np.float32)})
+        return Fit(self.genes, {"prior": mean_prior(logprobs).astype(np.float32)})
 
     def read(self, fit: Fit, answers: Sequence[Any], items: Sequence[Item]) -> np.ndarray:
         """See the base class."""

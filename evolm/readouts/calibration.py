@@ -5,6 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 
+def mean_prior(logprobs: np.ndarray) -> np.ndarray:
+    """Return the ``(n_labels,)`` log-means (nats) over the items of ``(n, n_labels)`` label probabilities."""
+    return np.asarray(np.logaddexp.reduce(logprobs, axis=0) - np.log(len(logprobs)))
+
+
 def calibrated(logprobs: np.ndarray, prior: np.ndarray) -> np.ndarray:
     """Divide probabilities by their prior and normalise them (Zhao 2021, eq. 3 with a diagonal W and no bias).
 

@@ -17,7 +17,8 @@ from evolm.genomes import DELTA, PROMPT, DeltaGenes, DeltaSettings, DeltaSpace, 
 from evolm.individual import Individual
 from evolm.models import LanguageModel
 from evolm.operators import OPERATORS, LearningSettings, ModelAccess, VariationContext
-from evolm.operators.confidence import OwnAnswers, calibrated, confident, joint_answers, own_answers
+from evolm.operators.confidence import OwnAnswers, confident, joint_answers, own_answers
+from evolm.readouts import calibrated, mean_prior
 from evolm.storage import AnswerStore
 from evolm.tasks import Item, Task
 from evolm.testing import scoring
@@ -77,7 +78,7 @@ def learn(genome: Genome, context: VariationContext, **more: Any) -> Genome | No
 def test_calibration_leaves_no_label_preferred_and_no_item_between_two_others() -> None:
     logits = np.random.default_rng(0).normal([2.0, 0.0, -1.0], size=(50, 3))
     logprobs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-    found = calibrated(logprobs)
+    found = calibrated(logprobs, mean_prior(logprobs)[None])
     assert np.exp(found).sum(axis=1) == pytest.approx(1)
     before, after = (np.bincount(each.argmax(axis=1), minlength=3) for each in (logprobs, found))
     assert before.max() > 35 > 25 > after.max()
