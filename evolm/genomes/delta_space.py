@@ -201,7 +201,7 @@ class DeltaSpace(ChromosomeSpace):
 
     def outside(self, chromosome: DeltaGenes) -> str:
         """Return why genes are not of this space, or change more than the model's numbers can hold; or ``""``."""
-        return self.foreign(chromosome) or self.unusable(chromosome)
+        return self.foreign(chromosome) or self._too_large(chromosome)
 
     def unusable(self, chromosome: DeltaGenes) -> str:
         """Return why the model cannot be changed by some genes, which may be those of a soup, or ``""``."""
@@ -209,8 +209,10 @@ class DeltaSpace(ChromosomeSpace):
         soup = chromosome.genes.ndim == 1 and size > 0 and size % self.dimension == 0 and not self.encoded.linear
         if not fits and not soup:
             return f"{size} genes, expected {self.dimension} (space.delta)"
-        if reason := _not_finite(chromosome.genes):
-            return reason
+        return _not_finite(chromosome.genes) or self._too_large(chromosome)
+
+    def _too_large(self, chromosome: DeltaGenes) -> str:
+        """Return which change exceeds the range of the model's numbers, or ``""``."""
         with np.errstate(over="ignore", invalid="ignore"):
             module = too_large(self.changes(chromosome.genes), self.dtype)
         reach = np.abs(chromosome.genes).max(initial=0.0)

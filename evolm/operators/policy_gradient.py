@@ -81,16 +81,16 @@ def sampled_lesson(
         )
         for text, own in zip(shown, samples, strict=True)
     ]
+    places = [
+        [policy.continuations.index(answer.tokens) for answer in own]
+        for policy, own in zip(policies, samples, strict=True)
+    ]
     if reward.kl:
         ratios = yield from _token_ratios(policies)
-        places = [
-            [policy.continuations.index(answer.tokens) for answer in own]
-            for policy, own in zip(policies, samples, strict=True)
-        ]
         rewards = [r - reward.kl * ratio[place] for r, ratio, place in zip(rewards, ratios, places, strict=True)]
-    weights = [
-        _summed(policy, own, leave_one_out(r) / (len(r) * len(items)))
-        for policy, own, r in zip(policies, samples, rewards, strict=True)
+    weights = [  # those of equal samples are summed
+        np.bincount(place, leave_one_out(r) / (len(r) * len(items)), len(policy.continuations))
+        for policy, place, r in zip(policies, places, rewards, strict=True)
     ]
     return _request(policies, weights, rewards, "sum", contrast=False, loss="cross_entropy")
 
@@ -128,13 +128,8 @@ def _token_ratios(policies: Sequence[TokenLikelihood]) -> Dialogue[list[np.ndarr
     """Return per request the log-likelihood ratios (nats) of its continuations, changed over unchanged model."""
     answers = yield [*policies, *(replace(policy, delta=None) for policy in policies)]
     sums = [np.array([tokens.sum(dtype=np.float64) for tokens in answer]) for answer in answers]
-    return [changed - unchanged for changed, unchanged in zip(sums, sums[len(policies) :], strict=False)]
-
-
-def _summed(policy: TokenLikelihood, samples: Sequence[Generated], weights: np.ndarray) -> np.ndarray:
-    """Return ``(continuations,)`` sums of the ``(k,)`` weights of equal samples."""
-    places = [policy.continuations.index(answer.tokens) for answer in samples]
-    return np.bincount(places, weights, len(policy.continuations))
+    both = zip(sums[: len(policies)], sums[len(policies) :], strict=True)
+    return [changed - unchanged for changed, unchanged in both]
 
 
 def _request(

@@ -9,7 +9,7 @@ campaign keeps the individual that is best on dev (early stopping).
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat
 
@@ -37,6 +37,7 @@ class Adam(Strategy):
     needs = (DELTA,)
     learns = True
     learns_by = GRADIENT_STEP
+    replaces: ClassVar[bool] = True  # whether a random genome takes the place of one that learnt nothing
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -69,11 +70,8 @@ class Adam(Strategy):
         )
 
     def _learn(self, parents: list[Individual]) -> list[Individual]:
-        return self._learnt(parents, replacing=True)
-
-    def _learnt(self, parents: list[Individual], replacing: bool) -> list[Individual]:
         families: list[Family] = [(parent,) for parent in parents]
-        return self.offspring(families, 0.0, 0.0, learning_prob=1.0, replacing=replacing)
+        return self.offspring(families, 0.0, 0.0, learning_prob=1.0, replacing=self.replaces)
 
     def _with(self, individual: Individual, **changes: Any) -> Individual:
         """Return a copy of an individual whose children learn with changed settings."""

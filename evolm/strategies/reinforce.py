@@ -25,6 +25,7 @@ class Reinforce(Adam):
 
     Params = ReinforceParams
     learns_by = POLICY_GRADIENT
+    replaces = False
 
     def _learn(self, parents: list[Individual]) -> list[Individual]:
         """Return the children that learnt something.
@@ -32,7 +33,7 @@ class Reinforce(Adam):
         Raises:
             ScorerError: if there is none, and nothing was learnt before.
         """
-        children = self._learnt(parents, replacing=False)
+        children = super()._learn(parents)
         access = self.variation.model_access
         if not children and access is not None and not self.variation.rates[POLICY_GRADIENT].accepted:
             raise ScorerError(
