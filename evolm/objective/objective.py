@@ -264,7 +264,7 @@ class Objective(AbstractContextManager["Objective"]):
 
         Raises:
             BudgetSpent: if they are more than the budget allows, after as many as it does were evaluated.
-            GenomeError: if one has a genome of another space, asks_model of labels that the task does not have, or
+            GenomeError: if one has a genome of another space, asks for labels that the task does not have, or
                 demonstrates an item of the test split; nothing is then evaluated.
         """
         for individual in individuals:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from evolm.collapse import about_collapse
+from evolm.collapse import LARGEST, about_collapse
 from evolm.report.front import LENGTH
 from evolm.report.reading import RunRecord
 from evolm.report.tables import percent
@@ -133,7 +133,7 @@ def diverged(record: RunRecord) -> str:
 
 def one_class(record: RunRecord) -> str:
     """Return a warning if the best prompt gives nearly every item the same label, else ``""``."""
-    share = ((record.best() or {}).get("measures") or {}).get("largest_share")
+    share = ((record.best() or {}).get("measures") or {}).get(LARGEST)
     if share is None or share < ONE_CLASS or not record.task.get("labels"):
         return ""
     return f"The best prompt gives the same label to {percent(share)} of the dev items{_on_test(record)}."

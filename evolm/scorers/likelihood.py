@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from evolm.collapse import LARGEST
 from evolm.genomes import Phenotype, mixture
 from evolm.scorers.base import (
     FLOOR,
@@ -54,7 +55,7 @@ def evaluate_labels(task: Task, logprobs: np.ndarray, items: Sequence[Item]) -> 
     measures: dict[str, float] = {}
     if task.labels:
         shares = np.bincount(outcomes[outcomes >= 0], minlength=len(task.labels)) / len(items)
-        measures = {"largest_share": float(shares.max()), "label_entropy": label_entropy(logprobs)}
+        measures = {LARGEST: float(shares.max()), "label_entropy": label_entropy(logprobs)}
     chosen = task.gold_indices(items) if task.knows_gold else np.maximum(outcomes, 0)
     # Means of recalls that are equal on paper differ in their last bits; rounded, they tie as they should.
     score = round(task.metric_of(outcomes, items), 12) if task.knows_gold else float("nan")

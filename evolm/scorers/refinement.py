@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from evolm.genomes import Prompt
-from evolm.models import Decoding, Dialogue, Generate, Generated
+from evolm.models import Dialogue, Generate, Generated
 from evolm.scorers.base import Scoring
 from evolm.tasks import Item
 
@@ -32,10 +32,8 @@ def refined(
     template, decoding = scoring.task.template, scoring.decoding
     prefix, asked = prompt.prefix(template), [template.item(item.fields) for item in items]
     judged = [f"{item}{template.answer(draft)}\n{prompt.question}" for item, draft in zip(asked, drafts, strict=True)]
-    short = Decoding(CRITIQUE_TOKENS, CRITIQUE_STOPS, decoding.temperature, decoding.top_p, decoding.top_k)
-    critiques: list[Generated] = yield [
-        Generate(prefix, text, replace(short, sample=decoding.sample), template.system) for text in judged
-    ]
+    short = replace(decoding, max_new_tokens=CRITIQUE_TOKENS, stop_strings=CRITIQUE_STOPS)
+    critiques: list[Generated] = yield [Generate(prefix, text, short, template.system) for text in judged]
     answers: list[Generated] = yield [
         Generate(prefix, f"{text} {critique.text}{template.separator}{item}", decoding, template.system)
         for text, critique, item in zip(judged, critiques, asked, strict=True)

@@ -127,8 +127,8 @@ def macro_f1(predicted: Indices, gold: Indices, n_labels: int) -> float:
     out: otherwise a perfect prediction would not score 1.
     """
     matrix = confusion_matrix(predicted, gold, n_labels)
-    _, _, f1, support = _rates(matrix)
-    occurs = (support > 0) | (matrix[:, :n_labels].sum(axis=0) > 0)
+    _, _, f1, _ = _rates(matrix)
+    occurs = _occurs(matrix)
     return float(f1[occurs].mean()) if occurs.any() else 0.0
 
 
@@ -147,10 +147,15 @@ def per_class(predicted: Indices, gold: Indices, labels: Sequence[str]) -> list[
 def averages(predicted: Indices, gold: Indices, n_labels: int) -> dict[str, float]:
     """Return accuracy, and the means of precision, recall and F1 over the labels that :func:`macro_f1` counts."""
     matrix = confusion_matrix(predicted, gold, n_labels)
-    precision, recall, f1, support = _rates(matrix)
-    occurs = (support > 0) | (matrix[:, :n_labels].sum(axis=0) > 0)
+    precision, recall, f1, _ = _rates(matrix)
+    occurs = _occurs(matrix)
     means = {name: float(rate[occurs].mean()) for name, rate in zip(RATES, (precision, recall, f1), strict=True)}
     return {ACCURACY: accuracy(predicted, gold, n_labels), **means}
+
+
+def _occurs(matrix: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return ``(n_labels,)``, whether a label is gold of a row or predicted for one."""
+    return (matrix.sum(axis=1) > 0) | (matrix[:, : len(matrix)].sum(axis=0) > 0)
 
 
 def _rates(
