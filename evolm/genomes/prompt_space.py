@@ -82,7 +82,7 @@ class PromptSpace(ChromosomeSpace):
         )
 
     def with_instructions(self, prompts: Sequence[Prompt]) -> PromptSpace:
-        """Return the space whose pools are the instructions of ``prompts``, and their critiques and the default ones."""
+        """Return the space whose pools are the instructions of ``prompts``, and their critiques and the defaults."""
         pool = tuple(dict.fromkeys(prompt.instruction for prompt in prompts))
         critiques = tuple(dict.fromkeys((*(prompt.question for prompt in prompts), *CRITIQUES)))
         return replace(self, instructions=pool or ("",), critiques=critiques)
