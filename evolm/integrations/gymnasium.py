@@ -13,6 +13,7 @@ end: from a scorer, or from the model itself.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -23,10 +24,11 @@ import pandas as pd
 from evolm.api import arguments
 from evolm.campaign.build import build
 from evolm.campaign.rewards import choose_rewards, make_reward
-from evolm.errors import ConfigError
+from evolm.errors import ConfigError, ScorerError
 from evolm.evaluation.dialogue import hold
 from evolm.extras import extra
 from evolm.models import LogLikelihood, States
+from evolm.models.contract import require_local
 from evolm.models.requests import LAST
 from evolm.operators import Reward
 from evolm.scorers.perplexity import per_token
@@ -82,9 +84,11 @@ class TextEnv(gymnasium.Env[Any, Any]):
     ) -> None:
         if observation not in ("text", "state"):
             raise ConfigError(f"TextEnv: observation: expected 'text' or 'state', found {observation!r}")
-        if max_actions < 1:
+        if _whole(max_actions, "max_actions") < 1:
             raise ConfigError(f"TextEnv: max_actions: expected at least 1, found {max_actions}")
-        if isinstance(actions, str) or any(not text for text in actions):
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ConfigError(f"TextEnv: render_mode: expected 'ansi' or None, found {render_mode!r}")
+        if isinstance(actions, str) or any(not isinstance(text, str) or not text for text in actions):
             raise ConfigError(f"TextEnv: actions: expected texts that are not empty, found {actions!r:.60}")
         scorers = {FUNCTION: reward} if callable(reward) else None
         table = {FUNCTION: 1.0} if callable(reward) else reward
@@ -97,12 +101,19 @@ class TextEnv(gymnasium.Env[Any, Any]):
             raise ConfigError("TextEnv: task.split.train: expected rows to answer, found none")
         self.texts = tuple(actions) or self._vocabulary()
         self.ends = len(self.texts)
-        self.max_actions, self.observation, self.layer = max_actions, observation, layer or self._parts.model.layers
+        self.max_actions, self.observation = max_actions, observation
+        self.layer = self._layer(layer) if observation == "state" else 0
         self.render_mode = render_mode
         self.action_space = spaces.Discrete(len(self.texts) + 1)
         self.observation_space = self._observation_space()
         self._item: Item | None = None
         self._taken: list[int] = []
+
+    def _layer(self, layer: int) -> int:
+        layers = require_local(self._parts.model, "TextEnv: observation: 'state'").layers
+        if not 0 <= _whole(layer, "layer") <= layers:
+            raise ConfigError(f"TextEnv: layer: expected 1 to {layers}, or 0 for the last one, found {layer}")
+        return layer or layers
 
     def _made_reward(self) -> Reward:
         parts = self._parts
@@ -135,6 +146,9 @@ class TextEnv(gymnasium.Env[Any, Any]):
     def _written(self) -> str:
         return "".join(self.texts[action] for action in self._taken)
 
+    def _text(self, item: Item) -> str:
+        return self._context(item) + self._written
+
     @property
     def answer(self) -> str:
         """The answer so far, without surrounding white space, up to the first stop string."""
@@ -150,7 +164,8 @@ class TextEnv(gymnasium.Env[Any, Any]):
         """
         super().reset(seed=seed)
         train = self._parts.task.train
-        index = int((options or {}).get("item", self.np_random.integers(len(train))))
+        drawn = self.np_random.integers(len(train))
+        index = _whole((options or {}).get("item", drawn), "item")
         if not 0 <= index < len(train):
             raise ConfigError(f"TextEnv: item: expected one of {len(train)} train rows from 0 on, found {index}")
         self._item, self._taken = train[index], []
@@ -163,21 +178,34 @@ class TextEnv(gymnasium.Env[Any, Any]):
         Returns:
             Observation, reward (0 until the end), whether the answer has ended, whether it was cut off after
             ``max_actions``, and ``{"answer": the answer so far}``.
+
+        Raises:
+            ConfigError: if there is no such action; the episode can go on with another one.
+            ScorerError: if the reward is NaN or infinite.
         """
         if self._item is None:
             raise gymnasium.error.ResetNeeded("TextEnv: expected reset() before step()")
-        terminated = int(action) == self.ends
+        place = _whole(action, "action")
+        if not 0 <= place <= self.ends:
+            raise ConfigError(f"TextEnv: action: expected one from 0 to {self.ends}, found {place}")
+        terminated = place == self.ends
         if not terminated:
-            self._taken.append(int(action))
+            self._taken.append(place)
             terminated = any(stop in self._written for stop in self._parts.scoring.decoding.stop_strings)
         truncated = not terminated and len(self._taken) >= self.max_actions
         reward = self._rewarded(self._item) if terminated or truncated else 0.0
         return self._observed(), reward, terminated, truncated, {"answer": self.answer}
 
     def _rewarded(self, item: Item) -> float:
-        if self._reward is None:
-            return self._likelihood(item)
-        [outcome] = hold([self._reward.of([item], [[self.answer]])], self._parts.engine)
+        reward = self._likelihood(item) if self._reward is None else self._judged(self._reward, item)
+        if not np.isfinite(reward):
+            raise ScorerError(
+                f"TextEnv: reward: expected a finite number, found {reward} for the answer {self.answer!r:.60}"
+            )
+        return reward
+
+    def _judged(self, reward: Reward, item: Item) -> float:
+        [outcome] = hold([reward.of([item], [[self.answer]])], self._parts.engine)
         if outcome.result is None:
             assert outcome.error is not None
             raise outcome.error
@@ -195,7 +223,7 @@ class TextEnv(gymnasium.Env[Any, Any]):
     def _observed(self) -> Any:
         assert self._item is not None
         if self.observation == "text":
-            return self._context(self._item) + self._written
+            return self._text(self._item)
         prefix, shown = self._places(self._item)
         system = self._parts.task.template.system
         [states] = self._parts.engine.answer([States(prefix, shown + self._written, (self.layer,), (LAST,), system)])
@@ -205,8 +233,20 @@ class TextEnv(gymnasium.Env[Any, Any]):
         """Return the text so far with ``render_mode="ansi"``, else None."""
         if self.render_mode != "ansi" or self._item is None:
             return None
-        return self._context(self._item) + self._written
+        return self._text(self._item)
 
     def close(self) -> None:
         """Close the engine."""
         self._parts.engine.close()
+
+
+def _whole(value: Any, argument: str) -> int:
+    """Return a whole number of any type.
+
+    Raises:
+        ConfigError: if the value is none.
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ConfigError(f"TextEnv: {argument}: expected a whole number, found {value!r}") from None

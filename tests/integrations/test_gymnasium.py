@@ -14,7 +14,7 @@ pytest.importorskip("gymnasium")
 import gymnasium
 from gymnasium.utils.env_checker import check_env
 
-from evolm.errors import ConfigError
+from evolm.errors import ConfigError, ScorerError
 from evolm.integrations.gymnasium import TextEnv
 from evolm.models import LogLikelihood
 
@@ -138,7 +138,12 @@ def test_stable_baselines_finds_it_too(make: Make) -> None:
         ({"observation": "pixels"}, "TextEnv: observation: expected 'text' or 'state', found 'pixels'"),
         ({"max_actions": 0}, "TextEnv: max_actions: expected at least 1, found 0"),
         ({"actions": " spam"}, "TextEnv: actions: expected texts"),
+        ({"max_actions": float("nan")}, "TextEnv: max_actions: expected a whole number, found nan"),
         ({"actions": ["", " ham"]}, "TextEnv: actions: expected texts that are not empty"),
+        ({"actions": [1]}, "TextEnv: actions: expected texts that are not empty"),
+        ({"render_mode": "human"}, "TextEnv: render_mode: expected 'ansi' or None, found 'human'"),
+        ({"observation": "state", "layer": 3}, "TextEnv: layer: expected 1 to 2, or 0 for the last one, found 3"),
+        ({"observation": "state", "layer": -1}, "TextEnv: layer: expected 1 to 2, .* found -1"),
         ({"reward": "perplexity"}, "learning.reward: expected some of .*found 'perplexity', which cannot"),
     ],
 )
@@ -153,3 +158,21 @@ def test_an_unknown_item_and_a_step_before_a_reset_are_refused(make: Make) -> No
         env.step(0)
     with pytest.raises(ConfigError, match="item: expected one of 10 train rows from 0 on, found 10"):
         env.reset(options={"item": 10})
+    with pytest.raises(ConfigError, match="item: expected a whole number, found 'first'"):
+        env.reset(options={"item": "first"})
+
+
+@pytest.mark.parametrize(("action", "found"), [(3, "one from 0 to 2, found 3"), (-1, "one from 0"), (0.5, "a whole")])
+def test_an_unknown_action_is_refused_and_the_answer_goes_on(action: Any, found: str, make: Make) -> None:
+    env = make()
+    text, _ = env.reset(seed=0)
+    with pytest.raises(ConfigError, match=f"action: expected {found}"):
+        env.step(action)
+    assert env.step(0)[0] == text + LABELS[0]
+
+
+def test_a_reward_that_is_no_number_is_refused(make: Make) -> None:
+    env = make(reward=lambda item, answer, _: float("nan"), max_actions=1)
+    env.reset(seed=0)
+    with pytest.raises(ScorerError, match="reward: expected a finite number, found nan for the answer 'spam'"):
+        env.step(0)
