@@ -1,4 +1,4 @@
-"""Prompts as choices: the instruction, the number of demonstrations and which, each label's word."""
+"""Prompts as choices: instruction, number of demonstrations and which, each label's word, question for criticism."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class PromptCoding(ChoiceCoding):
         most_demonstrations: the most that the train split can give.
         train: items that demonstrations can be made of.
         verbalizers: label -> words, at least two.
-        founders: prompts; their demonstrations can be chosen even if they are not train items.
+        founders: prompts; their demonstrations can be chosen even if they are not train items, and of questions that
+            ask for criticism theirs alone.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class PromptCoding(ChoiceCoding):
             ("demonstrations", counts),
             *self.slots,
             *((f"verbalizer_{label}", verbalizers[label]) for label in self.labels),
+            ("critique", tuple(dict.fromkeys(prompt.critique for prompt in founders)) or ("",)),
         ]
         super().__init__([Variable(name, choices) for name, choices in self._all if len(choices) > 1])
 
@@ -55,13 +57,16 @@ class PromptCoding(ChoiceCoding):
         Slots beyond the number of demonstrations are ignored; an item in several slots is shown once, in the first.
         """
         given = iter(values)
-        instruction, count, *others = [next(given) if len(choices) > 1 else choices[0] for _, choices in self._all]
+        instruction, count, *others, critique = [
+            next(given) if len(choices) > 1 else choices[0] for _, choices in self._all
+        ]
         items = dict.fromkeys(others[: len(self.slots)][:count])
         words = zip(self.labels, others[len(self.slots) :], strict=True)
         return Prompt(
             instruction,
             tuple(self.demonstrations[item] for item in items),
             tuple((label, word) for label, word in words if word != label),
+            critique=critique,
         )
 
     def values(self, chromosome: Prompt) -> list[Any]:
@@ -76,7 +81,7 @@ class PromptCoding(ChoiceCoding):
             raise GenomeError(f"a prompt: expected at most {len(self.slots)} demonstrations, found {len(items)}")
         unused = [next(iter(self.demonstrations))] * (len(self.slots) - len(items)) if self.slots else []
         words = [chromosome.word(label) for label in self.labels]
-        values = [chromosome.instruction, len(items), *items, *unused, *words]
+        values = [chromosome.instruction, len(items), *items, *unused, *words, chromosome.critique]
         for (name, choices), value in zip(self._all, values, strict=True):
             if len(choices) == 1 and value != choices[0]:
                 raise GenomeError(f"{name}: expected {choices[0]!r}, the only choice, found {value!r}")

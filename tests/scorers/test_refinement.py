@@ -81,6 +81,23 @@ def test_the_critique_is_inherited_mutated_and_read_back(toy_space: Callable[...
         space.founder({"critique": 3}, np.random.default_rng(0), "f:1")
 
 
+def test_other_optimizers_keep_and_choose_the_founders_critiques(toy_space: Callable[..., PromptSpace]) -> None:
+    plain, asking, other = (Prompt("Answer.", critique=critique) for critique in ("", "What is wrong?", "Why?"))
+    space = toy_space().with_instructions([plain])
+    alone = space.coding([asking])
+    assert alone.decode(alone.encode(asking)) == asking
+    assert "critique" not in {variable.name for variable in (*alone.variables, *space.coding([plain]).variables)}
+    with pytest.raises(GenomeError, match=r"critique: expected 'What is wrong\?', the only choice, found ''"):
+        alone.encode(plain)
+    several = space.coding([plain, asking])
+    assert [variable.choices for variable in several.variables if variable.name == "critique"] == [
+        ("", "What is wrong?")
+    ]
+    assert [several.decode(several.encode(each)) for each in (plain, asking)] == [plain, asking]
+    with pytest.raises(GenomeError, match=r"critique: expected one of .* found 'Why\?'"):
+        several.encode(other)
+
+
 GENERATION = {"task__kind": "generation", "scorers": {"chrf": 1.0}, "space": {"prompt": {"demonstrations": [0, 1]}}}
 
 
