@@ -14,8 +14,8 @@ are baselines of every cell. Every cell is an ordinary run below ``runs/``, so t
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -111,11 +111,17 @@ def markdown(populations: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Run the cells, or write what is finished."""
-    if "--finished" not in sys.argv:
+    parser = argparse.ArgumentParser(usage=__doc__, add_help=False)
+    parser.add_argument("--finished", type=Path, nargs="?", const=Path(f"runs/benchmarks/{FIELD.name}"))
+    own, others = parser.parse_known_args()
+    if own.finished is None:
         FIELD.main(__doc__ or "")
         return
-    folders = [Path(argument) for argument in sys.argv[1:] if argument != "--finished"]
-    populations = finished(folders[0] if folders else Path(f"runs/benchmarks/{FIELD.name}"))
+    if others:
+        parser.error(f"--finished: expected at most one folder and no other option, found {' '.join(others)}")
+    populations = finished(own.finished)
+    if not populations:
+        parser.error(f"{own.finished}: expected two or more finished variants of a population, found none")
     command = f"python -m benchmarks.{FIELD.name} --finished"
     write_result(FIELD.name, {"setting": setting(command), "populations": populations})
     print(markdown(populations))
