@@ -100,7 +100,7 @@ def test_refusals_of_missing_files_and_unknown_names_import_no_package_of_tables
         ["run", "sms-spam", "--set", "budget.evaluations=0"],
         ["sweep", "sms-spam", "--strategy", "genetics"],
     ]
-    expect(in_a_process(commands, tmp_path, (*HEAVY, "pandas", "pyarrow", "joblib")), exit_code=2)
+    expect(in_a_process(commands, tmp_path, (*HEAVY, "pandas", "pyarrow", "joblib", "psutil")), exit_code=2)
 
 
 def test_importing_evolm_imports_no_package_of_arrays_or_tables() -> None:

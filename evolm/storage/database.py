@@ -19,8 +19,6 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-import psutil
-
 from evolm.errors import RunError
 
 logger = logging.getLogger("evolm")
@@ -96,6 +94,8 @@ class Database:
 
 def file_system(path: Path) -> str:
     """Return the type of the file system that a path lies on (``ext4``, ``nfs4``); ``""`` if it is unknown."""
+    import psutil  # slow to import, and most commands open no database
+
     place = path.resolve()
     try:
         mounts = {Path(mount.mountpoint): mount.fstype for mount in psutil.disk_partitions(all=True)}
@@ -161,6 +161,8 @@ def _marked(path: Path) -> Path:
     Raises:
         RunError: if another host left one.
     """
+    import psutil  # see file_system
+
     host = re.sub(r"[^A-Za-z0-9-]", "-", platform.node()) or "host"
     mark = path.with_name(f"{path.name}.{host}.{os.getpid()}-{secrets.token_hex(3)}{MARK}")
     mark.touch()

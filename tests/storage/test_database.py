@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from evolm.errors import RunError
@@ -127,6 +128,6 @@ def test_the_type_of_a_file_system_is_that_of_the_nearest_mount(
     from psutil._ntuples import sdiskpart
 
     mounts = [sdiskpart("a", "/", "ext4", ""), sdiskpart("b", str(tmp_path), "nfs4", "")]
-    monkeypatch.setattr(database.psutil, "disk_partitions", functools.partial(lambda all: mounts))
+    monkeypatch.setattr(psutil, "disk_partitions", functools.partial(lambda all: mounts))
     assert file_system(tmp_path / "run" / "a.sqlite") == "nfs4"
     assert file_system(tmp_path.parent / "a.sqlite") == "ext4"
