@@ -2,13 +2,15 @@
 
 A key covers everything an answer depends on: the model's fingerprint, the numeric profile, the tokens and
 the length of their prefix, the decoding of text. A value is an array's bytes: the float32 log-probabilities of all
-continuations' tokens, one after another, or the int32 tokens of a generated text.
+continuations' tokens, one after another, or the int32 tokens of a generated text. SQLite fills the end of a file that
+was cut off with zeros, so a checksum of key and value stands beside them; an answer that differs from it is unknown.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,12 +38,10 @@ class AnswerStore:
         with self._errors():
             self._database = Database(path)
             self._connection = self._database.connection
-            self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, answer BLOB NOT NULL) WITHOUT ROWID"
-            )
+            self._make_table()
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return the stored answers among ``keys``: key -> the array's bytes.
+        """Return the stored answers among ``keys``: key -> the array's bytes; damaged ones are left out.
 
         Raises:
             RunError: if the file is damaged.
@@ -51,8 +51,10 @@ class AnswerStore:
             for begin in range(0, len(keys), VARIABLES):
                 part = keys[begin : begin + VARIABLES]
                 marks = ",".join("?" * len(part))
-                rows = self._connection.execute(f"SELECT key, answer FROM answers WHERE key IN ({marks})", part)
-                found.update((bytes(key), bytes(answer)) for key, answer in rows)
+                rows = self._connection.execute(
+                    f"SELECT key, answer, checksum FROM answers WHERE key IN ({marks})", part
+                )
+                found.update((row[0], row[1]) for row in rows if _is_whole(*row))
         return found
 
     def put(self, answers: Mapping[bytes, bytes]) -> None:
@@ -63,7 +65,26 @@ class AnswerStore:
         """
         with self._errors(), self._connection:
             self._connection.execute("BEGIN")
-            self._connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", answers.items())
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO answers (key, answer, checksum) VALUES (?, ?, ?)",
+                [(key, answer, _checksum(key, answer)) for key, answer in answers.items()],
+            )
+
+    def _make_table(self) -> None:
+        """Make the table if it is missing; one of an earlier version of evolm gets the column of checksums."""
+        self._connection.execute(
+            "CREATE TABLE IF NOT EXISTS answers "
+            "(key BLOB PRIMARY KEY, answer BLOB NOT NULL, checksum INTEGER) WITHOUT ROWID"
+        )
+        if self._has_checksums():
+            return
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            if not self._has_checksums():  # another process may have been faster
+                self._connection.execute("ALTER TABLE answers ADD COLUMN checksum INTEGER")
+
+    def _has_checksums(self) -> bool:
+        return any(column[1] == "checksum" for column in self._connection.execute("PRAGMA table_info(answers)"))
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -85,6 +106,17 @@ class AnswerStore:
     def close(self) -> None:
         """Close the database."""
         self._database.close()
+
+
+def _checksum(key: bytes, answer: bytes) -> int:
+    return zlib.crc32(answer, zlib.crc32(key))
+
+
+def _is_whole(key: object, answer: object, checksum: int | None) -> bool:
+    """Return whether a row is as it was written; rows of earlier versions of evolm have no checksum."""
+    if not isinstance(key, bytes) or not isinstance(answer, bytes):
+        return False
+    return checksum is None or checksum == _checksum(key, answer)
 
 
 def answer_key(

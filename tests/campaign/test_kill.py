@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,9 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.support.interruptions import finish, gone, lives, unequal
 from tests.support.tiers import slow
-from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, result_of, without_clock
+from tests.support.toy_campaign import ToyCampaign, bytes_of, entries
 from tests.support.warm_evolm import KILLED
 
 
@@ -26,21 +25,9 @@ def undisturbed(evolm: Any, founding: ToyCampaign, tmp_path_factory: pytest.Temp
     return {**told, "out": out}
 
 
-def finish(
-    evolm: Any, founding: ToyCampaign, out: Path, *options: object, strike: dict[str, Any] | None = None
-) -> Any:
-    """Go on, as a user would: resume, or begin again where the run had not begun."""
-    if not (out / "campaign.toml").exists():
-        shutil.rmtree(out, ignore_errors=True)
-        return evolm("run", founding.folder, "--out", out, *options, **(strike or {}))
-    return evolm("resume", out, *options, **(strike or {}))
-
-
 def check(told: dict[str, Any], out: Path, undisturbed: dict[str, Any]) -> None:
     assert told["exit"] == 0, told["log"]
-    assert bytes_of(out) == bytes_of(undisturbed["out"])
-    assert without_clock(result_of(out)) == without_clock(result_of(undisturbed["out"]))
-    assert not [path.name for path in (out / "checkpoint").iterdir() if path.name.startswith(".")]
+    assert unequal(out, undisturbed["out"]) == []
 
 
 def test_a_process_of_its_own_gives_what_this_process_gives(undisturbed: dict[str, Any], finished: Path) -> None:
@@ -139,23 +126,6 @@ def test_ctrl_c_before_anything_is_written_leaves_nothing(evolm: Any, founding: 
     assert not (tmp_path / "run").exists()
 
 
-def gone(pids: list[int], seconds: float = 30) -> bool:
-    """Wait until no process is left; zombies count as gone."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if not any(_lives(pid) for pid in pids):
-            return True
-        time.sleep(0.1)
-    return False
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 @pytest.mark.parametrize(
     ("strike", "n_jobs"),
     [
@@ -179,9 +149,9 @@ def test_workers_end_with_their_killed_parent_and_the_resumed_run_is_that_of_one
     try:
         check(finish(evolm, founding, out, "--n-jobs", n_jobs), out, undisturbed)
         ended = gone(told["workers"])
-        assert ended, [psutil.Process(pid).cmdline() for pid in told["workers"] if _lives(pid)]
+        assert ended, [psutil.Process(pid).cmdline() for pid in told["workers"] if lives(pid)]
     finally:
-        for pid in filter(_lives, told["workers"]):
+        for pid in filter(lives, told["workers"]):
             psutil.Process(pid).kill()
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from evolm.observers import Observer
 from evolm.signals import ENDING, Stopped, end_in_order, exit_code
-from tests.campaign.test_kill import check, gone
+from tests.campaign.test_kill import check
+from tests.support.interruptions import gone
 from tests.support.tiers import slow
 from tests.support.toy_campaign import ToyCampaign
 

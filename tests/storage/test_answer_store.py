@@ -75,6 +75,46 @@ def test_damage_inside_of_the_file_is_found_when_it_is_read(tmp_path: Path) -> N
     damaged.close()
 
 
+def test_answers_of_a_file_that_was_cut_off_are_right_or_unknown(tmp_path: Path) -> None:
+    """SQLite reads zeros behind the end of a file."""
+    answers = {key(number): bytes([number + 1]) * 200 for number in range(60)}
+    store = AnswerStore(tmp_path / "whole.sqlite")
+    store.put(answers)
+    store.close()
+    whole = (tmp_path / "whole.sqlite").read_bytes()
+    lengths = range(len(whole) - 450, len(whole), 10)
+    unknown = 0
+    for length in lengths:
+        path = tmp_path / f"{length}.sqlite"
+        path.write_bytes(whole[:length])
+        try:
+            cut = AnswerStore(path)
+            found = cut.get(list(answers))
+        except RunError as error:
+            assert "found a damaged file" in str(error)
+            continue
+        assert all(found[each] == answers[each] for each in found)
+        unknown += len(found) < len(answers)
+        cut.put(answers)
+        assert cut.get(list(answers)) == answers
+        cut.close()
+    assert 0 < unknown < len(lengths)
+
+
+def test_a_file_of_an_earlier_version_keeps_its_answers(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    old = sqlite3.connect(path)
+    old.execute("CREATE TABLE answers (key BLOB PRIMARY KEY, answer BLOB NOT NULL) WITHOUT ROWID")
+    old.execute("INSERT INTO answers VALUES (?, ?)", (key(1), b"one"))
+    old.commit()
+    old.close()
+    first, second = AnswerStore(path), AnswerStore(path)
+    second.put({key(2): b"two"})
+    assert first.get([key(1), key(2)]) == {key(1): b"one", key(2): b"two"}
+    first.close()
+    second.close()
+
+
 def test_an_empty_file_is_a_store_without_answers(tmp_path: Path) -> None:
     (tmp_path / "a.sqlite").touch()
     store = AnswerStore(tmp_path / "a.sqlite")

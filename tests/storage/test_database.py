@@ -74,7 +74,7 @@ def test_a_network_s_file_system_is_known_by_its_name(tmp_path: Path, monkeypatc
     assert opened.connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
     assert opened.connection.execute("SELECT answer FROM answers").fetchall() == [(b"answer",)]
     other = Database(path)
-    other.connection.execute("INSERT INTO answers VALUES (x'00', x'01')")
+    other.connection.execute("INSERT INTO answers (key, answer) VALUES (x'00', x'01')")
     opened.close()
     other.close()
     assert names(tmp_path) == ["a.sqlite"]

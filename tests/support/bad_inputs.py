@@ -8,8 +8,10 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.command_line import evolm, refused
 from tests.support.toy_campaign import toy_rows, write_campaign, write_rows
 
+LONGEST = 450  # characters of a sentence that can still be read in a hurry
 FILE = Path(__file__).parents[1] / "data" / "bad_inputs.toml"
 
 
@@ -65,3 +67,21 @@ def content(folder: Path) -> dict[str, bytes]:
     """Return the files of a folder, links not followed; locks are left behind on purpose."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".lock"]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def expect_words(sentence: str, words: list[str]) -> None:
+    """Expect words in a sentence, in this order."""
+    place = 0
+    for word in words:
+        assert word in sentence[place:], (word, sentence)
+        place = sentence.index(word, place) + len(word)
+
+
+def expect_refusal(bad: BadInput, here: Path) -> None:
+    """Expect that a command in the working folder ``here`` refuses in one sentence and changes no file."""
+    bad.write(here)
+    before = content(here)
+    sentence = refused(evolm(*bad.arguments), "").replace(f"{here}/", "")
+    expect_words(sentence, bad.expected)
+    assert len(sentence) <= LONGEST, sentence
+    assert content(here) == before

@@ -2,10 +2,12 @@
 
 Orders come as JSON lines: ``arguments`` of the command line, ``log`` for its output, and a ``strike``:
 
-- ``after``: seconds until the parent sends SIGKILL;
+- ``after``: seconds until the parent sends the signal;
+- ``spent``: processor seconds of the process and its workers after which the parent sends the signal;
 - ``call`` and ``at``: before the so-manieth call of a function of ``CALLS``, the process signals itself;
 - ``torn``: before the signal, half of the journal's next line is written;
 - ``full``: instead of a signal, the journal's file is from now on ``/dev/full``, where every write fails;
+- ``filler``: instead of a signal, a file of this name fills its file system;
 - ``signal``: ``"SIGKILL"`` unless told otherwise, sent ``times`` times, or once to the process and its workers if
   ``group`` is true;
 - ``sleep``: seconds that the call takes longer after the signal;
@@ -17,8 +19,8 @@ Orders come as JSON lines: ``arguments`` of the command line, ``log`` for its ou
 - ``encoding``: of standard output and error, UTF-8 unless told otherwise;
 - ``locale``: of the process, such as ``"C"``, whose encoding files get that are opened without one.
 
-The answer holds the exit code (negative: the signal that ended it), ``seconds``, how often each function of
-``CALLS`` was called, the process ids of workers at the strike, and ``workers_killed``.
+The answer holds the exit code (negative: the signal that ended it), ``seconds``, ``processor`` seconds, how often
+each function of ``CALLS`` was called, the process ids of workers at the strike, and ``workers_killed``.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +105,15 @@ def kill_workers(count: int, orders: Path, dead: Path) -> None:
     set_start_method("fork", force=True)
 
 
+def fill_disk(filler: Path) -> None:
+    """Leave no byte free on the file system of ``filler``."""
+    with filler.open("xb", buffering=0) as stream:
+        for size in (2**20, 2**12, 1):
+            with suppress(OSError):
+                while True:
+                    stream.write(bytes(size))
+
+
 class Strikes:
     """Wraps the functions of ``CALLS`` and signals this process at the chosen call."""
 
@@ -129,6 +141,8 @@ class Strikes:
                     os.write(journal._stream.fileno(), line[: len(line) // 2])
                 if self.strike.get("full"):
                     os.dup2(os.open("/dev/full", os.O_WRONLY), arguments[0]._stream.fileno())
+                elif filler := self.strike.get("filler"):
+                    fill_disk(Path(filler))
                 else:
                     self.hit()
                     time.sleep(self.strike.get("sleep", 0))
@@ -195,6 +209,19 @@ def child(order: dict[str, Any], report: Path) -> None:
         os._exit(code)
 
 
+def wait_until_spent(pid: int, seconds: float) -> None:
+    """Wait until a process and its children have spent so many processor seconds, or it has ended."""
+    process = psutil.Process(pid)
+    while process.status() != psutil.STATUS_ZOMBIE:
+        spent = 0.0
+        for each in (process, *process.children(recursive=True)):
+            with suppress(psutil.Error):
+                spent += sum(each.cpu_times()[:2])
+        if spent >= seconds:
+            return
+        time.sleep(0.02)
+
+
 def carry_out(order: dict[str, Any]) -> dict[str, Any]:
     """Fork a process for an order and wait for its end."""
     report = Path(order["log"] + ".json")
@@ -202,13 +229,16 @@ def carry_out(order: dict[str, Any]) -> dict[str, Any]:
     pid = os.fork()
     if pid == 0:
         child(order, report)
-    if after := order["strike"].get("after"):
-        time.sleep(after)
-        os.kill(pid, signal.SIGKILL)  # a zombie, if it was faster, takes no harm
-    _, status = os.waitpid(pid, 0)
+    strike = order["strike"]
+    if "after" in strike or "spent" in strike:
+        time.sleep(strike.get("after", 0))
+        wait_until_spent(pid, strike.get("spent", 0))
+        os.kill(pid, getattr(signal, strike.get("signal", "SIGKILL")))  # a zombie, if it was faster, takes no harm
+    _, status, usage = os.wait4(pid, 0)
+    processor = usage.ru_utime + usage.ru_stime
     seconds = time.monotonic() - began
     told = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
-    return {"exit": os.waitstatus_to_exitcode(status), "seconds": seconds, **told}
+    return {"exit": os.waitstatus_to_exitcode(status), "seconds": seconds, "processor": processor, **told}
 
 
 if __name__ == "__main__":
