@@ -26,6 +26,7 @@ PAIRS = [("memetic", "adam"), ("memetic", "cmaes")]
 COMMON: dict[str, Any] = {
     "baselines": NO_BASELINES,
     "evaluation": {"n_jobs": 1},
+    "finals": {"relearn": False},  # it would spend tokens beyond the budget, in strategies with a gradient alone
     "task": {"split": {"dev": 96, "validation": 96, "test": 400}},
 }
 # Strategies without a gradient search a few dozen coordinates; the others learn all factors of the same modules.

@@ -8,23 +8,27 @@ test split. Intervals are over seeds and test items, both at once
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from benchmarks.groups import score_cells, scores_figure
 from benchmarks.setting import RESULTS, setting, write_result
 from evolm.campaign.build import Models
+from evolm.errors import RunError
 from evolm.experiments.comparison import Comparison, compare
 from evolm.experiments.finished_runs import TestedRun, is_finished, read_run
 from evolm.experiments.sweep import Sweep, plan_sweep, run_sweep
 from evolm.founders.populations import find_population
 from evolm.report import RunRecord
 from evolm.report.svg import EVOLUTION, RANDOM
+from evolm.storage import RunLayout
 from evolm.wording import markdown_table
 
 SEEDS = range(5)
@@ -39,12 +43,13 @@ class Field:
     Attributes:
         name: of the files of results and of the folder of runs.
         command: module and options that measure it, if they differ from its name.
-        variants: name -> tables; the others are compared with the first one.
+        variants: name -> tables; the others are compared with the first one, which every population has.
         populations: founding population -> tables that replace those of its campaign file, for all variants.
         warm_up: variant that runs first, uncounted, if seconds are the budget: otherwise the first variant alone
             would spend the time that fills the model's caches. Empty = none.
         pairs: further pairs of variants whose difference is reported, first minus second.
         seeds: of the runs.
+        own: founding population -> its variants, if these are not ``variants``.
     """
 
     name: str
@@ -54,6 +59,11 @@ class Field:
     pairs: Sequence[tuple[str, str]] = ()
     command: str = ""
     seeds: Sequence[int] = SEEDS
+    own: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+
+    def variants_of(self, population: str) -> Mapping[str, Mapping[str, Any]]:
+        """Return the variants of one population."""
+        return self.own.get(population, self.variants)
 
     @property
     def first(self) -> str:
@@ -63,7 +73,7 @@ class Field:
     def sweep(self, population: str, seeds: Sequence[int], out: Path) -> Sweep:
         """Return the runs of one population."""
         folder = find_population(population)
-        return plan_sweep(folder, out / population, self.variants, seeds, self.populations[population])
+        return plan_sweep(folder, out / population, self.variants_of(population), seeds, self.populations[population])
 
     def cells(self, population: str, out: Path) -> Comparison:
         """Run the cells of one population that are missing."""
@@ -77,35 +87,67 @@ class Field:
 
     def measure(self, out: Path) -> None:
         """Run the missing cells, then write the table and the figure."""
-        populations = {
-            name: {**self.cells(name, out).to_record(), "pairs": self.met(name, out)} for name in self.populations
+        for name in self.populations:
+            self.cells(name, out)
+        self.write(out, self.command or self.name)
+
+    def write(self, out: Path, command: str) -> None:
+        """Write the table and the figure of the cells that are finished, and print the table.
+
+        Raises:
+            RunError: if no population has two finished variants.
+        """
+        populations = self.finished(out)
+        if not populations:
+            raise RunError(f"{out}: expected two or more finished variants of a population, found none")
+        record = {
+            "setting": setting(f"python -m benchmarks.{command}"),
+            "tables": {name: dict(self.populations[name]) for name in populations},
+            "populations": populations,
         }
-        tables = {name: dict(tables) for name, tables in self.populations.items()}
-        write_result(
-            self.name,
-            {
-                "setting": setting(f"python -m benchmarks.{self.command or self.name}"),
-                "tables": tables,
-                "populations": populations,
-            },
-        )
+        write_result(self.name, record)
         scores_figure(populations, COLORS).savefig(RESULTS / f"{self.name}.png", dpi=110)
         print(self.markdown(populations))
-        for name, record in populations.items():
-            for pair in record["pairs"]:
+        for name, comparison in populations.items():
+            for pair in comparison["pairs"]:
                 gain, low, high = pair["difference"], pair["low"], pair["high"]
                 print(f"{name}: {pair['first']} over {pair['second']} {gain:+.3f} [{low:+.3f}, {high:+.3f}]")
 
     def met(self, population: str, out: Path) -> list[dict[str, Any]]:
-        """Return the differences of the further pairs."""
-        found = []
-        for pair in self.pairs:
-            runs: dict[str, list[TestedRun]] = {name: [] for name in pair}
-            for cell in self.sweep(population, self.seeds, out).cells:
-                if cell.variant in runs:
-                    runs[cell.variant].append(read_run(cell.directory))
-            found += compare(runs, [pair]).to_record()["differences"]
-        return found
+        """Return the differences of the further pairs that the population has runs of."""
+        runs = self.tested(population, out)
+        known = [pair for pair in self.pairs if set(pair) <= set(runs)]
+        return [
+            record
+            for pair in known
+            for record in compare({name: runs[name] for name in pair}, [pair]).to_record()["differences"]
+        ]
+
+    def tested(self, population: str, out: Path) -> dict[str, list[TestedRun]]:
+        """Return the finished runs of each variant of a population."""
+        runs: dict[str, list[TestedRun]] = {}
+        for cell in self.sweep(population, self.seeds, out).cells:
+            if is_finished(cell.directory):
+                runs.setdefault(cell.variant, []).append(read_run(cell.directory))
+        return runs
+
+    def finished(self, out: Path) -> dict[str, Any]:
+        """Return the comparisons of all populations with two or more variants that are finished.
+
+        A comparison is over the seeds that all of its variants have finished. Its groups have ``few_shot``, if that
+        is a baseline of their runs, and ``spent``, the means of evaluations and tokens.
+        """
+        populations = {}
+        for name in self.populations:
+            runs = self.tested(name, out)
+            if self.first not in runs or len(runs) < 2:
+                continue
+            pairs = [(variant, self.first) for variant in runs if variant != self.first]
+            record = compare(runs, pairs).to_record()
+            for group in record["groups"]:
+                _add_spent(group)
+            populations[name] = {**record, "pairs": self.met(name, out)}
+        return populations
 
     def markdown(self, populations: dict[str, Any]) -> str:
         """Return the table of the README: a row per population and variant."""
@@ -149,12 +191,36 @@ class Field:
         )
         parser.add_argument("--out", type=Path, default=None, help="where the runs lie")
         parser.add_argument(
+            "--finished", action="store_true", help="write the table of the cells that are finished; none is run"
+        )
+        parser.add_argument(
             "--cells", choices=list(self.populations), help="run this population's cells only; nothing is written"
         )
+        parser.add_argument(
+            "--seeds",
+            type=int,
+            default=len(self.seeds),
+            metavar="COUNT",
+            help=f"seeds 0 to COUNT - 1; {len(self.seeds)}",
+        )
         arguments = parser.parse_args()
-        if arguments.cells:
-            self.cells(arguments.cells, arguments.out or Path(f"runs/benchmarks/{self.name}"))
+        self = replace(self, seeds=range(arguments.seeds))
+        out = arguments.out or Path(f"runs/benchmarks/{self.name}")
+        if arguments.finished:
+            self.write(out, f"{self.command or self.name} --finished")
+        elif arguments.cells:
+            self.cells(arguments.cells, out)
         elif arguments.tune:
             self.tune(arguments.tune, arguments.out or Path(f"runs/benchmarks/{self.name}-tuning"))
         else:
-            self.measure(arguments.out or Path(f"runs/benchmarks/{self.name}"))
+            self.measure(out)
+
+
+def _add_spent(group: dict[str, Any]) -> None:
+    """Replace the folders of a group's runs, which are this machine's, by what their results say."""
+    results = [json.loads(RunLayout(Path(run)).result.read_text(encoding="utf-8")) for run in group.pop("runs")]
+    group["spent"] = {
+        key: float(np.mean([result["budget"][key] for result in results])) for key in ("evaluations", "tokens")
+    }
+    if all("few_shot" in result["test"] for result in results):
+        group["baselines"]["few_shot"] = float(np.mean([result["test"]["few_shot"] for result in results]))

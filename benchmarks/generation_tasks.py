@@ -14,18 +14,11 @@ are baselines of every cell. Every cell is an ordinary run below ``runs/``, so t
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from benchmarks.field import Field
 from benchmarks.groups import score_cells
-from benchmarks.setting import setting, write_result
-from evolm.experiments.comparison import compare
-from evolm.experiments.finished_runs import TestedRun, is_finished, read_run
-from evolm.storage import RunLayout
 from evolm.wording import markdown_table
 
 DELTA = {"encoding": "lowrank", "layers": "last:6", "target_modules": ["all-linear"], "rank": 2}
@@ -71,30 +64,6 @@ FIELD = Field(
 )
 
 
-def finished(out: Path) -> dict[str, Any]:
-    """Return the comparisons of all populations with two or more variants that are finished."""
-    populations = {}
-    for name in FIELD.populations:
-        cells = [cell for cell in FIELD.sweep(name, FIELD.seeds, out).cells if is_finished(cell.directory)]
-        runs: dict[str, list[TestedRun]] = {}
-        for cell in cells:
-            runs.setdefault(cell.variant, []).append(read_run(cell.directory))
-        if FIELD.first in runs and len(runs) > 1:
-            record = compare(runs, [(variant, FIELD.first) for variant in runs if variant != FIELD.first]).to_record()
-            for group in record["groups"]:
-                (result,) = (_result(cell.directory) for cell in cells if cell.variant == group["name"])
-                del group["runs"]  # folders of this machine
-                group["baselines"]["few_shot"] = result["test"]["few_shot"]
-                group["spent"] = {key: result["budget"][key] for key in ("evaluations", "tokens")}
-            populations[name] = record
-    return populations
-
-
-def _result(directory: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(RunLayout(directory).result.read_text(encoding="utf-8"))
-    return found
-
-
 def markdown(populations: Mapping[str, Any]) -> str:
     """Return the page's table."""
     rows = []
@@ -102,30 +71,13 @@ def markdown(populations: Mapping[str, Any]) -> str:
         over = {each["first"]: each for each in comparison["differences"]}
         for group in comparison["groups"]:
             score, interval, gain = score_cells(group, over.get(group["name"]))
-            baselines = [f"{group['baselines'][each]:.3f}" for each in ("founder", "few_shot")]
-            tokens = f"{group['spent']['tokens']:,}"
+            known = group["baselines"]
+            baselines = [f"{known[each]:.3f}" if each in known else "" for each in ("founder", "few_shot")]
+            tokens = f"{group['spent']['tokens']:,.0f}"
             rows.append((name, f"`{group['name']}`", score, interval, gain, *baselines, tokens))
     header = ("task", "strategy", "test", "95 % interval", f"over {FIELD.first}", "founder", "few-shot", "tokens")
     return markdown_table(header, rows)
 
 
-def main() -> None:
-    """Run the cells, or write what is finished."""
-    parser = argparse.ArgumentParser(usage=__doc__, add_help=False)
-    parser.add_argument("--finished", type=Path, nargs="?", const=Path(f"runs/benchmarks/{FIELD.name}"))
-    own, others = parser.parse_known_args()
-    if own.finished is None:
-        FIELD.main(__doc__ or "")
-        return
-    if others:
-        parser.error(f"--finished: expected at most one folder and no other option, found {' '.join(others)}")
-    populations = finished(own.finished)
-    if not populations:
-        parser.error(f"{own.finished}: expected two or more finished variants of a population, found none")
-    command = f"python -m benchmarks.{FIELD.name} --finished"
-    write_result(FIELD.name, {"setting": setting(command), "populations": populations})
-    print(markdown(populations))
-
-
 if __name__ == "__main__":
-    main()
+    FIELD.main(__doc__ or "")

@@ -243,7 +243,8 @@ class LanguageModel:
             return TokenizedRequest(tuple(context), shared, request.continuations, request.delta)
         self._require_embeddings([context, *wholes])
         cut = border(context, wholes)
-        answers = tuple(tuple(whole[cut:]) for whole in wholes)
+        end = self._end if request.ended else ()
+        answers = tuple((*whole[cut:], *end) for whole in wholes)
         require_answers(request.continuations, answers, cut)
         self._require_room(cut + max(map(len, answers)))
         joined = self._characters(text, len(context) - cut) if cut < len(context) else 0
@@ -284,6 +285,12 @@ class LanguageModel:
         ends = getattr(self.config, "eos_token_id", None)
         found = {self.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
         return frozenset(token for token in found if token is not None)
+
+    @cached_property
+    def _end(self) -> tuple[int, ...]:
+        """The token that ends a text, the tokenizer's own if it has one; empty if the model knows none."""
+        own = self.tokenizer.eos_token_id
+        return tuple(sorted(self.end_tokens)[:1]) if own is None else (int(own),)
 
     def answer_lengths(self, request: LogLikelihood) -> list[int]:
         """Return the number of tokens of each continuation, in order."""

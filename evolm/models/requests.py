@@ -28,6 +28,7 @@ class LogLikelihood:
         system: system message; empty = none.
         chat: whether the chat template is used; None = as the campaign file says.
         delta: change of the model's weights for this request; None = no change.
+        ended: whether the token that ends a text follows each continuation and is scored with it.
     """
 
     prefix: str
@@ -36,6 +37,7 @@ class LogLikelihood:
     system: str = ""
     chat: bool | None = None
     delta: Delta | None = None
+    ended: bool = False
 
 
 def characters(text: str, joined: int) -> int:

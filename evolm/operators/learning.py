@@ -7,7 +7,8 @@ and the number of steps mutate each time (the first two by a lognormal factor) a
 
 The loss of :class:`GradientStep` is a mean over the minibatch. With ``"cross_entropy"`` it is minus the gold answer's
 log-probability among the item's labels or options, normalised as the scorers normalise it, read by their words; in a
-generation task, of the target text. With ``"margin"`` it is the hinge between the gold answer and the best wrong one.
+generation task, of the target text and of its end. With ``"margin"`` it is the hinge between the gold answer and the
+best wrong one.
 """
 
 from __future__ import annotations
@@ -79,15 +80,28 @@ def lesson(
     if scoring.labels is None:
         share, template = 1 / len(items), task.template
         prefix = prompt.prefix(template)
-        texts = [template.answer(str(item.gold)) for item in items]
+        end = ending(scoring)
+        texts = [template.answer(str(item.gold)) + end for item in items]
         examples = tuple(
-            LogLikelihood(prefix, template.item(item.fields), (text,), template.system, delta=delta)
+            LogLikelihood(prefix, template.item(item.fields), (text,), template.system, delta=delta, ended=not end)
             for item, text in zip(items, texts, strict=True)
         )
         return GradientRequest(examples, ((share,),) * len(items), "tokens", contrast=False)
     gold = [task.options_of(item).index(str(item.gold)) for item in items]
     request = soft_lesson(scoring, prompt, delta, items, np.eye(task.n_options)[gold])
     return replace(request, loss=loss.name, margin=loss.margin)
+
+
+def ending(scoring: Scoring) -> str:
+    """Return the text that ends a generated answer; empty if the model's own end of a text does.
+
+    It is learnt with the answer; otherwise the model forgets where to stop. In plain text it is the separator, as
+    behind a demonstration, if that holds a stop string, otherwise the first stop string. In a chat the turn ends.
+    """
+    stops, separator = scoring.decoding.stop_strings, scoring.task.template.separator
+    if scoring.model.chat or not stops:
+        return ""
+    return separator if any(stop in separator for stop in stops) else stops[0]
 
 
 def soft_lesson(
