@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,12 @@ def small_field(toy: ToyCampaign, seeds: int) -> Field:
         seeds=range(seeds),
         own={population: strategy_variants(["random_search", "hill_climb"])},
     )
+
+
+def in_last_layer(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tables of a variant for a model of two layers."""
+    changed = {"space": {"delta": {"layers": "last:1"}}} if tables["space"]["delta"] else {}
+    return overlay(copy.deepcopy(dict(tables)), changed)
 
 
 def run_cells(sweep: Sweep) -> None:
@@ -84,8 +91,10 @@ def test_every_way_of_improvement_runs_on_its_task(population: str, tiny_model_f
         "self_training": {"rows": 16, "warm_up": 2},
         "task": {"split": {"dev": 12, "validation": 12, "test": 24}},
     }
-    small = overlay(json.loads(json.dumps(FIELD.populations[population])), tiny)
-    sweep = replace(FIELD, populations={population: small}).sweep(population, [100], tmp_path / "out")
+    small = overlay(copy.deepcopy(dict(FIELD.populations[population])), tiny)
+    variants = {name: in_last_layer(tables) for name, tables in FIELD.variants_of(population).items()}
+    shrunk = replace(FIELD, populations={population: small}, own={population: variants})
+    sweep = shrunk.sweep(population, [100], tmp_path / "out")
     run_cells(sweep)
     assert {cell.variant for cell in sweep.cells} == set(FIELD.variants_of(population))
     assert all(is_finished(cell.directory) for cell in sweep.cells)

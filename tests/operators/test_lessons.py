@@ -49,7 +49,7 @@ def taught(asked: Scoring, deltas: DeltaSpace) -> list[int]:
     """Return the tokens that a lesson of the first train item teaches."""
     changes = Delta(deltas.changes(deltas.neutral().genes), deltas.depth)
     request = lesson(asked, SHOWN, changes, asked.task.train[:1])
-    [tokens] = asked.model.tokenize(request.examples)
+    tokens: Any = asked.model.tokenize(request.examples)[0]
     [answer] = tokens.continuations
     return list(answer)
 

@@ -46,7 +46,7 @@ def changed_model(folder: Path, delta: Delta) -> Any:
         for name, change in delta.changes.items():
             assert isinstance(change, LowRank)
             down, up = map(torch.from_numpy, (change.down, change.up))
-            model.get_submodule(name).weight += up @ down
+            model.get_parameter(f"{name}.weight").add_(up @ down)
     return model
 
 
