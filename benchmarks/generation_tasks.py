@@ -69,7 +69,7 @@ FIELD = Field(
     "generation_tasks",
     VARIANTS,
     {
-        "past-tense": settings(60_000),
+        "past-tense": settings(100_000),
         "spanish-english": settings(50_000, dev=24, validation=32, test=120),
         "function-docs": settings(250_000),
         "reading-comprehension": settings(400_000),
