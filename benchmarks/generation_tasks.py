@@ -43,8 +43,8 @@ MEMETIC: dict[str, Any] = {
     "elites": 0,
     "crossover_prob": 0.3,
     "mutation_prob": 0.0,
-    "gradient_steps": 6,
-    "learning_rate": 0.006,
+    "gradient_steps": 8,
+    "learning_rate": 0.01,
     "batch_size": 8,
 }
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -60,7 +60,7 @@ def settings(tokens: int, dev: int = 32, validation: int = 48, test: int = 150) 
     return {
         "budget": {"evaluations": 0, "tokens": tokens},
         "baselines": {"fine_tuning": False, "few_shot": False},
-        "evaluation": {"n_jobs": 1},
+        "evaluation": {"n_jobs": 1, "slab_tokens": 128},  # a small step fills no larger pass
         "task": {"split": {"dev": dev, "validation": validation, "test": test}},
     }
 
@@ -69,7 +69,7 @@ FIELD = Field(
     "generation_tasks",
     VARIANTS,
     {
-        "past-tense": settings(100_000),
+        "past-tense": settings(60_000),
         "spanish-english": settings(50_000, dev=24, validation=32, test=120),
         "function-docs": settings(250_000),
         "reading-comprehension": settings(400_000),

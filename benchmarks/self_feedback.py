@@ -27,6 +27,7 @@ from benchmarks.setting import NO_BASELINES
 LEARNT = {"encoding": "lowrank", "layers": "last:6", "target_modules": ["all-linear"], "rank": 2}
 SEARCHED = {**LEARNT, "encoding": "subspace", "dimension": 48}
 RATES: dict[str, Any] = {"learning_rates": [0.002, 0.01], "batch_size": 16}
+GENETIC: dict[str, Any] = {"name": "genetic", "population_size": 6}
 HYBRID: dict[str, Any] = {"name": "memetic", "population_size": 4, "learning_rate": 0.005, "batch_size": 16}
 Tables = dict[str, Any]
 
@@ -49,15 +50,15 @@ def variants(prompt: Mapping[str, Any], criticises: bool = True) -> dict[str, Ta
         criticises: whether failures can be criticised.
     """
     found: dict[str, Tables] = {
-        "prompt": {"strategy": {"name": "genetic"}, "space": space(prompt)},
-        "delta": {"strategy": {"name": "cmaes"}, "space": space(delta=SEARCHED)},
+        "prompt": {"strategy": GENETIC, "space": space(prompt)},
+        "delta": {"strategy": {"name": "cmaes", "population_size": 6}, "space": space(delta=SEARCHED)},
         "hybrid": {"strategy": HYBRID, "space": space(prompt, LEARNT)},
         "self_training": learning("self_training"),
         "policy_gradient": learning("reinforce"),
         "cross_entropy": learning("adam"),
     }
     if criticises:
-        table = {"strategy": {"name": "genetic"}, "space": space({**prompt, "demonstrations": [0, 0]})}
+        table: Tables = {"strategy": GENETIC, "space": space({**prompt, "demonstrations": [0, 0]})}
         found["language_feedback"] = {**table, "operators": {"language_feedback": 4.0}}
     return found
 
@@ -70,6 +71,7 @@ def settings(tokens: int, splits: Mapping[str, Any], **task: Any) -> Tables:
         "baselines": NO_BASELINES,
         "finals": {"committee": 0, "soup": 0, "relearn": False},
         "evaluation": {"n_jobs": 1},
+        "self_training": {"pool": 1000},
     }
 
 
