@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import logging
 import signal
 import threading
@@ -42,7 +43,7 @@ def interruptible(worker: Stoppable, grace: float | None = None) -> Iterator[Non
         logger.warning("Stopping after the current batch; %s to stop at once.", again)
         restore()
         if grace is not None:
-            timer = threading.Timer(grace, signal.pthread_kill, [threading.main_thread().ident, number])
+            timer = threading.Timer(grace, _send, [number])
             timer.daemon = True
             timers.append(timer)
             timer.start()
@@ -62,3 +63,11 @@ def interruptible(worker: Stoppable, grace: float | None = None) -> Iterator[Non
             timer.cancel()
         restore()
         worker.stop_signal = None
+
+
+def _send(number: int) -> None:
+    """Send the main thread a signal from another thread, also on Windows, where threads get none."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:
+        _thread.interrupt_main(number)

@@ -63,6 +63,7 @@ class PassEstimate:
         compared = [each for each in parts.baselines if shows or each is not FEW_SHOT]
         seats = parts.config.finals.committee if committee.allowed(parts) else 1
         prompts = seats * (1 + len(searching)) + sum(each.prompts for each in compared if each not in searching)
+        prompts += min(parts.config.finals.on_test, FINALISTS - 1)
         if task.test and task.knows_gold:
             phases.append(("test split", prompts, self.passed(prompts, len(task.test))))
         return phases

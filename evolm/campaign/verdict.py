@@ -7,6 +7,7 @@ interval.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,8 @@ from evolm.campaign.build import Components
 from evolm.campaign.finals import Final
 from evolm.campaign.search import Search
 from evolm.genomes import Winner
-from evolm.readouts import refitted_winner
+from evolm.individual import Individual
+from evolm.readouts import refitted, refitted_winner
 from evolm.scorers import Evaluation
 from evolm.searches import MAIN
 from evolm.statistics import paired_bootstrap
@@ -27,7 +29,8 @@ from evolm.tasks import METRICS, Task
 from evolm.tasks.metrics import averages, confusion_matrix, per_class
 from evolm.wording import signed
 
-SHOWN = 12  # test items of a generation task whose text is kept
+FINALISTS = "finalists"  # key of ``test.json``
+TEXT = 1000  # characters of a test item's field that are kept for people
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,9 @@ def run_verdict(parts: Components, main: Search, finals: Mapping[str, Final], op
         return None
     contestants = _contestants(parts, main, finals)
     genomes = {name: each for name, each in contestants.items() if not is_outcomes(each[0])}
-    evaluations = _evaluations(parts, genomes)
+    finalists = runners_up(main, finals[MAIN], parts.config.finals.on_test)
+    evaluations = _evaluations(parts, {**genomes, FINALISTS: [refitted(each.genome) for each in finalists]})
+    of_finalists = evaluations.pop(FINALISTS)
     outcomes = {
         name: [_outcomes(e, task) for e in evaluations[name]] if name in evaluations else list(each)
         for name, each in contestants.items()
@@ -75,12 +80,51 @@ def run_verdict(parts: Components, main: Search, finals: Mapping[str, Final], op
         "gold": gold.tolist(),
         "outcomes": {name: [values.tolist() for values in each] for name, each in outcomes.items()},
         "predictions": texts,
+        FINALISTS: [
+            _finalist(finalist, evaluation, task)
+            for finalist, evaluation in zip(finalists, of_finalists, strict=True)
+        ],
+        **_shown(task),
     }
-    if texts:  # a report shows some of them beside their targets
-        shown = task.test[:SHOWN]
-        content |= {"inputs": [dict(item.fields) for item in shown], "targets": [item.gold for item in shown]}
     answered = [name for name, each in evaluations.items() if isinstance(each[0], Evaluation)]
     return Verdict(record, content, {name: genomes[name][0] for name in answered if name != BEST})
+
+
+def runners_up(main: Search, final: Final, most: int) -> list[Individual]:
+    """Return the finalists beside the winner that answer the test items too, by falling expected score.
+
+    Args:
+        main: the main search.
+        final: its final.
+        most: how many, at most.
+    """
+    expected = {row["id"]: row["expected"] for row in (final.entry or {}).get("finalists", [])}
+    others = [finalist for finalist in main.archive.finalists if finalist.id != final.winner.id]
+    others.sort(key=lambda finalist: expected.get(finalist.id) or -math.inf, reverse=True)  # stable: else as on dev
+    return others[:most]
+
+
+def _finalist(finalist: Individual, evaluation: Evaluation | str, task: Task) -> dict[str, Any]:
+    """Return a finalist's answers to the test items, which decide nothing."""
+    outcomes = _outcomes(evaluation, task)
+    texts = list(evaluation.texts) if isinstance(evaluation, Evaluation) else []
+    score = float(task.metric_function(outcomes, task.gold_indices(task.test)))
+    found = {"id": finalist.id, "score": score, "outcomes": outcomes.tolist()}
+    return {**found, "predictions": texts} if texts else found
+
+
+def _shown(task: Task) -> dict[str, Any]:
+    """Return what a report shows of the test items: fields, their own options, targets without labels."""
+    inputs = [{name: _cut(text) for name, text in item.fields.items()} for item in task.test]
+    if task.labels:
+        return {"inputs": inputs}
+    if any(item.options for item in task.test):
+        return {"inputs": inputs, "options": [list(map(_cut, item.options)) for item in task.test]}
+    return {"inputs": inputs, "targets": [item.gold for item in task.test]}
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= TEXT else text[: TEXT - 1] + "…"
 
 
 def _contestants(parts: Components, main: Search, finals: Mapping[str, Final]) -> dict[str, Sequence[Contestant]]:

@@ -11,15 +11,19 @@ import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
+from evolm.cli.faq import hint
 from evolm.errors import EvolmError, Interrupted
 from evolm.signals import exit_code
 from evolm.terminal import Console
 from evolm.typed import at_home
 
 
-def print_error(message: str) -> None:
-    """Print a sentence to standard error."""
-    Console(stderr=True).print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
+def print_error(message: str, hint: str = "") -> None:
+    """Print a sentence to standard error and, on a line of its own, where to read more."""
+    console = Console(stderr=True)
+    console.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
+    if hint:
+        console.print(Text(hint), soft_wrap=True)
 
 
 class OneSentenceGroup(TyperGroup):
@@ -75,7 +79,7 @@ def one_sentence(resume: Path | None = None, advice: str = "") -> Iterator[None]
     try:
         yield
     except EvolmError as error:
-        print_error(str(error))
+        print_error(str(error), hint(error))
         raise typer.Exit(2) from None
     except OSError as error:  # of a path on the command line, or of a disk that fails
         if error.filename is None:

@@ -96,3 +96,9 @@ class FinalsSection(Section):
         description="whether the best single individual, if it learnt by gradient, learns once more on train and dev "
         "rows; if this beats it on validation rows, it learns a last time on all rows but test",
     )
+    on_test: int = Field(
+        2,
+        ge=0,
+        description="finalists beside the winner that answer the test items too, for the report's table of items; "
+        "they decide nothing; 0 = none",
+    )

@@ -26,7 +26,17 @@ from evolm.tasks import METRICS
 from evolm.typed import text_of
 
 # Settings that do not decide a run's best, or that are read elsewhere than in its campaign file.
-APART = ("schema", "name", "seed", "task.name", "task.data", "evaluation.n_jobs", "baselines", "founders")
+APART = (
+    "schema",
+    "name",
+    "seed",
+    "task.name",
+    "task.data",
+    "evaluation.n_jobs",
+    "baselines",
+    "finals.on_test",
+    "founders",
+)
 FROM_HEAD = ("model", "scorers", "strategy", "operators")
 TELLING = ("strategy.name", "model.name", "scorers")  # these come first in a group's name
 LONGEST_VALUE = 24

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from evolm.report.differences import Piece, word_diff
 from evolm.report.reading import RunRecord
 
+SHOWN = 12  # test items
+
 
 @dataclass(frozen=True)
 class Written:
@@ -32,10 +34,10 @@ class WrittenItem:
 
 
 def written_items(record: RunRecord) -> list[WrittenItem]:
-    """Return the test items whose texts ``test.json`` holds, in its order; none for a task with closed answers."""
+    """Return the first test items whose texts ``test.json`` holds; none for a task with closed answers."""
     outcomes = record.outcomes or {}
     predictions, values = outcomes.get("predictions") or {}, outcomes.get("outcomes") or {}
-    inputs, targets = outcomes.get("inputs") or [], outcomes.get("targets") or []
+    inputs, targets = ((outcomes.get(key) or [])[:SHOWN] for key in ("inputs", "targets"))
     if "best" not in predictions:
         return []
     best, founder = ((record.result or {}).get(name) or {} for name in ("best", "founder"))

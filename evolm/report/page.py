@@ -7,14 +7,20 @@ which this package draws itself, pass as markup.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Callable
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, Template
+from markupsafe import Markup
 
 from evolm.report import dot_plots, plots
+from evolm.report.effects import effect_table
+from evolm.report.items import item_table, realised
 from evolm.report.reading import RunRecord
 from evolm.report.run_files import readable
 from evolm.report.self_score import self_score_figure
@@ -31,6 +37,8 @@ from evolm.report.views import (
 )
 from evolm.storage import RunLayout, write_atomically
 from evolm.wording import signed
+
+SCRIPT = "page.js"  # filters the table of items; without it, the page shows all of them
 
 FIGURES = {
     "curves": (plots.curves, "Scores of all individuals and the best so far, over evaluations"),
@@ -57,6 +65,7 @@ def write_report(directory: Path) -> Path:
 
 def render_page(record: RunRecord) -> str:
     """Return the whole page as text; the same run directory gives the same text."""
+    script = resources.files("evolm.report").joinpath(SCRIPT).read_text(encoding="utf-8")
     figures = {name: drawn(render(draw, record, alt)) for name, (draw, alt) in FIGURES.items()}
     return _template().render(
         record=record,
@@ -67,7 +76,17 @@ def render_page(record: RunRecord) -> str:
         winner=WinnerView.of(record),
         search=SearchView.of(record),
         origin=OriginView.of(record),
+        items=item_table(record),
+        effects=effect_table(record),
+        realised=realised(record),
+        script=Markup(script),
+        script_hash=_hash(script),
     )
+
+
+def _hash(script: str) -> str:
+    """Return a script's hash in the form of a content security policy, which lets nothing else run."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
 @cache

@@ -71,6 +71,7 @@ def test_a_finished_run_shows_every_section_in_order(run: Path) -> None:
         "Where the best is right and wrong",
         "The best beside the founder",
         "How the best came to be",
+        "What each choice adds",
         "What the operators did",
         "What it cost",
         "Individuals that failed",

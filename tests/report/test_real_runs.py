@@ -12,7 +12,7 @@ from rich.console import Console
 from evolm.report import RunRecord, page, render_summary, views, write_report
 from evolm.report.svg import render
 from tests.support.kinds_of_campaigns import write_kind
-from tests.support.toy_campaign import ToyCampaign, entries, quick
+from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, quick
 
 ALONE = {"baselines__random_search": False, "baselines__few_shot": False}
 
@@ -36,20 +36,23 @@ def report(directory: Path) -> tuple[str, str]:
     return html, " ".join(capture.get().split())
 
 
-def test_a_generation_task_keeps_a_dozen_items_and_the_page_shows_what_was_written(
+def test_a_generation_task_keeps_its_items_and_the_page_shows_what_was_written(
     tmp_path: Path, tiny_model_folder: Path
 ) -> None:
     split = {"train": 10, "dev": 8, "test": 14, "validation": 0}
     campaign = write_kind(tmp_path / "campaign", tiny_model_folder, "generation", task__split=split)
     run = campaign.run(tmp_path / "run").directory
     kept = json.loads((run / "test.json").read_text(encoding="utf-8"))
-    assert len(kept["inputs"]) == len(kept["targets"]) == 12
+    assert len(kept["inputs"]) == len(kept["targets"]) == 14
+    assert [len(each["predictions"]) for each in kept["finalists"]] == [14] * len(kept["finalists"])
     assert len(kept["items"]) == len(kept["predictions"]["best"]) == 14
     animal, number = kept["targets"][0].split()
     assert kept["inputs"][0] == {"text": f"a {animal} and {number} more"}
     html, summary = report(run)
     assert "<h2>What the best writes</h2>" in html
-    assert kept["targets"][11] in html
+    assert '<p class="note">The first 12 test items.' in html
+    assert kept["targets"][13] in html
+    assert "Answers are graded by chrf" in html
     assert "Where the best is right and wrong" not in html
     assert "chrf, 14 test items" in summary
     assert "commonest label" not in summary
@@ -60,8 +63,10 @@ def test_a_task_without_labels_or_texts_is_reported_without_their_sections(
     tmp_path: Path, tiny_model_folder: Path, kind: str, metric: str
 ) -> None:
     run = write_kind(tmp_path / "campaign", tiny_model_folder, kind).run(tmp_path / "run").directory
-    assert "inputs" not in json.loads((run / "test.json").read_text(encoding="utf-8"))
+    kept = json.loads((run / "test.json").read_text(encoding="utf-8"))
+    assert len(kept["inputs"]) == 12 and ("options" in kept) == (kind == "choice")
     html, summary = report(run)
+    assert html.count('<th scope="row">') == 12
     assert f"{metric}, 12 test items" in summary
     assert "What the best writes" not in html
     assert "Where the best is right and wrong" not in html
@@ -125,3 +130,21 @@ def test_precision_recall_and_f1_stand_beside_the_verdict(finished: Path) -> Non
     assert told in summary
     assert "accuracy precision recall F1" in summary
     assert all(f">{best[rate]:.3f}<" in html for rate in best)
+
+
+def test_finalists_answer_the_test_items_and_decide_nothing(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:
+    runs = {most: toy(finals__on_test=most, **ALONE).run(tmp_path / f"run-{most}").directory for most in (0, 2)}
+    kept = {most: json.loads((run / "test.json").read_text(encoding="utf-8")) for most, run in runs.items()}
+    assert kept[0].pop("finalists") == []
+    finalists = kept[2].pop("finalists")
+    assert kept[0] == kept[2]
+    assert bytes_of(runs[0]) == bytes_of(runs[2])
+    (entry,) = entries(runs[2], "validation", "main")
+    others = [row for row in entry["finalists"] if row["id"] != entry["winner"]]
+    others.sort(key=lambda row: -row["expected"])
+    assert [each["id"] for each in finalists] == [row["id"] for row in others[:2]]
+    for each in finalists:
+        labels = {0: [], 1: []}  # type: ignore[var-annotated]
+        for outcome, gold in zip(each["outcomes"], kept[2]["gold"], strict=True):
+            labels[gold].append(outcome == gold)
+        assert each["score"] == pytest.approx(sum(sum(hits) / len(hits) for hits in labels.values()) / 2)

@@ -8,6 +8,9 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from evolm.cli import app
+from evolm.cli.faq import PAGE
+
+HINT = f"see the documentation: {PAGE}#"
 
 
 def evolm(*arguments: object) -> Result:
@@ -19,9 +22,9 @@ def evolm(*arguments: object) -> Result:
 
 
 def refused(result: Result, message: str) -> str:
-    """Check that a command refused with one sentence, and return it."""
+    """Check that a command refused with one sentence, beside a pointer to the FAQ if it has one, and return it."""
     assert result.exit_code == 2, result.output
-    lines = [line for line in result.stderr.splitlines() if line]
+    lines = [line for line in result.stderr.splitlines() if line and not line.startswith(HINT)]
     assert len(lines) == 1 and lines[0].startswith("error: "), result.output
     assert re.search(message, lines[0]), lines[0]
     return lines[0]

@@ -332,3 +332,31 @@ def make_pareto(directory: Path, pick: str = "first") -> Path:
 def write_outcomes(directory: Path, **content: Any) -> None:
     """Write ``test.json``."""
     (directory / "test.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def make_answered(directory: Path, items: int = 40, **changes: Any) -> Path:
+    """Keep the answers to the test items of a finished run: of the best, a finalist, and three baselines."""
+    rng = random.Random(11)
+    rows = [MESSAGES[place % len(MESSAGES)] for place in range(items)]
+    gold = [int(label == "spam") for _, label in rows]
+
+    def answers(accuracy: float) -> list[int]:
+        return [right if rng.random() < accuracy else 1 - right for right in gold]
+
+    content = {
+        "metric": "balanced_accuracy",
+        "n_labels": 2,
+        "items": [f"{place:016x}" for place in range(items)],
+        "gold": gold,
+        "outcomes": {
+            "best": [answers(0.9)],
+            "few_shot": [answers(0.8), answers(0.8)],
+            "random_search": [answers(0.85)],
+            "majority": [[0] * items],
+        },
+        "predictions": {},
+        "finalists": [{"id": 3, "score": 0.87, "outcomes": answers(0.87)}],
+        "inputs": [{"text": f"{text} ({place})"} for place, (text, _) in enumerate(rows)],
+    }
+    write_outcomes(directory, **content | changes)
+    return directory
