@@ -16,21 +16,22 @@ from evolm import interrupts
 ROOT = Path(__file__).parents[1]
 
 MODULES = {"fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty"}  # Windows has none of them
-ATTRIBUTES = {
+NAMES = {
     "os": (
         "chown chroot fchmod fchown fork forkpty getegid geteuid getgid getloadavg getpgid getpgrp "
         "getpriority getsid getuid initgroups killpg mkfifo mknod nice O_CLOEXEC O_DIRECTORY O_NOFOLLOW "
         "posix_fadvise posix_fallocate posix_spawn preadv pwritev register_at_fork sched_getaffinity "
         "sched_setaffinity sched_yield setpgid setsid setuid statvfs sysconf uname wait waitid WNOHANG"
-    ).split(),
+    ),
     "signal": (
         "alarm pause pthread_kill pthread_sigmask setitimer siginterrupt sigpending sigwait sigtimedwait "
         "SIGALRM SIGBUS SIGCHLD SIGCONT SIGHUP SIGKILL SIGPIPE SIGQUIT SIGSTOP SIGTSTP SIGUSR1 SIGUSR2 "
         "SIG_BLOCK SIG_SETMASK SIG_UNBLOCK"
-    ).split(),
-    "time": ("clock_gettime pthread_getcpuclockid tzset").split(),
-    "socket": ("AF_UNIX").split(),
+    ),
+    "time": "clock_gettime pthread_getcpuclockid tzset",
+    "socket": "AF_UNIX",
 }
+ATTRIBUTES = {module: names.split() for module, names in NAMES.items()}
 
 
 def sources() -> list[Path]:

@@ -1,4 +1,4 @@
-"""The effect of each choice in which a run's individuals differ: instruction, demonstrations, label words, readout."""
+"""The effect of each choice in which individuals differ: instruction, demonstrations, label words, readout."""
 
 from __future__ import annotations
 

@@ -270,5 +270,5 @@ def _notes(record: RunRecord, columns: Sequence[ItemColumn], right: NDArray[np.b
     if right is None:
         yield (
             f"Answers are graded by {record.metric}: “poor” are items whose best answer is in the lowest quarter of "
-            "all items, “differ most” those whose best and poorest answers are furthest apart, in the highest quarter."
+            "all items, “differ most” those whose best and poorest answers are furthest apart, in the upper quarter."
         )
