@@ -83,6 +83,8 @@ from evolm.errors import MissingPackage
 
 def import_all():
     for module in pkgutil.walk_packages(evolm.__path__, "evolm."):
+        if module.name == "evolm.__main__":  # runs the command line
+            continue
         try:
             importlib.import_module(module.name)
         except MissingPackage:
