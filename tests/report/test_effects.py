@@ -100,5 +100,5 @@ def test_the_page_shows_the_effects_and_the_number_of_those_left_out(tmp_path: P
     html = write_report(tmp_path).read_text(encoding="utf-8")
     assert "<h2>What each choice adds</h2>" in html
     assert f"({13 - module.SHOWN} others not shown)" in html
-    assert "not other rows" in html
+    assert "cover other genomes, not other rows. A number" in html
     assert html.count('<span class="track zero">') == module.SHOWN + 2
