@@ -39,6 +39,7 @@ from evolm.report.run_files import readable
 from evolm.storage import RunLayout
 from evolm.storage.damage import read_record
 from evolm.typed import at_home
+from evolm.wording import shell_word
 
 logger = logging.getLogger("evolm")
 
@@ -372,7 +373,7 @@ def load_result(directory: str | Path) -> Result:
         raise RunError(
             f"{directory}: expected a finished run, found no {layout.result.name}; go on with 'evolm resume'"
         )
-    advice = f"if it is deleted, 'evolm resume {directory}' writes it again"
+    advice = f"if it is deleted, 'evolm resume {shell_word(directory)}' writes it again"
     return Result(layout.directory, read_record(layout.result, "the run's result", advice))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 
 
@@ -21,6 +22,11 @@ def listed(names: Iterable[object], most: int = 12) -> str:
     known = [repr(str(name)) for name in names]
     shown = ", ".join(known[:most]) or "none"
     return shown if len(known) <= most else f"{shown} and {len(known) - most} more"
+
+
+def shell_word(path: object) -> str:
+    """Return a path as it stands in a command: quoted if a shell would read it otherwise."""
+    return shlex.quote(str(path))
 
 
 def truth_word(value: bool) -> str:

@@ -26,6 +26,7 @@ from evolm.errors import Interrupted
 from evolm.interrupts import interruptible
 from evolm.observers import OPERATORS, SCORING, VERDICT, Observer, Phase
 from evolm.storage import RunLayout
+from evolm.wording import shell_word
 
 
 class Campaign:
@@ -48,7 +49,9 @@ class Campaign:
         self.parts = parts
         self._grace = grace
         self.recorder = RunRecorder(parts, layout)
-        self.notifier = Notifier(observers, f"the run is saved, go on with 'evolm resume {layout.directory}'")
+        self.notifier = Notifier(
+            observers, f"the run is saved, go on with 'evolm resume {shell_word(layout.directory)}'"
+        )
         self.stop = SearchStop(parts.config.budget)
         self.main = main_search(parts, self.recorder)
         self.stages = StageLine(parts, self.main)

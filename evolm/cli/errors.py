@@ -16,6 +16,7 @@ from evolm.errors import EvolmError, Interrupted
 from evolm.signals import exit_code
 from evolm.terminal import Console
 from evolm.typed import at_home
+from evolm.wording import shell_word
 
 
 def print_error(message: str, hint: str = "") -> None:
@@ -88,6 +89,7 @@ def one_sentence(resume: Path | None = None, advice: str = "") -> Iterator[None]
         raise typer.Exit(2) from None
     except (Interrupted, KeyboardInterrupt) as error:
         # Before a run's directory exists, there is nothing to resume.
-        how = f"Go on with: evolm resume {resume}" if resume and RunLayout(resume).journal.exists() else advice
+        begun = resume and RunLayout(resume).journal.exists()
+        how = f"Go on with: evolm resume {shell_word(resume)}" if begun else advice
         Console(stderr=True).print(Text(f"Stopped. {how}".rstrip()), soft_wrap=True)
         raise typer.Exit(exit_code(error)) from None

@@ -24,6 +24,7 @@ from evolm.storage import RunLayout
 from evolm.storage.damage import damaged
 from evolm.tasks import METRICS
 from evolm.typed import text_of
+from evolm.wording import shell_word
 
 # Settings that do not decide a run's best, or that are read elsewhere than in its campaign file.
 APART = (
@@ -98,7 +99,7 @@ def read_run(directory: Path) -> TestedRun:
     if not (layout.result.exists() and record.finished):
         raise RunError(
             f"{directory}: expected a finished run, found one without a verdict ({layout.result.name}); "
-            f"go on with 'evolm resume {directory}'"
+            f"go on with 'evolm resume {shell_word(directory)}'"
         )
     if record.test is None:
         raise RunError(f"{directory}: expected a run with a labelled test split, found one without")

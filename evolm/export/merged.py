@@ -26,7 +26,7 @@ from evolm.models import LanguageModel, prepare
 from evolm.models.conversion import quiet_transformers
 from evolm.models.deltas import Change, LowRank
 from evolm.models.loading import load_weights
-from evolm.wording import counted
+from evolm.wording import counted, shell_word
 
 
 def export_merged(path: Path, target: Path, without_examples: bool, model: str | None = None) -> list[str]:
@@ -65,7 +65,7 @@ def export_merged(path: Path, target: Path, without_examples: bool, model: str |
         f"Written: {target}, a model with {counted(len(changes), 'changed module')}.",
         *said,
         *([left_out_sentence(opened.left_out)] if opened.left_out else []),
-        f"Next: evolm score {target} ROWS, or evolm predict {target} ROWS --out FILE.csv",
+        f"Next: evolm score {shell_word(target)} ROWS, or evolm predict {shell_word(target)} ROWS --out FILE.csv",
     ]
 
 

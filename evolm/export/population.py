@@ -28,7 +28,7 @@ from evolm.report.reading import RunRecord
 from evolm.report.run_files import readable
 from evolm.storage import RunLayout
 from evolm.storage.layout import FOUNDERS
-from evolm.wording import counted
+from evolm.wording import counted, shell_word
 
 Record = dict[str, Any]
 Placed = tuple[Record, str]  # a genome's record, and its origin
@@ -79,7 +79,7 @@ def export_population(
     return [
         f"Written: {target}, {counted(len(founders), 'founder')}, {examples}.",
         f"The folder holds {keys} of the items that the founders have seen; {README} says what the keys reveal.",
-        f"Next: evolm run {target}{rows.options}{allowances(config)}",
+        f"Next: evolm run {shell_word(target)}{rows.options}{allowances(config)}",
     ]
 
 

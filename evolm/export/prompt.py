@@ -9,7 +9,7 @@ from evolm.export.folder import write_folder
 from evolm.export.saved_prompt import read_records
 from evolm.genomes import Prompt
 from evolm.models.moved import moved_model
-from evolm.wording import counted
+from evolm.wording import counted, shell_word
 
 HERE = "."  # name of the model in a merged model's prompt: the folder of both
 
@@ -27,7 +27,10 @@ def export_prompt(path: Path, target: Path, without_examples: bool, model: str |
         RunError: if a committee's member is missing or damaged.
         ModelError: if another model is there.
     """
-    said = [f"Written: {target}", f"Next: evolm score {target} ROWS, or evolm predict {target} ROWS --out FILE.csv"]
+    said = [
+        f"Written: {target}",
+        f"Next: evolm score {shell_word(target)} ROWS, or evolm predict {shell_word(target)} ROWS --out FILE.csv",
+    ]
     paths = [member for member, _ in read_members(path)]
     records = read_records(paths)
     if model is not None:

@@ -74,63 +74,80 @@ def converted(source: Path, fingerprint: str, dtype: str) -> Path:
     target = cache_folder() / "models" / f"{fingerprint[:16]}-{dtype}"
     if is_whole(target):
         return target
-    try:
+    with _cache_errors(target.parent, source):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{target}.lock", mode=target.parent.stat().st_mode & 0o666):
+        with FileLock(f"{target}.lock", mode=target.parent.stat().st_mode & 0o666 | 0o600):
             if not is_whole(target):
                 shutil.rmtree(target, ignore_errors=True)
                 _convert(source, dtype, target)
-    except OSError as error:
-        raise ModelError(
-            f"model cache {str(target.parent)!r}: expected a folder that can be written to: {error}; the environment "
-            "variable EVOLM_CACHE names another one"
-        ) from None
     return target
+
+
+@contextmanager
+def _cache_errors(folder: Path, source: Path) -> Iterator[None]:
+    """Turn errors of writing a model to the cache into a ModelError."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise ModelError(
+            f"model cache {str(folder)!r}: expected a folder that {source.name!r} can be written to: "
+            f"{first_line(error)}; the environment variable EVOLM_CACHE names another one"
+        ) from None
 
 
 def _convert(source: Path, dtype: str, target: Path) -> None:
     if source.is_file():
         _check_gguf(source)
-        gguf: dict[str, Any] = {"gguf_file": source.name}
-        folder = source.parent
-    else:
-        gguf, folder = {}, source
     logger.info("Converting %s to %s, once; cached in %s", source.name, dtype, target.parent)
-    try:
-        with new_folder(target) as scratch:
-            with quiet_transformers():
-                config = AutoConfig.from_pretrained(folder, **gguf, trust_remote_code=False)
-            size = _parameters(config) * (2 if dtype == "bfloat16" else 4)
-            logger.info("This writes about %.0f MB", size / 1e6)
-            # The GGUF reader draws a progress bar on stderr that no setting turns off.
-            with quiet_transformers(), redirect_stderr(io.StringIO()):
-                from_pretrained: Any = AutoModelForCausalLM.from_pretrained
-                model, loaded = from_pretrained(
-                    folder,
-                    **gguf,
-                    **(unpacked() if gguf else {}),
-                    dtype=getattr(torch, dtype),
-                    trust_remote_code=False,
-                    use_safetensors=True,
-                    output_loading_info=True,
-                )
-                require_all_weights(source.name, loaded)
-                tokenizer = AutoTokenizer.from_pretrained(folder, **gguf, trust_remote_code=False)
-                # A model that was read from GGUF is marked as quantised, and would not be saved as it is now.
-                model.hf_quantizer = None
-                if hasattr(model.config, "quantization_config"):
-                    del model.config.quantization_config
-                model.save_pretrained(scratch)
-                tokenizer.save_pretrained(scratch)
-            (scratch / "evolm.json").write_text(
-                json.dumps({"source": source.name, "dtype": dtype}) + "\n", encoding="utf-8"
+    with new_folder(target) as scratch, _source_errors(source):
+        model, tokenizer = _read(source, dtype)
+        with _cache_errors(target.parent, source), quiet_transformers():
+            model.save_pretrained(scratch)
+            tokenizer.save_pretrained(scratch)
+            record = json.dumps({"source": source.name, "dtype": dtype}) + "\n"
+            (scratch / "evolm.json").write_text(record, encoding="utf-8")
+        if not is_whole(scratch):
+            raise ModelError(
+                f"model {str(source)!r}: expected a whole model after its conversion, found files missing"
             )
-            if not is_whole(scratch):
-                raise ModelError(
-                    f"model {str(source)!r}: expected a whole model after its conversion, found files missing"
-                )
+
+
+@contextmanager
+def _source_errors(source: Path) -> Iterator[None]:
+    """Turn errors of reading a model into a ModelError."""
+    try:
+        yield
     except UNREADABLE as error:
         raise ModelError(f"model {str(source)!r}: cannot be converted: {first_line(error)}") from None
+
+
+def _read(source: Path, dtype: str) -> tuple[Any, Any]:
+    """Return the model and the tokenizer of a GGUF file or a folder."""
+    gguf: dict[str, Any] = {"gguf_file": source.name} if source.is_file() else {}
+    folder = source.parent if source.is_file() else source
+    with quiet_transformers():
+        config = AutoConfig.from_pretrained(folder, **gguf, trust_remote_code=False)
+    size = _parameters(config) * (2 if dtype == "bfloat16" else 4)
+    logger.info("This writes about %.0f MB", size / 1e6)
+    # The GGUF reader draws a progress bar on stderr that no setting turns off.
+    with quiet_transformers(), redirect_stderr(io.StringIO()):
+        from_pretrained: Any = AutoModelForCausalLM.from_pretrained
+        model, loaded = from_pretrained(
+            folder,
+            **gguf,
+            **(unpacked() if gguf else {}),
+            dtype=getattr(torch, dtype),
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+        require_all_weights(source.name, loaded)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **gguf, trust_remote_code=False)
+    # A model that was read from GGUF is marked as quantised, and would not be saved as it is now.
+    model.hf_quantizer = None
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    return model, tokenizer
 
 
 def unpacked() -> dict[str, Any]:

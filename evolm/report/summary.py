@@ -32,7 +32,7 @@ from evolm.report.tables import (
 )
 from evolm.storage import RunLayout
 from evolm.tasks.metrics import ACCURACY, RATES
-from evolm.wording import counted, signed
+from evolm.wording import counted, shell_word, signed
 
 
 def render_summary(directory: Path) -> RenderableType:
@@ -62,7 +62,7 @@ def advice(directory: Path) -> str:
         strongest = record.test["strongest_baseline"]
         if not (RunLayout(directory).baselines / strongest).exists():
             return ""
-    return f"evolm predict {directory} ROWS --use {strongest} --out FILE.csv"
+    return f"evolm predict {shell_word(directory)} ROWS --use {strongest} --out FILE.csv"
 
 
 def _title(record: RunRecord) -> Text:

@@ -14,11 +14,11 @@ from evolm.founders.files import founders_file
 from evolm.scaffold.draft import Draft, draft
 from evolm.scaffold.hints import Hints
 from evolm.scaffold.toml_text import campaign_text, toml_value
-from evolm.storage import write_atomically
+from evolm.storage.files import write_new_files
 from evolm.storage.layout import FOUNDERS
 from evolm.tasks import READERS, ending_of, stem_of
 from evolm.tasks.tables.hub import DatasetName
-from evolm.wording import counted, listed
+from evolm.wording import counted, listed, shell_word
 
 UNSAID = ("founders", "task.kind", "task.data")  # keys that other sentences report
 
@@ -63,10 +63,9 @@ def write_campaign(
     _refuse_overwriting(folder, [FILE_NAME, FOUNDERS, *copies])
     drafted = draft(source, data, hints, _model_name(model, folder), changes, size)
     why = {guess.key: guess.why for guess in drafted.guesses}
-    for name, original in copies.items():
-        write_atomically(folder / name, original.read_bytes())
-    write_atomically(folder / FOUNDERS, founders_file(drafted.founders))
-    write_atomically(folder / FILE_NAME, _head(data) + campaign_text(drafted.tables, why, drafted.examples))
+    contents = {name: original.read_bytes() for name, original in copies.items()}
+    campaign = _head(data) + campaign_text(drafted.tables, why, drafted.examples)
+    write_new_files(folder, {**contents, FOUNDERS: founders_file(drafted.founders), FILE_NAME: campaign})
     return folder, drafted
 
 
@@ -135,5 +134,5 @@ def sentences(drafted: Draft, folder: Path) -> list[str]:
         *drafted.outlook,
         f"Written: {folder / FILE_NAME} and {folder / FOUNDERS}, "
         f"{counted(len(drafted.founders), 'founder')}, {shown} of them with demonstrations.",
-        f"Next: evolm run {folder} --dry-run",
+        f"Next: evolm run {shell_word(folder)} --dry-run",
     ]

@@ -2,7 +2,7 @@
 
 from evolm.storage.answers import AnswerStore, answer_key
 from evolm.storage.checkpoint import read_checkpoint, write_checkpoint
-from evolm.storage.files import disk_errors, write_atomically
+from evolm.storage.files import disk_errors, write_atomically, write_new_files
 from evolm.storage.genes import GeneStore
 from evolm.storage.journal import Journal, read_entries, read_placed
 from evolm.storage.layout import RunLayout
@@ -21,4 +21,5 @@ __all__ = [
     "read_placed",
     "write_atomically",
     "write_checkpoint",
+    "write_new_files",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -63,6 +63,30 @@ def write_atomically(path: Path, content: bytes | str, durable: bool = True) -> 
         except BaseException:
             scratch.unlink(missing_ok=True)
             raise
+
+
+def write_new_files(folder: Path, contents: Mapping[str, bytes | str]) -> None:
+    """Write files that are not there yet, all of them or none.
+
+    Args:
+        folder: made if missing, with its parents.
+        contents: name -> content.
+
+    Raises:
+        RunError: if the disk refuses; nothing is left behind.
+    """
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        for name, content in contents.items():
+            write_atomically(folder / name, content)
+    except BaseException:
+        for name in contents:
+            with suppress(OSError):
+                (folder / name).unlink(missing_ok=True)
+        for each in missing:
+            with suppress(OSError):
+                each.rmdir()
+        raise
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from evolm.config import FILE_NAME, FRAME
 from evolm.errors import RunError
 from evolm.storage.damage import damaged, read_record
 from evolm.storage.files import SCRATCH, disk_errors, occupied, require_new
+from evolm.wording import shell_word
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -201,7 +202,7 @@ class RunLayout:
         if self.journal.exists():
             raise RunError(
                 f"{self.directory}: expected a new or empty directory, found another run; "
-                f"continue it with 'evolm resume {self.directory}' or choose another --out"
+                f"continue it with 'evolm resume {shell_word(self.directory)}' or choose another --out"
             )
         if found:
             raise RunError(f"{self.directory}: expected a new or empty directory, found {found[0]!r} in it")
@@ -256,8 +257,9 @@ class RunLayout:
             RunError: if another process holds the lock, or it cannot be written.
         """
         try:
-            # Every user who may write to the directory may lock it; filelock's default was 0o644.
-            lock = FileLock(self.lock_file, mode=self.directory.stat().st_mode & 0o666)
+            # Every user who may write to the directory may lock it; filelock's default was 0o644. It refuses a mode
+            # without its owner's permissions, which the mode of a read-only directory lacks.
+            lock = FileLock(self.lock_file, mode=self.directory.stat().st_mode & 0o666 | 0o600)
             lock.acquire(timeout=0)
         except Timeout:
             raise RunError(

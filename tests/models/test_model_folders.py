@@ -132,7 +132,7 @@ def test_a_cache_that_cannot_be_made_is_one_sentence(
     (tmp_path / "file").write_text("", encoding="utf-8")
     monkeypatch.setenv("EVOLM_CACHE", str(tmp_path / name))
     with pytest.raises(
-        ModelError, match="expected a folder that can be written to: .*; .* EVOLM_CACHE names another"
+        ModelError, match="expected a folder that .* can be written to: .*; .* EVOLM_CACHE names another"
     ):
         prepare(str(folder), dtype="bfloat16", device="cpu")
 
