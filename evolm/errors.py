@@ -16,6 +16,7 @@
     ├── ScorerError                 a scorer failed for every item
     ├── TrackerError                a tracker, such as MLflow, cannot be written to
     ├── WorkerError                 a batch lost its worker too many times
+    ├── RequestError                a request to `evolm serve` cannot be answered
     ├── BudgetSpent                 an objective was called beyond its budget; a RuntimeError too
     └── MissingPackage              an optional package is not installed; an ImportError too
 
@@ -28,7 +29,7 @@ from __future__ import annotations
 
 import difflib
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -107,6 +108,20 @@ class TrackerError(EvolmError):
 
 class WorkerError(EvolmError):
     """A batch lost its worker more often than it may."""
+
+
+class RequestError(EvolmError):
+    """A request to ``evolm serve`` cannot be answered; the client gets the sentence, and the server goes on.
+
+    Attributes:
+        status: of the HTTP response.
+        headers: of the HTTP response, besides the usual ones.
+    """
+
+    def __init__(self, message: str, status: int, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = dict(headers or {})
 
 
 class BudgetSpent(EvolmError, RuntimeError):

@@ -40,7 +40,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("founders",),
     ("export",),
     ("campaign",),
-    ("experiments", "callbacks", "pretraining", "scaffold", "schema", "tune", "progress_view"),
+    ("experiments", "callbacks", "pretraining", "scaffold", "schema", "serving", "tune", "progress_view"),
     ("api",),
     ("objective",),
     ("integrations", "testing"),

@@ -23,7 +23,20 @@ for arguments in json.loads(sys.argv[1]):
     heavy = [name for name in json.loads(sys.argv[2]) if name in sys.modules]
     print(json.dumps([" ".join(arguments), done.exit_code, heavy, done.output[-300:]]))
 """
-VERBS = ("init", "tune", "run", "resume", "report", "compare", "sweep", "predict", "score", "export", "schema")
+VERBS = (
+    "init",
+    "tune",
+    "run",
+    "resume",
+    "report",
+    "compare",
+    "sweep",
+    "predict",
+    "score",
+    "serve",
+    "export",
+    "schema",
+)
 
 
 def in_a_process(
@@ -68,6 +81,7 @@ def test_refusals_that_need_no_model_import_no_torch(finished: Path, tmp_path: P
         ["compare", str(finished), str(finished)],
         ["predict", "nothing", "rows.csv", "--out", "out.csv"],
         ["score", "nothing", "rows.csv"],
+        ["serve", "nothing"],
         ["export", "nothing", "out"],
         ["export", "nothing", "out", "--to", "merged"],
         ["init", "missing.csv"],

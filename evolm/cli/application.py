@@ -12,12 +12,13 @@ from evolm.cli.drafts import init, schema, tune
 from evolm.cli.errors import OneSentenceGroup, print_error
 from evolm.cli.prompts import export, predict, score
 from evolm.cli.runs import report, resume, run
+from evolm.cli.serving import serve
 from evolm.cli.training import distill, pretrain
 from evolm.lost_output import lost, tolerate_lost_output
 from evolm.signals import end_in_order
 from evolm.streams import accept_every_character
 
-VERBS = (init, schema, tune, run, resume, report, compare, sweep, predict, score, export, pretrain, distill)
+VERBS = (init, schema, tune, run, resume, report, compare, sweep, predict, score, serve, export, pretrain, distill)
 
 app = typer.Typer(
     name="evolm",

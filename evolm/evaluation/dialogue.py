@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol
+from typing import Any, Generic, Protocol, TypeAlias
 
 from evolm.errors import DataError, EvolmError, Unanswerable
 from evolm.models import Answer, Cost, Dialogue, ReadyRequest, Request, Result
 from evolm.models.deltas import Delta
+
+Round: TypeAlias = tuple[Sequence[Request], Sequence[Any]]  # requests, and their answers in the same order
 
 
 class AnswersRequests(Protocol):
@@ -42,6 +44,19 @@ class Outcome(Generic[Result]):
     def tokens(self) -> int:
         """Tokens charged."""
         return self.cost.tokens
+
+
+def transcribed(dialogue: Dialogue[Result], rounds: list[Round]) -> Dialogue[Result]:
+    """Hold a dialogue as it is, and append the requests and the answers of each of its rounds to ``rounds``."""
+    answers = None
+    while True:
+        try:
+            requests = dialogue.send(answers)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        answers = yield requests
+        rounds.append((requests, answers))
 
 
 def hold(

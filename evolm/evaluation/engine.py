@@ -168,6 +168,12 @@ class Engine:
             self.progress(done, total)
         self._raise_if_stopped()
 
+    def forget(self) -> None:
+        """Forget all answers, states and tokens."""
+        self._leader.answers.clear()
+        self._tokens.clear()
+        self._states.clear()
+
     def _raise_if_stopped(self) -> None:
         if self._leader.stop_signal is not None:
             raise Interrupted(number=self._leader.stop_signal)

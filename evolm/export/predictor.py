@@ -23,7 +23,7 @@ from evolm.artifacts import committee_folder, find_prompt, prompt_folder, read_m
 from evolm.baselines.single import SINGLE
 from evolm.config import CampaignConfig
 from evolm.errors import ConfigError, DataError, Unanswerable
-from evolm.evaluation.dialogue import hold
+from evolm.evaluation.dialogue import Round, hold, transcribed
 from evolm.evaluation.settings import jobs, pass_settings
 from evolm.export.predicted_rows import PredictedRows, spread
 from evolm.export.saved_prompt import SavedPrompt, read_records
@@ -41,6 +41,7 @@ from evolm.scorers.likelihood import evaluate_labels, joint_evaluation
 from evolm.scorers.task_scorer import make_scoring, make_task_scorer
 from evolm.storage import AnswerStore
 from evolm.tasks import KINDS, Item, Task, read_items
+from evolm.tasks.template import forget_rendered
 
 NO_KEYS: Mapping[str, Any] = {}
 EMPTY = "an empty cell"
@@ -259,13 +260,27 @@ class Predictor:
         other.weights, other.notes = (1,), ()
         return other
 
-    def answered(self, items: Sequence[Item]) -> Predictions:
+    def answered(self, items: Sequence[Item], rounds: list[Round] | None = None) -> Predictions:
         """Return the evaluation of those items that the model can be asked about; gold is not read.
+
+        Args:
+            items: the items.
+            rounds: gets what a single prompt asks about the items, and the answers.
 
         Raises:
             DataError: if there is none.
         """
-        return self._answer(items, gold=False)
+        self.notes = ()
+        return self._answer(items, gold=False, rounds=rounds)
+
+    def refusals(self, items: Sequence[Item]) -> dict[int, str]:
+        """Return the places of the items that the model cannot be asked about, each with the reason."""
+        return self._refused(dict(enumerate(items)), gold=False)
+
+    def forget(self) -> None:
+        """Forget rows and answers that were kept to be asked again, so that a process that lives long stays small."""
+        self.engine.forget()
+        forget_rendered()
 
     def require_changes(self) -> Mapping[str, Change]:
         """Return the model's changes: module -> change.
@@ -313,13 +328,16 @@ class Predictor:
         """Return each member's dialogue about the task's test split."""
         return [_dialogue(self._scoring(member, task), member.shown, gold) for member in self.members]
 
-    def _answer(self, items: Sequence[Item | None], gold: bool, between: int = 0) -> Predictions:
+    def _answer(
+        self, items: Sequence[Item | None], gold: bool, between: int = 0, rounds: list[Round] | None = None
+    ) -> Predictions:
         """Ask the model about every row that is complete and fits its context.
 
         Args:
             items: None for each other row.
             gold: whether gold labels are known.
             between: number of rows that are left out because their label is in no bin.
+            rounds: see :meth:`answered`.
 
         Raises:
             DataError: if there is none.
@@ -328,16 +346,18 @@ class Predictor:
         self.notes += text_notes(self.model, (item.text for item in whole.values()))
         refused = self._refused(whole, gold)
         fitting = {index: item for index, item in whole.items() if index not in refused}
-        incomplete = UNANSWERABLE if KINDS[self.config.task.kind].options else EMPTY
         missing = len(items) - len(whole) - between
-        counts = {incomplete: missing, BETWEEN: between, **Counter(refused.values())}
+        counts = {incomplete(self.config.task.kind): missing, BETWEEN: between, **Counter(refused.values())}
         left_out = {reason: number for reason, number in counts.items() if number}
         if not fitting:
             raise DataError(
                 f"expected at least one row that the model can be asked about, found none{reasons(left_out)}"
             )
         task = task_with_test(self.config, list(fitting.values()), gold)
-        outcomes = hold(self._dialogues(task, gold), self.engine, [member.change for member in self.members])
+        dialogues = self._dialogues(task, gold)
+        if rounds is not None and len(dialogues) == 1:
+            dialogues = [transcribed(dialogues[0], rounds)]
+        outcomes = hold(dialogues, self.engine, [member.change for member in self.members])
         results = [outcome.result for outcome in outcomes if outcome.result is not None]
         if len(results) < len(outcomes):
             raise DataError(next(str(outcome.error) for outcome in outcomes if outcome.error))
@@ -363,6 +383,11 @@ class Predictor:
     def close(self) -> None:
         """End the workers."""
         self.engine.close()
+
+
+def incomplete(kind: str) -> str:
+    """Return why a row of a kind of task has no item."""
+    return UNANSWERABLE if KINDS[kind].options else EMPTY
 
 
 def with_model(config: CampaignConfig, prepared: PreparedModel) -> CampaignConfig:

@@ -86,6 +86,11 @@ class AnswerStore:
     def _has_checksums(self) -> bool:
         return any(column[1] == "checksum" for column in self._connection.execute("PRAGMA table_info(answers)"))
 
+    def clear(self) -> None:
+        """Remove all answers; errors as for :meth:`put`."""
+        with self._errors():
+            self._connection.execute("DELETE FROM answers")
+
     @contextmanager
     def _errors(self) -> Iterator[None]:
         """Turn errors of the disk and of SQLite into a sentence, which says when the file may be deleted."""

@@ -150,6 +150,7 @@ def read_items(
     trusted: bool = False,
     gold: bool = False,
     own: Mapping[str, Any] = {},
+    where: str = "frame",
 ) -> NewRows:
     """Read rows to be answered; none is dropped.
 
@@ -159,6 +160,7 @@ def read_items(
             file may be written otherwise than the task's own data: then ``read`` gives way, and a note says so.
         gold: whether the label column is needed and read.
         own: keys of ``[task.read]`` that the user gives for this very file.
+        where: name of a frame, for messages.
 
     Raises:
         ConfigError: if settings are wrong, or ``gold`` is true for a task without a label column.
@@ -176,7 +178,7 @@ def read_items(
         table = read_table(source, how, root=root, admitted=admitted, trusted=trusted)
         where, frame, notes = source, table.frame, table.notes
     else:
-        where, frame, notes = "frame", checked_frame(source, "frame"), []
+        frame, notes = checked_frame(source, where), []
     rows = [row if row and answerable(row) else None for row in mapped_rows(frame, columns, kind, where)]
     outside = [gold and row is not None and bool(section.bins) and binned(section.bins, row) is None for row in rows]
     rows = [None if out else row for row, out in zip(rows, outside, strict=True)]

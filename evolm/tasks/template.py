@@ -134,6 +134,11 @@ def _rendered(where: str, source: str, pairs: tuple[tuple[str, str], ...], optio
         raise DataError(f"{where}: fails on the row {shown}: {error}") from None
 
 
+def forget_rendered() -> None:
+    """Forget all texts that were rendered, and the rows that they were made of."""
+    _rendered.cache_clear()
+
+
 def _default_item(fields: Sequence[str], ending: str) -> str:
     lines = [f"{_title(field)}: {{{{ {field} }}}}\n" for field in fields]
     return "".join(lines) + ending
