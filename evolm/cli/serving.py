@@ -10,7 +10,15 @@ from rich.text import Text
 
 from evolm.cli.errors import one_sentence
 from evolm.cli.options import JobsOption, ModelOption, PromptArgument, UseOption
-from evolm.terminal import Console
+from evolm.terminal import Console, without_controls
+
+
+class _LineFormatter(logging.Formatter):
+    """Shows the time, and control characters as escapes, also in what is no terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return without_controls(super().format(record))
 
 
 def serve(
@@ -42,8 +50,7 @@ def serve(
         from evolm.serving.server import serve as run
 
         log_to(console)
-        logging.getLogger("uvicorn.error").handlers[:] = logging.getLogger("evolm").handlers
-        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        _log_as_a_server()
         run(
             prompt,
             Place(host, port),
@@ -53,3 +60,13 @@ def serve(
             model=model,
             limits=limits,
         )
+
+
+def _log_as_a_server() -> None:
+    """Give every line of the log its time, and let uvicorn's errors be told there."""
+    handlers = logging.getLogger("evolm").handlers
+    for handler in handlers:
+        handler.setFormatter(_LineFormatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    errors = logging.getLogger("uvicorn.error")
+    errors.handlers[:], errors.propagate = handlers, False
+    errors.setLevel(logging.WARNING)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from evolm.errors import Interrupted, RequestError
+from evolm.errors import EvolmError, Interrupted, RequestError
 from evolm.export.predictor import Predictor
 from evolm.serving.answers import RowAnswer, answer_together
 from evolm.serving.limits import Limits
@@ -121,9 +121,13 @@ class Batches:
             outcomes = await loop.run_in_executor(self._thread, self._compute, requests)
         except Interrupted:
             outcomes = [_ending() for _ in jobs]
-        except Exception as error:  # is the answer of every request of the batch; the server goes on
-            for job in jobs:
-                _fail(job, error)
+        except Exception as error:  # the server goes on
+            if isinstance(error, EvolmError) or len(jobs) == 1:
+                for job in jobs:
+                    _fail(job, error)
+            else:  # a defect, which one of the requests met
+                for job in jobs:
+                    await self._answer_batch([job])
             return
         for job, outcome in zip(jobs, outcomes, strict=True):
             if isinstance(outcome, RequestError):

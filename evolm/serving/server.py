@@ -1,7 +1,7 @@
 """The server of ``evolm serve``: its socket, its life and its end.
 
 The first signal refuses requests that wait, finishes the running batch and ends; the second one breaks that batch off
-after the current pass of the model.
+after the current pass of the model; the third one does not wait for responses that are sent.
 """
 
 from __future__ import annotations
@@ -186,8 +186,8 @@ class _Server(uvicorn.Server):
     def _end(self, number: int) -> None:
         batches = self._service.batches
         if self.should_exit:
+            self.force_exit = self._stopped_by is not None
             self._stopped_by = number
-            self.force_exit = True
             batches.stop(number)
             return
         again = "press Ctrl-C again" if number == signal.SIGINT else "send the signal again"

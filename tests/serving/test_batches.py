@@ -77,6 +77,27 @@ def test_a_row_that_the_template_fails_on_refuses_its_own_request_alone(
     assert isinstance(first, list) and isinstance(third, list)
 
 
+def test_a_defect_that_one_request_meets_fails_that_one_alone(
+    opened: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = Predictor.answered
+
+    def failing(self: Predictor, rows: list[Item], rounds: object = None) -> object:
+        if any(item.fields["text"] == "b" for item in rows):
+            raise ZeroDivisionError
+        return answered(self, rows)
+
+    monkeypatch.setattr(Predictor, "answered", failing)
+
+    async def ask() -> list[object]:
+        queue = Batches(opened, Limits())
+        found = await asyncio.gather(*(queue.answer(items(opened, text)) for text in "abc"), return_exceptions=True)
+        await queue.close()
+        return list(found)
+
+    assert [type(found) for found in asyncio.run(ask())] == [list, ZeroDivisionError, list]
+
+
 def test_a_queue_that_ends_refuses_what_waits_and_what_comes(opened: Predictor) -> None:
     async def ask() -> list[BaseException | object]:
         queue = Batches(opened, Limits(rows=1))

@@ -13,7 +13,9 @@ def test_names_and_addresses_of_the_loopback_are_known(host: str) -> None:
     assert is_loopback(host)
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "0.0.0.0", "192.168.1.2", "127.0.0.1.", ""])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "0.0.0.0", "192.168.1.2", "127.0.0.1.", ""]
+)
 def test_other_names_and_addresses_are_none_of_the_loopback(host: str) -> None:
     assert not is_loopback(host)
 
