@@ -8,6 +8,7 @@ from typing import Any
 from evolm import __version__
 from evolm.artifacts.locations import run_around
 from evolm.export.predictor import Predictor
+from evolm.models.served.names import is_served
 from evolm.report.reading import RunRecord
 from evolm.serving.limits import Limits
 from evolm.tasks.items import LABEL
@@ -65,7 +66,7 @@ def _readout(description: Mapping[str, Any]) -> str:
 
 def _model(predictor: Predictor) -> dict[str, Any]:
     prepared = predictor.model.prepared
-    name = prepared.name.rstrip("/").rpartition("/")[2]
+    name = prepared.name if is_served(prepared.name) else prepared.name.rstrip("/").rpartition("/")[2]
     return {"name": name, "fingerprint": prepared.fingerprint, "dtype": prepared.dtype}
 
 

@@ -27,7 +27,7 @@ class Strike:
     """What happens when the server computes its first batch.
 
     Attributes:
-        waiting: the batch is not computed before so many other requests wait.
+        waiting: the batch is not computed before so many other requests are in it or wait.
         signals: then sent to the server, one after the other; the batch is computed once all were handled.
     """
 
@@ -138,7 +138,7 @@ def _prepare(strike: Strike) -> None:
         batches.append(len(requests))
         print(f"batch of {len(requests)}", flush=True)
         if len(batches) == 1:
-            while self.waiting < strike.waiting:
+            while len(requests) - 1 + self.waiting < strike.waiting:
                 time.sleep(PAUSE)
             for number in strike.signals:
                 os.kill(os.getpid(), number)
