@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -201,6 +202,7 @@ def measure(browser: str) -> dict[str, Any]:
             record |= {
                 "browser": version,
                 "repeats": REPEATS,
+                "other_programs_at_work": round(os.getloadavg()[0], 1),
                 "open_seconds": round(median(of[0] for of, _ in laps), 2),
                 "empty_page_seconds": round(median(of[0] for _, of in laps), 2),
                 "open_processor_seconds": round(median(of[1] for of, _ in laps), 2),
