@@ -3,8 +3,8 @@
 The run has 2,000 individuals and 5,000 test items: a journal, written by evolm's own journal from individuals and
 prompts of evolm's own classes, with a score for each of 80 dev items; the answers of the best, two finalists and
 seven baselines to every test item, whose texts have 150 characters on average. Answers are drawn at random, no model
-is asked. A browser opens the page and an empty one, without a window, and draws the first 2,000 pixels: the difference is
-the page's. Seconds of the processor do not depend on other programs as seconds of the clock do.
+is asked. A browser opens the page and an empty one, without a window, and draws the first 2,000 pixels: the
+difference is the page's. Seconds of the processor do not depend on other programs as seconds of the clock do.
 
     python -m benchmarks.large_report --browser chromium
 """
@@ -88,7 +88,13 @@ def write_run(directory: Path, seed: int = 0) -> Path:
     """Write the run's journal, test answers and result."""
     rng = np.random.default_rng(seed)
     layout = RunLayout(directory)
-    task = {"name": "large", "kind": "classification", "metric": "balanced_accuracy", "gold": "use", "labels": LABELS}
+    task: dict[str, Any] = {
+        "name": "large",
+        "kind": "classification",
+        "metric": "balanced_accuracy",
+        "gold": "use",
+        "labels": LABELS,
+    }
     task |= {"splits": {"train": 300, "dev": DEV, "validation": 200, "test": TEST}}
     journal = Journal(layout.journal)
     journal.append(
@@ -144,7 +150,7 @@ def verdict(
     }
     best, founder = ({"id": each.id, "genome": each.genome.summary()} for each in (ranked[0], ranked[-1]))
     result = {"claim": "Random answers.", "task": task, "test": test, "best": best, "founder": founder, "dev": {}}
-    finalists = [{"id": each.id, "outcomes": answers(rng, gold, 0.85)} for each in ranked[1:3]]
+    finalists = {each.id: answers(rng, gold, 0.85) for each in ranked[1:3]}
     kept = {
         "metric": "balanced_accuracy",
         "n_labels": 2,
@@ -152,8 +158,8 @@ def verdict(
         "gold": gold.tolist(),
         "outcomes": {name: [each.tolist()] for name, each in outcomes.items()},
         "finalists": [
-            {**each, "score": balanced_accuracy(each["outcomes"], gold, 2), "outcomes": each["outcomes"].tolist()}
-            for each in finalists
+            {"id": id, "score": balanced_accuracy(said, gold, 2), "outcomes": said.tolist()}
+            for id, said in finalists.items()
         ],
         "inputs": [{"text": sentence(rng, int(rng.integers(5, 55)))} for _ in range(TEST)],
     }
