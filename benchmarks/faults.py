@@ -1,8 +1,9 @@
 """Faults, counted: what strikes a run on the tiny model, how often the run went on to its end, and with which bytes.
 
-    python -m benchmarks.faults                       the missing trials, then the table
+    python -m benchmarks.faults                       the missing trials; the table is written if none is missing
     python -m benchmarks.faults --only SIGKILL        one fault's trials only; nothing is written
     python -m benchmarks.faults --most 20             at most so many trials now; nothing is written
+    python -m benchmarks.faults --write               no trials: the table of the finished ones is written
 
 A trial strikes a run once, goes on as a user would (``evolm resume``, or ``evolm run`` if nothing had begun), and
 compares the journal, the best and the result with those of an undisturbed run, byte for byte. Finished trials are
@@ -32,8 +33,12 @@ COUNTS = ("tried", "survived", "equal")
 COMMAND = "python -m benchmarks.faults"
 
 
-def read_trials(out: Path, commit: str) -> list[dict[str, Any]]:
+def read_trials(out: Path, commit: str | None = None) -> list[dict[str, Any]]:
     """Return the finished trials.
+
+    Args:
+        out: where they lie.
+        commit: that all of them must be of; None for the first one's.
 
     Raises:
         SystemExit: if some are of another commit.
@@ -43,6 +48,7 @@ def read_trials(out: Path, commit: str) -> list[dict[str, Any]]:
         return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     found = [json.loads(line) for line in lines if line.endswith("\n")]
+    commit = commit or next((trial["commit"] for trial in found), "")
     if others := {trial["commit"] for trial in found} - {commit}:
         raise SystemExit(
             f"{path}: expected trials of commit {commit}, found {', '.join(others)}; choose another --out"
@@ -51,25 +57,28 @@ def read_trials(out: Path, commit: str) -> list[dict[str, Any]]:
 
 
 def keep(out: Path, trial: Mapping[str, Any]) -> None:
-    """Add a trial to the finished ones."""
-    with (out / TRIALS).open("a", encoding="utf-8") as stream:
+    """Add a trial to the finished ones; half a line of a benchmark that was killed is removed."""
+    path = out / TRIALS
+    content = path.read_bytes() if path.exists() else b""
+    if torn := len(content) - content.rfind(b"\n") - 1:
+        os.truncate(path, len(content) - torn)
+    with path.open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(trial) + "\n")
 
 
-def counted(trials: Iterable[Mapping[str, Any]], titles: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return a row per fault: its title, the sums of ``COUNTS``, and the reasons of what was lost.
+def counted(trials: Iterable[Mapping[str, Any]], planned: Mapping[str, tuple[str, int]]) -> list[dict[str, Any]]:
+    """Return a row per fault: its title, its trials, the sums of ``COUNTS``, and the reasons of what was lost.
 
     Args:
-        trials: in any order.
-        titles: fault -> title, in the order of the rows.
+        trials: finished ones, in any order.
+        planned: fault -> title and number of trials, in the order of the rows.
     """
     rows = []
-    for fault, title in titles.items():
+    for fault, (title, count) in planned.items():
         own = [trial for trial in trials if trial["fault"] == fault]
-        if own:
-            sums = {key: sum(trial[key] for trial in own) for key in COUNTS}
-            lost = [reason for trial in own for reason in trial["lost"]]
-            rows.append({"fault": fault, "title": title, **sums, "lost": lost})
+        sums = {key: sum(trial[key] for trial in own) for key in COUNTS}
+        lost = [reason for trial in own for reason in trial["lost"]]
+        rows.append({"fault": fault, "title": title, "trials": len(own), "planned": count, **sums, "lost": lost})
     return rows
 
 
@@ -88,10 +97,15 @@ def by_campaign(trials: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def markdown(found: Mapping[str, Any]) -> str:
     """Return the tables of the page."""
     rows = [
-        (row["title"], str(row["tried"]), str(row["survived"]), str(row["equal"]), str(row["tried"] - row["equal"]))
+        (
+            row["title"],
+            f"{row['trials']} of {row['planned']}",
+            *(str(row[key]) for key in COUNTS),
+            str(row["tried"] - row["equal"]),
+        )
         for row in found["faults"]
     ]
-    table = markdown_table(("fault", "tried", "survived", "byte-equal", "lost"), rows)
+    table = markdown_table(("fault", "trials", "faults tried", "survived", "byte-equal", "lost"), rows)
     cells = [
         (row["fault"], row["campaign"], str(row["n_jobs"]), *(str(row[key]) for key in COUNTS))
         for row in found["campaigns"]
@@ -130,17 +144,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", default=[], help="a fault; may be given several times")
     parser.add_argument("--most", type=int, default=None, help="number of trials to run now")
+    parser.add_argument("--write", action="store_true", help="write the table of the finished trials, and run none")
     parser.add_argument("--out", type=Path, default=OUT, help="where the trials lie")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     conditions = setting(COMMAND)
-    trials = run_trials(arguments.out, conditions["commit"], arguments.only, arguments.most)
+    if arguments.write:
+        trials = read_trials(arguments.out)
+        conditions["commit"] = trials[0]["commit"] if trials else conditions["commit"]
+    else:
+        trials = run_trials(arguments.out, conditions["commit"], arguments.only, arguments.most)
     from benchmarks.fault_trials import FAULTS
 
-    rows = counted(trials, {name: fault.title for name, fault in FAULTS.items()})
+    rows = counted(trials, {name: (fault.title, fault.count) for name, fault in FAULTS.items()})
     found = {**conditions, "seed": SEED, "faults": rows, "campaigns": by_campaign(trials)}
     print(markdown(found))
-    if len(trials) == sum(fault.count for fault in FAULTS.values()):
+    if arguments.write or len(trials) == sum(fault.count for fault in FAULTS.values()):
         print(f"Written to {write_result('faults', found)}")
 
 
