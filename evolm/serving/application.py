@@ -172,7 +172,7 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 async def _broken(request: Request, error: Exception) -> Response:
     """Answer for a defect of evolm; the log has the traceback."""
-    return _refused(RequestError("the server failed; its log says why", 500))
+    return _refused(RequestError("expected an answer, found a defect of the server; its log has the traceback", 500))
 
 
 def _refused(error: RequestError) -> Response:

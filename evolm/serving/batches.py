@@ -146,7 +146,7 @@ class Batches:
 
 
 def _ending() -> RequestError:
-    return RequestError("the server ends and answers no further requests", 503, AGAIN)
+    return RequestError("expected an answer, found a server that ends; ask again", 503, AGAIN)
 
 
 def _fail(job: _Job, error: Exception) -> None:

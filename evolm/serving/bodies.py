@@ -29,7 +29,7 @@ def object_of(data: bytes) -> dict[str, Any]:
     except UnicodeError:
         raise RequestError("expected JSON in UTF-8, found other bytes or half of a surrogate pair", 400) from None
     except RecursionError:
-        raise RequestError("expected JSON that is not nested so deeply", 400) from None
+        raise RequestError("expected JSON, found lists or objects that are nested too deeply", 400) from None
     except ValueError as error:
         raise RequestError(f"expected JSON, found something else: {error}", 400) from None
     if not isinstance(found, dict):

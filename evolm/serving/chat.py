@@ -147,7 +147,9 @@ def _row(content: str, columns: Sequence[str]) -> dict[str, Any]:
     try:
         return object_of(content.encode())
     except RequestError as error:
-        raise RequestError(f"messages: the content: {error}; the columns are {listed(columns)}", 400) from None
+        raise RequestError(
+            f"messages: expected a JSON object with the columns {listed(columns)} as the content: {error}", 400
+        ) from None
 
 
 # -- replies ---------------------------------------------------------------------------------------------------

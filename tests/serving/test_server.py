@@ -190,7 +190,7 @@ def test_another_prompt_of_the_run_is_served_if_it_is_named(finished: Path, tmp_
         ("POST", "/predict", b"{", 400, "expected JSON, found something else"),
         ("POST", "/predict", b"\xff\xfe", 400, "expected JSON in UTF-8"),
         ("POST", "/predict", b'{"rows": [{"text": "\\ud800"}]}', 400, "half of a surrogate pair"),
-        ("POST", "/predict", b"[" * 4000, 400, "not nested so deeply"),
+        ("POST", "/predict", b"[" * 4000, 400, "nested too deeply"),
         ("POST", "/predict", b"[]", 400, "expected a JSON object, found an empty list"),
         ("POST", "/predict", b"", 400, "expected JSON"),
         (
