@@ -7,7 +7,8 @@ other place needs the user's permission.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
@@ -64,6 +65,22 @@ def require_data(source: str, root: Path, admitted: Sequence[Path] = (), trusted
         path = locate(source, root, admitted, trusted)
         if not path.exists():
             raise missing_file(source if root == Path() else str(root.resolve() / at_home(source)), path)
+
+
+@contextmanager
+def moved_data_hint(sources: Iterable[str], file: Path) -> Iterator[None]:
+    """Add to errors of data, if a file that a run recorded is not there, where its new place is written.
+
+    Args:
+        sources: absolute paths, names of distributions' files or of data sets.
+        file: the run's campaign file, which names them.
+    """
+    try:
+        yield
+    except DataError as error:
+        if any(not each.startswith((PACKAGE, DATASETS)) and not Path(each).exists() for each in sources):
+            raise DataError(f"{error}; if it has moved, write its new place into {file}") from None
+        raise
 
 
 def missing_file(source: str, path: Path) -> DataError:

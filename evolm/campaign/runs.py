@@ -17,7 +17,8 @@ from evolm.campaign.build import Components, Models, build
 from evolm.campaign.campaign import Campaign
 from evolm.campaign.permissions import Permissions
 from evolm.campaign.schedule import Deadline, Schedule
-from evolm.config import EXTERNAL, BudgetSection
+from evolm.config import EXTERNAL, FRAME, BudgetSection
+from evolm.data_access import moved_data_hint
 from evolm.errors import ConfigError, RunError, nearest
 from evolm.founders.files import founders_files
 from evolm.models.moved import move_hint, moved_section
@@ -243,10 +244,18 @@ def continue_run(
             config = changed(config, {"evaluation": {"n_jobs": n_jobs}})
         if model is not None:
             config = _moved(layout, config, model)
-        with move_hint(config.model.name):
+        with move_hint(config.model.name), moved_data_hint(_sources(config), layout.campaign):
             parts = build_from_run(layout, config, permissions, functions, answers, models)
         move_to(cluster, parts)
         return _run(parts, layout, observers, report, schedule, config if add else None)
+
+
+def _sources(config: configuration.CampaignConfig) -> list[str]:
+    """Return the places of a run's rows; none if they came from Python."""
+    data = config.task.data
+    if isinstance(data, str):
+        return [] if data == FRAME else [data]
+    return [place for _, place in data if place]
 
 
 def _moved(layout: RunLayout, config: configuration.CampaignConfig, place: str) -> configuration.CampaignConfig:

@@ -145,14 +145,21 @@ def test_relative_data_is_found_again_from_any_working_folder(
         done("resume", here / "run", "--add", "evaluations=1")
 
 
-def test_data_that_has_gone_is_one_sentence_and_nothing_changes(here: Path, places: Path) -> None:
+def test_data_that_has_moved_is_one_sentence_that_says_where_its_new_place_is_written(
+    here: Path, places: Path
+) -> None:
     shutil.copytree(places / "toy", here / "toy")
     done("run", "toy", "--out", "run")
     (here / "toy").rename(here / "renamed")
     before = content(here / "run")
-    refused(evolm("resume", "run", "--add", "evaluations=2"), r"toy\.csv: expected a file, found none")
+    command = ("resume", "run", "--add", "evaluations=2")
+    refused(evolm(*command), r"toy\.csv: expected a file, found none; .*new place into run/campaign\.toml")
     assert content(here / "run") == before
     done("predict", "run", "rows.csv", "--out", "out.csv")
+    file = here / "run" / "campaign.toml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace(str(here / "toy" / "toy.csv"), str(here / "renamed" / "toy.csv")), encoding="utf-8")
+    done(*command)
 
 
 def content(folder: Path) -> dict[str, bytes]:
