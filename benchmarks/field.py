@@ -204,16 +204,16 @@ class Field:
             help=f"seeds 0 to COUNT - 1; {len(self.seeds)}",
         )
         arguments = parser.parse_args()
-        self = replace(self, seeds=range(arguments.seeds))
+        chosen = replace(self, seeds=range(arguments.seeds))
         out = arguments.out or Path(f"runs/benchmarks/{self.name}")
         if arguments.finished:
-            self.write(out, f"{self.command or self.name} --finished")
+            chosen.write(out, f"{self.command or self.name} --finished")
         elif arguments.cells:
-            self.cells(arguments.cells, out)
+            chosen.cells(arguments.cells, out)
         elif arguments.tune:
-            self.tune(arguments.tune, arguments.out or Path(f"runs/benchmarks/{self.name}-tuning"))
+            chosen.tune(arguments.tune, arguments.out or Path(f"runs/benchmarks/{self.name}-tuning"))
         else:
-            self.measure(out)
+            chosen.measure(out)
 
 
 def _add_spent(group: dict[str, Any]) -> None:
