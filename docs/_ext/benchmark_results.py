@@ -13,6 +13,7 @@ import benchmarks.generation_speed
 import benchmarks.generation_tasks
 import benchmarks.operators
 import benchmarks.optimizers_table
+import benchmarks.quality_table
 import benchmarks.racing
 import benchmarks.speed
 from evolm.wording import markdown_table, signed
@@ -29,6 +30,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "generation_tasks": lambda found: benchmarks.generation_tasks.markdown(found["populations"]),
     "operators": lambda found: benchmarks.operators.markdown(found["measured"]),
     "optimizers": lambda found: benchmarks.optimizers_table.markdown(found["spaces"]),
+    "quality": lambda found: benchmarks.quality_table.markdown(found),
     "racing": lambda found: benchmarks.racing.markdown(found["rows"]),
     "speed": lambda found: f"{benchmarks.speed.rivals_table(found)}\n\n{benchmarks.speed.shares_table(found)}",
 }
