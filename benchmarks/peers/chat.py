@@ -6,7 +6,7 @@ only what differs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -55,6 +55,7 @@ class LocalChat:
         max_tokens: int = SHORT,
         temperature: float = 0.0,
         stop: Sequence[str] = (),
+        enough: Callable[[str], bool] = lambda text: False,
     ) -> Reply:
         """Return the answer to a conversation; empty if the budget of the search is spent.
 
@@ -63,6 +64,7 @@ class LocalChat:
             max_tokens: most new tokens.
             temperature: 0 = the likeliest token.
             stop: texts that end the answer, and are not part of it.
+            enough: whether nothing behind a text matters, which then is the answer.
         """
         with self._lock:
             if self.meter.over:
@@ -71,13 +73,19 @@ class LocalChat:
             ids = self.tokenizer(rendered, add_special_tokens=False).input_ids
             generator = torch.Generator().manual_seed(derive_seed(self.seed, "answer", self._answers) % 2**63)
             self._answers += 1
-            reply = self._write(ids, max_tokens, temperature, stop, generator)
+            reply = self._write(ids, max_tokens, temperature, stop, enough, generator)
             self.meter.charge(1, reply.read, reply.written)
             return reply
 
     @torch.inference_mode()
     def _write(
-        self, ids: list[int], most: int, temperature: float, stop: Sequence[str], generator: torch.Generator
+        self,
+        ids: list[int],
+        most: int,
+        temperature: float,
+        stop: Sequence[str],
+        enough: Callable[[str], bool],
+        generator: torch.Generator,
     ) -> Reply:
         logits, written, text = self._read(ids), [], ""
         while len(written) < most:
@@ -89,6 +97,8 @@ class LocalChat:
             places = [at for each in stop if (at := text.find(each)) >= 0]
             if places:
                 return Reply(text[: min(places)], len(ids), len(written))
+            if enough(text):
+                break
             if len(written) < most:
                 logits = self._read([*ids, *written])
         return Reply(text, len(ids), len(written))

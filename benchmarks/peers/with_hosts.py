@@ -18,7 +18,7 @@ from evolm.objective.objective import Objective
 SPACE = "delta"
 DELTA = {
     "encoding": "subspace",
-    "layers": "last:3",
+    "layers": "auto",
     "target_modules": ["q_proj", "v_proj"],
     "rank": 1,
     "dimension": 48,

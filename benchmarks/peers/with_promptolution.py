@@ -9,7 +9,7 @@ the answer, as in promptolution's ``FirstOccurrencePredictor``.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
@@ -72,8 +72,13 @@ def _initial(setting: Setting) -> list[str]:
     return setting.instructions[:count]
 
 
-def _model(setting: Setting, most: int, temperature: float = 0.0) -> Any:
+def _model(setting: Setting, most: int, temperature: float = 0.0, words: Collection[str] = ()) -> Any:
+    """Return the model; with ``words``, an answer ends behind the first of them, since nothing else is read."""
     from promptolution.llms.base_llm import BaseLLM
+
+    def named(text: str) -> bool:
+        whole = text.split()[:-1]  # the last word may go on
+        return any("".join(filter(str.isalnum, word)).lower() in words for word in whole)
 
     class Local(BaseLLM):
         def __init__(self) -> None:
@@ -86,7 +91,8 @@ def _model(setting: Setting, most: int, temperature: float = 0.0) -> Any:
                 if setting.meter.over:
                     raise BudgetSpent
                 messages = [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
-                replies.append(setting.chat.answer(messages, most, temperature).text)
+                reply = setting.chat.answer(messages, most, temperature, enough=named)
+                replies.append(reply.text)
             return replies
 
     return Local()
@@ -96,15 +102,15 @@ def _predictor(setting: Setting) -> Any:
     from promptolution.predictors import FirstOccurrencePredictor
     from promptolution.predictors.base_predictor import BasePredictor
 
-    model = _model(setting, setting.longest)
     if setting.form is not Form.TEXT:
-        return FirstOccurrencePredictor(model, [word.lower() for word in setting.words])
+        words = [word.lower() for word in setting.words]
+        return FirstOccurrencePredictor(_model(setting, setting.longest, words=words), words)
 
     class FirstLine(BasePredictor):
         def _extract_preds(self, preds: list[str]) -> list[str]:
             return [(each.strip().split("\n") or [""])[0] for each in preds]
 
-    return FirstLine(model)
+    return FirstLine(_model(setting, setting.longest))
 
 
 def _frame(setting: Setting, items: Any) -> Any:
