@@ -49,7 +49,7 @@ PEERS: dict[str, Peer] = {
         Peer("DSPy MIPROv2", "MIPROv2 of DSPy, light", _late("with_dspy", "mipro"), ("dspy", "litellm", "optuna")),
         Peer("GEPA", "reflective evolution", _late("with_gepa", "search"), ("gepa",)),
         Peer("LoRA", "PEFT's LoRA, rank 8, all linear modules", _late("with_peft", "search"), ("peft",)),
-        _host("pycma", "pycma CMA-ES", "cma"),
+        _host("pycma", "pycma", "cma"),
         _host("Optuna TPE", "Optuna TPE", "optuna"),
     )
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
@@ -29,6 +30,7 @@ def mipro(setting: Setting) -> Found:
 
 def search(setting: Setting, compiled: Callable[..., Any]) -> Found:
     """Compile a program within the budget, and answer the test rows with it."""
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # read at import: prices are not asked for online
     import dspy
 
     logging.getLogger("dspy").setLevel(logging.ERROR)
@@ -74,6 +76,7 @@ def _bootstrap(setting: Setting, student: Any, *, metric: Any, trainset: Any, va
 
 def _mipro(setting: Setting, student: Any, *, metric: Any, trainset: Any, valset: Any, proposing: Any) -> Any:
     from dspy.teleprompt import MIPROv2
+    from dspy.utils.exceptions import AdapterParseError
 
     optimizer = MIPROv2(
         metric=metric,
@@ -85,7 +88,10 @@ def _mipro(setting: Setting, student: Any, *, metric: Any, trainset: Any, valset
         max_errors=ERRORS,
         seed=setting.seed,
     )
-    return optimizer.compile(student, trainset=_shuffled(setting, trainset), valset=valset)
+    try:
+        return optimizer.compile(student, trainset=_shuffled(setting, trainset), valset=valset)
+    except AdapterParseError:  # in a proposal, where DSPy does not go on: nothing better than the start is known
+        return student
 
 
 def _shuffled(setting: Setting, examples: Sequence[Any]) -> list[Any]:
