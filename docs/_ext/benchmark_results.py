@@ -150,7 +150,7 @@ def plain_table(record: Mapping[str, Any]) -> str:
 
 
 def result(name: str) -> str:
-    """Return a result as Markdown: conditions, tables, and its figure if there is one; a sentence if there is none."""
+    """Return a result as Markdown: conditions, tables, and its figure if there is one; or that it is missing."""
     if not (RESULTS / f"{name}.json").exists():
         return f"Not measured yet: there is no `{REPOSITORY_COPY}/{name}.json`."
     record = read(name)
