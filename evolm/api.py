@@ -26,6 +26,7 @@ from evolm import config as configuration
 from evolm.baselines import BASELINES
 from evolm.baselines.single import SINGLE
 from evolm.campaign import Observer, Permissions, start_run
+from evolm.campaign.permissions import MODELS
 from evolm.choices import ExportForm
 from evolm.config import DEFAULT_STRATEGY, FRAME
 from evolm.data_access import require_data
@@ -34,6 +35,7 @@ from evolm.export.export import export as write_export
 from evolm.export.predictor import saved_prompt
 from evolm.export.score_report import ScoreReport
 from evolm.founders.sources import find_source
+from evolm.models.served.names import is_served
 from evolm.report import RunRecord
 from evolm.report.run_files import readable
 from evolm.storage import RunLayout
@@ -56,6 +58,7 @@ class Result:
     directory: Path
     record: dict[str, Any]
     _temporary: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
+    _server: str | None = field(default=None, repr=False)  # that the caller of evolve named
 
     @property
     def best(self) -> dict[str, Any]:
@@ -130,7 +133,7 @@ class Result:
             DataError: if a column is missing, or no row can be asked about.
             ModelError: if the model is missing, or another one.
         """
-        with saved_prompt(self.directory, n_jobs, use, model) as opened:
+        with saved_prompt(self.directory, n_jobs, use, model or self._server) as opened:
             predicted = opened.answer(_source(rows))
         for sentence in filter(None, (*opened.notes, predicted.renamed, predicted.missing)):
             logger.warning(sentence)
@@ -157,7 +160,7 @@ class Result:
             ConfigError: if no column of right answers is known.
             DataError: if a column is missing, a label unknown, or fewer than two rows can be scored.
         """
-        with saved_prompt(self.directory, n_jobs, use, model) as opened:
+        with saved_prompt(self.directory, n_jobs, use, model or self._server) as opened:
             report = opened.score(_source(rows), None if label is None else str(label))
         for sentence in opened.notes:
             logger.warning(sentence)
@@ -203,7 +206,7 @@ class Result:
             without_examples=without_examples,
             copy=copy,
             base=base,
-            model=model,
+            model=model or self._server,
         )
         return folder
 
@@ -274,7 +277,8 @@ def evolve(
     directory, temporary = run_directory(out)
     heard = observers(callbacks)
     run = start_run(given.config, Path.cwd(), directory, observers=heard, report=report, **given.sources)
-    return Result(run.directory, run.result, temporary)
+    server = given.config.model.name if is_served(given.config.model.name) else None
+    return Result(run.directory, run.result, temporary, server)
 
 
 @dataclass(frozen=True)
@@ -331,7 +335,7 @@ def arguments(
         tables["scorers"] = weights
     configuration.overlay(tables, options or {})
     sources = {
-        "permissions": Permissions(trusted_data=True),
+        "permissions": Permissions(trusted_data=True, trusted_models=MODELS),
         "instructions": _texts("founders", founders),
         "warm_starts": [_place(start) for start in _several(warm_start)],
         "frame": frame,

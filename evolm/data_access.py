@@ -43,7 +43,11 @@ def locate(source: str, root: Path, admitted: Sequence[Path] = (), trusted: bool
         folders = [folder.resolve() for folder in (root, *admitted)]
     except (OSError, RuntimeError, ValueError) as error:
         raise DataError(f"{source!r}: expected a path that can be resolved: {error}") from None
-    if trusted or any(path.is_relative_to(folder) for folder in folders):
+    if trusted:
+        return path
+    if any(path.is_relative_to(folder) for folder in folders):
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise DataError(f"{source!r}: expected a file, found a pipe, socket or device")
         return path
     link = f" ({source!r} is a symbolic link to {path})" if (root / source).is_symlink() else ""
     raise PermissionNeeded(

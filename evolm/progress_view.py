@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evolm.observers import OPERATORS, Observer, Phase, Progress, RunInfo
+from evolm.wording import without_controls
 
 logger = logging.getLogger("evolm")
 
@@ -209,6 +210,13 @@ class ProgressView(Observer):
             self._live.stop()
 
 
+class _PlainLines(logging.Formatter):
+    """Messages as lines; text from data and models cannot control the terminal in which a log is read."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_controls(super().format(record))
+
+
 def log_to(console: Console, verbose: bool = False) -> None:
     """Send evolm's log to a console: coloured in a terminal, plain lines elsewhere."""
     handler: logging.Handler
@@ -216,7 +224,7 @@ def log_to(console: Console, verbose: bool = False) -> None:
         handler = RichHandler(console=console, show_path=False, show_time=False, show_level=False)
     else:
         handler = logging.StreamHandler(console.file)
-        handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.setFormatter(_PlainLines())
     logger.handlers[:] = [handler]
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False

@@ -8,13 +8,7 @@ import rich.console
 from rich.console import ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-# Control characters but for the end of a line and the tab, as their escapes in Python.
-_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
-
-
-def without_controls(text: str) -> str:
-    """Return ``text`` with every control character as its escape, such as ``\\x1b``."""
-    return text.translate(_ESCAPES)
+from evolm.wording import without_controls
 
 
 class Console(rich.console.Console):

@@ -2,8 +2,39 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Sequence
+from typing import Final
+
+# Control characters but for the end of a line and the tab, and those that reverse the order of what follows on a line
+# (https://www.unicode.org/reports/tr9/#Explicit_Directional_Embeddings); marks such as U+200F stay.
+_CONTROLS: Final = (*range(0x20), *range(0x7F, 0xA0))
+_REVERSING: Final = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_ESCAPES: Final = {
+    **{code: f"\\x{code:02x}" for code in _CONTROLS if chr(code) not in "\n\t"},
+    **{code: f"\\u{code:04x}" for code in _REVERSING},
+}
+
+
+def without_controls(text: str) -> str:
+    """Return ``text`` with every character that controls a terminal as its escape, such as ``\\x1b``."""
+    return text.translate(_ESCAPES)
+
+
+def in_markdown(text: object) -> str:
+    """Return text of unknown origin for a line of Markdown: without code, links, HTML, directives and line breaks."""
+    line = " ".join(without_controls(str(text)).split())
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"[\\`|]|\](?=[(\[:])", r"\\\g<0>", line)
+
+
+def as_code(text: object) -> str:
+    """Return text of unknown origin as code within a line of Markdown."""
+    line = " ".join(without_controls(str(text)).split())
+    ticks = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    space = " " if line[:1] == "`" or line[-1:] == "`" or not line else ""
+    return f"{ticks}{space}{line}{space}{ticks}"
 
 
 def counted(number: int, noun: str) -> str:

@@ -40,21 +40,29 @@ def base() -> dict[str, object]:
     return tomllib.loads(example)
 
 
+OWN = ("populations", "recipes", "attacks", "all results", "other results")
+
+
 def test_every_generated_table_and_every_result_has_a_page() -> None:
     used = {name for path in PAGES for name in generated_blocks.MARKER.findall(read(path))}
     others = {name for name in used if not name.startswith("measured ")} - BLOCKS.keys()
-    assert others == {"populations", "recipes", "all results", "other results", *(f"result {name}" for name in SHOWN)}
+    assert others == {*OWN, *(f"result {name}" for name in SHOWN)}
     assert BLOCKS.keys() <= used
     assert set(benchmark_results.names()) >= set(SHOWN)
 
 
-@pytest.mark.parametrize(
-    "name", [*BLOCKS, "populations", "recipes", "all results", "other results", *(f"result {name}" for name in SHOWN)]
-)
+@pytest.mark.parametrize("name", [*BLOCKS, *OWN, *(f"result {name}" for name in SHOWN)])
 def test_a_generated_text_takes_its_marker_s_place(name: str) -> None:
     page = generated_blocks.expanded(f"before\n\n<!-- generated: {name} -->\n\nafter")
     assert page == f"before\n\n{generated_blocks.block(name)}\n\nafter"
     assert len(page) > 60
+
+
+@pytest.mark.parametrize("fence", ["```", "````", ":::", "~~~"])
+def test_a_generated_text_holds_no_directive(fence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It quotes names of populations and results; a directive would include any file, or import any module."""
+    monkeypatch.setattr(generated_blocks, "block", lambda name: f"text\n{fence}{{include}} /etc/passwd\n{fence}")
+    assert f"{fence}{{" not in generated_blocks.expanded("<!-- generated: populations -->")
 
 
 def test_a_result_is_shown_with_its_command_commit_and_machine() -> None:

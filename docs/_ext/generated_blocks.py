@@ -2,11 +2,12 @@
 
 Pages hold the marker, never the generated text, so no table can be out of date. ``NAME`` is a table of
 ``evolm.docs_tables``, ``populations``, ``measured NAME`` for the result in a founding population's README, ``result
-NAME`` for one of ``benchmarks/results``, ``other results``, ``all results``, or ``recipes``.
+NAME`` for one of ``benchmarks/results``, ``other results``, ``all results``, ``recipes``, or ``attacks``.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -36,6 +37,21 @@ def recipes() -> str:
     return markdown_table(("recipe", "what it does"), rows)
 
 
+def attacks() -> str:
+    """Return a table of the tests with hostile files, from their names and the modules' docstrings."""
+    tests = DOCS.parent / "tests"
+    rows = []
+    for path in sorted([*(tests / "security").glob("test_*.py"), *(tests / "fuzz").glob("test_*.py")]):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = [
+            node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+        ]
+        said = [name.removeprefix("test_").replace("_s_", "'s ").replace("_", " ") for name in names]
+        place = path.relative_to(tests.parent).as_posix()
+        rows.append((f"`{place}`", (ast.get_docstring(tree) or "").splitlines()[0], "; ".join(said)))
+    return markdown_table(("tests", "what", "each shows that"), rows)
+
+
 def block(name: str) -> str:
     """Return the generated text of a marker.
 
@@ -50,6 +66,7 @@ def block(name: str) -> str:
         "populations": founding_populations.gallery,
         "all results": benchmark_results.overview,
         "recipes": recipes,
+        "attacks": attacks,
         "other results": lambda: benchmark_results.other_results(shown_results()),
     }
     return {**BLOCKS, **own}[name]()
@@ -57,7 +74,12 @@ def block(name: str) -> str:
 
 def expanded(text: str) -> str:
     """Return a page with its markers expanded."""
-    return MARKER.sub(lambda found: block(found[1]), text)
+    return MARKER.sub(lambda found: without_directives(block(found[1])), text)
+
+
+def without_directives(text: str) -> str:
+    """Return generated Markdown, which may quote names of any origin, with its directives as plain fences."""
+    return re.sub(r"^(\s*(?:`{3,}|~{3,}|:{3,}))\{", r"\1 {", text, flags=re.MULTILINE)
 
 
 def expand(app: Sphinx, docname: str, source: list[str]) -> None:

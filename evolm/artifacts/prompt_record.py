@@ -11,6 +11,7 @@ from pydantic import Field, field_serializer, field_validator
 
 from evolm.choices import Dtype
 from evolm.config import CampaignConfig, GenerationSection, ModelSection, Section, TemplateSection, validate
+from evolm.config.models import KeyVariable
 from evolm.errors import RunError
 from evolm.genomes import Prompt
 from evolm.models import PassSettings
@@ -38,7 +39,7 @@ class ModelRecord(Section):
     fingerprint: str
     dtype: Dtype
     served: str = ""
-    key_variable: str = ModelSection.model_fields["key_variable"].default
+    key_variable: KeyVariable = ModelSection.model_fields["key_variable"].default
     revision: str = ""
     slab_tokens: int = PassSettings().slab_tokens
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evolm.campaign.permissions import Permissions
+from evolm.campaign.permissions import MODELS, Permissions, refuse_servers
 from evolm.campaign.stages import with_spaces
 from evolm.config import CampaignConfig, DataFiles
 from evolm.data_access import DATASETS, PACKAGE, locate, model_place
@@ -29,11 +29,13 @@ def resolved(
         framed: whether the rows come from Python, so that ``task.data`` is no file.
 
     Raises:
-        PermissionNeeded: if data or founders lie where the campaign may not read.
+        PermissionNeeded: if data or founders lie where the campaign may not read, or a model is served elsewhere.
         ConfigError: for an empty or malformed place, or a space that no stage names.
         DataError: if a distribution, or a file in it, is missing.
         GenomeError: if a place of founders is missing.
     """
+    written = [config.operators.writer.model] if config.operators.writer else []
+    refuse_servers(dict(zip(MODELS, [config.model.name, *written], strict=False)), permissions)
     data = config.task.data
     if isinstance(data, DataFiles):
         places = {split: _data_place(place, root, permissions) for split, place in data if place}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from evolm import config as configuration
 from evolm.artifacts import PromptRecord, prompts_below
 from evolm.campaign.build import Components, Models, build
 from evolm.campaign.campaign import Campaign
-from evolm.campaign.permissions import Permissions
+from evolm.campaign.permissions import MODEL, Permissions
 from evolm.campaign.schedule import Deadline, Schedule
 from evolm.config import EXTERNAL, FRAME, BudgetSection
 from evolm.data_access import moved_data_hint
@@ -219,7 +219,7 @@ def continue_run(
         directory: of the run.
         add: key of ``[budget]`` -> how much to add; the searches continue and the test split is opened again.
         n_jobs: workers, if different from before; no result depends on it.
-        permissions: packages must be allowed again; data may lie anywhere, since its content is checked.
+        permissions: packages and hosts must be allowed again; data may lie anywhere, since its content is checked.
         answers, models, report: as for :func:`start_run`; no result depends on them.
         model: the model's new place, if it has moved; the run remembers it.
         schedule, cluster: as for :func:`start_run`; no result depends on the cluster.
@@ -243,7 +243,7 @@ def continue_run(
         if n_jobs is not None:
             config = changed(config, {"evaluation": {"n_jobs": n_jobs}})
         if model is not None:
-            config = _moved(layout, config, model)
+            config, permissions = _moved(layout, config, model), replace(permissions, trusted_models=(MODEL,))
         with move_hint(config.model.name), moved_data_hint(_sources(config), layout.campaign):
             parts = build_from_run(layout, config, permissions, functions, answers, models)
         move_to(cluster, parts)
@@ -278,7 +278,7 @@ def build_from_run(
     models: Models | None = None,
 ) -> Components:
     """Build a run's objects from its directory."""
-    trusted = Permissions(permissions.packages, permissions.data_roots, trusted_data=True)
+    trusted = replace(permissions, trusted_data=True)
     frame = layout.read_data(config.task.data)
     return build(
         config,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -59,6 +60,7 @@ for verb in VERBS:
 
 def main() -> None:
     """Entry point of the ``evolm`` command."""
+    os.environ.setdefault("PYTHONSAFEPATH", "1")  # a campaign's folder may be the working directory of a worker
     accept_every_character()
     end_in_order()
     output = tolerate_lost_output()

@@ -13,7 +13,7 @@ from rich.text import Text
 from evolm.cli.errors import one_sentence
 from evolm.cli.options import AllowOption, DataRootOption, JobsOption, PopulationArgument, SetOption
 from evolm.cli.parsers import names, new_comparison, strategies
-from evolm.cli.shared import file_name
+from evolm.cli.shared import file_name, named_models
 from evolm.terminal import Console
 
 
@@ -74,7 +74,7 @@ def sweep(
             overrides = configuration.overlay(overrides, {"evaluation": {"n_jobs": n_jobs}})
         config = configuration.load(folder / configuration.FILE_NAME, overrides)
         name = config.name or folder.resolve().name
-        trusted = "data" in overrides.get("task", {})
+        trusted, named = "data" in overrides.get("task", {}), named_models(overrides)
         for each in strategy or [configuration.DEFAULT_STRATEGY]:
             check_early(config.model_copy(update={"strategy": {"name": each}}), folder, data_root, trusted)
 
@@ -85,7 +85,7 @@ def sweep(
 
     console = Console()
     log_to(console)
-    permissions = Permissions(tuple(allow), tuple(data_root), trusted)
+    permissions = Permissions(tuple(allow), tuple(data_root), trusted, named)
     with one_sentence(advice="The same command goes on with the sweep."):
         out = out or Path("runs") / f"{file_name(name)}-sweep"
         variants = strategy_variants(strategy)

@@ -14,7 +14,12 @@ JobsOption = Annotated[
     Any, typer.Option("--n-jobs", parser=jobs, metavar="N|auto", help="Worker processes; no result depends on it.")
 ]
 AllowOption = Annotated[
-    list[str], typer.Option("--allow", metavar="PACKAGE", help="Package whose code the campaign may use.")
+    list[str],
+    typer.Option(
+        "--allow",
+        metavar="PACKAGE|HOST",
+        help="Package whose code, or host whose served model, the campaign may use.",
+    ),
 ]
 SetOption = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key, like budget.evaluations=50.")

@@ -27,7 +27,7 @@ from evolm.cli.options import (
     TimeLimitOption,
 )
 from evolm.cli.parsers import limit
-from evolm.cli.shared import conclude, file_name, say_loading
+from evolm.cli.shared import conclude, file_name, named_models, say_loading
 from evolm.terminal import Console
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def run(
         if not config.name:
             config = config.model_copy(update={"name": folder.resolve().name})
         trusted = "data" in overrides.get("task", {})
+        named = named_models(overrides)
         continued = resume_or_start and not dry_run and _begun(out, config)
         if not continued:
             check_early(config, folder, data_root, trusted)
@@ -100,7 +101,7 @@ def run(
 
     console = Console()
     log_to(console)
-    permissions = Permissions(tuple(allow), tuple(data_root), trusted)
+    permissions = Permissions(tuple(allow), tuple(data_root), trusted, named)
     with one_sentence():
         warm = [find_source(name, trusted=True) for name in warm_start]
         if dry_run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,15 @@ def read_settings(assignments: Sequence[str], no_header: bool) -> dict[str, Any]
     from evolm.config import own_read
 
     return own_read(assignments) | ({"header": False} if no_header else {})
+
+
+def named_models(overrides: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the keys of campaign.toml whose models the user names on the command line."""
+    operators = overrides.get("operators", {})
+    written = isinstance(operators, Mapping) and "model" in (operators.get("writer") or {})
+    model = overrides.get("model", {})
+    named = isinstance(model, Mapping) and "name" in model
+    return (*(["model.name"] if named else []), *(["operators.writer.model"] if written else []))
 
 
 def file_name(name: str) -> str:

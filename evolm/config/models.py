@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, NonNegativeFloat, field_validator
+from pydantic import AfterValidator, Field, NonNegativeFloat, field_validator
 
 from evolm.choices import Dtype
 from evolm.config.base import Section
 from evolm.typed import place
+
+
+def _of_a_key(name: str) -> str:
+    """Refuse a variable that may hold another secret, which a campaign file would send to its server."""
+    if not name.endswith("API_KEY"):
+        raise ValueError("expected the name of an environment variable that ends in API_KEY")
+    return name
+
+
+KeyVariable: TypeAlias = Annotated[str, AfterValidator(_of_a_key)]
 
 
 class ModelSection(Section):
@@ -19,8 +29,8 @@ class ModelSection(Section):
     dtype: Dtype = Field("auto", description="auto = bfloat16 if the hardware multiplies it, else float32")
     device: str = Field("auto", description="auto | cpu | cuda | cuda:1 ...")
     served: str = Field("", description="the server's name of the model; empty = the only one that it lists")
-    key_variable: str = Field(
-        "OPENAI_API_KEY", description="environment variable with the server's key, if it has one"
+    key_variable: KeyVariable = Field(
+        "OPENAI_API_KEY", description="environment variable with the server's key, if it has one; ends in API_KEY"
     )
     concurrency: int = Field(4, ge=1, description="requests to the server at a time")
     timeout_seconds: float = Field(120.0, gt=0, description="longest wait for an answer of the server")
@@ -47,7 +57,7 @@ class WriterSection(Section):
     dtype: Dtype = Field("auto", description="auto = bfloat16 if the hardware multiplies it, else float32")
     device: str = Field("auto", description="auto | cpu | cuda | cuda:1 ...")
     served: str = Field("", description="as in [model], as are the keys below")
-    key_variable: str = "OPENAI_API_KEY"
+    key_variable: KeyVariable = "OPENAI_API_KEY"
     concurrency: int = Field(4, ge=1)
     timeout_seconds: float = Field(120.0, gt=0)
     retries: int = Field(6, ge=0)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 
 ATTEMPTS = 3
+SAFE_PATH = "PYTHONSAFEPATH"  # Python's variable: nothing is imported from the working directory by default
 
 
 class Executor(Protocol):
@@ -111,17 +112,16 @@ class JoblibExecutor:
         # max_nbytes=None: requests are small, and joblib's memory maps would outlive a killed parent.
         backend, _ = get_active_backend()
         kept = self._spec.passes.trunk_bytes + self._spec.passes.prefix_bytes
-        local = {"initializer": start_local_worker, "initargs": (os.getpid(), kept)}
         parallel = joblib.Parallel(
             n_jobs=self.n_jobs,
             return_as="generator",
             max_nbytes=None,
             pre_dispatch="2*n_jobs",
             batch_size=1,
-            **(local if isinstance(backend, LokyBackend) else {}),
+            **(_local_workers(backend, kept) if isinstance(backend, LokyBackend) else {}),
         )
         job = joblib.delayed(answer_in_worker)
-        with interrupts_kept_from_children():
+        with interrupts_kept_from_children(), safe_path_for_children():
             results = parallel(job(self._spec, batch) for batch in batches)
         yield from results
 
@@ -151,6 +151,40 @@ def worker_spec(model: Model) -> ModelSpec:
     """
     local = require_local(model, "a worker")
     return ModelSpec(local.prepared, "on" if local.chat else "off", local.profile.digest, local.passes)
+
+
+class SafeLokyBackend(LokyBackend):
+    """joblib's local processes, whose interpreters import nothing from the working directory.
+
+    A worker is started as ``python -m``, which puts the working directory before the standard library. A campaign's
+    folder may be the working directory, and may hold a ``joblib.py``.
+    """
+
+    def _prepare_worker_env(self, n_jobs: int) -> dict[str, str]:
+        return {**super()._prepare_worker_env(n_jobs), SAFE_PATH: "1"}
+
+
+def _local_workers(backend: LokyBackend, kept: int) -> dict[str, Any]:
+    """Return the arguments of joblib for workers on this machine; ``kept``: bytes that a model's caches may take."""
+    safe = SafeLokyBackend(nesting_level=backend.nesting_level, inner_max_num_threads=backend.inner_max_num_threads)
+    return {"backend": safe, "initializer": start_local_worker, "initargs": (os.getpid(), kept)}
+
+
+@contextmanager
+def safe_path_for_children() -> Iterator[None]:
+    """Let Python processes that are started meanwhile import nothing from the working directory.
+
+    This is for loky's tracker of resources, which is given no environment of its own.
+    """
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SAFE_PATH]
+        else:
+            os.environ[SAFE_PATH] = before
 
 
 @contextmanager

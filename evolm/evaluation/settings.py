@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import joblib
 
@@ -12,6 +12,8 @@ from evolm.models import PassSettings
 
 if TYPE_CHECKING:
     from evolm.models import Model
+
+FEWEST_REFUSED: Final = 64  # workers that a small machine may have, each with a model
 
 
 def pass_settings(config: CampaignConfig) -> PassSettings:
@@ -26,4 +28,7 @@ def jobs(wanted: int | str, model: Model) -> int:
         return 1 if model.profile.device != "cpu" else int(joblib.cpu_count())
     if int(wanted) < 1:
         raise ConfigError(f"evaluation.n_jobs: expected at least 1 or 'auto', found {wanted}")
+    most = max(FEWEST_REFUSED, 4 * joblib.cpu_count())
+    if int(wanted) > most:
+        raise ConfigError(f"evaluation.n_jobs: expected at most {most} workers on this machine, found {wanted}")
     return int(wanted)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evolm.wording import counted
+from evolm.wording import as_code, counted, in_markdown
 
 if TYPE_CHECKING:
     from evolm.export.predictor import Predictor
@@ -20,7 +20,7 @@ PROMPT = """
 item; `prompt.json` has the answers' words. It was never scored with another prompt.
 """
 EVOLM = """
-With evolm: `evolm predict {folder} rows.csv --out answers.csv`, `evolm score {folder} rows.csv`{needs}.
+With evolm: {predict}, {score}{needs}.
 """
 ADAPTER = """
 ```python
@@ -80,9 +80,9 @@ class Origin:
     def sentence(self) -> str:
         """The origin in one sentence."""
         return (
-            f"It was evolved by evolm on `{self.model}` in {self.dtype}, fingerprint `{self.fingerprint[:16]}`, and "
-            f"changes {counted(self.modules, 'module')} in {counted(self.layers, 'layer')} (encoding "
-            f"`{self.encoding}`)."
+            f"It was evolved by evolm on {as_code(self.model)} in {self.dtype}, fingerprint "
+            f"{as_code(self.fingerprint[:16])}, and changes {counted(self.modules, 'module')} in "
+            f"{counted(self.layers, 'layer')} (encoding {as_code(self.encoding)})."
         )
 
 
@@ -97,12 +97,12 @@ def adapter_card(origin: Origin, kind: str, base: str, loadable: bool) -> str:
     """
     unknown = "" if loadable else "transformers finds no model of that name: load the same model in another way.\n\n"
     return _page(
-        f"# {origin.name}: a {kind} adapter for {base}",
+        f"# {in_markdown(origin.name)}: a {kind} adapter for {in_markdown(base)}",
         origin.sentence,
         *origin.scores,
         PROMPT,
         unknown + ADAPTER.format(base=base, folder=origin.name).strip(),
-        EVOLM.format(folder=origin.name, needs=f" (both need `{origin.model}`)"),
+        _commands(origin, f" (both need {as_code(origin.model)})"),
     )
 
 
@@ -111,13 +111,18 @@ def merged_card(origin: Origin) -> str:
     rounded = "" if origin.dtype == "float32" else ", so its answers differ a little from those of the separate delta"
     bits = f"The sum was computed in float32 and is stored in {origin.dtype}{rounded}."
     return _page(
-        f"# {origin.name}: {origin.model} with an evolved delta in its weights",
+        f"# {in_markdown(origin.name)}: {in_markdown(origin.model)} with an evolved delta in its weights",
         f"{origin.sentence} {bits} Whatever licence that model has applies to this one.",
         *origin.scores,
         PROMPT,
         MERGED.format(folder=origin.name),
-        EVOLM.format(folder=origin.name, needs=""),
+        _commands(origin, ""),
     )
+
+
+def _commands(origin: Origin, needs: str) -> str:
+    predict, score = f"evolm predict {origin.name} rows.csv --out answers.csv", f"evolm score {origin.name} rows.csv"
+    return EVOLM.format(predict=as_code(predict), score=as_code(score), needs=needs)
 
 
 def _page(*parts: str) -> str:

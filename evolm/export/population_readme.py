@@ -6,7 +6,7 @@ import textwrap
 
 from evolm.report.reading import RunRecord
 from evolm.report.tables import score_rows
-from evolm.wording import counted
+from evolm.wording import as_code, counted, in_markdown
 
 README = "README.md"
 WIDTH = 118
@@ -20,7 +20,7 @@ longer refuse a test split with these items.
 """
 CHANGED = """
 **What they change.** {founders} the model's weights: `deltas.safetensors` has a vector of {genes} genes for each, in
-the `[space.delta]` of `campaign.toml` (encoding `{encoding}`, modules {modules}). They fit this model only; evolm
+the `[space.delta]` of `campaign.toml` (encoding {encoding}, modules {modules}). They fit this model only; evolm
 compares fingerprints.
 """
 LEFT_OUT = """
@@ -43,11 +43,12 @@ def population_readme(
         left_out: whether demonstrations were left out.
         surroundings: sentences on the campaign's rows and model.
     """
+    claim = (run.result or {}).get("claim")
     parts = [
-        f"# {run.run.get('name') or run.directory.name}",
+        f"# {in_markdown(run.run.get('name') or run.directory.name)}",
         f"Founding population, exported from a run of evolm: {counted(founders, 'founder')} to start from.",
         _origin(run),
-        f"**Result.** {(run.result or {}).get('claim') or 'The run was exported before it was finished.'}",
+        f"**Result.** {in_markdown(claim) if claim else 'The run was exported before it was finished.'}",
         _scores(run),
         LEFT_OUT if left_out else f"**What they show.** {_examples(shown)}",
         _changes(run, changed),
@@ -61,19 +62,20 @@ def _origin(run: RunRecord) -> str:
     head, spent = run.run, (run.result or {}).get("budget") or {}
     model, task, strategy = head.get("model") or {}, run.task, head.get("strategy") or {}
     evaluations = f" and {counted(spent['evaluations'], 'evaluation')}" if spent else ""
-    fingerprint = str(model.get("fingerprint"))[:16]
+    fingerprint = as_code(str(model.get("fingerprint"))[:16])
     return (
-        f"**Origin.** The run `{run.directory.resolve().name}`: strategy `{strategy.get('name')}` with "
-        f"seed {head.get('seed')}{evaluations}; task `{task.get('name')}` ({task.get('kind')}, measured by "
-        f"{run.metric}); model `{model.get('name')}` in {model.get('dtype')}, fingerprint `{fingerprint}`."
+        f"**Origin.** The run {as_code(run.directory.resolve().name)}: strategy {as_code(strategy.get('name'))} with "
+        f"seed {in_markdown(head.get('seed'))}{evaluations}; task {as_code(task.get('name'))} "
+        f"({in_markdown(task.get('kind'))}, measured by {in_markdown(run.metric)}); "
+        f"model {as_code(model.get('name'))} in {in_markdown(model.get('dtype'))}, fingerprint {fingerprint}."
     )
 
 
 def _scores(run: RunRecord) -> str:
     rows = score_rows(run)
     items = (run.test or {}).get("items")
-    lines = [f"| {run.metric}, {items} test items | score |", "| --- | --- |"]
-    return "\n".join([*lines, *(f"| {row.name} | {row.score:.3f} |" for row in rows)]) if rows else ""
+    lines = [f"| {in_markdown(run.metric)}, {in_markdown(items)} test items | score |", "| --- | --- |"]
+    return "\n".join([*lines, *(f"| {in_markdown(row.name)} | {row.score:.3f} |" for row in rows)]) if rows else ""
 
 
 def _examples(shown: int) -> str:
@@ -86,9 +88,11 @@ def _changes(run: RunRecord, changed: int) -> str:
     if not changed:
         return ""
     space = run.run["space"]["delta"]
-    modules = ", ".join(f"`{name}`" for name in space["target_modules"])
+    modules = ", ".join(map(as_code, space["target_modules"]))
     founders = f"{changed} of them {'changes' if changed == 1 else 'change'}"
-    return CHANGED.format(founders=founders, genes=space["genes"], encoding=space["encoding"], modules=modules)
+    return CHANGED.format(
+        founders=founders, genes=space["genes"], encoding=as_code(space["encoding"]), modules=modules
+    )
 
 
 def _wrapped(part: str) -> str:

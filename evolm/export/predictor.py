@@ -22,7 +22,7 @@ from evolm import evaluation, models
 from evolm.artifacts import committee_folder, find_prompt, prompt_folder, read_members, seen_by_run
 from evolm.baselines.single import SINGLE
 from evolm.config import CampaignConfig
-from evolm.errors import ConfigError, DataError, Unanswerable
+from evolm.errors import ConfigError, DataError, PermissionNeeded, Unanswerable
 from evolm.evaluation.dialogue import Round, hold, transcribed
 from evolm.evaluation.settings import jobs, pass_settings
 from evolm.export.predicted_rows import PredictedRows, spread
@@ -33,7 +33,7 @@ from evolm.genomes import Committee, DeltaGenes, DeltaSpace, Phenotype, Prompt, 
 from evolm.models import PreparedModel
 from evolm.models.deltas import Change
 from evolm.models.moved import moved_model, recorded_model, served_again
-from evolm.models.served.names import is_served
+from evolm.models.served.names import host_elsewhere, is_served
 from evolm.models.text_notes import text_notes
 from evolm.readouts import Fit
 from evolm.scorers import Dialogue, Evaluation, Scoring, generate_texts
@@ -101,6 +101,11 @@ class Predictor:
     def _model(self, root: Path, fingerprint: str, place: str | None) -> Any:
         """Return the prompt's model, from a place that the user names or from the one that it was saved with."""
         section = self.config.model
+        if place is None and (host := host_elsewhere(section.name)):
+            raise PermissionNeeded(
+                f"{self.path}: expected a model of this machine, found the server {host!r}, which would be sent the "
+                f"rows and the key; admit it with --model {section.name}"
+            )
         if is_served(place or section.name):
             named = section.model_copy(update={"name": place or section.name})
             self.config = self.config.model_copy(update={"model": named})

@@ -16,6 +16,7 @@ from evolm.readout_kinds import WORDS
 from evolm.searches import MAIN
 from evolm.storage import GeneStore, RunLayout, read_entries
 from evolm.storage.damage import read_record
+from evolm.storage.links import refuse_ways_out
 
 FROM_A_RUN = 12  # founders that a run gives, its best
 PLACES = "a file of founders, a run or a founding population"
@@ -105,7 +106,7 @@ def best_of_run(layout: RunLayout, name: str) -> Iterator[Placed]:
             record = _recorded(evaluated[id], GeneStore(layout.genes), identities, by_words)
         except RunError as error:
             raise GenomeError(f"{damaged}: {error}") from None
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise GenomeError(f"{damaged}: {layout.journal}: {where}: {type(error).__name__} {error}") from None
         yield record, where
 
@@ -129,6 +130,7 @@ def _recorded(entry: Record, store: GeneStore, identities: Record, by_words: boo
 
 
 def _from_run(layout: RunLayout, name: str) -> Source:
+    refuse_ways_out(layout.directory)
     records = list(islice(best_of_run(layout, name), FROM_A_RUN))
     if not records:
         raise GenomeError(f"{name}: expected founders, found no evaluated individual in its {layout.journal.name}")
@@ -136,7 +138,11 @@ def _from_run(layout: RunLayout, name: str) -> Source:
 
 
 def _from_population(folder: Path, name: str) -> Source:
-    places = [locate(file, folder) for file in read_tables(folder / FILE_NAME).get("founders") or []]
+    named = read_tables(folder / FILE_NAME).get("founders") or []
+    if not isinstance(named, list) or not all(isinstance(file, str) for file in named):
+        raise GenomeError(f"{name}: expected founders to be a list of places, found {named!r:.60}")
+    # A place once: populations in populations that name each other several times would multiply.
+    places = list(dict.fromkeys(locate(file, folder) for file in named))
     if folder.resolve() in places:
         raise GenomeError(f"{name}: expected other places in its founders, found the population itself")
     sources = [read_source(place, place.name) for place in places]

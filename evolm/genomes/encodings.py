@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Final, Protocol
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from evolm.randomness import derive_seed
 # Gradients with respect to a change's arrays, in the order of ``evolm.models.deltas.factors``.
 Gradients = Mapping[str, Sequence[np.ndarray]]
 Weights = Callable[[Sequence[str]], Mapping[str, np.ndarray]]  # names of modules -> (out, in) float32 each
+
+MOST_NUMBERS: Final = 2**28  # of the directions of a subspace, a gigabyte
 
 # Modules whose input is scaled, not their output: the last one of a feed-forward block (Liu 2022; PEFT's
 # ``feedforward_modules``).
@@ -168,6 +170,11 @@ class SubspaceEncoding:
         self.dimension = plan.dimension
         self._down = [_down(plan, site) for site in plan.sites]
         sizes = [plan.rank * site.outputs for site in plan.sites]
+        if plan.dimension * sum(sizes) > MOST_NUMBERS:
+            raise ConfigError(
+                f"space.delta.dimension: expected at most {MOST_NUMBERS // sum(sizes)} genes that move "
+                f"{sum(sizes)} numbers, found {plan.dimension}"
+            )
         self._slices = _slices(sizes)
         self.parameters = sum(down.size for down in self._down) + sum(sizes)
         directions = plan.normal("directions", (sum(sizes), plan.dimension))

@@ -7,6 +7,7 @@ beside a model, or ask for a package that unpacks quantised weights.
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ TOKENIZER_FILES = (
     "tekken.json",
     "*.model",
 )
+_LAYERS = re.compile(r"(^|_)(n_?)?layers?$|num_layers|n_layer")
+MOST_EXPERTS = 4096
 SAFETENSORS_NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 # Ends of transformers' names of models whose head does not predict the next token.
 OTHER_HEADS = re.compile(
@@ -70,7 +73,9 @@ def model_files(folder: Path) -> list[Path]:
         raise ModelError(f"model {str(folder)!r}: expected .safetensors files, found none{ignored}")
     if not config.exists():
         raise ModelError(f"model {str(folder)!r}: expected {CONFIG}, found none")
-    _check_config(folder, _read_config(config))
+    found = _read_config(config)
+    _check_config(folder, found)
+    _check_counts(folder, found, len(_shapes(folder)))
     tokenizer = [path for pattern in TOKENIZER_FILES for path in sorted(folder.glob(pattern))]
     return [config, *tokenizer, *weights]
 
@@ -81,14 +86,26 @@ def stored_dtype(folder: Path) -> str:
     Raises:
         ModelError: if a file of weights is damaged.
     """
-    kinds = set()
+    kinds = {dtype for dtype, _ in _shapes(folder)}
+    return SAFETENSORS_NAMES.get(kinds.pop(), "other") if len(kinds) == 1 else "mixed"
+
+
+def stored_numbers(folder: Path) -> int:
+    """Return how many numbers the stored weights hold; errors as for :func:`stored_dtype`."""
+    return sum(math.prod(shape) for _, shape in _shapes(folder))
+
+
+def _shapes(folder: Path) -> list[tuple[str, tuple[int, ...]]]:
+    """Return dtype and shape of every tensor in a folder's files."""
+    found = []
     for path in folder.glob("*.safetensors"):
         try:
             with safe_open(path, framework="pt") as tensors:
-                kinds |= {tensors.get_slice(key).get_dtype() for key in tensors.keys()}  # noqa: SIM118
+                slices = [tensors.get_slice(key) for key in tensors.keys()]  # noqa: SIM118
+                found += [(each.get_dtype(), tuple(each.get_shape())) for each in slices]
         except (OSError, SafetensorError) as error:
             raise ModelError(f"model file {str(path)!r}: expected safetensors: {error}") from None
-    return SAFETENSORS_NAMES.get(kinds.pop(), "other") if len(kinds) == 1 else "mixed"
+    return found
 
 
 def is_whole(folder: Path) -> bool:
@@ -107,6 +124,26 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ModelError(f"model {str(path.parent)!r}: its {path.name} cannot be read: expected an object")
     return found
+
+
+def _check_counts(folder: Path, config: Any, tensors: int, where: str = "") -> None:
+    """Refuse settings with more layers than tensors, or too many experts: each is an object, with weights or not.
+
+    Code from elsewhere is refused too: transformers may download a kernel that ``attn_implementation`` names.
+    """
+    for key, value in config.items() if isinstance(config, dict) else ():
+        name = f"{where}{key}"
+        most = tensors if _LAYERS.search(key) else MOST_EXPERTS if "expert" in key else None
+        if most is not None and isinstance(value, int | float) and value > most:
+            raise ModelError(
+                f"model {str(folder)!r}: expected a {name} of at most {most} in its {CONFIG}, found {value:g}"
+            )
+        if key.endswith("_implementation") and isinstance(value, str) and "/" in value:
+            raise ModelError(
+                f"model {str(folder)!r}: expected no code from elsewhere in its {CONFIG}, found {name} = {value!r}"
+            )
+        if isinstance(value, dict):
+            _check_counts(folder, value, tensors, f"{name}.")
 
 
 def _check_config(folder: Path, config: dict[str, Any]) -> None:

@@ -25,7 +25,9 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from evolm.errors import ModelError
-from evolm.models.checkpoint_folder import is_whole
+from evolm.models.checkpoint_folder import is_whole, stored_numbers
+from evolm.models.gguf_header import check_header
+from evolm.models.inspection import require_described
 from evolm.storage.files import new_folder
 from evolm.typed import at_home
 
@@ -96,11 +98,10 @@ def _cache_errors(folder: Path, source: Path) -> Iterator[None]:
 
 
 def _convert(source: Path, dtype: str, target: Path) -> None:
-    if source.is_file():
-        _check_gguf(source)
+    stored = _check_gguf(source) if source.is_file() else stored_numbers(source)
     logger.info("Converting %s to %s, once; cached in %s", source.name, dtype, target.parent)
     with new_folder(target) as scratch, _source_errors(source):
-        model, tokenizer = _read(source, dtype)
+        model, tokenizer = _read(source, dtype, stored)
         with _cache_errors(target.parent, source), quiet_transformers():
             model.save_pretrained(scratch)
             tokenizer.save_pretrained(scratch)
@@ -121,13 +122,13 @@ def _source_errors(source: Path) -> Iterator[None]:
         raise ModelError(f"model {str(source)!r}: cannot be converted: {first_line(error)}") from None
 
 
-def _read(source: Path, dtype: str) -> tuple[Any, Any]:
-    """Return the model and the tokenizer of a GGUF file or a folder."""
+def _read(source: Path, dtype: str, stored: int) -> tuple[Any, Any]:
+    """Return the model and the tokenizer of a GGUF file or a folder, whose tensors hold ``stored`` numbers."""
     gguf: dict[str, Any] = {"gguf_file": source.name} if source.is_file() else {}
     folder = source.parent if source.is_file() else source
     with quiet_transformers():
         config = AutoConfig.from_pretrained(folder, **gguf, trust_remote_code=False)
-    size = _parameters(config) * (2 if dtype == "bfloat16" else 4)
+    size = require_described(str(source), config, stored) * (2 if dtype == "bfloat16" else 4)
     logger.info("This writes about %.0f MB", size / 1e6)
     # The GGUF reader draws a progress bar on stderr that no setting turns off.
     with quiet_transformers(), redirect_stderr(io.StringIO()):
@@ -159,25 +160,25 @@ def unpacked() -> dict[str, Any]:
     return {"quantization_config": config(dequantize=True)} if config else {}
 
 
-def _parameters(config: Any) -> int:
-    """Return the number of parameters that a configuration describes, without allocating them."""
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
-    return sum(parameter.numel() for parameter in model.parameters())
+def _check_gguf(path: Path) -> int:
+    """Return how many numbers the tensors of a GGUF file hold.
 
-
-def _check_gguf(path: Path) -> None:
-    """Raise ModelError if a file is not GGUF, or ends before its last tensor."""
+    Raises:
+        ModelError: if it is not GGUF, declares more than it holds, or ends before its last tensor.
+    """
     with path.open("rb") as stream:
         if stream.read(4) != b"GGUF":
             raise ModelError(f"model {str(path)!r}: expected a GGUF file, found another format")
     from gguf import GGUFReader
 
     try:
+        check_header(path)
         reader = GGUFReader(path)
         architecture = str(reader.fields["general.architecture"].contents())
-        for key in ("embedding_length", "block_count"):
-            reader.fields[f"{architecture}.{key}"]
+        reader.fields[f"{architecture}.embedding_length"]
+        layers = int(reader.fields[f"{architecture}.block_count"].contents())
+        if layers > len(reader.tensors):
+            raise ValueError(f"it declares {layers} layers and has {len(reader.tensors)} tensors")
         end = max((int(t.data_offset) + int(t.n_bytes) for t in reader.tensors), default=0)
     except UNREADABLE as error:
         raise ModelError(
@@ -187,6 +188,7 @@ def _check_gguf(path: Path) -> None:
         raise ModelError(
             f"model {str(path)!r}: truncated GGUF: expected at least {end} bytes, found {path.stat().st_size}"
         )
+    return sum(int(tensor.n_elements) for tensor in reader.tensors)
 
 
 def require_all_weights(name: str, loaded: dict[str, Any]) -> None:

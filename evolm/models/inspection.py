@@ -24,10 +24,37 @@ def layer_list(model: Any) -> tuple[str, Any]:
     raise ModelError(f"{type(model).__name__}: expected a list of {count} layers, found none")
 
 
+def described(config: Any) -> Any:
+    """Return the model that a transformers configuration describes, without memory for its weights."""
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+
+
+def require_described(name: str, config: Any, stored: int) -> int:
+    """Return how many parameters a configuration describes.
+
+    transformers makes room for all of them, before it finds that some are not in the files.
+
+    Args:
+        name: of the model.
+        config: its configuration.
+        stored: how many numbers its files hold.
+
+    Raises:
+        ModelError: if they are more than twice those of the files, which may share one matrix for two purposes.
+    """
+    found = sum(parameter.numel() for parameter in described(config).parameters())
+    if found > 2 * stored:
+        raise ModelError(
+            f"model {name!r}: expected settings that fit the {stored:,} numbers in its files, found settings of a "
+            f"model with {found:,} parameters"
+        )
+    return found
+
+
 def read_structure(config: Any) -> Structure:
     """Return the structure that a transformers configuration describes."""
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+    model = described(config)
     name, layers = layer_list(model)
     sites = [
         site

@@ -21,8 +21,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from evolm.data_access import locate
 from evolm.errors import ModelError
-from evolm.models.checkpoint_folder import model_files, stored_dtype
+from evolm.models.checkpoint_folder import model_files, stored_dtype, stored_numbers
 from evolm.models.conversion import UNREADABLE, converted, first_line, quiet_transformers, require_all_weights
+from evolm.models.inspection import require_described
 from evolm.models.profile import best_device, best_dtype, known_device
 from evolm.models.specs import PreparedModel, is_hub_id
 from evolm.typed import at_home
@@ -141,6 +142,7 @@ def load_weights(prepared: PreparedModel, attention: str) -> Any:
         attention: transformers' name of the attention implementation.
     """
     with readable(prepared.name, "cannot be loaded"):
+        require_described(prepared.name, load_config(prepared), stored_numbers(Path(prepared.folder)))
         from_pretrained: Any = AutoModelForCausalLM.from_pretrained
         model, loaded = from_pretrained(
             prepared.folder,

@@ -152,6 +152,8 @@ def spread(values: Sequence[float], distance: float) -> list[float]:
 @contextmanager
 def _style(salt: str) -> Iterator[None]:
     settings: Any = {**STYLE, "svg.hashsalt": salt}
-    with matplotlib.rc_context(settings), warnings.catch_warnings():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()  # matplotlib reads a matplotlibrc in the working directory, which may call LaTeX
+        matplotlib.rcParams.update(settings)
         warnings.filterwarnings("ignore", message="Glyph")  # missing in matplotlib's font; the browser has others
         yield

@@ -20,6 +20,8 @@ import numpy as np
 from evolm.errors import RunError
 from evolm.storage.database import Database
 
+TABLE = "answers (key BLOB PRIMARY KEY, answer BLOB NOT NULL, checksum INTEGER) WITHOUT ROWID"
+EARLIER = "answers (key BLOB PRIMARY KEY, answer BLOB NOT NULL) WITHOUT ROWID"
 VARIABLES = 500  # SQLite allows at least 999 in one statement
 
 
@@ -72,10 +74,8 @@ class AnswerStore:
 
     def _make_table(self) -> None:
         """Make the table if it is missing; one of an earlier version of evolm gets the column of checksums."""
-        self._connection.execute(
-            "CREATE TABLE IF NOT EXISTS answers "
-            "(key BLOB PRIMARY KEY, answer BLOB NOT NULL, checksum INTEGER) WITHOUT ROWID"
-        )
+        self._connection.execute(f"CREATE TABLE IF NOT EXISTS {TABLE}")
+        self._database.require_only(f"CREATE TABLE {TABLE}", f"CREATE TABLE {EARLIER}")
         if self._has_checksums():
             return
         with self._connection:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from evolm.storage.files import disk_errors, write_atomically
 ARRAY = "__array__"
 STATE = "state.json"
 CONTENT = "the state of a run"
+_ARRAYS = re.compile(r"arrays-[0-9a-f]{16}\.safetensors")  # a file beside the state's, whatever that says
 
 
 def _split(value: Any, arrays: dict[str, np.ndarray]) -> Any:
@@ -82,6 +84,8 @@ def read_checkpoint(folder: Path) -> dict[str, Any] | None:
     record = read_record(path, CONTENT, advice)
     with damaged(path, CONTENT, advice):
         name, state = str(record["arrays"]), record["state"]
+        if not _ARRAYS.fullmatch(name):
+            raise ValueError(f"its arrays are in {name[:40]!r}")
         if record.get("digest", _digest(_text(state))) != _digest(_text(state)):
             raise ValueError("its digest differs")
     blob_path = folder / name

@@ -84,6 +84,19 @@ class Database:
         self.journal = "delete" if self._mark else "wal"
         self.connection.execute(f"PRAGMA synchronous={'FULL' if self._mark else 'NORMAL'}")
 
+    def require_only(self, *statements: str) -> None:
+        """Raise unless the database holds the table that one of some statements makes, and nothing else.
+
+        A file of unknown origin may have a trigger or a view, which SQLite would run with every statement.
+
+        Raises:
+            sqlite3.DatabaseError: naming what else there is.
+        """
+        found = self.connection.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+        for kind, name, sql in found:
+            if sql not in statements:
+                raise sqlite3.DatabaseError(f"an unknown {kind} {str(name)[:40]!r}")
+
     def close(self) -> None:
         """Close the connection."""
         self.connection.close()

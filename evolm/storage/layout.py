@@ -17,6 +17,8 @@ from evolm.config import FILE_NAME, FRAME
 from evolm.errors import RunError
 from evolm.storage.damage import damaged, read_record
 from evolm.storage.files import SCRATCH, disk_errors, occupied, require_new
+from evolm.storage.links import refuse_ways_out
+from evolm.storage.unpacked import parquet_table
 from evolm.wording import shell_word
 
 if TYPE_CHECKING:
@@ -174,10 +176,8 @@ class RunLayout:
         """
         if not self.data.exists() and source != FRAME:
             return None
-        import pandas as pd  # most users of this module need no tables
-
-        with damaged(self.data, "the rows that the run was given"), self.data.open("rb") as stream:
-            return pd.read_parquet(stream)
+        with damaged(self.data, "the rows that the run was given"):
+            return parquet_table(self.data.read_bytes()).to_pandas()
 
     @property
     def report(self) -> Path:
@@ -194,6 +194,7 @@ class RunLayout:
         if not occupied(self.directory):
             require_new(self.directory, "folder")
             return
+        refuse_ways_out(self.directory)
         with disk_errors(self.directory):
             found = sorted(path.name for path in self.directory.iterdir() if path.name != LOCK)
             never_began = self.journal.exists() and not self.journal.stat().st_size
@@ -232,30 +233,34 @@ class RunLayout:
         """Refuse a directory that a report cannot be made from.
 
         Raises:
-            RunError: if ``journal.jsonl`` is missing.
+            RunError: if ``journal.jsonl`` is missing, or a symbolic link in the directory leads out of it.
         """
         if not self.journal.is_file():
             raise RunError(f"{self.directory}: expected a run's directory, found no {self.journal.name} in it")
+        refuse_ways_out(self.directory)
 
     def require_run(self) -> None:
         """Raise if the directory holds no run.
 
         Raises:
-            RunError: if ``campaign.toml`` or ``journal.jsonl`` is missing.
+            RunError: if ``campaign.toml`` or ``journal.jsonl`` is missing, or a symbolic link leads out of it.
         """
         if self.journal.exists() and not self.journal.stat().st_size and not self.campaign.exists():
             raise RunError(f"{self.directory}: the run was stopped before it began; start it again with 'evolm run'")
         for path in (self.campaign, self.journal):
             if not path.is_file():
                 raise RunError(f"{self.directory}: expected a run's directory, found no {path.name} in it")
+        refuse_ways_out(self.directory)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keep every other process from writing to this run.
 
         Raises:
-            RunError: if another process holds the lock, or it cannot be written.
+            RunError: if another process holds the lock, it cannot be written, or a symbolic link leads out of the
+                directory.
         """
+        refuse_ways_out(self.directory)
         try:
             # Every user who may write to the directory may lock it; filelock's default was 0o644. It refuses a mode
             # without its owner's permissions, which the mode of a read-only directory lacks.

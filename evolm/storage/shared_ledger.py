@@ -34,7 +34,9 @@ class SharedLedger:
             self._database = Database(path)
             self._connection = self._database.connection
             columns = ", ".join(f"{name} INTEGER NOT NULL" for name in COUNTS)
-            self._connection.execute(f"CREATE TABLE IF NOT EXISTS ledger (configuration TEXT NOT NULL, {columns})")
+            table = f"ledger (configuration TEXT NOT NULL, {columns})"
+            self._connection.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+            self._database.require_only(f"CREATE TABLE {table}")
             with self._writing():
                 if self._connection.execute("SELECT COUNT(*) FROM ledger").fetchone() == (0,):
                     self._connection.execute("INSERT INTO ledger VALUES (?, 0, 0, 0)", (configuration,))

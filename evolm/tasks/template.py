@@ -14,12 +14,13 @@ from typing import Any
 
 import jinja2
 from jinja2 import meta
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+from jinja2.sandbox import SecurityError
 
 from evolm.config import TemplateSection
 from evolm.errors import ConfigError, DataError, nearest
 from evolm.tasks.items import LABEL, OPTIONS
 from evolm.tasks.kinds import KINDS
+from evolm.tasks.sandbox import TooMuchWork, bounded_environment, rendered
 from evolm.wording import listed
 
 LETTER = "letter"
@@ -36,17 +37,10 @@ _FAILURES = (
 )
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
-    )
-    # The same row must always give the same prompt.
-    del environment.globals["lipsum"]
-    del environment.filters["random"]
-    return environment
+# Errors of Jinja2 and of Python while a template is compiled: nested too deeply, or a number of too many digits.
+_UNCOMPILED = (RecursionError, SyntaxError, MemoryError, ValueError, OverflowError)
 
-
-_ENVIRONMENT = _environment()
+_ENVIRONMENT = bounded_environment()
 
 
 @lru_cache(maxsize=256)
@@ -126,7 +120,9 @@ def _rendered(where: str, source: str, pairs: tuple[tuple[str, str], ...], optio
     if options:
         values[OPTIONS] = list(options)
     try:
-        return _compiled(source).render(values)
+        return rendered(_compiled(source), len(source), values)
+    except TooMuchWork as error:
+        raise ConfigError(f"{where}: expected a template that computes less for a text, found {error}") from None
     except SecurityError as error:
         raise ConfigError(f"{where}: expected a template without code, found {str(error).rstrip('.')}") from None
     except _FAILURES as error:
@@ -157,6 +153,9 @@ def _names(where: str, source: str) -> set[str]:
     except jinja2.TemplateSyntaxError as error:
         reason = (error.message or "").rstrip(".")
         raise ConfigError(f"{where}: expected a Jinja2 template, line {error.lineno}: {reason}") from None
+    except _UNCOMPILED as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"{where}: expected a Jinja2 template that is nested less deeply: {reason}") from None
     if any(True for _ in meta.find_referenced_templates(tree)):
         raise ConfigError(f"{where}: expected one template, found a reference to another one")
     return meta.find_undeclared_variables(tree)

@@ -163,7 +163,7 @@ def test_weights_of_a_gguf_file_are_unpacked(
     source = tiny_gguf(tmp_path / "tiny.gguf")
     monkeypatch.setattr("evolm.models.conversion._check_gguf", lambda path: None)
     monkeypatch.setattr("evolm.models.conversion.AutoConfig.from_pretrained", lambda *a, **k: None)
-    monkeypatch.setattr("evolm.models.conversion._parameters", lambda config: 1)
+    monkeypatch.setattr("evolm.models.conversion.require_described", lambda *arguments: 1)
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", refuse)
     with pytest.raises(ModelError, match="no more is needed"):
         converted(source, "0" * 64, "float32")

@@ -174,15 +174,15 @@ def test_the_key_comes_from_the_environment_and_is_in_no_message(
     start: Callable[..., tuple[str, Behaviour]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, behaviour = start(key="sk-secret-1")
-    monkeypatch.delenv("SOME_KEY", raising=False)
-    with pytest.raises(ServerError, match="SOME_KEY is not set"):
-        opened(name, key_variable="SOME_KEY")
-    monkeypatch.setenv("SOME_KEY", "sk-secret-2")
+    monkeypatch.delenv("SOME_API_KEY", raising=False)
+    with pytest.raises(ServerError, match="SOME_API_KEY is not set"):
+        opened(name, key_variable="SOME_API_KEY")
+    monkeypatch.setenv("SOME_API_KEY", "sk-secret-2")
     with pytest.raises(ServerError, match="holds a key that the server refuses") as raised:
-        opened(name, key_variable="SOME_KEY")
+        opened(name, key_variable="SOME_API_KEY")
     assert "sk-secret" not in str(raised.value)
-    monkeypatch.setenv("SOME_KEY", "sk-secret-1")
-    model = opened(name, key_variable="SOME_KEY", retries=0)
+    monkeypatch.setenv("SOME_API_KEY", "sk-secret-1")
+    model = opened(name, key_variable="SOME_API_KEY", retries=0)
     behaviour.always = 500  # quotes the header
     with pytest.raises(ServerError) as raised:
         answers(model, ASKED[:1])

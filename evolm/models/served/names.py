@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,6 +14,22 @@ SERVER: Final = "openai:"
 def is_served(name: str) -> bool:
     """Return whether a model's name is that of a server."""
     return name.startswith(SERVER)
+
+
+def host_elsewhere(name: str) -> str:
+    """Return the host of a served model's name; ``""`` if it is this machine, or no server.
+
+    Raises:
+        ConfigError: if it is no address; see :func:`address`.
+    """
+    if not is_served(name):
+        return ""
+    host = urlsplit(address(name)).hostname or ""
+    try:
+        here = ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        here = host == "localhost"
+    return "" if here else host
 
 
 def address(name: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from evolm.data_access import missing_file
 from evolm.errors import DataError
+from evolm.storage.unpacked import most_bytes, too_large
 
 GZIP: Final = ".gz"
 _GZIP_START = b"\x1f\x8b"
@@ -53,10 +55,15 @@ def file_bytes(source: str, path: Path) -> bytes:
 
 
 def _decompressed(source: str, data: bytes) -> bytes:
+    most = most_bytes(len(data))
     try:
-        return gzip.decompress(data)
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+            found = stream.read(most + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{source}: expected gzip data: {error}") from None
+    if len(found) > most:
+        raise DataError(f"{source}: expected {too_large(len(data))}; unpack it, and name the unpacked file")
+    return found
 
 
 def refuse_other_formats(source: str, data: bytes) -> None:
