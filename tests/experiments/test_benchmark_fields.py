@@ -92,6 +92,8 @@ def test_every_way_of_improvement_runs_on_its_task(population: str, tiny_model_f
         "task": {"split": {"dev": 12, "validation": 12, "test": 24}},
     }
     small = overlay(copy.deepcopy(dict(FIELD.populations[population])), tiny)
+    if population == "past-tense":
+        small["learning"] = {"reward": "chrf"}  # the tiny model writes no right answer
     variants = {name: in_last_layer(tables) for name, tables in FIELD.variants_of(population).items()}
     shrunk = replace(FIELD, populations={population: small}, own={population: variants})
     sweep = shrunk.sweep(population, [100], tmp_path / "out")
