@@ -81,7 +81,7 @@ def carried(requests: list[TokenizedRequest], delta: Delta) -> list[TokenizedReq
 
 def answered(model: LanguageModel, requests: list[TokenizedRequest]) -> None:
     model.forward.prefixes.forget()  # in a campaign prompts are new, here they are the same in every round
-    answer_batch(ModelSpec(model.prepared, "off", model.profile.digest), requests, model)
+    answer_batch(ModelSpec(model.prepared, "off", model.profile.text), requests, model)
 
 
 # -- a batch in which every prompt carries a delta -----------------------------------------------------------

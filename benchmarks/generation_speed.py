@@ -101,7 +101,7 @@ class Plain:
 
 def written(model: LanguageModel, requests: list[TokenizedGeneration]) -> int:
     """Answer requests in the engine's batches; return the number of tokens written."""
-    spec = ModelSpec(model.prepared, "off", model.profile.digest, model.passes)
+    spec = ModelSpec(model.prepared, "off", model.profile.text, model.passes)
     cut = batches(requests, batch_target(requests, 1))
     results = [answer_batch(spec, [requests[index] for index in batch.indices], model) for batch in cut]
     return sum(len(answer) for result in results for answer in result.answers)

@@ -41,7 +41,7 @@ AT_LEAST = 0.3  # seconds that a product is repeated for; the processor's bursts
 
 def spec_of(model: LanguageModel) -> ModelSpec:
     """Return the model specification that the engine gives its workers."""
-    return ModelSpec(model.prepared, "off", model.profile.digest, model.passes)
+    return ModelSpec(model.prepared, "off", model.profile.text, model.passes)
 
 
 @lru_cache

@@ -15,6 +15,7 @@ import benchmarks.operators
 import benchmarks.optimizers_table
 import benchmarks.quality_table
 import benchmarks.racing
+import benchmarks.scaling
 import benchmarks.speed
 from evolm.wording import markdown_table, signed
 
@@ -32,6 +33,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "optimizers": lambda found: benchmarks.optimizers_table.markdown(found["spaces"]),
     "quality": lambda found: benchmarks.quality_table.markdown(found),
     "racing": lambda found: benchmarks.racing.markdown(found["rows"]),
+    "scaling": lambda found: benchmarks.scaling.markdown(found),
     "speed": lambda found: f"{benchmarks.speed.rivals_table(found)}\n\n{benchmarks.speed.shares_table(found)}",
 }
 

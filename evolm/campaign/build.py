@@ -208,7 +208,12 @@ def build(
     make_reward(config, rewards, scoring)  # raises for a scorer that needs gold
     space, founders = load_founders(config, task, parts, tuple(evolving), instructions, warm_starts)
     task_scorer = task_scorer_among(choices, scorers, scoring)
-    engine = evaluation.Engine(model, AnswerStore(answers), jobs(config.evaluation.n_jobs, model))
+    engine = evaluation.Engine(
+        model,
+        AnswerStore(answers),
+        jobs(config.evaluation.n_jobs, model),
+        mixed_hosts=config.evaluation.mixed_hosts,
+    )
     writer = make_writer(config.operators.writer, [stage.choice for stage in stages], engine)
     evaluator = Evaluator(
         engine, task, scorers, task_scorer, space.express, space.tokens, config.fitness.combine, guard

@@ -9,6 +9,7 @@ from evolm.baselines.single import SINGLE
 from evolm.campaign.build import Components
 from evolm.campaign.finals import finals_of
 from evolm.campaign.forecasts import known_headroom
+from evolm.campaign.mixed_hosts import about_mixed_hosts, mixed_hosts_record
 from evolm.campaign.recorder import RunRecorder
 from evolm.campaign.records import guard_record, readout_record, result_record
 from evolm.campaign.search import Search
@@ -69,6 +70,10 @@ def conclude(
         result["guard"] = guarded
     result["readout"] = readout_record(parts, single)
     result["headroom"] = known_headroom(recorder.layout.journal)
+    if parts.config.evaluation.mixed_hosts:
+        result["mixed_hosts"] = mixed_hosts_record(parts)
+        result["claim"] += about_mixed_hosts(result["mixed_hosts"])
+    recorder.tell_others()
     recorder.journal.append({"type": "verdict", **result})
     result["budget"]["seconds"] = round(recorder.seconds, 3)
     recorder.write_result(result, verdict)

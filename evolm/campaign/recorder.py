@@ -11,6 +11,7 @@ import platform
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from evolm.campaign.records import require_same_run
 from evolm.campaign.search import Search
 from evolm.campaign.verdict import Verdict
 from evolm.errors import RunError
+from evolm.evaluation.results import OtherProfile
 from evolm.evaluation.usage import Usage
 from evolm.genomes import Committee, Genome, Winner, members_of
 from evolm.storage import (
@@ -55,6 +57,7 @@ class RunRecorder:
         self.timing = Journal(layout.timing)
         self._seconds_before = 0.0
         self._began = time.monotonic()
+        self._others_told = 0  # of the engine's workers with other numeric profiles
 
     # -- clock and counts ----------------------------------------------------------------------------------
 
@@ -114,8 +117,11 @@ class RunRecorder:
 
     def write_checkpoint(self, state: Record) -> None:
         """Save ``state``, the journal's length and the counts, once the disk has the journal."""
+        self.tell_others()
         self.journal.sync()
-        counts = {"seconds": self.seconds, "usage": self.parts.engine.usage.to_record()}
+        counts: Record = {"seconds": self.seconds, "usage": self.parts.engine.usage.to_record()}
+        if others := self.parts.engine.others:
+            counts["other_profiles"] = [asdict(other) for other in others]
         write_checkpoint(self.layout.checkpoint, {"offset": self.journal.offset, **state, **counts})
 
     def read_checkpoint(self) -> Record | None:
@@ -141,6 +147,16 @@ class RunRecorder:
         """Cut the journal to the checkpoint's length, and continue the counts."""
         self.journal.truncate(checkpoint["offset"])
         self.continue_counts(checkpoint["seconds"], Usage(**checkpoint["usage"]))
+        others = self.parts.engine.others
+        others.update((OtherProfile(**other), None) for other in checkpoint.get("other_profiles", ()))
+        self._others_told = len(others)
+
+    def tell_others(self) -> None:
+        """Write the workers with other numeric profiles into the journal that answered since the last call."""
+        for other in list(self.parts.engine.others)[self._others_told :]:
+            profile = json.loads(other.profile)
+            self.journal.append({"type": "other_profile", "host": other.host, "profile": profile})
+            self._others_told += 1
 
     # -- results -------------------------------------------------------------------------------------------
 

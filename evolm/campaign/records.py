@@ -44,7 +44,19 @@ FINGERPRINTS = (
     ("model", "fingerprint", "the model"),
     ("model", "dtype", "the model's dtype"),
 )
-SETTINGS = ("strategy", "stages", "scorers", "operators", "writer", "space", "seed", "founders", "racing", "guard")
+SETTINGS = (
+    "strategy",
+    "stages",
+    "scorers",
+    "operators",
+    "writer",
+    "space",
+    "seed",
+    "founders",
+    "racing",
+    "guard",
+    "mixed_hosts",
+)
 
 
 # -- head ------------------------------------------------------------------------------------------------------
@@ -82,6 +94,7 @@ def head_record(parts: Components, main: Search) -> Record:
         "budget": config.budget.model_dump(),
         "racing": main.race.rules.to_record() if main.race else None,
         **({"guard": parts.evaluator.guard.describe()} if parts.evaluator.guard else {}),
+        **({"mixed_hosts": True} if config.evaluation.mixed_hosts else {}),
     }
 
 

@@ -113,7 +113,7 @@ def move_to(cluster: str, parts: Components) -> None:
     from evolm.evaluation.clusters import executor_of
 
     try:
-        executor = executor_of(cluster, parts.model)
+        executor = executor_of(cluster, parts.model, parts.config.evaluation.mixed_hosts)
     except BaseException:
         parts.engine.close()
         raise

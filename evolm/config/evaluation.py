@@ -41,6 +41,11 @@ class EvaluationSection(Section):
         multiple_of=64,
         description="tokens in a pass of the linear layers; `evolm tune` finds the fastest",
     )
+    mixed_hosts: bool = Field(
+        False,
+        description="whether a cluster's workers with another processor or other library versions answer, too; a "
+        "repetition may then differ in last bits, and the journal, the verdict and the report say so",
+    )
     racing: Literal["off", "race", "halving"] = Field(
         "off",
         description="race = candidates are scored on growing blocks of dev items and dropped when they are "

@@ -1,28 +1,29 @@
 """Executors on clusters: Dask's and Ray's own futures.
 
-A worker gets the model's identity, never its weights: it loads the model from its own host, see
-:func:`evolm.models.hosts.on_this_host`. Results come in the order of the batches, so that journals do not depend on
-the cluster. Both engines compute the batches of a lost worker again.
+A worker gets the model's identity, not its weights: it loads the model from its own host, see
+:func:`evolm.models.hosts.on_this_host`. To a host that lacks it, the model is sent, once, see
+:mod:`evolm.models.transfer`. Results come in the order of the batches, so that journals do not depend on the cluster.
+Both engines compute the batches of a lost worker again.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import Any, Final
 
-from evolm.errors import ConfigError, EvolmError, WorkerError
+from evolm.errors import ConfigError, EvolmError, ModelError, WorkerError
 from evolm.evaluation.executors import ATTEMPTS, Executor, worker_spec
-from evolm.evaluation.plan import jobs
-from evolm.evaluation.results import BatchResult
+from evolm.evaluation.plan import AHEAD, jobs
+from evolm.evaluation.results import BatchResult, ModelMissing
 from evolm.evaluation.worker import Asked, answer_on_cluster
 from evolm.extras import extra
 from evolm.models import Model, Tokenized
 from evolm.models.specs import ModelSpec
+from evolm.models.transfer import ReceiverLost, send_model
 
-AHEAD: Final = 2  # batches that a worker has at most, so that none waits for the next one
 PATIENCE: Final = 30.0  # seconds in which a scheduler must answer
 _LOCAL, _RAY = "local", "ray"
 
@@ -30,38 +31,75 @@ _LOCAL, _RAY = "local", "ray"
 class ClusterExecutor:
     """Hands batches to a cluster, a few ahead of the results.
 
+    Args:
+        spec: the model's description.
+
     Attributes:
         n_jobs: workers when the cluster was reached; more may join later.
     """
 
     n_jobs: int = 1
 
+    def __init__(self, spec: ModelSpec) -> None:
+        self._spec = spec
+
     def jobs(self, requests: Sequence[Tokenized]) -> Iterator[list[int]]:
         """Yield the indices of each batch."""
-        return jobs(requests, self.n_jobs)
+        return jobs(requests, self.n_jobs, uneven=True)
 
     def run(self, batches: Sequence[Sequence[Asked]]) -> Iterator[BatchResult]:
         """Yield results in order.
 
         Raises:
             EvolmError: of a worker.
+            ModelError: if a host lacks the model and cannot be given it.
             WorkerError: if a batch loses its worker three times, or the cluster is gone.
         """
-        pending: deque[Any] = deque()
+        pending: deque[tuple[Sequence[Asked], Any]] = deque()
         try:
             for batch in batches:
-                pending.append(self._submitted(batch))
+                pending.append((batch, self._submitted(batch)))
                 if len(pending) >= AHEAD * self.n_jobs:
-                    yield self._result(pending.popleft())
+                    yield self._answered(*pending.popleft())
             while pending:
-                yield self._result(pending.popleft())
+                yield self._answered(*pending.popleft())
         finally:
-            self._cancel(list(pending))
+            self._cancel([future for _, future in pending])
+
+    def _answered(self, batch: Sequence[Asked], future: Any) -> BatchResult:
+        """Return a batch's result; if its worker's host lacks the model, send it and compute the batch again."""
+        given: set[str] = set()
+        while isinstance(result := self._result(future), ModelMissing):
+            if result.place in given:
+                raise _lacking(self._spec, result, "it was sent and is not found")
+            given.add(result.place)
+            self._send_model(result)
+            future = self._submitted(batch)
+        return result
+
+    def _send_model(self, missing: ModelMissing) -> None:
+        def call(function: Callable[..., Any], *arguments: Any) -> Any:
+            return self._called(missing.place, function, *arguments)
+
+        try:
+            send_model(self._spec.prepared, call, missing.host)
+        except ReceiverLost:
+            return  # another worker computes the batch
+        except (ModelError, OSError) as error:
+            raise _lacking(self._spec, missing, str(error)) from None
 
     def _submitted(self, batch: Sequence[Asked]) -> Any:
         raise NotImplementedError
 
-    def _result(self, future: Any) -> BatchResult:
+    def _result(self, future: Any) -> BatchResult | ModelMissing:
+        raise NotImplementedError
+
+    def _called(self, place: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function on the worker, or the node, at a place.
+
+        Raises:
+            ReceiverLost: if it has gone.
+        """
         raise NotImplementedError
 
     def _cancel(self, futures: list[Any]) -> None:
@@ -87,6 +125,7 @@ class DaskExecutor(ClusterExecutor):
     def __init__(self, spec: ModelSpec, address: str) -> None:
         with extra("dask"):
             distributed: Any = import_module("distributed")
+        super().__init__(spec)
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what ends a campaign is said in one sentence
         self._address = address
         try:
@@ -97,17 +136,22 @@ class DaskExecutor(ClusterExecutor):
                 f"--cluster {address}: expected a Dask scheduler with workers, found none ({error})"
             ) from None
         self.n_jobs = len(self._client.scheduler_info(n_workers=-1)["workers"])
-        self._spec = spec
         self._killed: type[Exception] = distributed.KilledWorker
 
     def _submitted(self, batch: Sequence[Asked]) -> Any:
-        return self._client.submit(answer_on_cluster, self._spec, batch, pure=False)
+        return self._client.submit(_answer_on_dask, self._spec, batch, pure=False)
 
-    def _result(self, future: Any) -> BatchResult:
+    def _called(self, place: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return self._client.run(function, *arguments, workers=[place])[place]
+        except (KeyError, OSError, TimeoutError, ValueError) as error:
+            raise ReceiverLost(str(error)) from None
+
+    def _result(self, future: Any) -> BatchResult | ModelMissing:
         from concurrent.futures import CancelledError
 
         try:
-            result: BatchResult = future.result()
+            result: BatchResult | ModelMissing = future.result()
         except EvolmError:
             raise
         except self._killed as error:
@@ -142,25 +186,38 @@ class RayExecutor(ClusterExecutor):
     def __init__(self, spec: ModelSpec, address: str) -> None:
         with extra("ray"):
             ray: Any = import_module("ray")
+        super().__init__(spec)
         self._ray, self._address = ray, address
         self._ours = not ray.is_initialized()
         if self._ours:
             named = {} if address == _RAY else {"address": address}
             try:
                 ray.init(**named, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-            except (ConnectionError, OSError, TimeoutError, ValueError) as error:
+            except Exception as error:  # Ray has no class for a node that does not start in time
                 raise WorkerError(f"--cluster {address}: expected a Ray cluster, found none ({error})") from None
         self.n_jobs = max(int(ray.cluster_resources().get("CPU", 1)), 1)
-        self._spec = ray.put(spec)
-        self._answer = ray.remote(answer_on_cluster).options(num_cpus=1, max_retries=ATTEMPTS - 1)
+        self._put_spec = ray.put(spec)
+        self._answer = ray.remote(_answer_on_ray).options(num_cpus=1, max_retries=ATTEMPTS - 1)
 
     def _submitted(self, batch: Sequence[Asked]) -> Any:
-        return self._answer.remote(self._spec, batch)
+        return self._answer.remote(self._put_spec, batch)
 
-    def _result(self, future: Any) -> BatchResult:
+    def _called(self, place: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        errors = self._ray.exceptions
+        strategies: Any = import_module("ray.util.scheduling_strategies")
+        there = strategies.NodeAffinitySchedulingStrategy(place, soft=False)
+        remote = self._ray.remote(function).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
+        try:
+            return self._ray.get(remote.remote(*arguments))
+        except errors.RayTaskError as error:
+            raise error.cause from None
+        except errors.RayError as error:
+            raise ReceiverLost(str(error)) from None
+
+    def _result(self, future: Any) -> BatchResult | ModelMissing:
         errors = self._ray.exceptions
         try:
-            result: BatchResult = self._ray.get(future)
+            result: BatchResult | ModelMissing = self._ray.get(future)
         except errors.RayTaskError as error:
             if isinstance(error.cause, EvolmError):
                 raise error.cause from None
@@ -183,6 +240,22 @@ class RayExecutor(ClusterExecutor):
             self._ray.shutdown()
 
 
+def _answer_on_dask(spec: ModelSpec, batch: Sequence[Asked]) -> BatchResult | ModelMissing:
+    """Entry point of Dask's workers."""
+    distributed: Any = import_module("distributed")
+    return answer_on_cluster(spec, batch, distributed.get_worker().address)
+
+
+def _answer_on_ray(spec: ModelSpec, batch: Sequence[Asked]) -> BatchResult | ModelMissing:
+    """Entry point of Ray's workers."""
+    ray: Any = import_module("ray")
+    return answer_on_cluster(spec, batch, ray.get_runtime_context().get_node_id())
+
+
+def _lacking(spec: ModelSpec, missing: ModelMissing, why: str) -> ModelError:
+    return ModelError(f"{missing.reason}; the model {spec.prepared.name!r} could not be sent there: {why}")
+
+
 def _gone(address: str, error: BaseException) -> WorkerError:
     return WorkerError(
         f"--cluster {address}: expected answers, found the cluster gone ({type(error).__name__}); the run is saved "
@@ -190,12 +263,13 @@ def _gone(address: str, error: BaseException) -> WorkerError:
     )
 
 
-def executor_of(address: str, model: Model) -> Executor | None:
+def executor_of(address: str, model: Model, mixed_hosts: bool = False) -> Executor | None:
     """Return the executor of ``--cluster``; None for ``local``, this machine's own workers.
 
     Args:
         address: ``local``, ``ray``, ``ray://HOST:PORT`` or ``dask://HOST:PORT``.
         model: the campaign's.
+        mixed_hosts: see :class:`evolm.models.ModelSpec`.
 
     Raises:
         ConfigError: for another address.
@@ -207,9 +281,9 @@ def executor_of(address: str, model: Model) -> Executor | None:
     if address == _LOCAL:
         return None
     if address == _RAY or (kind == _RAY and place):
-        return RayExecutor(worker_spec(model), address)
+        return RayExecutor(worker_spec(model, mixed_hosts), address)
     if kind == "dask" and place:
-        return DaskExecutor(worker_spec(model), address)
+        return DaskExecutor(worker_spec(model, mixed_hosts), address)
     raise ConfigError(f"--cluster: expected local, ray, ray://HOST:PORT or dask://HOST:PORT, found {address!r}")
 
 

@@ -11,6 +11,7 @@ from cachetools import LRUCache
 
 from evolm.errors import Interrupted
 from evolm.evaluation.executors import make_executor
+from evolm.evaluation.results import BatchResult, OtherProfile
 from evolm.evaluation.usage import Usage
 from evolm.models import (
     Answer,
@@ -38,8 +39,11 @@ class Engine:
         answers: the cache.
         n_jobs: worker processes; 1 computes in this process.
         progress: called with the number of requests answered so far and in all, after each batch.
+        mixed_hosts: whether workers with other numeric profiles answer, too; their answers are not taken for those
+            of the model's own profile later.
 
     Attributes:
+        others: workers that answered with a numeric profile that is not the model's, one for each host and profile.
         executor: answers batches; may be replaced before the first request.
     """
 
@@ -49,6 +53,7 @@ class Engine:
         answers: AnswerStore,
         n_jobs: int = 1,
         progress: Callable[[int, int], None] | None = None,
+        mixed_hosts: bool = False,
     ) -> None:
         self.model = model
         self.answers = answers
@@ -58,8 +63,10 @@ class Engine:
         self._leader = self  # has the cache of answers and the stop signal; see companion
         self._tokens: LRUCache[tuple[Request, ...], list[ReadyRequest]] = LRUCache(TOKENIZED, getsizeof=len)
         self._states: LRUCache[bytes, bytes] = LRUCache(STATE_BYTES, getsizeof=len)
-        self.executor = make_executor(model, n_jobs)
-        self._scope = hashlib.sha256(f"{model.prepared.fingerprint} {model.profile.digest}".encode()).digest()
+        self.executor = make_executor(model, n_jobs, mixed_hosts)
+        self.others: dict[OtherProfile, None] = {}
+        scope = f"{model.prepared.fingerprint} {model.profile.digest}{' mixed hosts' if mixed_hosts else ''}"
+        self._scope = hashlib.sha256(scope.encode()).digest()
 
     def companion(self, model: Model) -> Engine:
         """Return an engine for another model, which computes in this process and counts its own usage.
@@ -127,8 +134,7 @@ class Engine:
         gradients = []
         for each, result in zip(tokenized, self.executor.run([[each] for each in tokenized]), strict=True):
             self._raise_if_stopped()
-            self.usage.tokens_forwarded += result.tokens
-            self.usage.tokens_padded += result.slab_tokens
+            self._count(result)
             gradients.append(read_gradient(each, result.answers[0]))
         return gradients
 
@@ -162,8 +168,7 @@ class Engine:
             fresh = {keys[i]: answer.tobytes() for i, answer in zip(job, result.answers, strict=True)}
             self._keep(fresh, isinstance(missing[keys[job[0]]], TokenizedStates))
             known.update(fresh)
-            self.usage.tokens_forwarded += result.tokens
-            self.usage.tokens_padded += result.slab_tokens
+            self._count(result)
             done += len(fresh)
             self.progress(done, total)
         self._raise_if_stopped()
@@ -173,6 +178,12 @@ class Engine:
         self._leader.answers.clear()
         self._tokens.clear()
         self._states.clear()
+
+    def _count(self, result: BatchResult) -> None:
+        self.usage.tokens_forwarded += result.tokens
+        self.usage.tokens_padded += result.slab_tokens
+        if result.other is not None:
+            self.others[result.other] = None
 
     def _raise_if_stopped(self) -> None:
         if self._leader.stop_signal is not None:

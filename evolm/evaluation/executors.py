@@ -135,22 +135,33 @@ class JoblibExecutor:
             )
 
 
-def make_executor(model: Model, n_jobs: int) -> Executor:
-    """Return what answers requests to a model: this process, worker processes, or the model's server."""
+def make_executor(model: Model, n_jobs: int, mixed_hosts: bool = False) -> Executor:
+    """Return what answers requests to a model: this process, worker processes, or the model's server.
+
+    Args:
+        model: local or served.
+        n_jobs: worker processes; 1 = this process.
+        mixed_hosts: see :class:`evolm.models.ModelSpec`.
+    """
     if isinstance(model, ServedModel):
         return ServerExecutor(model)
-    spec, local = worker_spec(model), require_local(model, "a worker")
+    spec, local = worker_spec(model, mixed_hosts), require_local(model, "a worker")
     return SerialExecutor(spec, local) if n_jobs == 1 else JoblibExecutor(spec, n_jobs)
 
 
-def worker_spec(model: Model) -> ModelSpec:
+def worker_spec(model: Model, mixed_hosts: bool = False) -> ModelSpec:
     """Return the description from which workers load a model.
+
+    Args:
+        model: the campaign's.
+        mixed_hosts: see :class:`evolm.models.ModelSpec`.
 
     Raises:
         ModelError: if the model is behind a server.
     """
     local = require_local(model, "a worker")
-    return ModelSpec(local.prepared, "on" if local.chat else "off", local.profile.digest, local.passes)
+    chat = "on" if local.chat else "off"
+    return ModelSpec(local.prepared, chat, local.profile.text, local.passes, mixed_hosts)
 
 
 class SafeLokyBackend(LokyBackend):

@@ -19,6 +19,8 @@ from evolm.models import LogProbs, Tokenized, TokenizedGeneration, TokenizedRequ
 from evolm.models.deltas import Delta
 from evolm.models.forward_plan import ForwardPlan, Segment, fill_slabs
 
+AHEAD = 2  # batches for each worker that a cluster has at a time, so that none waits for the next one
+SPARE, SMALL_BATCH = 2, 1024  # prompts for each worker, and tokens, from which a prompt has a batch of its own
 BATCH_TOKENS = 8192  # about what a worker computes between two reports; has no influence on the bits of answers
 
 
@@ -204,11 +206,21 @@ def _costs(requests: Sequence[Tokenized]) -> list[tuple[int, bool]]:
     return costs
 
 
-def batch_target(requests: Sequence[Tokenized], workers: int) -> int:
-    """Return a batch size near ``BATCH_TOKENS`` that gives every worker as many batches as the others."""
-    tokens = sum(cost for cost, _ in _costs(requests))
-    rounds = max(round(tokens / BATCH_TOKENS / workers), 1)
-    return max(-(-tokens // (rounds * workers)), 1)
+def batch_target(requests: Sequence[Tokenized], workers: int, uneven: bool = False) -> int:
+    """Return a batch size near ``BATCH_TOKENS`` that gives every worker as many batches as the others.
+
+    Args:
+        requests: what is asked.
+        workers: how many there are.
+        uneven: whether workers may differ in speed. Batches are then as small as one prompt's requests, if there are
+            several prompts for each worker, so that a slow worker does not hold up the others.
+    """
+    costs = _costs(requests)
+    tokens, prompts = sum(cost for cost, _ in costs), sum(new for _, new in costs)
+    count = max(round(tokens / BATCH_TOKENS / workers), 1) * workers
+    if uneven and prompts >= SPARE * workers:
+        count = max(count, min(prompts, tokens // SMALL_BATCH))
+    return max(-(-tokens // count), 1)
 
 
 def batches(requests: Sequence[Tokenized], target: int = BATCH_TOKENS) -> Iterator[Batch]:
@@ -233,10 +245,10 @@ def batches(requests: Sequence[Tokenized], target: int = BATCH_TOKENS) -> Iterat
         yield Batch(tuple(indices))
 
 
-def jobs(requests: Sequence[Tokenized], workers: int) -> Iterator[list[int]]:
-    """Yield the indices of each batch; a batch holds one kind of request."""
+def jobs(requests: Sequence[Tokenized], workers: int, uneven: bool = False) -> Iterator[list[int]]:
+    """Yield the indices of each batch; a batch holds one kind of request; see :func:`batch_target`."""
     for kind in (TokenizedRequest, TokenizedGeneration, TokenizedStates):
         places = [index for index, request in enumerate(requests) if isinstance(request, kind)]
         asked = [requests[i] for i in places]
-        for batch in batches(asked, batch_target(asked, workers)):
+        for batch in batches(asked, batch_target(asked, workers, uneven)):
             yield [places[i] for i in batch.indices]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import signal
 import sys
 import threading
@@ -25,7 +26,7 @@ from joblib.externals.loky import process_executor
 
 from evolm.errors import ModelError
 from evolm.evaluation.plan import plan, plan_generation, plan_states, split_answers
-from evolm.evaluation.results import BatchResult
+from evolm.evaluation.results import BatchResult, ModelMissing, OtherProfile
 from evolm.models import (
     LanguageModel,
     ModelSpec,
@@ -39,6 +40,7 @@ from evolm.models.decoding import TextGenerator
 from evolm.models.forward_plan import ForwardPlan
 from evolm.models.hosts import on_this_host
 from evolm.models.learning import GradientComputer
+from evolm.models.profile import NumericProfile, differences
 from evolm.signals import ENDING
 
 PARENT_POLL_SECONDS = 0.5
@@ -49,13 +51,28 @@ Asked: TypeAlias = Tokenized | TokenizedGradient
 
 @lru_cache(maxsize=1)
 def _model(spec: ModelSpec) -> LanguageModel:
-    model = LanguageModel(spec.prepared, spec.chat_template, spec.passes)
-    if model.profile.digest != spec.profile:
+    require_same_bits(spec)
+    return LanguageModel(spec.prepared, spec.chat_template, spec.passes)
+
+
+@lru_cache(maxsize=4)
+def require_same_bits(spec: ModelSpec) -> OtherProfile | None:
+    """Return this worker if its numeric profile is not the campaign's; None if they are equal.
+
+    Raises:
+        ModelError: if they differ and the campaign does not accept that.
+    """
+    device = torch.device(spec.prepared.device).type
+    own = NumericProfile(spec.prepared.dtype, device, spec.passes.slab_tokens).text
+    if own == spec.profile:
+        return None
+    if not spec.mixed_hosts:
         raise ModelError(
-            f"a worker computes with numeric profile {model.profile.digest} ({model.profile.cpu}), expected "
-            f"{spec.profile}: workers need the coordinator's processor type and library versions"
+            f"worker on host {platform.node()!r}: expected the numeric profile of the campaign's host, with "
+            f"{differences(spec.profile, own)}; its answers would have other last bits "
+            "(evaluation.mixed_hosts = true accepts them)"
         )
-    return model
+    return OtherProfile(platform.node(), own)
 
 
 @contextmanager
@@ -71,12 +88,13 @@ def canonical_threads(threads: int) -> Iterator[None]:
 
 def answer_batch(spec: ModelSpec, requests: Sequence[Asked], model: LanguageModel | None = None) -> BatchResult:
     """Answer a batch of requests of one kind in this process, with ``model`` or the worker's own copy of it."""
+    other = None if model else require_same_bits(spec)
     model = model or _model(spec)
     with canonical_threads(model.profile.threads):
         before = model.forward.work
         answers = _answers(model, requests)
         work = model.forward.work - before
-        return BatchResult(answers, work.tokens, work.slab_tokens)
+        return BatchResult(answers, work.tokens, work.slab_tokens, other)
 
 
 def _answers(model: LanguageModel, requests: Sequence[Asked]) -> list[np.ndarray]:
@@ -135,14 +153,24 @@ def _on_this_host(spec: ModelSpec) -> ModelSpec:
     return replace(spec, prepared=on_this_host(spec.prepared))
 
 
-def answer_on_cluster(spec: ModelSpec, requests: Sequence[Asked]) -> BatchResult:
+def answer_on_cluster(spec: ModelSpec, requests: Sequence[Asked], place: str) -> BatchResult | ModelMissing:
     """Entry point of a cluster's workers, whose threads answer one batch at a time.
 
+    Args:
+        spec: the model's description.
+        requests: of one kind.
+        place: the cluster's address of this worker.
+
     Raises:
-        ModelError: if this host has not the model, or would compute other bits.
+        ModelError: if this worker would compute other bits.
     """
     with _ONE_AT_A_TIME:
-        return answer_in_worker(_on_this_host(spec), requests)
+        require_same_bits(spec)
+        try:
+            here = _on_this_host(spec)
+        except ModelError as error:
+            return ModelMissing(platform.node(), place, str(error))
+        return answer_in_worker(here, requests)
 
 
 def _give_memory_back() -> None:

@@ -59,7 +59,8 @@ def first_line(error: BaseException) -> str:
 
 def cache_folder() -> Path:
     """Return the folder of converted models: ``EVOLM_CACHE``, else evolm's folder in the user's cache directory."""
-    return Path(at_home(os.environ.get("EVOLM_CACHE") or platformdirs.user_cache_dir("evolm")))
+    # Absolute, since transformers takes a relative folder for the name of a model on the hub.
+    return Path(at_home(os.environ.get("EVOLM_CACHE") or platformdirs.user_cache_dir("evolm"))).absolute()
 
 
 def converted(source: Path, fingerprint: str, dtype: str) -> Path:

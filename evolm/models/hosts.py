@@ -1,4 +1,4 @@
-"""A model on another host than the campaign's: found there by its identity, never sent."""
+"""A model on another host than the campaign's, found there by its identity."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ from evolm.models.loading import prepare
 from evolm.models.specs import PreparedModel
 
 
+def cached_folder(prepared: PreparedModel) -> Path:
+    """Return the folder in this host's cache that holds a model in its dtype, or would hold it."""
+    return cache_folder() / "models" / f"{prepared.fingerprint[:16]}-{prepared.dtype}"
+
+
 def on_this_host(prepared: PreparedModel) -> PreparedModel:
     """Return the same model with its folder on this host; convert it first if there is none.
 
@@ -24,9 +29,9 @@ def on_this_host(prepared: PreparedModel) -> PreparedModel:
     Raises:
         ModelError: if the model's name leads to no model here, or to another one; it names host and model.
     """
-    converted = f"{prepared.fingerprint[:16]}-{prepared.dtype}"
-    for folder in (cache_folder() / "models" / converted, Path(prepared.folder)):
-        if folder.name == converted and is_whole(folder):
+    cached = cached_folder(prepared)
+    for folder in (cached, Path(prepared.folder)):
+        if folder.name == cached.name and is_whole(folder):
             return replace(prepared, folder=str(folder))
     source = prepared.folder if Path(prepared.folder).is_dir() else prepared.name
     try:
@@ -44,4 +49,4 @@ def on_this_host(prepared: PreparedModel) -> PreparedModel:
     return replace(found, name=prepared.name)
 
 
-__all__ = ["on_this_host"]
+__all__ = ["cached_folder", "on_this_host"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -43,6 +44,24 @@ INSTRUCTIONS = {
 def _instructions() -> str:
     """Return the instruction sets that torch finds beyond the processor's capability level, separated by spaces."""
     return " ".join(name for name, asks in INSTRUCTIONS.items() if getattr(torch.cpu, asks, bool)())
+
+
+# Environment variables that choose other kernels than the processor would get.
+KERNEL_CHOICES = (
+    "MKL_CBWR",
+    "MKL_DEBUG_CPU_TYPE",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "ONEDNN_MAX_CPU_ISA",
+    "DNNL_MAX_CPU_ISA",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "NVIDIA_TF32_OVERRIDE",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+)
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name in KERNEL_CHOICES if (value := os.environ.get(name))}
 
 
 @cache
@@ -84,6 +103,7 @@ class NumericProfile:
         versions: of the libraries, and of evolm's own arithmetic.
         instructions: instruction sets beyond ``cpu`` that torch finds.
         chip: vendor and name of the processor or GPU; ``""`` if the system reports none.
+        environment: environment variables that choose kernels, as far as they are set.
     """
 
     dtype: str
@@ -98,19 +118,40 @@ class NumericProfile:
     versions: dict[str, str] = field(default_factory=_versions)
     instructions: str = field(default_factory=_instructions)
     chip: str = ""
+    environment: dict[str, str] = field(default_factory=_environment)
 
     def __post_init__(self) -> None:
         if not self.chip:
             object.__setattr__(self, "chip", _chip(self.device))
 
     def to_record(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return asdict(self)
+        """Return plain JSON values; an empty environment is left out."""
+        record = asdict(self)
+        if not record["environment"]:
+            del record["environment"]
+        return record
+
+    @property
+    def text(self) -> str:
+        """The record as JSON."""
+        return json.dumps(self.to_record(), sort_keys=True)
 
     @property
     def digest(self) -> str:
         """16 hexadecimal digits; answers of two profiles with the same digest have the same bits."""
-        return hashlib.sha256(json.dumps(self.to_record(), sort_keys=True).encode()).hexdigest()[:16]
+        return digest_of(self.text)
+
+
+def digest_of(text: str) -> str:
+    """Return the digest of a profile that is given as JSON."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def differences(expected: str, found: str) -> str:
+    """Return what differs between two profiles that are given as JSON, such as ``"cpu 'AVX2', found 'AVX512'"``."""
+    before, now = json.loads(expected), json.loads(found)
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    return "; ".join(f"{name} {before.get(name)!r}, found {now.get(name)!r}" for name in names)
 
 
 def best_dtype(device: str) -> str:

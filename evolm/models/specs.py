@@ -46,14 +46,16 @@ class ModelSpec:
     Attributes:
         prepared: name, folder, dtype and device.
         chat_template: ``"on"`` or ``"off"``.
-        profile: digest of the numeric profile, which must be that of the worker.
+        profile: the campaign's numeric profile as JSON, which must be that of the worker.
         passes: sizes of its forward passes.
+        mixed_hosts: whether a worker with another numeric profile answers nevertheless.
     """
 
     prepared: PreparedModel
     chat_template: str
     profile: str
     passes: PassSettings = field(default_factory=PassSettings)
+    mixed_hosts: bool = False
 
 
 def is_hub_id(name: str) -> bool:

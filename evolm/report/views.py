@@ -184,16 +184,29 @@ class OriginView:
     Attributes:
         profile: rows of the numeric profile, with dotted keys.
         updated: time of the last event, or ``""``.
+        others: name of a host -> what differs in its numeric profile, of workers that answered.
     """
 
     profile: Sequence[tuple[str, str]]
     updated: str
+    others: Sequence[tuple[str, str]] = ()
 
     @classmethod
     def of(cls, record: RunRecord) -> OriginView:
         """Return the view of a run."""
         updated = next((entry["time"] for entry in reversed(record.timing) if entry.get("time")), "")
-        return cls(_flatten(record.run.get("profile") or {}), updated)
+        profile = _flatten(record.run.get("profile") or {})
+        others = [
+            (str(entry.get("host")), _differences(profile, _flatten(entry.get("profile") or {})))
+            for entry in record.entries_of("other_profile")
+        ]
+        return cls(profile, updated, others)
+
+
+def _differences(profile: Sequence[tuple[str, str]], other: Sequence[tuple[str, str]]) -> str:
+    """Return the rows of a numeric profile that differ from the campaign's."""
+    known = dict(profile)
+    return ", ".join(f"{key} {value}" for key, value in other if known.get(key) != value)
 
 
 def front_view(record: RunRecord) -> dict[str, Any] | None:

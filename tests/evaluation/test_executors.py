@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ def alive(process: psutil.Process) -> bool:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_worker_ends_when_its_parent_is_killed(tiny_model: Callable[..., LanguageModel], tmp_path: Path) -> None:
     model = tiny_model()
-    own = ModelSpec(model.prepared, "on", model.profile.digest)
+    own = ModelSpec(model.prepared, "on", model.profile.text)
     request = model.tokenize([LogLikelihood("a", "b", (" spam",))])
     mark = tmp_path / "worker"
     parent = os.fork()
@@ -175,7 +176,7 @@ def test_a_worker_ends_when_its_parent_is_killed(tiny_model: Callable[..., Langu
 
 def test_the_users_number_of_threads_is_given_back(tiny_model: Callable[..., LanguageModel]) -> None:
     model = tiny_model()
-    spec = ModelSpec(model.prepared, "on", model.profile.digest)
+    spec = ModelSpec(model.prepared, "on", model.profile.text)
     requests = model.tokenize([LogLikelihood("a", "b", (" spam",))])
     before = torch.get_num_threads()
     seen = []
@@ -191,8 +192,12 @@ def test_the_users_number_of_threads_is_given_back(tiny_model: Callable[..., Lan
 
 
 def test_a_worker_on_another_kind_of_machine_refuses_to_compute(tiny_model: Callable[..., LanguageModel]) -> None:
-    spec = ModelSpec(tiny_model().prepared, "on", "0123456789abcdef")
-    with pytest.raises(ModelError, match=r"numeric profile .* expected 0123456789abcdef"):
+    model = tiny_model()
+    other = replace(model.profile, chip="Zilog Z80")
+    spec = ModelSpec(model.prepared, "on", other.text)
+    with pytest.raises(
+        ModelError, match=r"expected the numeric profile .* with chip 'Zilog Z80', found '.*mixed_hosts"
+    ):
         answer_batch(spec, [])
 
 

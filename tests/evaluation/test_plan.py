@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolm.evaluation.plan import batch_target, batches, fill_slabs, plan, split_answers
+from evolm.evaluation.plan import batch_target, batches, fill_slabs, jobs, plan, split_answers
 from evolm.models import TokenizedRequest
 from evolm.models.forward_plan import Segment
 
@@ -148,3 +148,12 @@ def test_every_worker_gets_as_many_batches_of_like_size(workers: int) -> None:
     assert len(made) % workers == 0
     assert [i for batch in made for i in batch.indices] == list(range(len(requests)))
     assert min(sizes) > 0.5 * max(sizes)
+
+
+@pytest.mark.parametrize(("workers", "made"), [(4, 12), (8, 8)])
+def test_workers_of_unlike_speed_get_a_batch_for_each_prompt_if_there_are_enough(workers: int, made: int) -> None:
+    prefixes = [tuple(range(number, number + 100)) for number in range(12)]
+    asked = [TokenizedRequest((*prefix, *range(20)), 100, ((1,),)) for prefix in prefixes for _ in range(60)]
+    found = [[asked[i].context[0] for i in job] for job in jobs(asked, workers, uneven=True)]
+    assert len(found) == made
+    assert made != 12 or [set(each) for each in found] == [{number} for number in range(12)]

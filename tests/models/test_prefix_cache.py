@@ -27,7 +27,7 @@ def asking(prefix: str, items: Sequence[str]) -> list[Request]:
 
 
 def batch(model: LanguageModel, requests: Sequence[Any]) -> BatchResult:
-    spec = ModelSpec(model.prepared, "off", model.profile.digest)
+    spec = ModelSpec(model.prepared, "off", model.profile.text)
     return answer_batch(spec, model.tokenize(requests), model)
 
 

@@ -1,0 +1,304 @@
+"""What a cluster costs and gains: measured with one and two workers, simulated for 4 to 256.
+
+    python -m benchmarks.scaling [--quick]
+
+*work*: the same batches answered in this process, by joblib's local workers, by joblib's Dask and Ray backends, and
+by the futures of Dask and Ray that ``--cluster`` uses. Each way is timed in turn with this process, and its ratio is
+taken round by round: 1 for one worker and 0.5 for two would be free of charge.
+
+*messages*: many small batches of a tiny random model, so that little but messages is timed: seconds a batch if many
+are on their way, and for one that is waited for; and the bytes of a batch and of its result, pickled as Dask and Ray
+pickle them.
+
+*campaign*: seconds of the campaign's process outside of the model, for each individual and each generation.
+
+*simulation*: :mod:`benchmarks.scaling_simulation` with these constants.
+
+``--quick`` measures all with the tiny model in few rounds, which proves only that it works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from importlib import import_module
+from typing import Any
+
+import joblib
+import torch
+from transformers.utils.logging import disable_progress_bar
+
+from benchmarks.generations import MODEL as FORWARD
+from benchmarks.generations import campaign
+from benchmarks.scaling_simulation import POPULATIONS, Constants, Load, most_workers, simulated
+from benchmarks.setting import COLD, MODEL, setting, write_result
+from evolm.evaluation.clusters import DaskExecutor, RayExecutor
+from evolm.evaluation.executors import Executor, JoblibExecutor, SerialExecutor, worker_spec
+from evolm.evaluation.plan import plan
+from evolm.evaluation.timing import compare, timed
+from evolm.models import LanguageModel, LogLikelihood, ModelSpec, PassSettings, TokenizedRequest, prepare
+from evolm.testing import tiny_model
+from evolm.wording import markdown_table
+
+HERE = "this process"
+FUTURES = ("Dask's futures", "Ray's futures")  # those of --cluster
+SMALL_BATCHES, BATCHES, PROMPTS, ITEMS = 40, 8, 8, 28
+PROMPT = "Read the message and say what it is. A message that sells or asks for money is spam, all others are ham. "
+WORD = "Message: will you be at the station by number {} tonight, or shall I ask the others to wait for you?\nLabel:"
+
+
+# -- ways to workers -------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def local(spec: ModelSpec, workers: int) -> Iterator[Executor]:
+    """joblib's own processes; of a single one, too, which evolm would not start."""
+    executor = JoblibExecutor(spec, workers)
+    with joblib.parallel_config(backend="loky"):
+        yield executor
+    executor.close()
+
+
+@contextmanager
+def dask(spec: ModelSpec, workers: int, futures: bool) -> Iterator[Executor]:
+    """A Dask scheduler and worker processes on this machine."""
+    distributed: Any = import_module("distributed")
+    with distributed.LocalCluster(
+        n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+    ) as cluster:
+        if futures:
+            executor = DaskExecutor(spec, cluster.scheduler_address.replace("tcp://", "dask://"))
+            yield executor
+            executor.close()
+        else:
+            with distributed.Client(cluster), joblib.parallel_config(backend="dask"):
+                yield JoblibExecutor(spec, workers)
+
+
+@contextmanager
+def ray(spec: ModelSpec, workers: int, futures: bool) -> Iterator[Executor]:
+    """Ray on this machine."""
+    module: Any = import_module("ray")
+    module.init(num_cpus=workers, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+    try:
+        if futures:
+            yield RayExecutor(spec, "ray")
+        else:
+            import_module("ray.util.joblib").register_ray()
+            with joblib.parallel_config(backend="ray"):
+                yield JoblibExecutor(spec, workers)
+    finally:
+        module.shutdown()
+
+
+WAYS: dict[str, Callable[[ModelSpec, int], Any]] = {
+    "joblib's local workers": local,
+    "joblib's Dask backend": lambda spec, workers: dask(spec, workers, futures=False),
+    "Dask's futures": lambda spec, workers: dask(spec, workers, futures=True),
+    "joblib's Ray backend": lambda spec, workers: ray(spec, workers, futures=False),
+    "Ray's futures": lambda spec, workers: ray(spec, workers, futures=True),
+}
+
+
+# -- measurements ----------------------------------------------------------------------------------------------
+
+
+def asked(model: LanguageModel, prompts: int, items: int, repeats: int) -> list[TokenizedRequest]:
+    """Return requests of several prompts about the same items, prompt by prompt.
+
+    Args:
+        model: gives the tokens.
+        prompts, items: how many.
+        repeats: sentences of a prompt; 8 are about 200 tokens of SmolLM2.
+    """
+    requests = [
+        LogLikelihood(f"Prompt {prompt}. {PROMPT * repeats}\n", WORD.format(item), (" spam", " ham"))
+        for prompt in range(prompts)
+        for item in range(items)
+    ]
+    return list(model.tokenize(requests))
+
+
+def shares(requests: Sequence[Any], count: int) -> list[Sequence[Any]]:
+    """Cut requests into batches of the same number."""
+    size = -(-len(requests) // count)
+    return [requests[begin : begin + size] for begin in range(0, len(requests), size)]
+
+
+def answered(executor: Executor, batches: Sequence[Sequence[Any]]) -> None:
+    """Answer all batches."""
+    for _ in executor.run(batches):
+        pass
+
+
+def one_by_one(executor: Executor, batches: Sequence[Sequence[Any]]) -> None:
+    """Answer each batch before the next one is handed out."""
+    for batch in batches:
+        answered(executor, [batch])
+
+
+def work(model: LanguageModel, rounds: int, prompts: int, items: int, repeats: int) -> dict[str, Any]:
+    """Time the same batches by every way, with one and with two workers."""
+    batches = shares(asked(model, prompts, items, repeats), min(BATCHES, prompts))
+    spec, tokens = worker_spec(model), sum(plan(batch, model.profile.slab_tokens, 64).tokens for batch in batches)
+    here = SerialExecutor(spec, model)
+    found: dict[str, Any] = {}
+    for workers in (1, 2):
+        for name, way in WAYS.items():
+            with way(spec, workers) as executor:
+                measured, _ = compare(
+                    {HERE: lambda: answered(here, batches), name: lambda: answered(executor, batches)},
+                    rounds,
+                )
+            found.setdefault(name, {})[str(workers)] = measured[name]
+            found.setdefault(HERE, {}).setdefault("1", measured[HERE])
+            print(f"{workers} x {name}: {measured[name]['ratio']:.3f}", flush=True)
+    return {"rounds": rounds, "batches": len(batches), "tokens": tokens, "ways": found}
+
+
+def messages(rounds: int, count: int) -> dict[str, Any]:
+    """Time batches that need hardly any computing, by one worker; in seconds a batch, computing subtracted."""
+    known = tiny_model()
+    model = LanguageModel(known.prepared, "off", replace(PassSettings(), slab_tokens=128))
+    requests = model.tokenize([LogLikelihood("", f"{number}", (" spam",)) for number in range(count)])
+    batches = [[request] for request in requests]
+    spec = worker_spec(model)
+    here = SerialExecutor(spec, model)
+    found = {}
+    for name, way in WAYS.items():
+        with way(spec, 1) as executor:
+            seconds, _ = timed(
+                {
+                    HERE: lambda: answered(here, batches),
+                    "flow": lambda: answered(executor, batches),
+                    "alone": lambda: one_by_one(executor, batches[: count // 4]),
+                },
+                rounds,
+            )
+        own = statistics.median(seconds[HERE]) / count
+        flow, alone = statistics.median(seconds["flow"]) / count, statistics.median(seconds["alone"]) / (count // 4)
+        found[name] = {"flow": round(max(flow - own, 0.0), 6), "alone": round(max(alone - own, 0.0), 6)}
+        print(f"{name}: {found[name]}", flush=True)
+    return {"rounds": rounds, "batches": count, "ways": found}
+
+
+def sizes(model: LanguageModel, items: int, repeats: int) -> dict[str, int]:
+    """Return the bytes of a batch of one prompt and of its result, and of the model's description."""
+    batch, spec = asked(model, 1, items, repeats), worker_spec(model)
+    [result] = SerialExecutor(spec, model).run([batch])
+    parts = {"description": spec, "batch": batch, "result": result}
+    pickler: Any = import_module("cloudpickle")  # comes with Dask
+    return {"items": items} | {name: len(pickler.dumps(part)) for name, part in parts.items()}
+
+
+def outside_the_model(quick: bool) -> dict[str, float]:
+    """Return seconds of the demo's process outside of the model: for each individual, and for each generation."""
+    tables: dict[str, Any] = {}
+    if quick:
+        tables = {"task": {"split": {"dev": 4}}, "strategy": {"population_size": 2, "offspring": 2}}
+        tables["model"] = {"name": tiny_model().prepared.folder}
+    later = campaign(2 if quick else 6, **tables)["generations"][1:]
+    each = [(spent(own, "checkpoint", "report"), own["evaluations"], own["seconds"], own["parts"]) for own in later]
+    rest = [(seconds - parts[FORWARD] - fixed) / max(count, 1) for fixed, count, seconds, parts in each]
+    return {
+        "individual": round(statistics.median(rest), 5),
+        "generation": round(statistics.median(fixed for fixed, *_ in each), 5),
+    }
+
+
+def spent(generation: Mapping[str, Any], *parts: str) -> float:
+    """Return the seconds of some parts of a generation."""
+    return float(sum(generation["parts"][part] for part in parts))
+
+
+def constants(record: Mapping[str, Any]) -> Constants:
+    """Return the simulation's constants: messages by the dearer of the two ways that ``--cluster`` uses."""
+    ways = [record["messages"]["ways"][name] for name in FUTURES]
+    handling = max(way["flow"] for way in ways)
+    return Constants(
+        token=record["work"]["ways"][HERE]["1"]["seconds"] / record["work"]["tokens"],
+        latency=max(max(way["alone"] for way in ways) - handling, 0.0),
+        handling=handling,
+        **record["campaign"],
+    )
+
+
+# -- for people ------------------------------------------------------------------------------------------------
+
+
+def measured_table(record: Mapping[str, Any]) -> str:
+    """Return the table of ways: ratios to this process, and seconds and bytes of messages."""
+    rows = []
+    for name, own in record["work"]["ways"].items():
+        if name != HERE:
+            cost = record["messages"]["ways"][name]
+            ratios = (f"{own['1']['ratio']:.3f}", f"{own['2']['ratio']:.3f}")
+            rows.append((name, *ratios, f"{1000 * cost['flow']:.1f} ms", f"{1000 * cost['alone']:.1f} ms"))
+    header = ("way", "time with 1 worker over this process", "with 2 workers", "a batch in flow", "a batch alone")
+    size = record["bytes"]
+    return (
+        markdown_table(header, rows)
+        + f"\n\nA batch of one prompt and {size['items']} rows has {size['batch']:,} bytes, its result "
+        + f"{size['result']:,}, the model's description {size['description']:,}."
+    )
+
+
+def simulated_table(record: Mapping[str, Any]) -> str:
+    """Return the smallest population or window with an efficiency of 0.8 or more, and the efficiency at 24."""
+    simulation = record["simulation"]
+    policies = list(dict.fromkeys(row["policy"] for row in simulation["rows"]))
+    grouped: dict[tuple[int, int], dict[str, Any]] = {}
+    for row in simulation["rows"]:
+        grouped.setdefault((row["workers"], row["slow"]), {})[row["policy"]] = row
+    most = POPULATIONS[-1]
+    rows = [
+        (
+            workers,
+            slow or "",
+            *(f"{by[p]['smallest'] or f'over {most}'} ({by[p]['efficiency']['24']:.2f})" for p in policies),
+        )
+        for (workers, slow), by in grouped.items()
+    ]
+    header = ("workers", "of half speed", *policies)
+    return markdown_table(header, [tuple(map(str, row)) for row in rows]) + (
+        f"\n\nThe campaign's process can feed {simulation['most_workers']:,} workers at most."
+    )
+
+
+def markdown(record: Mapping[str, Any]) -> str:
+    """Return both tables."""
+    return f"{measured_table(record)}\n\n{simulated_table(record)}"
+
+
+def main() -> None:
+    """Measure, simulate, write results/scaling.json, print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="tiny model, few rounds; writes another file")
+    quick = parser.parse_args().quick
+    disable_progress_bar()
+    torch.set_num_threads(1)
+    prepared = tiny_model().prepared if quick else prepare(MODEL)
+    model, repeats = LanguageModel(prepared, "off", COLD), 2 if quick else 8
+    record: dict[str, Any] = setting("python -m benchmarks.scaling", "distributed", "ray")
+    record["dtype"] = prepared.dtype
+    record["work"] = work(model, *((1, 2, 2) if quick else (5, PROMPTS, ITEMS)), repeats)
+    record["messages"] = messages(*((1, 8) if quick else (5, SMALL_BATCHES)))
+    record["bytes"] = sizes(model, 4 if quick else 48, repeats)
+    record["campaign"] = outside_the_model(quick)
+    found, load = constants(record), Load()
+    record["simulation"] = {
+        "constants": asdict(found),
+        "load": asdict(load),
+        "most_workers": most_workers(found),
+        "rows": list(simulated(found, load)),
+    }
+    path = write_result("scaling-quick" if quick else "scaling", record)
+    print(f"\n{markdown(record)}\n\nWritten to {path}")
+
+
+if __name__ == "__main__":
+    main()
