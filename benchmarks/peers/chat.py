@@ -112,11 +112,12 @@ class LocalChat:
             shared += 1
         if surplus := len(self._known) - shared:
             self._cache.crop(-surplus)
-        output = self.model(
-            input_ids=torch.tensor([ids[shared:]]), past_key_values=self._cache, use_cache=True, logits_to_keep=1
-        )
+        states = self.model.base_model(
+            input_ids=torch.tensor([ids[shared:]]), past_key_values=self._cache, use_cache=True
+        ).last_hidden_state
         self._known = list(ids)
-        return output.logits[0, -1].float()
+        # The head gets contiguous states, see benchmarks.plain.
+        return self.model.get_output_embeddings()(states[:, -1:].contiguous())[0, -1].float()
 
 
 def _pick(logits: torch.Tensor, temperature: float, generator: torch.Generator) -> int:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from benchmarks.peers.chat import LocalChat
 
 LEARNT = 3  # items that a learnt row counts for: forward, and backward twice as much
-SHORT, LONG = 24, 160  # most tokens of an answer that names a label, and of a proposed prompt
+SHORT, LONG = 12, 160  # most tokens of an answer that names a label, and of a proposed prompt
 
 
 class BudgetSpent(BaseException):
