@@ -222,5 +222,6 @@ def _add_spent(group: dict[str, Any]) -> None:
     group["spent"] = {
         key: float(np.mean([result["budget"][key] for result in results])) for key in ("evaluations", "tokens")
     }
-    if all("few_shot" in result["test"] for result in results):
-        group["baselines"]["few_shot"] = float(np.mean([result["test"]["few_shot"] for result in results]))
+    draws = [result["test"]["few_shot"] for result in results]
+    if None not in draws:
+        group["baselines"]["few_shot"] = float(np.mean(draws))

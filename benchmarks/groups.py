@@ -29,6 +29,8 @@ def score_cells(group: Mapping[str, Any], over: Mapping[str, Any] | None) -> tup
 def scores_figure(comparisons: Mapping[str, Mapping[str, Any]], colors: Mapping[str, str]) -> Figure:
     """Return a panel per comparison, a row per group, its seeds as dots, its mean with the interval.
 
+    The best founder is drawn if all groups begin with the same one.
+
     Args:
         comparisons: title -> record of :class:`evolm.experiments.comparison.Comparison`.
         colors: of groups, by name; the others are drawn in ink.
@@ -45,8 +47,9 @@ def scores_figure(comparisons: Mapping[str, Mapping[str, Any]], colors: Mapping[
             axes.scatter(scores, [y] * len(scores), s=14, color=color, alpha=0.4, linewidths=0)
             axes.plot([group["low"], group["high"]], [y, y], color=color, linewidth=1.6)
             axes.plot(group["score"], y, "o", color=color, markersize=7)
-        founder = float(np.mean([group["baselines"]["founder"] for group in comparison["groups"]]))
-        axes.axvline(founder, color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
+        founders = {round(group["baselines"]["founder"], 6) for group in comparison["groups"]}
+        if len(founders) == 1:
+            axes.axvline(founders.pop(), color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
         axes.set_title(
             f"{title}\n{comparison['metric'].replace('_', ' ')}, {comparison['items']} test items",
             loc="left",
@@ -57,6 +60,8 @@ def scores_figure(comparisons: Mapping[str, Mapping[str, Any]], colors: Mapping[
         axes.set_ylim(-0.6, len(labels) - 0.4)
     counts = {len(group["seeds"]) for record in comparisons.values() for group in record["groups"]}
     seeds = " to ".join(map(str, sorted({min(counts), max(counts)})))
-    drawn.supxlabel(f"test score, mean of {seeds} seeds with its 95 % interval; dashed: best founder", fontsize=10)
+    drawn.supxlabel(
+        f"test score, mean of {seeds} seeds with its 95 % interval; dashed: their best founder", fontsize=10
+    )
     drawn.set_layout_engine("constrained")
     return drawn
