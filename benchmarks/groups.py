@@ -39,6 +39,7 @@ def scores_figure(comparisons: Mapping[str, Mapping[str, Any]], colors: Mapping[
     alike = len(set(map(tuple, names.values()))) == 1
     drawn, _ = wide_figure(1.2 + 0.3 * max(FEWEST_ROWS, *map(len, names.values())))
     drawn.clear()
+    dashed = ""
     panels = drawn.subplots(1, len(comparisons), sharey=alike)
     for axes, (title, comparison) in zip(np.atleast_1d(panels), comparisons.items(), strict=True):
         for y, group in enumerate(reversed(comparison["groups"])):
@@ -50,6 +51,7 @@ def scores_figure(comparisons: Mapping[str, Mapping[str, Any]], colors: Mapping[
         founders = {round(group["baselines"]["founder"], 6) for group in comparison["groups"]}
         if len(founders) == 1:
             axes.axvline(founders.pop(), color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
+            dashed = "; dashed: best founder"
         axes.set_title(
             f"{title}\n{comparison['metric'].replace('_', ' ')}, {comparison['items']} test items",
             loc="left",
@@ -60,8 +62,7 @@ def scores_figure(comparisons: Mapping[str, Mapping[str, Any]], colors: Mapping[
         axes.set_ylim(-0.6, len(labels) - 0.4)
     counts = {len(group["seeds"]) for record in comparisons.values() for group in record["groups"]}
     seeds = " to ".join(map(str, sorted({min(counts), max(counts)})))
-    drawn.supxlabel(
-        f"test score, mean of {seeds} seeds with its 95 % interval; dashed: their best founder", fontsize=10
-    )
+    mean = f"mean of {seeds} seeds" if max(counts) > 1 else "one seed"
+    drawn.supxlabel(f"test score, {mean} with its 95 % interval{dashed}", fontsize=10)
     drawn.set_layout_engine("constrained")
     return drawn
