@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import benchmarks.delta_speed
+import benchmarks.faults
 import benchmarks.fitness
 import benchmarks.generation_speed
 import benchmarks.generation_tasks
@@ -26,6 +27,7 @@ MOST_ROWS = 60  # of a table that no benchmark draws itself
 # Results whose benchmark draws its own table; every other one is drawn by its form.
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "delta_speed": lambda found: benchmarks.delta_speed.costs_table(_measured(found)),
+    "faults": lambda found: benchmarks.faults.markdown(found),
     "fitness": lambda found: benchmarks.fitness.markdown(found["found"]),
     "generation_speed": lambda found: benchmarks.generation_speed.table(found),
     "generation_tasks": lambda found: benchmarks.generation_tasks.markdown(found["populations"]),
