@@ -140,7 +140,8 @@ def application(service: Service) -> Starlette:
         assert isinstance(error, HTTPException)
         headers = dict(error.headers or {})
         if error.status_code == 405:
-            message = f"expected the method {headers.get('Allow', '')} for {request.url.path}, found {request.method}"
+            methods = sorted(headers.get("Allow", "").split(", "))  # starlette keeps a set
+            message = f"expected a method among {listed(methods)} for {request.url.path}, found {request.method}"
         else:
             message = f"expected one of the paths {listed(paths)}, found {request.url.path[:80]!r}"
         return _refused(RequestError(message, error.status_code, headers))
