@@ -7,7 +7,6 @@ may have. Exit code 1, with the reason after ``evolm:``, means a damaged file; 2
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from typing import Any
 
@@ -39,16 +38,24 @@ def dense(kind: Any) -> Any:
     return kind
 
 
+def limit_memory(more: int) -> None:
+    """Let this process map so many bytes beside those that it has; without effect on other systems than Linux."""
+    if sys.platform != "linux":
+        return
+    import resource
+
+    with open("/proc/self/statm", encoding="ascii") as stream:
+        mapped = int(stream.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + more, mapped + more))
+
+
 def main(most: int) -> int:
     os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"  # the other pools reserve a gigabyte of addresses in advance
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with open("/proc/self/statm", encoding="ascii") as stream:
-        mapped = int(stream.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     data = sys.stdin.buffer.read()
-    bound = mapped + len(data) + 2 * most + SLACK
-    resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+    limit_memory(2 * most + SLACK)
     try:
         # A file, not a data set: the latter refuses names that occur twice.
         table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
