@@ -12,12 +12,13 @@ from pydantic import Field, field_serializer, field_validator
 from evolm.choices import Dtype
 from evolm.config import CampaignConfig, GenerationSection, ModelSection, Section, TemplateSection, validate
 from evolm.config.models import KeyVariable
-from evolm.errors import RunError
+from evolm.errors import ConfigError, RunError
 from evolm.genomes import Prompt
 from evolm.models import PassSettings
 from evolm.readout_kinds import KINDS_OF_READOUTS
 from evolm.scorers import LabelProbabilities
 from evolm.tasks import Task
+from evolm.tasks.checks import check_settings
 from evolm.typed import text_of
 from evolm.wording import listed
 
@@ -183,7 +184,7 @@ class PromptRecord(Section):
             where: name of the file, for messages.
 
         Raises:
-            ConfigError: if a value of ``task`` is wrong.
+            ConfigError: if a value of ``task`` is wrong, or contradicts another one.
         """
         model = self.model.model_dump(exclude={"fingerprint", "slab_tokens"})
         tables = {
@@ -193,7 +194,12 @@ class PromptRecord(Section):
             "generation": self.generation or {},
             "evaluation": {"slab_tokens": self.model.slab_tokens},
         }
-        return validate(CampaignConfig, tables, where)
+        config = validate(CampaignConfig, tables, where)
+        try:
+            check_settings(config.task)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
+        return config
 
 
 def to_json(record: Any) -> str:

@@ -157,5 +157,7 @@ class DeltaGenes:
         if genes is None:
             raise GenomeError("a delta: expected its genes, found none")
         learning = summary.get("learning")
+        if learning and not isinstance(learning, Mapping):
+            raise GenomeError(f"a delta's record: expected a table `learning`, found {learning!r:.40}")
         moments = {"first": np.zeros_like(genes), "second": np.zeros_like(genes)}
         return cls.from_record({**summary, "genes": genes, "learning": {**learning, **moments} if learning else None})

@@ -231,7 +231,7 @@ class DeltaSpace(ChromosomeSpace):
         """
         refuse_other_space(self, record.get("space") or {}, where)
         learning = record.get("learning")
-        begun = {**record, "learning": {**learning, "count": 0} if learning else None}
+        begun = {**record, "learning": {**learning, "count": 0} if isinstance(learning, Mapping) else learning}
         found = DeltaGenes.from_summary(begun, {"genes": record["genes"]} if "genes" in record else {})
         if reason := self.outside(found):
             raise GenomeError(f"{where}: {reason}")
