@@ -15,7 +15,7 @@ from benchmarks.peers import EVOLM, FREE, PEERS
 from benchmarks.peers.chat import LocalChat
 from benchmarks.peers.contract import Meter, Setting
 from benchmarks.peers.openai_server import serving
-from benchmarks.quality import Cell, Limits, chosen, run
+from benchmarks.quality import Cell, Limits, chosen, figure, run
 from benchmarks.quality_cells import failed, read_cell, write_cell
 from benchmarks.quality_table import compared, markdown
 from tests.support.kinds_of_campaigns import write_kind
@@ -103,6 +103,7 @@ def test_a_cell_of_evolm_has_free_rows_and_a_table(setting: Callable[..., Settin
     part = {"populations": {"toy": compared([(EVOLM, 3, record), ("GEPA", 3, failed("no memory"))], EVOLM)}}
     shown = markdown({"60 items": part})
     assert FREE[0] in shown and "toy, GEPA: no memory" in shown
+    assert len(figure(part["populations"]).axes) == 1
     scores = {group["name"]: group["score"] for group in part["populations"]["toy"]["groups"]}
     gold = given.task.gold_indices(given.task.test)
     answers = np.array(record.outcomes["best"])
