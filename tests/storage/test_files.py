@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from evolm.errors import RunError
-from evolm.storage.files import free_folder, new_folder, require_new, write_atomically
+from evolm.storage.files import free_folder, new_folder, require_new, write_atomically, write_new_files
 from tests.support.processes import in_processes
 
 
@@ -52,6 +52,27 @@ def test_a_folder_that_cannot_be_filled_leaves_nothing_behind(tmp_path: Path) ->
         (folder / "file").touch()
         raise KeyError
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["there", "new/deep"])
+def test_files_are_written_all_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "kept").touch()
+    real, calls = os.replace, iter(range(9))
+
+    def refuse_the_third(source: Path, target: Path) -> None:
+        if next(calls) == 2:
+            raise OSError(28, "No space left on device")
+        real(source, target)
+
+    contents = {"a": "1", "b": b"2", "c": "3"}
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", refuse_the_third)
+        with pytest.raises(RunError, match="c: cannot be written: No space left on device"):
+            write_new_files(tmp_path / name, contents)
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["there", "there/kept"]
+    write_new_files(tmp_path / name, contents)
+    assert [(tmp_path / name / each).read_text(encoding="utf-8") for each in contents] == ["1", "2", "3"]
 
 
 def _keep_a_folder(wanted: Path) -> None:
