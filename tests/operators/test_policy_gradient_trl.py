@@ -45,7 +45,7 @@ def changed_model(folder: Path, delta: Delta) -> Any:
     with torch.no_grad():
         for name, change in delta.changes.items():
             assert isinstance(change, LowRank)
-            down, up = map(torch.from_numpy, (change.down, change.up))
+            down, up = torch.tensor(change.down), torch.tensor(change.up)
             model.get_parameter(f"{name}.weight").add_(up @ down)
     return model
 
