@@ -2,9 +2,10 @@
 
     python -m benchmarks.scaling [--quick]
 
-*work*: the same batches answered in this process, by joblib's local workers, by joblib's Dask and Ray backends, and
-by the futures of Dask and Ray that ``--cluster`` uses. Each way is timed in turn with this process, and its ratio is
-taken round by round: 1 for one worker and 0.5 for two would be free of charge.
+*work*: the same batches answered in this process, by joblib's local workers, by joblib's Dask backend, and by the
+futures of Dask and Ray that ``--cluster`` uses (joblib's Ray backend returns all results at once, so evolm refuses
+it). Each way is timed in turn with this process, and its ratio is taken round by round: 1 for one worker and 0.5 for
+two would be free of charge. A single local worker of joblib would be this process.
 
 *messages*: many small batches of a tiny random model, so that little but messages is timed: seconds a batch if many
 are on their way, and for one that is waited for; and the bytes of a batch and of its result, pickled as Dask and Ray
@@ -56,7 +57,7 @@ WORD = "Message: will you be at the station by number {} tonight, or shall I ask
 
 @contextmanager
 def local(spec: ModelSpec, workers: int) -> Iterator[Executor]:
-    """joblib's own processes; of a single one, too, which evolm would not start."""
+    """joblib's own processes, two or more."""
     executor = JoblibExecutor(spec, workers)
     with joblib.parallel_config(backend="loky"):
         yield executor
@@ -80,27 +81,22 @@ def dask(spec: ModelSpec, workers: int, futures: bool) -> Iterator[Executor]:
 
 
 @contextmanager
-def ray(spec: ModelSpec, workers: int, futures: bool) -> Iterator[Executor]:
+def ray(spec: ModelSpec, workers: int) -> Iterator[Executor]:
     """Ray on this machine."""
     module: Any = import_module("ray")
     module.init(num_cpus=workers, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     try:
-        if futures:
-            yield RayExecutor(spec, "ray")
-        else:
-            import_module("ray.util.joblib").register_ray()
-            with joblib.parallel_config(backend="ray"):
-                yield JoblibExecutor(spec, workers)
+        yield RayExecutor(spec, "ray")
     finally:
         module.shutdown()
 
 
+LOCAL = "joblib's local workers"
 WAYS: dict[str, Callable[[ModelSpec, int], Any]] = {
-    "joblib's local workers": local,
+    LOCAL: local,
     "joblib's Dask backend": lambda spec, workers: dask(spec, workers, futures=False),
     "Dask's futures": lambda spec, workers: dask(spec, workers, futures=True),
-    "joblib's Ray backend": lambda spec, workers: ray(spec, workers, futures=False),
-    "Ray's futures": lambda spec, workers: ray(spec, workers, futures=True),
+    "Ray's futures": ray,
 }
 
 
@@ -147,16 +143,15 @@ def work(model: LanguageModel, rounds: int, prompts: int, items: int, repeats: i
     spec, tokens = worker_spec(model), sum(plan(batch, model.profile.slab_tokens, 64).tokens for batch in batches)
     here = SerialExecutor(spec, model)
     found: dict[str, Any] = {}
-    for workers in (1, 2):
-        for name, way in WAYS.items():
-            with way(spec, workers) as executor:
-                measured, _ = compare(
-                    {HERE: lambda: answered(here, batches), name: lambda: answered(executor, batches)},
-                    rounds,
-                )
-            found.setdefault(name, {})[str(workers)] = measured[name]
-            found.setdefault(HERE, {}).setdefault("1", measured[HERE])
-            print(f"{workers} x {name}: {measured[name]['ratio']:.3f}", flush=True)
+    for workers, name in [*((1, name) for name in WAYS if name != LOCAL), *((2, name) for name in WAYS)]:
+        with WAYS[name](spec, workers) as executor:
+            measured, _ = compare(
+                {HERE: lambda: answered(here, batches), name: lambda: answered(executor, batches)},
+                rounds,
+            )
+        found.setdefault(name, {})[str(workers)] = measured[name]
+        found.setdefault(HERE, {}).setdefault("1", measured[HERE])
+        print(f"{workers} x {name}: {measured[name]['ratio']:.3f}", flush=True)
     return {"rounds": rounds, "batches": len(batches), "tokens": tokens, "ways": found}
 
 
@@ -169,8 +164,8 @@ def messages(rounds: int, count: int) -> dict[str, Any]:
     spec = worker_spec(model)
     here = SerialExecutor(spec, model)
     found = {}
-    for name, way in WAYS.items():
-        with way(spec, 1) as executor:
+    for name in [name for name in WAYS if name != LOCAL]:
+        with WAYS[name](spec, 1) as executor:
             seconds, _ = timed(
                 {
                     HERE: lambda: answered(here, batches),
@@ -235,9 +230,10 @@ def measured_table(record: Mapping[str, Any]) -> str:
     rows = []
     for name, own in record["work"]["ways"].items():
         if name != HERE:
-            cost = record["messages"]["ways"][name]
-            ratios = (f"{own['1']['ratio']:.3f}", f"{own['2']['ratio']:.3f}")
-            rows.append((name, *ratios, f"{1000 * cost['flow']:.1f} ms", f"{1000 * cost['alone']:.1f} ms"))
+            cost = record["messages"]["ways"].get(name, {})
+            ratios = [f"{own[count]['ratio']:.3f}" if count in own else "" for count in ("1", "2")]
+            costs = [f"{1000 * cost[kind]:.1f} ms" if cost else "" for kind in ("flow", "alone")]
+            rows.append((name, *ratios, *costs))
     header = ("way", "time with 1 worker over this process", "with 2 workers", "a batch in flow", "a batch alone")
     size = record["bytes"]
     return (

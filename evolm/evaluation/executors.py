@@ -1,4 +1,4 @@
-"""Executors answer batches: in this process, or by joblib's workers (local processes, Dask, Ray).
+"""Executors answer batches: in this process, or by joblib's workers (local processes, Dask).
 
 An executor yields results in the order of its batches. If a worker dies, its unanswered batches are computed again by
 a new worker, each batch at most three times.
@@ -18,7 +18,7 @@ from joblib._parallel_backends import LokyBackend
 from joblib.externals.loky.process_executor import BrokenProcessPool, TerminatedWorkerError
 from joblib.parallel import get_active_backend
 
-from evolm.errors import WorkerError
+from evolm.errors import ConfigError, WorkerError
 from evolm.evaluation.plan import jobs
 from evolm.evaluation.results import BatchResult
 from evolm.evaluation.server import ServerExecutor
@@ -89,6 +89,7 @@ class JoblibExecutor:
         """Yield results in order; batches of a dead worker are computed again.
 
         Raises:
+            ConfigError: if the active backend of joblib returns no results before all are computed.
             WorkerError: if the first unanswered batch lost its worker three times.
         """
         done = 0
@@ -111,6 +112,11 @@ class JoblibExecutor:
     def _dispatch(self, batches: Sequence[Sequence[Asked]]) -> Iterator[BatchResult]:
         # max_nbytes=None: requests are small, and joblib's memory maps would outlive a killed parent.
         backend, _ = get_active_backend()
+        if not getattr(backend, "supports_return_generator", False):
+            raise ConfigError(
+                f"joblib.parallel_config: expected a backend that returns results one by one, found "
+                f"{type(backend).__name__}; for Ray, take --cluster ray instead"
+            )
         kept = self._spec.passes.trunk_bytes + self._spec.passes.prefix_bytes
         parallel = joblib.Parallel(
             n_jobs=self.n_jobs,

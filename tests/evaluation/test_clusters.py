@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -336,9 +336,10 @@ def test_ray_computes_the_batches_of_a_killed_worker_again(
 
     def kill() -> None:
         for process in psutil.Process().children(recursive=True):
-            if process.name().startswith("ray::_answer"):
-                process.kill()
-                killed.append(process.pid)
+            with suppress(psutil.NoSuchProcess):
+                if " ".join(process.cmdline()).startswith(("ray::_answer", "ray::IDLE")):
+                    process.kill()
+                    killed.append(process.pid)
 
     start_run(campaign.config, campaign.folder, tmp_path / "run", cluster="ray", observers=[MidBatch(kill)])
     assert killed

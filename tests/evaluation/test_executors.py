@@ -14,11 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import joblib
 import psutil
 import pytest
 import torch
 
-from evolm.errors import ModelError, WorkerError
+from evolm.errors import ConfigError, ModelError, WorkerError
 from evolm.evaluation import executors
 from evolm.evaluation.executors import JoblibExecutor, SerialExecutor, interrupts_kept_from_children
 from evolm.evaluation.worker import answer_batch, answer_in_worker, start_local_worker
@@ -113,6 +114,11 @@ def test_an_error_inside_a_worker_reaches_the_caller(
 
     monkeypatch.setattr(executors, "answer_in_worker", work)
     with pytest.raises(ZeroDivisionError, match="batch"):
+        list(executor.run(BATCHES))
+
+
+def test_a_backend_of_joblib_that_returns_all_at_once_is_refused(executor: JoblibExecutor) -> None:
+    with joblib.parallel_config(backend="multiprocessing"), pytest.raises(ConfigError, match="found M.*Backend; for"):
         list(executor.run(BATCHES))
 
 
