@@ -21,7 +21,8 @@ from benchmarks.clocks import Clock, clocked
 from evolm.campaign import Observer, Phase, Progress, build, start_run
 from evolm.campaign.recorder import RunRecorder
 from evolm.config import FILE_NAME, load
-from evolm.evaluation import engine, worker
+from evolm.evaluation import plan as planning
+from evolm.evaluation import worker
 from evolm.evaluation.plan import batch_target, batches, plan
 from evolm.founders.populations import find_population
 from evolm.models import LanguageModel, TokenizedRequest
@@ -35,7 +36,7 @@ MODEL = "forward passes"
 PLACES: dict[str, list[tuple[Any, str]]] = {  # none of them calls another
     MODEL: [(PackedForward, "logprobs")],
     "tokenising": [(LanguageModel, "tokenize")],
-    "planning": [(worker, "plan"), (engine, "batch_target")],
+    "planning": [(worker, "plan"), (planning, "batch_target")],
     "cache of answers": [(AnswerStore, "get"), (AnswerStore, "put")],
     "checkpoint": [(RunRecorder, "write_checkpoint")],
     "report": [(page, "write_report")],
