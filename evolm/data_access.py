@@ -83,7 +83,9 @@ def moved_data_hint(sources: Iterable[str], file: Path) -> Iterator[None]:
         yield
     except DataError as error:
         if any(not each.startswith((PACKAGE, DATASETS)) and not Path(each).exists() for each in sources):
-            raise DataError(f"{error}; if it has moved, write its new place into {file}") from None
+            raise DataError(
+                f"{error}; if it has moved, write its new place into {file}, for example as task.data"
+            ) from None
         raise
 
 
