@@ -17,10 +17,9 @@ from tests.support.delta_campaigns import changing, write_delta_campaign
 from tests.support.interruptions import unequal
 from tests.support.once import SharedFolder
 from tests.support.privileges import ordinary_permissions, read_only
-from tests.support.small_disks import small_disk
+from tests.support.small_disks import fill_disk, small_disk
 from tests.support.tiers import slow
 from tests.support.toy_campaign import quick, toy_rows, write_campaign, write_rows
-from tests.support.warm_process import fill_disk
 
 SMALL = {
     "budget__evaluations": 6,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -24,3 +24,12 @@ def small_disk(folder: Path, mebibytes: int = 16) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill_disk(filler: Path) -> None:
+    """Leave no byte free on the file system of ``filler``."""
+    with filler.open("xb", buffering=0) as stream:
+        for size in (2**20, 2**12, 1):
+            with suppress(OSError):
+                while True:
+                    stream.write(bytes(size))

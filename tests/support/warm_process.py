@@ -52,6 +52,7 @@ from evolm.evaluation import engine, executors, worker
 from evolm.evaluation.executors import JoblibExecutor
 from evolm.evaluation.racing import Race
 from evolm.storage import AnswerStore, Journal
+from tests.support.small_disks import fill_disk
 from tests.support.toy_campaign import quick
 
 QUICK = quick()
@@ -103,15 +104,6 @@ def kill_workers(count: int, orders: Path, dead: Path) -> None:
     executors.answer_in_worker = answer_and_die
     warnings.filterwarnings("ignore", message="`fork` start method", category=UserWarning)
     set_start_method("fork", force=True)
-
-
-def fill_disk(filler: Path) -> None:
-    """Leave no byte free on the file system of ``filler``."""
-    with filler.open("xb", buffering=0) as stream:
-        for size in (2**20, 2**12, 1):
-            with suppress(OSError):
-                while True:
-                    stream.write(bytes(size))
 
 
 class Strikes:
