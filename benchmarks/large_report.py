@@ -203,7 +203,7 @@ def measure(browser: str) -> dict[str, Any]:
             empty.write_text("<!doctype html><title>empty</title>", encoding="utf-8")
             laps = [(opened(browser, page), opened(browser, empty)) for _ in range(REPEATS)]
             version = subprocess.run(
-                [browser, "--version"], capture_output=True, text=True, check=True
+                [browser, "--version"], capture_output=True, encoding="utf-8", check=True
             ).stdout.strip()
             record |= {
                 "browser": version,

@@ -127,7 +127,7 @@ print("imported", sum(name.startswith("evolm.") for name in sys.modules))
 @pytest.mark.slow
 def test_every_module_is_imported_where_windows_has_nothing() -> None:
     code = f"MODULES, ATTRIBUTES = {MODULES!r}, {ATTRIBUTES!r}\n{IMPORT_ALL}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[-1]) > 150
 

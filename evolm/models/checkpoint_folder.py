@@ -36,7 +36,7 @@ TOKENIZER_FILES = (
     "tekken.json",
     "*.model",
 )
-_LAYERS = re.compile(r"(^|_)(n_?)?layers?$|num_layers|n_layer")
+_LAYERS = re.compile(r"^(?!max_).*((^|_)(n_?)?layers?$|num_layers|n_layer)")  # max_window_layers builds none
 MOST_EXPERTS = 4096
 SAFETENSORS_NAMES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 # Ends of transformers' names of models whose head does not predict the next token.

@@ -128,6 +128,9 @@ class _Server(uvicorn.Server):
         listening: called once requests are answered.
     """
 
+    should_exit: bool  # of uvicorn.Server
+    force_exit: bool
+
     def __init__(self, service: Service, listening: Callable[[], None]) -> None:
         config = uvicorn.Config(
             application(service),

@@ -39,7 +39,7 @@ def hostile(toy: Callable[..., ToyCampaign]) -> Path:
 
 def python(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *map(str, arguments)], cwd=folder, check=False, capture_output=True, text=True
+        [sys.executable, *map(str, arguments)], cwd=folder, check=False, capture_output=True, encoding="utf-8"
     )
 
 

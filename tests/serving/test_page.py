@@ -31,7 +31,7 @@ def test_the_server_of_the_page_answers_the_request_of_the_page(finished: Path, 
     with serving(tmp_path, finished) as running:
         assert ADDRESS in request
         done = subprocess.run(
-            ["bash", "-c", request.replace(ADDRESS, running.url)], capture_output=True, text=True, check=True
+            ["bash", "-c", request.replace(ADDRESS, running.url)], capture_output=True, encoding="utf-8", check=True
         )
     answer = json.loads(done.stdout)
     assert list(answer) == list(shown)
