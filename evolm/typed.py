@@ -79,12 +79,16 @@ def toml_of(text: str) -> dict[str, Any]:
     """Return the tables of a TOML text.
 
     Raises:
-        tomllib.TOMLDecodeError: if it is none, or nested too deeply.
+        tomllib.TOMLDecodeError: if it is none, nested too deeply, or holds an integer of thousands of digits.
     """
     try:
         return tomllib.loads(text)
     except RecursionError:
         raise tomllib.TOMLDecodeError("expected values that are not nested so deeply") from None
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError as error:  # of Python's limit for integers
+        raise tomllib.TOMLDecodeError(f"expected shorter integers ({error})") from None
 
 
 def toml_value(text: str) -> Any:

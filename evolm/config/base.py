@@ -35,7 +35,8 @@ def validate(model: type[AnySection], values: Mapping[str, Any], where: str) -> 
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(sentence(model, error, values, where)) from None
+        one_line = sentence(model, error, values, where).replace("\r", "\\r").replace("\n", "\\n")  # of a key
+        raise ConfigError(one_line) from None
 
 
 def plain(value: Any) -> Any:

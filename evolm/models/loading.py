@@ -115,7 +115,9 @@ def readable(name: str, what: str) -> Iterator[None]:
     try:
         with quiet_transformers():
             yield
-    except UNREADABLE as error:
+    except Exception as error:
+        if not isinstance(error, UNREADABLE) and type(error) is not Exception:  # tokenizers raises plain ones
+            raise
         raise ModelError(f"model {name!r}: {what}: {first_line(error)}") from None
 
 

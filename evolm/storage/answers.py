@@ -98,7 +98,7 @@ class AnswerStore:
             yield
         except (OSError, sqlite3.OperationalError) as error:
             raise RunError(f"{self._path}: the cache of answers cannot be opened or written: {error}") from None
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter from SQLite's own message
             raise RunError(
                 f"{self._path}: expected a cache of answers, found a damaged file ({error}); delete it, and its "
                 "answers will be computed again"
