@@ -19,7 +19,7 @@ from tests.support.sealed import works_or_refuses
 from tests.support.tiers import slow
 from tests.support.toy_campaign import ToyCampaign
 
-TIERS = (60, slow(1500))
+TIERS = (60, slow(200))
 WIDE = {
     "name": "wide",
     "model": {"revision": "", "key_variable": "OPENAI_API_KEY"},

@@ -23,7 +23,7 @@ from tests.support.mutations import VALUES, altered, changed, fuzz
 from tests.support.sealed import works_or_refuses
 from tests.support.tiers import slow
 
-TIERS = (40, slow(600))
+TIERS = (40, slow(150))
 FILES = ("founders.jsonl", "deltas.safetensors")
 
 

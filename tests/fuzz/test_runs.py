@@ -22,7 +22,7 @@ from tests.support.mutations import altered, changed, fuzz
 from tests.support.sealed import works_or_refuses
 from tests.support.tiers import slow
 
-TIERS = (30, slow(400))
+TIERS = (30, slow(100))
 DATABASES = 30  # SQLite waits for seconds before it gives a damaged log up
 
 

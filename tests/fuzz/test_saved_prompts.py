@@ -21,7 +21,7 @@ from tests.support.sealed import works_or_refuses
 from tests.support.tiers import slow
 from tests.support.toy_campaign import toy_rows, write_campaign, write_rows
 
-TIERS = (60, slow(800))
+TIERS = (60, slow(150))
 
 
 def write_linear(folder: Path, model: Path) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -49,9 +50,12 @@ def changed(draw: Any, value: Any, most: int = 2) -> Any:
 
 
 def fuzz(examples: int) -> settings:
-    """Return hypothesis' settings for a property of a reader: the same examples in every run, and no time limit."""
+    """Return hypothesis' settings for a property of a reader: the same examples in every run, and no time limit.
+
+    ``EVOLM_FUZZ_TIMES=10`` in the environment tries ten times as many examples.
+    """
     return settings(
-        max_examples=examples,
+        max_examples=examples * int(os.environ.get("EVOLM_FUZZ_TIMES", "1")),
         derandomize=True,
         deadline=None,
         database=None,
