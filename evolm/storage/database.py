@@ -83,6 +83,23 @@ class Database:
         self.connection = opened
         self.journal = "delete" if self._mark else "wal"
         self.connection.execute(f"PRAGMA synchronous={'FULL' if self._mark else 'NORMAL'}")
+        try:
+            self._require_sound_end(path)
+        except BaseException:
+            self.close()
+            raise
+
+    def _require_sound_end(self, path: Path) -> None:
+        """Raise if a file ends within a page and is no sound database with zeros in the place of the rest.
+
+        SQLite reads such zeros, and finds out when it writes that pages point into them, or never.
+
+        Raises:
+            sqlite3.DatabaseError: if it is none.
+        """
+        (page,) = self.connection.execute("PRAGMA page_size").fetchone()
+        if path.stat().st_size % page and self.connection.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",):
+            raise sqlite3.DatabaseError("it ends within a page")
 
     def require_only(self, *statements: str) -> None:
         """Raise unless the database holds the table that one of some statements makes, and nothing else.

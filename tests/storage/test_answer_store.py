@@ -101,6 +101,31 @@ def test_answers_of_a_file_that_was_cut_off_are_right_or_unknown(tmp_path: Path)
     assert 0 < unknown < len(lengths)
 
 
+def test_a_file_that_was_cut_off_is_refused_at_once_or_can_be_filled_again(tmp_path: Path) -> None:
+    """Without the check at opening, some lengths are found damaged when answers are written, and some never."""
+    answers = {key(number): bytes([number + 1]) * (24 + 90 * (number % 4)) for number in range(60)}
+    path = tmp_path / "a.sqlite"
+    store = AnswerStore(path)
+    store.put(answers)
+    store.close()
+    whole = path.read_bytes()
+    refused = 0
+    for length in range(len(whole) - 4096, len(whole), 37):
+        path.write_bytes(whole[:length])
+        try:
+            cut = AnswerStore(path)
+        except RunError as error:
+            assert "found a damaged file" in str(error) and "\n" not in str(error)
+            refused += 1
+            continue
+        found = cut.get(list(answers))
+        assert all(found[each] == answers[each] for each in found)
+        cut.put(answers)
+        assert cut.get(list(answers)) == answers
+        cut.close()
+    assert 0 < refused < len(range(len(whole) - 4096, len(whole), 37))
+
+
 def test_a_file_of_an_earlier_version_keeps_its_answers(tmp_path: Path) -> None:
     path = tmp_path / "a.sqlite"
     old = sqlite3.connect(path)
