@@ -218,7 +218,9 @@ def test_a_regular_expression_of_any_size_is_compiled_or_refused(pattern: str) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pattern", ["(a|a)+$", "(a+)+$", r"(\w+\s?)+\d$", "(a?){40}a{40}$"])
+@pytest.mark.parametrize(
+    "pattern", ["(a|a)+$", "(a+)+$", r"(\w+\s?)+\d$", "(?:aa){e<=20}(?:ab){e<=20}$", "(a?){40}a{40}$"]
+)
 def test_an_expression_that_backtracks_is_stopped_after_two_seconds(pattern: str) -> None:
     with pytest.raises(ConfigError, match="needs at most 2 seconds"):
         Expression("task.exclude", pattern).found_in("a" * 3000 + "!")

@@ -21,7 +21,7 @@ class BadInput:
 
     Attributes:
         command: its arguments, as in a POSIX shell.
-        expected: words of the refusal, in this order, with anything between them.
+        expected: words of the refusal, in this order, with anything between them; ``{here}`` = the folder's name.
         files: path -> text of files that are written before.
         bytes: path -> content, each byte as the character of its number.
     """
@@ -69,10 +69,10 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def expect_words(sentence: str, words: list[str]) -> None:
-    """Expect words in a sentence, in this order."""
-    place = 0
-    for word in words:
+def expect_words(sentence: str, bad: BadInput, here: Path) -> None:
+    """Expect the words of an input's refusal, tried in the folder ``here``, in a sentence, in their order."""
+    place, sentence = 0, sentence.replace(f"{here}/", "")
+    for word in (each.replace("{here}", here.name) for each in bad.expected):
         assert word in sentence[place:], (word, sentence)
         place = sentence.index(word, place) + len(word)
 
@@ -81,7 +81,7 @@ def expect_refusal(bad: BadInput, here: Path) -> None:
     """Expect that a command in the working folder ``here`` refuses in one sentence and changes no file."""
     bad.write(here)
     before = content(here)
-    sentence = refused(evolm(*bad.arguments), "").replace(f"{here}/", "")
-    expect_words(sentence, bad.expected)
-    assert len(sentence) <= LONGEST, sentence
+    sentence = refused(evolm(*bad.arguments), "")
+    expect_words(sentence, bad, here)
+    assert len(sentence.replace(f"{here}/", "")) <= LONGEST, sentence
     assert content(here) == before
