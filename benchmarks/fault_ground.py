@@ -148,10 +148,11 @@ class Ground:
         return Whole(folder / "run", **json.loads((folder / record).read_text(encoding="utf-8")))
 
     def trial(self, strike: Callable[[Ground, int, random.Random], Outcome], number: int, seed: str) -> Outcome:
-        """Run a trial; what it worked on is kept if something was lost."""
+        """Run a trial; what it worked on is kept if something was lost. Reasons name files without this folder."""
         for left in self.work.iterdir():
             shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
         outcome = strike(self, number, random.Random(seed))
+        outcome.lost = [reason.replace(f"{self.folder}/", "") for reason in outcome.lost]
         if outcome.lost:
             shutil.copytree(self.work, self.folder / "lost" / seed, symlinks=True, dirs_exist_ok=True)
         return outcome

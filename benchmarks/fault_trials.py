@@ -60,10 +60,11 @@ def workers_killed(ground: Ground, number: int, rng: random.Random) -> Outcome:
     arguments = ("run", ground.campaign(name).folder, "--out", out, "--n-jobs", 2)
     told = ground.evolm(*arguments, worker_kills=kills)
     different = unequal(out, ground.whole(name).out) if told["exit"] == 0 else []
-    reason = f"exit {told['exit']}, {different} differ: {told['log'][-300:]}"
-    outcome = Outcome(f"{name}, 2 workers", told["workers_killed"], campaign=name, n_jobs=2)
-    for _ in range(outcome.tried):
-        outcome.add(told["exit"] == 0, not different, reason)
+    killed = told["workers_killed"]
+    reason = f"{killed} killed, exit {told['exit']}, {different} differ: {told['log'][-300:]}"
+    outcome = Outcome(f"{name}, 2 workers", kills, campaign=name, n_jobs=2)
+    for number_of_kill in range(kills):
+        outcome.add(number_of_kill < killed and told["exit"] == 0, not different, reason)
     return outcome
 
 

@@ -17,13 +17,13 @@ tmpfs, which needs permission to mount.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.setting import setting, write_result
+from evolm.storage import Journal, read_entries, read_placed
 from evolm.wording import markdown_table
 
 SEED = 0
@@ -44,10 +44,7 @@ def read_trials(out: Path, commit: str | None = None) -> list[dict[str, Any]]:
         SystemExit: if some are of another commit.
     """
     path = out / TRIALS
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    found = [json.loads(line) for line in lines if line.endswith("\n")]
+    found = list(read_entries(path)) if path.exists() else []
     commit = commit or next((trial["commit"] for trial in found), "")
     if others := {trial["commit"] for trial in found} - {commit}:
         raise SystemExit(
@@ -59,11 +56,11 @@ def read_trials(out: Path, commit: str | None = None) -> list[dict[str, Any]]:
 def keep(out: Path, trial: Mapping[str, Any]) -> None:
     """Add a trial to the finished ones; half a line of a benchmark that was killed is removed."""
     path = out / TRIALS
-    content = path.read_bytes() if path.exists() else b""
-    if torn := len(content) - content.rfind(b"\n") - 1:
-        os.truncate(path, len(content) - torn)
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(trial) + "\n")
+    ends = [end for _, end in read_placed(path)] if path.exists() else []
+    journal = Journal(path)
+    journal.truncate(ends[-1] if ends else 0)
+    journal.append(dict(trial))
+    journal.close()
 
 
 def counted(trials: Iterable[Mapping[str, Any]], planned: Mapping[str, tuple[str, int]]) -> list[dict[str, Any]]:
@@ -114,10 +111,16 @@ def markdown(found: Mapping[str, Any]) -> str:
 
 
 def run_trials(out: Path, commit: str, only: Sequence[str], most: int | None) -> list[dict[str, Any]]:
-    """Run the missing trials and return all finished ones."""
+    """Run the missing trials and return all finished ones.
+
+    Raises:
+        SystemExit: if ``only`` names an unknown fault, or finished trials are of another commit.
+    """
     os.environ |= {"EVOLM_CACHE": str((out / "cache").resolve()), "HF_HUB_OFFLINE": "1"}
     from benchmarks.fault_trials import FAULTS, Ground  # imports pytest and the tests' small campaigns
 
+    if unknown := [name for name in only if name not in FAULTS]:
+        raise SystemExit(f"--only {unknown[0]}: expected one of {', '.join(FAULTS)}")
     trials = read_trials(out, commit)
     finished = {(trial["fault"], trial["number"]) for trial in trials}
     missing = [
@@ -143,10 +146,12 @@ def main() -> None:
     """Run the missing trials; print the table, and write the numbers if no trial is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", default=[], help="a fault; may be given several times")
-    parser.add_argument("--most", type=int, default=None, help="number of trials to run now")
+    parser.add_argument("--most", type=int, default=None, metavar="N", help="number of trials to run now")
     parser.add_argument("--write", action="store_true", help="write the table of the finished trials, and run none")
     parser.add_argument("--out", type=Path, default=OUT, help="where the trials lie")
     arguments = parser.parse_args()
+    if arguments.most is not None and arguments.most < 1:
+        parser.error(f"--most {arguments.most}: expected 1 or more")
     arguments.out.mkdir(parents=True, exist_ok=True)
     conditions = setting(COMMAND)
     if arguments.write:
