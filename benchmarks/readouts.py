@@ -3,10 +3,10 @@
     python -m benchmarks.readouts              seeds 0 to 4
     python -m benchmarks.readouts --tune 2     dev and validation only, seeds 100 and up
 
-*words* reads labels by their words alone; *genetic* evolves the readout with the prompt, *random_search* draws both;
-*auto* learns a change of the weights behind the best prompts, too. The rivals of each run (a probe behind the best
-founder, a bag of words, few-shot, fine-tuning) are part of its result. Cells are runs below ``runs/``; finished ones
-are kept. ``results/readouts.json`` has the numbers, the picture beside it the figure.
+*words* reads labels by their words alone, calibrated or not; *genetic* evolves the readout with the prompt,
+*random_search* draws both; *auto* learns a change of the weights behind the best prompts, too. The rivals of each run
+(a probe behind the best founder, a bag of words, few-shot, fine-tuning) are part of its result. Cells are runs below
+``runs/``; finished ones are kept. ``results/readouts.json`` has the numbers, the picture beside it the figure.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "random_search": {"strategy": {"name": "random_search"}},
     "genetic": {"strategy": GENETIC},
     "auto": {"strategy": {"name": "auto"}},
-    "words": {"strategy": GENETIC, "space": {"readout": {"kinds": ["words"]}}},
+    "words": {"strategy": GENETIC, "space": {"readout": {"kinds": ["contextual", "words"]}}},
 }
 FIELD = Field(
     "readouts",

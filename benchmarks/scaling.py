@@ -13,40 +13,54 @@ pickle them.
 
 *campaign*: seconds of the campaign's process outside of the model, for each individual and each generation.
 
+*uneven*: the main search of the demo on two worker processes of Dask, one of which is stopped half of the time:
+generations of eight that wait for each other, and generations of two that overlap. Both are run in turn, a round a
+seed; seconds of an individual, and their ratio round by round.
+
 *simulation*: :mod:`benchmarks.scaling_simulation` with these constants.
 
-``--quick`` measures all in few rounds, and all but the campaign with the tiny model, which proves only that it works.
+``--quick`` measures all in few rounds, and all but the campaigns with the tiny model: it proves only that it works.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
+import signal
 import statistics
+import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from importlib import import_module
+from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import joblib
 import torch
 from transformers.utils.logging import disable_progress_bar
 
+from benchmarks.generations import DEMO, Enough, campaign
 from benchmarks.generations import MODEL as FORWARD
-from benchmarks.generations import campaign
-from benchmarks.scaling_simulation import POPULATIONS, Constants, Load, most_workers, simulated
+from benchmarks.scaling_simulation import OVERLAP, POPULATIONS, Constants, Load, most_workers, simulated
 from benchmarks.setting import COLD, MODEL, setting, write_result
+from evolm.campaign import Observer, Phase, Progress, start_run
+from evolm.config import FILE_NAME, load
 from evolm.evaluation.clusters import DaskExecutor, RayExecutor
 from evolm.evaluation.executors import Executor, JoblibExecutor, SerialExecutor, worker_spec
 from evolm.evaluation.plan import plan
 from evolm.evaluation.timing import compare, timed
+from evolm.founders.populations import find_population
 from evolm.models import LanguageModel, LogLikelihood, ModelSpec, PassSettings, TokenizedRequest, prepare
 from evolm.testing import tiny_model
 from evolm.wording import markdown_table
 
 HERE = "this process"
 FUTURES = ("Dask's futures", "Ray's futures")  # those of --cluster
+PULSE = 0.05  # seconds in which an uneven worker runs, and then stands still
 SMALL_BATCHES, BATCHES, PROMPTS, ITEMS = 40, 8, 8, 28
 PROMPT = "Read the message and say what it is. A message that sells or asks for money is spam, all others are ham. "
 WORD = "Message: will you be at the station by number {} tonight, or shall I ask the others to wait for you?\nLabel:"
@@ -209,6 +223,85 @@ def spent(generation: Mapping[str, Any], *parts: str) -> float:
     return float(sum(generation["parts"][part] for part in parts))
 
 
+SEARCHES: dict[str, dict[str, Any]] = {
+    "generations": {"population_size": 8, "offspring": 8},
+    "asynchronous": {"population_size": 8, "offspring": 2, "asynchronous": OVERLAP},
+}
+
+
+class SearchTime(Observer):
+    """Ends a campaign after its main search, and knows how long that took."""
+
+    def on_phase(self, phase: Phase) -> None:
+        """The main search begins."""
+        self._began = time.perf_counter()
+
+    def on_generation(self, progress: Progress) -> None:
+        """A generation was told."""
+        self.seconds, self.individuals = time.perf_counter() - self._began, progress.evaluations
+        if progress.evaluations >= progress.evaluations_allowed:
+            raise Enough
+
+
+@contextmanager
+def half_stopped(process: int) -> Iterator[None]:
+    """Stop a process half of the time."""
+    done = Event()
+
+    def stop_and_go() -> None:
+        while not done.wait(PULSE):
+            os.kill(process, signal.SIGSTOP)
+            time.sleep(PULSE)
+            os.kill(process, signal.SIGCONT)
+
+    thread = Thread(target=stop_and_go)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def search_time(cluster: str, **tables: Any) -> float:
+    """Return the seconds of an individual in the demo's main search."""
+    folder, clock = find_population(DEMO), SearchTime()
+    with tempfile.TemporaryDirectory() as temporary, suppress(Enough):
+        start_run(
+            load(folder / FILE_NAME, tables), folder, Path(temporary) / "run", observers=[clock], cluster=cluster
+        )
+    return clock.seconds / clock.individuals
+
+
+def uneven(quick: bool) -> dict[str, Any]:
+    """Time a search whose generations wait, and one whose generations overlap, by two workers of different speed."""
+    distributed: Any = import_module("distributed")
+    tables: dict[str, Any] = {"budget": {"evaluations": 12 if quick else 40}}
+    if quick:
+        tables["task"] = {"split": {"dev": 8}}
+    rounds, found = (1 if quick else 5), {name: [] for name in SEARCHES}  # type: dict[str, list[float]]
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+    ) as cluster:
+        address = cluster.scheduler_address.replace("tcp://", "dask://")
+        with distributed.Client(cluster) as client:
+            slow = next(iter(client.run(os.getpid).values()))
+        search_time(address, **tables, seed=rounds)  # the workers load the model
+        with half_stopped(slow):
+            for seed in range(rounds):
+                for name, strategy in list(SEARCHES.items())[:: 1 if seed % 2 == 0 else -1]:
+                    seconds = search_time(address, **tables, seed=seed, strategy={"name": "genetic", **strategy})
+                    found[name].append(round(seconds, 4))
+                print(f"uneven workers, seed {seed}: {found}", flush=True)
+    ratios = [own / other for own, other in zip(found["asynchronous"], found["generations"], strict=True)]
+    return {
+        "rounds": rounds,
+        "seconds": {name: statistics.median(own) for name, own in found.items()},
+        "ratio": round(statistics.median(ratios), 3),
+        "ratios": [round(ratio, 3) for ratio in ratios],
+    }
+
+
 def constants(record: Mapping[str, Any]) -> Constants:
     """Return the simulation's constants: messages by the dearer of the two ways that ``--cluster`` uses."""
     ways = [record["messages"]["ways"][name] for name in FUTURES]
@@ -265,8 +358,15 @@ def simulated_table(record: Mapping[str, Any]) -> str:
 
 
 def markdown(record: Mapping[str, Any]) -> str:
-    """Return both tables."""
-    return f"{measured_table(record)}\n\n{simulated_table(record)}"
+    """Return both tables, and the sentence about workers of different speed between them."""
+    found = record["uneven"]
+    waiting, overlapping = (found["seconds"][name] for name in SEARCHES)
+    said = (
+        f"With two workers, one of them stopped half of the time, an individual of the demo takes {waiting:.2f} s if "
+        f"generations wait, {overlapping:.2f} s with `asynchronous = {OVERLAP}`: {found['ratio']:.2f} of the time "
+        f"(median of {found['rounds']} rounds; {min(found['ratios']):.2f} to {max(found['ratios']):.2f})."
+    )
+    return f"{measured_table(record)}\n\n{said}\n\n{simulated_table(record)}"
 
 
 def main() -> None:
@@ -284,6 +384,7 @@ def main() -> None:
     record["messages"] = messages(*((1, 8) if quick else (5, SMALL_BATCHES)))
     record["bytes"] = sizes(model, 4 if quick else 48, repeats)
     record["campaign"] = outside_the_model(quick)
+    record["uneven"] = uneven(quick)
     found, load = constants(record), Load()
     record["simulation"] = {
         "constants": asdict(found),

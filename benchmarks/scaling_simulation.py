@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,9 +24,9 @@ from evolm.evaluation.plan import AHEAD, BATCH_TOKENS, SPARE
 ENOUGH = 0.8  # efficiency
 POPULATIONS = (6, 12, 24, 48, 96, 192, 384, 768, 1536)
 WORKERS = (4, 8, 16, 32, 64, 128, 256)
-PIECES = (1, 2, 4, 8)  # batches of one individual in steady state
 SLOW = 0.5  # speed of a straggler
-WINDOWS = 16  # of a steady state, from the first individual to the last answer
+OVERLAP = 3  # generations beyond the next that are bred before one is told
+TIMES = 16  # as many individuals as a search whose generations overlap has in its first one, from begin to end
 
 
 @dataclass(frozen=True)
@@ -139,32 +140,42 @@ def barrier(
     return work / (capacity * generation_seconds(population, batches, workers, slow, load, c))
 
 
-def steady(window: int, pieces: int, workers: int, slow: int, load: Load, c: Constants) -> float:
-    """Return the efficiency of a steady state.
+def asynchronous(population: int, workers: int, slow: int, load: Load, c: Constants, overlap: int = OVERLAP) -> float:
+    """Return the efficiency of a search whose generations overlap.
 
-    Individual ``i`` is bred when all up to ``i - window`` are told, in the order of asking; it is cut into some
-    batches of equal size. What a generation costs is paid once for every ``window`` individuals.
+    A first generation of ``population`` individuals is followed by smaller ones, of which ``overlap + 1`` are scored
+    at a time, as many individuals together as in the first one. Each is bred as soon as the generation that its
+    parents come from is told.
     """
-    staff, now = Workers(workers, slow), 0.0
-    done: list[float] = []
-    parts = cut(1, load, pieces)
-    for number in range(window * WINDOWS):
-        if number >= window:
-            now = max(now, done[number - window] + c.latency / 2)
-            now += len(parts) * c.handling / 2 + c.individual / 2 + c.generation / window
-        now += c.individual / 2
-        finished = 0.0
-        for tokens in parts:
+    staff, now, told = Workers(workers, slow), 0.0, 0
+    waiting: deque[int] = deque()  # tokens of batches
+    handed: deque[float] = deque()  # when batches are done
+    ahead: deque[tuple[int, int]] = deque()  # individuals and batches of the generations that are not told
+
+    def hand_out() -> None:
+        nonlocal now
+        while waiting and len(handed) < AHEAD * workers:
             now += c.handling / 2
-            finished = max(finished, staff.finish(now + c.latency / 2, tokens * c.token))
-        done.append(finished)
-    seconds = max(done) + c.latency / 2 + window * (pieces * c.handling / 2 + c.individual / 2)
-    return window * WINDOWS * load.tokens * c.token / (staff.capacity * seconds)
+            handed.append(staff.finish(now + c.latency / 2, waiting.popleft() * c.token))
 
-
-def best_steady(window: int, workers: int, slow: int, load: Load, c: Constants) -> float:
-    """Return the efficiency of a steady state, individuals cut as suits it best."""
-    return max(steady(window, pieces, workers, slow, load, c) for pieces in PIECES)
+    children = max(population // (overlap + 1), 1)
+    sizes = [population, *[children] * ((TIMES - 1) * population // children)]
+    for number, size in enumerate(sizes):
+        while told + len(ahead) < len(sizes) and (told > 0 or not ahead) and len(ahead) <= overlap:
+            born = told + len(ahead)
+            now += sizes[born] * c.individual / 2
+            share = math.ceil(workers / (overlap + 1)) if born else workers
+            parts = cut(sizes[born], load, whole_individuals(sizes[born], load, share))
+            waiting.extend(parts)
+            ahead.append((sizes[born], len(parts)))
+            hand_out()
+        size, batches = ahead.popleft()
+        for _ in range(batches):
+            now = max(now, handed.popleft() + c.latency / 2) + c.handling / 2
+            hand_out()
+        now += size * c.individual / 2 + c.generation
+        told = number + 1
+    return sum(sizes) * load.tokens * c.token / (staff.capacity * now)
 
 
 def smallest(sizes: Sequence[int], efficiencies: Sequence[float]) -> int | None:
@@ -180,7 +191,7 @@ def smallest(sizes: Sequence[int], efficiencies: Sequence[float]) -> int | None:
 POLICIES: dict[str, Callable[[int, int, int, Load, Constants], float]] = {
     "generations, equal shares": partial(barrier, equal_shares),
     "generations, batches of an individual": partial(barrier, whole_individuals),
-    "steady state": best_steady,
+    f"asynchronous = {OVERLAP}": asynchronous,
 }
 
 

@@ -84,7 +84,7 @@ class RunRecorder:
                 "event": event,
                 "time": datetime.now(UTC).isoformat(timespec="seconds"),
                 "search": search.name if search else None,
-                "generation": search.strategy.generation if search else None,
+                "generation": search.generation if search else None,
                 "seconds": round(self.seconds, 3),
                 "evaluations": evaluations,
                 **self.parts.engine.usage.to_record(),

@@ -355,7 +355,7 @@ def progress_of(
     best = search.archive.best
     return Progress(
         search=search.name,
-        generation=search.strategy.generation,
+        generation=search.generation,
         best=math.nan if best is None or best.score is None else best.score,
         mean=search.mean,
         diversity=float(search.last.get("diversity", 0.0)),

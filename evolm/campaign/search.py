@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -42,7 +43,9 @@ class Search:
     Attributes:
         of_stage: the best individuals of the current stage.
         asking: whether the strategy is at work on the next generation, so that requests come from operators.
-        asked: the last generation, in the order of asking.
+        ahead: generations that were asked for and are not evaluated yet, the oldest first; between two steps, none
+            unless the strategy lets generations overlap.
+        asked: the last generation that was evaluated, in the order of asking.
         rules: how individuals race, or raced in an earlier stage; None if they never did.
         last: the last generation's entry in the journal.
     """
@@ -73,6 +76,8 @@ class Search:
         self.founder: Individual | None = None
         self.exhausted = False
         self.asking = False
+        self.ahead: deque[Sequence[Individual]] = deque()
+        self._expected = 0  # of the generations ahead, how many the evaluator knows of
         self.last: dict[str, Any] = {}
         self.asked: Sequence[Individual] = ()
 
@@ -89,6 +94,7 @@ class Search:
         self.rules = self.rules or rules
         self.of_stage = BestFound(FINALISTS)
         self.exhausted, self.ledger.idle_generations = False, 0
+        self.ahead, self._expected = deque(), 0  # not a part of the next stage
 
     @property
     def rates(self) -> dict[str, dict[str, int]]:
@@ -111,24 +117,43 @@ class Search:
         Raises:
             Interrupted: if a stop was requested; of the generation, only the answers are kept.
         """
-        asked = self._ask(allowed(budget, self.ledger, len(self.items)))
-        if self.strategy.context.model_access is not None:
-            self.ledger.charge_operators(self.strategy.context.model_access.spent())
-        if not asked:
+        self._ask_ahead(budget)
+        if not self.ahead:
             self.exhausted, self.asked = True, ()
             return False
+        asked = self.ahead.popleft()
+        self._expected = max(self._expected - 1, 0)
         self.evaluate(asked, free_readouts=True)
         self._refuse_constant_objective(asked)
         improved = self.learn(asked)
         self.record(asked)
         return improved
 
+    def _ask_ahead(self, budget: BudgetSection) -> None:
+        """Ask for generations until the next one must wait for the oldest of them, or the budget is spoken for."""
+        overlap = self.strategy.overlap
+        while len(self.ahead) <= overlap and (asked := self._ask(self._left(budget))):
+            self.ahead.append(asked)
+        if overlap:
+            for asked in islice(self.ahead, self._expected, None):
+                genomes = [individual.genome for individual in asked if individual.status == "new"]
+                self.evaluator.expect(genomes, self.items, 1 / (overlap + 1))
+            self._expected = len(self.ahead)
+
+    def _left(self, budget: BudgetSection) -> int | None:
+        """Return how many more individuals may be asked for; None = no limit."""
+        left = allowed(budget, self.ledger, len(self.items))
+        return None if left is None else max(left - sum(map(len, self.ahead)), 0)
+
     def _ask(self, count: int | None) -> Sequence[Individual]:
         self.asking = True
         try:
-            return self.strategy.ask(count)
+            asked = self.strategy.ask(count)
         finally:
             self.asking = False
+        if self.strategy.context.model_access is not None:
+            self.ledger.charge_operators(self.strategy.context.model_access.spent())
+        return asked
 
     def evaluate(self, asked: Sequence[Individual], others_scored: bool = False, free_readouts: bool = False) -> None:
         """Give individuals their fitness and charge for them.
@@ -189,7 +214,7 @@ class Search:
     def _refuse_constant_objective(self, asked: Sequence[Individual]) -> None:
         """Raise if one of several objectives is constant over the first generation."""
         fitness = [individual.fitness.values for individual in asked if individual.fitness.valid]
-        if isinstance(self.archive, BestFound) or self.strategy.generation or len(fitness) < 2:
+        if isinstance(self.archive, BestFound) or asked[0].generation or len(fitness) < 2:
             return
         for name, values in zip(self.evaluator.scorers, zip(*fitness, strict=True), strict=True):
             if len(set(values)) == 1:
@@ -207,7 +232,7 @@ class Search:
     def record(self, asked: Sequence[Individual]) -> None:
         """Write a generation into the journal."""
         if self.genes is not None:
-            self.genes.write(self.name, self.strategy.generation, asked)
+            self.genes.write(self.name, asked[0].generation, asked)
         for individual in asked:
             scores = {ITEM_SCORES: scores_record(individual.item_terms)}
             self.journal.append({"type": "individual", "search": self.name, **individual.to_record(), **scores})
@@ -216,7 +241,7 @@ class Search:
         self.last = {
             "type": "generation",
             "search": self.name,
-            "generation": self.strategy.generation,
+            "generation": asked[0].generation,
             "evaluations": self.ledger.evaluations,
             "items": self.ledger.items,
             "tokens": self.ledger.tokens,
@@ -234,6 +259,11 @@ class Search:
         self.journal.append(self.last)
 
     @property
+    def generation(self) -> int:
+        """Number of the last generation that was evaluated; 0 before the first."""
+        return int(self.last.get("generation", 0))
+
+    @property
     def mean(self) -> float:
         """Mean score of the last generation; NaN before the first."""
         value = self.last.get("mean")
@@ -248,6 +278,7 @@ class Search:
             "of_stage": self.of_stage.state_dict(),
             "founder": self.founder.state_dict() if self.founder else None,
             "exhausted": self.exhausted,
+            "ahead": [[individual.id for individual in asked] for asked in self.ahead],
             "last": self.last,
             "earlier_rates": self._earlier_rates,
         }
@@ -260,5 +291,7 @@ class Search:
         self.of_stage.load_state_dict(state["of_stage"])
         self.founder = Individual.from_state(state["founder"]) if state["founder"] else None
         self.exhausted = state["exhausted"]
+        pending = self.strategy.pending
+        self.ahead = deque([pending[id] for id in ids] for ids in state["ahead"])
         self.last = state["last"]
         self._earlier_rates = state["earlier_rates"]

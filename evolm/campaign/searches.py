@@ -105,5 +105,6 @@ def run_search(
         seconds = recorder.seconds if search.ledger.evaluations else 0.0
         if reason := stopped() or search.over(budget, seconds):
             logger.info("%s: %s", search.name, reason)
+            search.evaluator.engine.expect_nothing()
             return
         after_generation(search.step(budget))

@@ -67,7 +67,7 @@ class SearchStop:
         self.entry = {
             "type": "stop",
             "search": main.name,
-            "generation": main.strategy.generation,
+            "generation": main.generation,
             "evaluations": main.ledger.evaluations,
             "budget": self._budget,
             "reason": self._requested,

@@ -9,6 +9,7 @@ Both engines compute the batches of a lost worker again.
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
@@ -18,6 +19,7 @@ from evolm.errors import ConfigError, EvolmError, ModelError, WorkerError
 from evolm.evaluation.executors import ATTEMPTS, Executor, worker_spec
 from evolm.evaluation.plan import AHEAD, jobs
 from evolm.evaluation.results import BatchResult, ModelMissing
+from evolm.evaluation.stream import Stream
 from evolm.evaluation.worker import Asked, answer_on_cluster
 from evolm.extras import extra
 from evolm.models import Model, Tokenized
@@ -36,16 +38,18 @@ class ClusterExecutor:
 
     Attributes:
         n_jobs: workers when the cluster was reached; more may join later.
+        stream: of the batches whose answers are cached, and of those that are only expected.
     """
 
     n_jobs: int = 1
 
     def __init__(self, spec: ModelSpec) -> None:
         self._spec = spec
+        self.stream = Stream(self)
 
-    def jobs(self, requests: Sequence[Tokenized]) -> Iterator[list[int]]:
-        """Yield the indices of each batch."""
-        return jobs(requests, self.n_jobs, uneven=True)
+    def jobs(self, requests: Sequence[Tokenized], share: float = 1.0) -> Iterator[list[int]]:
+        """Yield the indices of each batch; ``share``: of the workers that these requests are for."""
+        return jobs(requests, math.ceil(share * self.n_jobs), uneven=True)
 
     def run(self, batches: Sequence[Sequence[Asked]]) -> Iterator[BatchResult]:
         """Yield results in order.
@@ -58,15 +62,15 @@ class ClusterExecutor:
         pending: deque[tuple[Sequence[Asked], Any]] = deque()
         try:
             for batch in batches:
-                pending.append((batch, self._submitted(batch)))
+                pending.append((batch, self.submitted(batch)))
                 if len(pending) >= AHEAD * self.n_jobs:
-                    yield self._answered(*pending.popleft())
+                    yield self.answered(*pending.popleft())
             while pending:
-                yield self._answered(*pending.popleft())
+                yield self.answered(*pending.popleft())
         finally:
-            self._cancel([future for _, future in pending])
+            self.cancel([future for _, future in pending])
 
-    def _answered(self, batch: Sequence[Asked], future: Any) -> BatchResult:
+    def answered(self, batch: Sequence[Asked], future: Any) -> BatchResult:
         """Return a batch's result; if its worker's host lacks the model, send it and compute the batch again."""
         given: set[str] = set()
         while isinstance(result := self._result(future), ModelMissing):
@@ -74,7 +78,7 @@ class ClusterExecutor:
                 raise _lacking(self._spec, result, "it was sent and is not found")
             given.add(result.place)
             self._send_model(result)
-            future = self._submitted(batch)
+            future = self.submitted(batch)
         return result
 
     def _send_model(self, missing: ModelMissing) -> None:
@@ -88,7 +92,8 @@ class ClusterExecutor:
         except (ModelError, OSError) as error:
             raise _lacking(self._spec, missing, str(error)) from None
 
-    def _submitted(self, batch: Sequence[Asked]) -> Any:
+    def submitted(self, batch: Sequence[Asked]) -> Any:
+        """Hand out a batch; return the engine's future of its result."""
         raise NotImplementedError
 
     def _result(self, future: Any) -> BatchResult | ModelMissing:
@@ -102,12 +107,13 @@ class ClusterExecutor:
         """
         raise NotImplementedError
 
-    def _cancel(self, futures: list[Any]) -> None:
+    def cancel(self, futures: list[Any]) -> None:
+        """Let workers drop batches that they have not begun."""
         raise NotImplementedError
 
     def close(self) -> None:
         """Leave the cluster; it goes on."""
-        raise NotImplementedError
+        self.stream.cancel()
 
 
 class DaskExecutor(ClusterExecutor):
@@ -138,7 +144,7 @@ class DaskExecutor(ClusterExecutor):
         self.n_jobs = len(self._client.scheduler_info(n_workers=-1)["workers"])
         self._killed: type[Exception] = distributed.KilledWorker
 
-    def _submitted(self, batch: Sequence[Asked]) -> Any:
+    def submitted(self, batch: Sequence[Asked]) -> Any:
         return self._client.submit(_answer_on_dask, self._spec, batch, pure=False)
 
     def _called(self, place: str, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -162,12 +168,13 @@ class DaskExecutor(ClusterExecutor):
             raise _gone(self._address, error) from None
         return result
 
-    def _cancel(self, futures: list[Any]) -> None:
+    def cancel(self, futures: list[Any]) -> None:
         if futures and self._client.status == "running":
             self._client.cancel(futures, force=True)
 
     def close(self) -> None:
         """Leave the cluster; it goes on."""
+        super().close()
         self._client.close(timeout=PATIENCE)
 
 
@@ -199,7 +206,7 @@ class RayExecutor(ClusterExecutor):
         self._put_spec = ray.put(spec)
         self._answer = ray.remote(_answer_on_ray).options(num_cpus=1, max_retries=ATTEMPTS - 1)
 
-    def _submitted(self, batch: Sequence[Asked]) -> Any:
+    def submitted(self, batch: Sequence[Asked]) -> Any:
         return self._answer.remote(self._put_spec, batch)
 
     def _called(self, place: str, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -230,12 +237,13 @@ class RayExecutor(ClusterExecutor):
             raise _gone(self._address, error) from None
         return result
 
-    def _cancel(self, futures: list[Any]) -> None:
+    def cancel(self, futures: list[Any]) -> None:
         for future in futures:
             self._ray.cancel(future, force=False)
 
     def close(self) -> None:
         """Leave the cluster; one that was started for this process ends."""
+        super().close()
         if self._ours:
             self._ray.shutdown()
 

@@ -8,6 +8,7 @@ by side, with one call of the engine per round.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeAlias
 
@@ -83,9 +84,7 @@ def hold(
         asked: dict[int, list[ReadyRequest]] = {}
         for index, answers in received.items():
             try:
-                tokens = engine.tokenize(dialogues[index].send(answers))
-                delta = deltas[index] if deltas else None
-                asked[index] = [request.under(delta) for request in tokens] if delta else tokens
+                asked[index] = _asked(dialogues[index], answers, engine, deltas[index] if deltas else None)
             except StopIteration as end:
                 outcomes[index].result = end.value
             except (Unanswerable, DataError) as error:
@@ -96,6 +95,26 @@ def hold(
             for request, answer in zip(requests, received[index] or (), strict=True):
                 outcomes[index].cost += request.cost(answer)
     return outcomes
+
+
+def first_requests(
+    dialogues: Sequence[Dialogue[Any]], engine: AnswersRequests, deltas: Sequence[Delta | None] = ()
+) -> list[ReadyRequest]:
+    """Return what dialogues ask first, and close them; nothing for one that fails. Arguments as for :func:`hold`."""
+    requests: list[ReadyRequest] = []
+    for index, dialogue in enumerate(dialogues):
+        with suppress(StopIteration, Unanswerable, DataError):
+            requests += _asked(dialogue, None, engine, deltas[index] if deltas else None)
+        dialogue.close()
+    return requests
+
+
+def _asked(
+    dialogue: Dialogue[Any], answers: list[Answer] | None, engine: AnswersRequests, delta: Delta | None
+) -> list[ReadyRequest]:
+    """Send a dialogue its answers, None to start it; return what it asks next, under a change of the model."""
+    tokens = engine.tokenize(dialogue.send(answers))
+    return [request.under(delta) for request in tokens] if delta else tokens
 
 
 def _answered(asked: Mapping[int, Sequence[ReadyRequest]], engine: AnswersRequests) -> dict[int, list[Answer] | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from cachetools import LRUCache
 from evolm.errors import Interrupted
 from evolm.evaluation.executors import make_executor
 from evolm.evaluation.results import BatchResult, OtherProfile
+from evolm.evaluation.stream import Batch, cut
 from evolm.evaluation.usage import Usage
 from evolm.models import (
     Answer,
@@ -115,6 +116,31 @@ class Engine:
             self.usage.charge(request.cost(answer))
         return answers
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether :meth:`expect` does anything."""
+        return self.executor.stream is not None
+
+    def expect(self, requests: Sequence[ReadyRequest], share: float) -> None:
+        """Let workers that would be idle begin with requests that will be asked later; see :class:`Stream`.
+
+        Args:
+            requests: tokenised.
+            share: of all that is expected at a time.
+        """
+        stream = self.executor.stream
+        if stream is None:
+            return
+        keys = [self._key(request) for request in requests]
+        known = self._known(keys, requests)
+        missing = {k: r for k, r in zip(keys, requests, strict=True) if k not in known and k not in stream}
+        stream.expect(missing, share)
+
+    def expect_nothing(self) -> None:
+        """Forget what is only expected."""
+        if self.executor.stream is not None:
+            self.executor.stream.cancel()
+
     def learn(self, requests: Sequence[GradientRequest]) -> list[GradientResult]:
         """Return the value and the gradient of every request, in order; they are never cached.
 
@@ -157,21 +183,26 @@ class Engine:
 
     def _compute(self, missing: dict[bytes, ReadyRequest], known: dict[bytes, bytes], total: int) -> None:
         """Compute the missing answers batch by batch; store each batch and add it to ``known``."""
-        keys = list(missing)
-        jobs = list(self.executor.jobs(list(missing.values())))
         done = total - len(missing)
         self.progress(done, total)
-        results = self.executor.run([[missing[keys[i]] for i in job] for job in jobs])
-        for job in jobs:
-            self._raise_if_stopped()
-            result = next(results)
-            fresh = {keys[i]: answer.tobytes() for i, answer in zip(job, result.answers, strict=True)}
-            self._keep(fresh, isinstance(missing[keys[job[0]]], TokenizedStates))
+        for batch, result in self._results(missing):
+            fresh = {key: answer.tobytes() for key, answer in zip(batch, result.answers, strict=True)}
+            self._keep(fresh, isinstance(next(iter(batch.values())), TokenizedStates))
             known.update(fresh)
             self._count(result)
-            done += len(fresh)
+            done += sum(key in missing for key in fresh)
             self.progress(done, total)
+            self._raise_if_stopped()
+
+    def _results(self, missing: dict[bytes, ReadyRequest]) -> Iterator[tuple[Batch, BatchResult]]:
+        """Yield batches and their results until all that is missing is computed."""
         self._raise_if_stopped()
+        stream = self.executor.stream
+        if stream is not None:
+            yield from stream.results(missing)
+            return
+        batches = cut(missing, self.executor.jobs(list(missing.values())))
+        yield from zip(batches, self.executor.run([list(batch.values()) for batch in batches]), strict=True)
 
     def forget(self) -> None:
         """Forget all answers, states and tokens."""

@@ -14,11 +14,12 @@ import numpy as np
 
 from evolm.collapse import collapse_violation, text_measures
 from evolm.errors import ScorerError
-from evolm.evaluation.dialogue import Outcome, hold, joined
+from evolm.evaluation.dialogue import Outcome, first_requests, hold, joined
 from evolm.evaluation.guard import ABILITY, PERPLEXITY, Guard
 from evolm.genomes import Committee, Genome, Phenotype, Winner, members_of
 from evolm.individual import Individual
-from evolm.models import Answer, Cost, Request
+from evolm.models import Answer, Cost, Dialogue, Request
+from evolm.models.deltas import Delta
 from evolm.scorers import Evaluation, ItemTerms, Scorer
 from evolm.scorers.likelihood import joint_evaluation
 from evolm.tasks import Item, Task
@@ -153,14 +154,10 @@ class Evaluator:
         Raises:
             Interrupted: if a stop was requested.
         """
-        scorers = {name: scorer for name, (scorer, _) in self.scorers.items()}
-        if self.task.knows_gold:
-            scorers[self._task_scorer_name] = self.task_scorer
         if self.guard is not None:
             self.guard.measure_base(self.engine)
-            scorers[ABILITY] = self.guard
         memories = memories or [Memory() for _ in genomes]
-        outcomes = self._outcomes(scorers, genomes, items, memories)
+        outcomes = self._outcomes(self._asking, genomes, items, memories)
         results: list[tuple[Assessment | str, Charge]] = []
         for genome, outcome, memory in zip(genomes, outcomes, memories, strict=True):
             memory.cost += outcome.cost
@@ -173,6 +170,28 @@ class Evaluator:
                 assessment = replace(assessment, item_terms=self._item_terms(outcome.result, items, all_items))
             results.append((assessment, charge))
         return results
+
+    @property
+    def _asking(self) -> dict[str, Scorer]:
+        """All that ask about a genome: name -> scorer."""
+        scorers = {name: scorer for name, (scorer, _) in self.scorers.items()}
+        if self.task.knows_gold:
+            scorers[self._task_scorer_name] = self.task_scorer
+        if self.guard is not None:
+            scorers[ABILITY] = self.guard
+        return scorers
+
+    def expect(self, genomes: Sequence[Any], items: Sequence[Item], share: float) -> None:
+        """Let a cluster's workers begin with what an assessment will ask first; without a cluster, do nothing.
+
+        Args:
+            genomes, items: that will be assessed; see :meth:`assess`.
+            share: of all that is expected at a time.
+        """
+        if not self.engine.looks_ahead:
+            return
+        dialogues, deltas = self._dialogues(self._asking, genomes, items, [Memory() for _ in genomes])
+        self.engine.expect(first_requests(dialogues, self.engine, deltas), share)
 
     def general_perplexity(self, winner: Winner) -> float:
         """Return the guard's perplexity under a genome, or the highest under a committee's members."""
@@ -257,12 +276,23 @@ class Evaluator:
         memories: Sequence[Memory],
     ) -> list[Outcome[dict[str, Evaluation]]]:
         """Hold the dialogues of all scorers about each genome; return scorer -> evaluation per genome, in order."""
+        dialogues, deltas = self._dialogues(scorers, genomes, items, memories)
+        return hold(dialogues, self.engine, deltas)
+
+    def _dialogues(
+        self,
+        scorers: Mapping[str, Scorer],
+        genomes: Sequence[Any],
+        items: Sequence[Item],
+        memories: Sequence[Memory],
+    ) -> tuple[list[Dialogue[dict[str, Evaluation]]], list[Delta | None]]:
+        """Return a dialogue of all scorers about each genome, and the change of the model in it."""
         expressed = [self.express(genome) for genome in genomes]
         dialogues = [
             joined({name: scorer.dialogue(shown, items) for name, scorer in scorers.items()}, memory.known)
             for shown, memory in zip(expressed, memories, strict=True)
         ]
-        return hold(dialogues, self.engine, [shown.delta for shown in expressed])
+        return dialogues, [shown.delta for shown in expressed]
 
     def _item_terms(
         self, evaluations: Mapping[str, Evaluation], items: Sequence[Item], all_items: Sequence[Item]

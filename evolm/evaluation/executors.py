@@ -29,6 +29,7 @@ from evolm.models.specs import ModelSpec
 from evolm.signals import ENDING
 
 if TYPE_CHECKING:
+    from evolm.evaluation.stream import Stream
     from evolm.models import LanguageModel, Model
 
 
@@ -40,10 +41,14 @@ class Executor(Protocol):
     """Answers batches of requests.
 
     ``jobs`` cuts requests into batches: the indices of each. ``run`` yields one result per batch, in their order. It
-    may be closed early; batches that run are then finished.
+    may be closed early; batches that run are then finished. ``stream``, if it has one, takes the place of ``run`` for
+    what is cached, and can begin with what is only expected.
     """
 
     n_jobs: int
+
+    @property
+    def stream(self) -> Stream | None: ...
 
     def jobs(self, requests: Sequence[Any]) -> Iterator[list[int]]: ...
 
@@ -56,6 +61,7 @@ class SerialExecutor:
     """Answers in this process, with the campaign's own model."""
 
     n_jobs = 1
+    stream = None
 
     def __init__(self, spec: ModelSpec, model: LanguageModel) -> None:
         self._spec = spec
@@ -76,6 +82,8 @@ class SerialExecutor:
 
 class JoblibExecutor:
     """Answers with joblib; ``joblib.parallel_config(backend=...)`` around the campaign moves it to a cluster."""
+
+    stream = None
 
     def __init__(self, spec: ModelSpec, n_jobs: int) -> None:
         self._spec = spec

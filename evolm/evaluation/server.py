@@ -21,6 +21,8 @@ class ServerExecutor:
     Every request is a batch of its own, so that its answer is stored as soon as those before it are there.
     """
 
+    stream = None
+
     def __init__(self, model: ServedModel) -> None:
         self._model = model
         self.n_jobs = model.section.concurrency

@@ -5,8 +5,8 @@ The strategy
 - returns new individuals from ``ask``, without fitness, each genome at most once;
 - accepts evaluated, failed and dropped individuals in ``tell``, in any order and in any subsets. It matches them by
   id. Fitness is always maximised;
-- begins a generation when every individual of the last one has been told, and sorts these by id first, so that the
-  order of telling decides nothing;
+- begins a generation when every individual of the last one has been told, or, if generations overlap, of one a fixed
+  number of generations before; it sorts these by id first, so that the order of telling decides nothing;
 - draws every random number from its :class:`~evolm.randomness.Randomness`;
 - keeps plain state (JSON values and arrays) that holds everything that decides what comes next: after
   ``load_state_dict`` it asks for exactly the individuals it would have asked for without the interruption.
@@ -114,7 +114,7 @@ class Strategy(ABC):
         self._known = {individual.digest: individual for individual in context.start.individuals}
         self._queue: list[Individual] = []  # of this generation, not asked for yet
         self._pending: dict[int, Individual] = {}  # id -> individual, asked for and not told
-        self._told: list[Individual] = []  # of this generation, evaluated
+        self._told: list[Individual] = []  # evaluated, and not taken by a next generation yet
 
     # -- what a subclass implements ------------------------------------------------------------------------
 
@@ -149,6 +149,11 @@ class Strategy(ABC):
         """
         return None
 
+    @property
+    def overlap(self) -> int:
+        """Generations that may be asked for before one is told, beyond the one that follows it."""
+        return 0
+
     @classmethod
     def refuses_partial(cls, params: Any) -> str:
         """Return why individuals must not be dropped early under these parameters; ``""`` if they may."""
@@ -179,7 +184,7 @@ class Strategy(ABC):
         An empty list means that pending individuals have to be told first or, if none is pending, that the search
         has no new genome left.
         """
-        if not self._queue and not self._pending:
+        if not self._queue and all(individual.generation > self._due for individual in self._pending.values()):
             self._queue = self._next_generation()
         count = len(self._queue) if n is None else n
         asked, self._queue = self._queue[:count], self._queue[count:]
@@ -187,6 +192,7 @@ class Strategy(ABC):
         return asked
 
     def _next_generation(self) -> list[Individual]:
+        due = self._due
         if not self._begun:
             known = {individual.id for individual in self._known.values()}
             first = self.first()
@@ -195,8 +201,14 @@ class Strategy(ABC):
                 return [individual for individual in first if individual.id not in known]
         else:
             self.generation += 1
-        told, self._told = sorted(self._told, key=lambda individual: individual.id), []
-        return self.next(told)
+        told = sorted(self._told, key=lambda individual: individual.id)
+        self._told = [individual for individual in told if individual.generation > due]
+        return self.next([individual for individual in told if individual.generation <= due])
+
+    @property
+    def _due(self) -> int:
+        """Number of the last generation that must be told before the next one begins."""
+        return max(self.generation - self.overlap, self.context.start.generation)
 
     @property
     def _begun(self) -> bool:
@@ -220,6 +232,11 @@ class Strategy(ABC):
             del self._pending[individual.id]
             self._told.append(individual)
         self.variation.credit(individuals)
+
+    @property
+    def pending(self) -> dict[int, Individual]:
+        """Individuals that were asked for and not told: id -> individual, in the order of asking."""
+        return dict(self._pending)
 
     def waits_for(self, individual: Individual) -> bool:
         """Return whether this very object was returned by :meth:`ask` and has not been told yet."""

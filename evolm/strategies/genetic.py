@@ -5,6 +5,11 @@ children) or generational with elites (the children and the best parents). Lexic
 & Matheson 2015, https://doi.org/10.1109/TEVC.2014.2362729) passes through the items in random order and keeps the
 parents that are best on each; per-item scores are continuous, so its automatic epsilon form is used (La Cava 2016,
 https://arxiv.org/abs/1905.13266).
+
+An asynchronous algorithm breeds while others are scored (Alba & Tomassini 2002, https://doi.org/10.1109/TEVC.2002.800880),
+usually from whatever is scored by then, so that the clock decides. Here generations overlap by a fixed number: with
+``asynchronous = k``, the parents of generation g are survivors of generation g - 1 - k, or of the first one. What is
+asked for follows from the answers alone.
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from deap import tools
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from evolm.config import Section
 from evolm.fitness import Fitness, fitness_class
@@ -32,6 +37,18 @@ class GeneticParams(Section):
     tournament_size: int = Field(3, ge=1, description="competitors in a tournament")
     survival: Literal["plus", "generational"] = Field("plus", description="plus = mu + lambda")
     elites: int = Field(2, ge=0, description="parents that survive a generational step")
+    asynchronous: int = Field(
+        0, ge=0, le=64, description="generations beyond the next that are bred before one is told, so that none waits"
+    )
+
+    @model_validator(mode="after")
+    def _overlap_keeps_the_population(self) -> GeneticParams:
+        if self.asynchronous and self.survival == "generational":
+            raise ValueError(
+                "asynchronous: expected 0 with survival = 'generational', whose children replace the generation "
+                f"before them, found {self.asynchronous}"
+            )
+        return self
 
 
 class Genetic(Strategy):
@@ -62,9 +79,16 @@ class Genetic(Strategy):
         """Return the worst member of a full population: a child that is worse does not survive."""
         return self.population[-1] if len(self.population) >= self.params.population_size else None
 
+    @property
+    def overlap(self) -> int:
+        """Generations that may be asked for before one is told, beyond the one that follows it."""
+        return self.params.asynchronous
+
     @classmethod
     def refuses_partial(cls, params: GeneticParams) -> str:
-        """Return a reason for generational survival, in which all children survive."""
+        """Return a reason for overlapping generations, and for survival of all children."""
+        if params.asynchronous:
+            return "asynchronous generations are scored side by side, on all items at once"
         return "" if params.survival == "plus" else "survival = 'generational' keeps all children"
 
     def _children(self, families: list[Family]) -> list[Individual]:

@@ -33,7 +33,7 @@ class Islands(Genetic):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.islands: list[list[Individual]] = [[] for _ in range(self.params.n_islands)]
-        self.homes: dict[int, int] = {}  # id of an individual of this generation -> its island
+        self.homes: dict[int, int] = {}  # id of an individual that is not told yet -> its island
 
     def first(self) -> list[Individual]:
         """Return founders, then random genomes, dealt out to the islands one by one."""
@@ -49,7 +49,8 @@ class Islands(Genetic):
             self.islands[place] = self._survivors(born)
         if self.generation % self.params.migration_every == 0:
             self._migrate()
-        self.homes = {}
+        done = {individual.id for individual in told}
+        self.homes = {id: place for id, place in self.homes.items() if id not in done}
         generation = []
         for place, island in enumerate(self.islands):
             children = self._bred(island)
@@ -80,7 +81,7 @@ class Islands(Genetic):
         return self._children(self._families(count))
 
     def extra_state(self) -> dict[str, Any]:
-        """Return the islands' populations and the islands of this generation's individuals."""
+        """Return the islands' populations and the islands of the individuals that are not told yet."""
         return {
             "islands": [[individual.state_dict() for individual in island] for island in self.islands],
             "homes": [[*pair] for pair in self.homes.items()],

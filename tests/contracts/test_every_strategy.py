@@ -45,6 +45,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in STRATEGIES},
     "genetic lexicase": ("genetic", {"selection": "lexicase"}),
     "genetic generational": ("genetic", {"survival": "generational", "elites": 1, "offspring": 5}),
+    "genetic asynchronous": ("genetic", {"asynchronous": 2, "offspring": 5}),
+    "islands asynchronous": ("islands", {"asynchronous": 1, "offspring": 2}),
     "islands generational": ("islands", {"survival": "generational", "elites": 1, "migrants": 2}),
     "cmaes of usual size": ("cmaes", {"population_size": 0}),
     "cmaes separable": ("cmaes", {"full_up_to": 0}),

@@ -21,6 +21,7 @@ from evolm.campaign import continue_run, start_run
 from evolm.errors import Interrupted, ModelError, WorkerError
 from evolm.evaluation.clusters import executor_of
 from evolm.evaluation.executors import SerialExecutor, worker_spec
+from evolm.evaluation.stream import Stream
 from evolm.models import LanguageModel, LogLikelihood, prepare
 from evolm.models.hosts import cached_folder
 from evolm.observers import Observer, Progress
@@ -174,6 +175,55 @@ def test_a_run_may_change_its_executor_at_every_resume(
         continue_run(out, cluster=cluster.address, observers=[At(1, stop)])
     continue_run(out, cluster="ray")
     assert bytes_of(out) == bytes_of(finished)
+
+
+OVERLAPPING: dict[str, Any] = {
+    "strategy": {"name": "genetic", "population_size": 5, "offspring": 2, "asynchronous": 2},
+    "baselines__random_search": False,
+}
+
+
+def test_generations_that_overlap_keep_workers_busy_and_write_the_journal_of_one_process(
+    toy: Callable[..., ToyCampaign], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker is killed, and the run is interrupted, while later generations are under way; one process ends it."""
+    campaign = toy(**OVERLAPPING)
+    expected = bytes_of(campaign.run(tmp_path / "alone").directory)
+    ahead: list[int] = []
+    results = Stream.results
+
+    def counted(stream: Stream, requests: Any) -> Iterator[Any]:
+        ahead.append(sum(key not in requests for key in stream._keys))
+        return results(stream, requests)
+
+    monkeypatch.setattr(Stream, "results", counted)
+    with dask_cluster(tmp_path) as cluster:
+
+        def change() -> None:
+            cluster.with_workers(1)
+            cluster.processes[1].send_signal(signal.SIGKILL)
+
+        def stop() -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+        out = tmp_path / "run"
+        with pytest.raises(Interrupted):
+            start_run(
+                campaign.config,
+                campaign.folder,
+                out,
+                cluster=cluster.address,
+                observers=[At(1, change), At(3, stop)],
+            )
+        continue_run(out, cluster=cluster.address)
+    assert max(ahead) > 0
+    assert bytes_of(out) == expected
+    again, second = tmp_path / "again", tmp_path / "second"
+    second.mkdir()
+    with dask_cluster(second) as cluster, pytest.raises(Interrupted):
+        start_run(campaign.config, campaign.folder, again, cluster=cluster.address, observers=[At(2, stop)])
+    continue_run(again)
+    assert bytes_of(again) == expected
 
 
 # -- hosts without the model -----------------------------------------------------------------------------------
