@@ -13,7 +13,7 @@ pickle them.
 
 *campaign*: seconds of the campaign's process outside of the model, for each individual and each generation.
 
-*uneven*: the main search of the demo on two worker processes of Dask, one of which is stopped half of the time:
+*uneven*: the main search of a small demo on two worker processes of Dask, one of which is stopped half of the time:
 generations of eight that wait for each other, and generations of two that overlap. Both are run in turn, a round a
 seed; seconds of an individual, and their ratio round by round.
 
@@ -61,7 +61,7 @@ from evolm.wording import markdown_table
 HERE = "this process"
 FUTURES = ("Dask's futures", "Ray's futures")  # those of --cluster
 PULSE = 0.05  # seconds in which an uneven worker runs, and then stands still
-SMALL_BATCHES, BATCHES, PROMPTS, ITEMS = 40, 8, 8, 28
+SMALL_BATCHES, BATCHES, PROMPTS, ITEMS = 40, 8, 8, 14
 PROMPT = "Read the message and say what it is. A message that sells or asks for money is spam, all others are ham. "
 WORD = "Message: will you be at the station by number {} tonight, or shall I ask the others to wait for you?\nLabel:"
 
@@ -206,10 +206,12 @@ def sizes(model: LanguageModel, items: int, repeats: int) -> dict[str, int]:
 
 def outside_the_model(quick: bool) -> dict[str, float]:
     """Return seconds of the demo's process outside of the model: for each individual, and for each generation."""
-    tables: dict[str, Any] = {}
-    if quick:
-        tables = {"task": {"split": {"dev": 4}}, "strategy": {"population_size": 2, "offspring": 2}}
-    later = campaign(2 if quick else 6, **tables)["generations"][1:]
+    size = 2 if quick else 6
+    tables: dict[str, Any] = {
+        "task": {"split": {"train": 40, "dev": 4 if quick else 48}},
+        "strategy": {"population_size": size, "offspring": size},
+    }
+    later = campaign(2 if quick else 4, **tables)["generations"][1:]
     each = [(spent(own, "checkpoint", "report"), own["evaluations"], own["seconds"], own["parts"]) for own in later]
     rest = [(seconds - parts[FORWARD] - fixed) / max(count, 1) for fixed, count, seconds, parts in each]
     return {
@@ -276,10 +278,11 @@ def search_time(cluster: str, **tables: Any) -> float:
 def uneven(quick: bool) -> dict[str, Any]:
     """Time a search whose generations wait, and one whose generations overlap, by two workers of different speed."""
     distributed: Any = import_module("distributed")
-    tables: dict[str, Any] = {"budget": {"evaluations": 12 if quick else 40}}
-    if quick:
-        tables["task"] = {"split": {"dev": 8}}
-    rounds, found = (1 if quick else 5), {name: [] for name in SEARCHES}  # type: dict[str, list[float]]
+    tables: dict[str, Any] = {
+        "budget": {"evaluations": 10 if quick else 24},
+        "task": {"split": {"train": 40, "dev": 4 if quick else 24}},
+    }
+    rounds, found = (1 if quick else 3), {name: [] for name in SEARCHES}  # type: dict[str, list[float]]
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
     ) as cluster:
@@ -362,7 +365,7 @@ def markdown(record: Mapping[str, Any]) -> str:
     found = record["uneven"]
     waiting, overlapping = (found["seconds"][name] for name in SEARCHES)
     said = (
-        f"With two workers, one of them stopped half of the time, an individual of the demo takes {waiting:.2f} s if "
+        f"With two workers, one of them stopped half of the time, an individual takes {waiting:.2f} s if "
         f"generations wait, {overlapping:.2f} s with `asynchronous = {OVERLAP}`: {found['ratio']:.2f} of the time "
         f"(median of {found['rounds']} rounds; {min(found['ratios']):.2f} to {max(found['ratios']):.2f})."
     )
@@ -380,7 +383,7 @@ def main() -> None:
     model, repeats = LanguageModel(prepared, "off", COLD), 2 if quick else 8
     record: dict[str, Any] = setting("python -m benchmarks.scaling", "distributed", "ray")
     record["dtype"] = prepared.dtype
-    record["work"] = work(model, *((1, 2, 2) if quick else (5, PROMPTS, ITEMS)), repeats)
+    record["work"] = work(model, *((1, 2, 2) if quick else (3, PROMPTS, ITEMS)), repeats)
     record["messages"] = messages(*((1, 8) if quick else (5, SMALL_BATCHES)))
     record["bytes"] = sizes(model, 4 if quick else 48, repeats)
     record["campaign"] = outside_the_model(quick)
