@@ -27,6 +27,7 @@ from evolm.evaluation.plan import batch_target, batches, plan
 from evolm.founders.populations import find_population
 from evolm.models import LanguageModel, TokenizedRequest
 from evolm.models.packed_forward import PackedForward
+from evolm.models.states import StateReader
 from evolm.report import page
 from evolm.storage import AnswerStore
 
@@ -34,7 +35,7 @@ PADDED = ("sms-spam", "trec-questions", "commonsense-choice")
 DEMO = "sms-spam"
 MODEL = "forward passes"
 PLACES: dict[str, list[tuple[Any, str]]] = {  # none of them calls another
-    MODEL: [(PackedForward, "logprobs")],
+    MODEL: [(PackedForward, "logprobs"), (StateReader, "read")],
     "tokenising": [(LanguageModel, "tokenize")],
     "planning": [(worker, "plan"), (planning, "batch_target")],
     "cache of answers": [(AnswerStore, "get"), (AnswerStore, "put")],

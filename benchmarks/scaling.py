@@ -61,7 +61,7 @@ from evolm.wording import markdown_table
 HERE = "this process"
 FUTURES = ("Dask's futures", "Ray's futures")  # those of --cluster
 PULSE = 0.05  # seconds in which an uneven worker runs, and then stands still
-SMALL_BATCHES, BATCHES, PROMPTS, ITEMS = 40, 8, 8, 14
+SMALL_BATCHES, BATCHES, PROMPTS, ITEMS = 40, 6, 6, 14
 PROMPT = "Read the message and say what it is. A message that sells or asks for money is spam, all others are ham. "
 WORD = "Message: will you be at the station by number {} tonight, or shall I ask the others to wait for you?\nLabel:"
 

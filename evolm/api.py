@@ -245,6 +245,7 @@ def evolve(
     options: Mapping[str, Any] | None = None,
     warm_start: Sequence[str | Path | Result] = (),
     report: bool = True,
+    cluster: str = "",
 ) -> Result:
     """Run a campaign and return its result.
 
@@ -266,6 +267,8 @@ def evolve(
         warm_start: runs, founding populations or results whose best prompts to start from, beside ``founders``. One
             that has seen an item of the test split is refused.
         report: whether ``report.html`` is written.
+        cluster: whose workers compute the answers: ``dask://HOST:PORT``, ``ray://HOST:PORT`` or ``ray``; ``""`` =
+            this machine's.
 
     Raises:
         EvolmError: for every error that the caller can correct, in one sentence.
@@ -276,7 +279,9 @@ def evolve(
     )
     directory, temporary = run_directory(out)
     heard = observers(callbacks)
-    run = start_run(given.config, Path.cwd(), directory, observers=heard, report=report, **given.sources)
+    run = start_run(
+        given.config, Path.cwd(), directory, observers=heard, report=report, cluster=cluster, **given.sources
+    )
     server = given.config.model.name if is_served(given.config.model.name) else None
     return Result(run.directory, run.result, temporary, server)
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -45,6 +45,8 @@ from evolm.signals import ENDING
 
 PARENT_POLL_SECONDS = 0.5
 LEAK = 300_000_000  # bytes of growth that loky takes for a memory leak; its default
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of glibc's mallopt
+LARGE, FREE = 2**25, 2**29  # bytes of an object that the heap does not hold, and of free heap that is given back
 _ONE_AT_A_TIME = threading.Lock()  # a model's caches and torch's number of threads belong to one batch
 Asked: TypeAlias = Tokenized | TokenizedGradient
 
@@ -165,6 +167,7 @@ def answer_on_cluster(spec: ModelSpec, requests: Sequence[Asked], place: str) ->
         ModelError: if this worker would compute other bits.
     """
     with _ONE_AT_A_TIME:
+        reuse_memory()
         require_same_bits(spec)
         try:
             here = _on_this_host(spec)
@@ -177,6 +180,18 @@ def _give_memory_back() -> None:
     """Return freed heap to the system: glibc keeps it otherwise, and it adds up over workers."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
+
+
+@cache
+def reuse_memory() -> None:
+    """Let glibc keep the memory of a tensor for the next one, as it does where nothing has configured it.
+
+    Dask starts its workers with ``MALLOC_TRIM_THRESHOLD_``, which also ends glibc's own adaptation to large objects:
+    every large tensor is then got anew from the system.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(_MMAP_THRESHOLD, LARGE)
+        libc.mallopt(_TRIM_THRESHOLD, FREE)
 
 
 def start_local_worker(parent: int, kept: int) -> None:

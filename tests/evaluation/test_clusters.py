@@ -17,8 +17,9 @@ from typing import Any
 import psutil
 import pytest
 
+from evolm import evolve
 from evolm.campaign import continue_run, start_run
-from evolm.errors import Interrupted, ModelError, WorkerError
+from evolm.errors import ConfigError, Interrupted, ModelError, WorkerError
 from evolm.evaluation.clusters import executor_of
 from evolm.evaluation.executors import SerialExecutor, worker_spec
 from evolm.evaluation.stream import Stream
@@ -145,6 +146,23 @@ def test_a_dask_cluster_writes_the_journal_of_one_process_whatever_becomes_of_it
             campaign.config, campaign.folder, tmp_path / "run", cluster=cluster.address, observers=[At(0, change)]
         )
     assert bytes_of(tmp_path / "run") == bytes_of(finished)
+
+
+def test_evolve_reaches_a_cluster_or_says_in_one_sentence_that_it_cannot(
+    toy: Callable[..., ToyCampaign], tmp_path: Path
+) -> None:
+    campaign = toy(baselines__random_search=False)
+    tables = campaign.config.model_dump(exclude_unset=True)
+    task = {**tables["task"], "data": str(campaign.folder / "toy.csv")}
+    settings: dict[str, Any] = {"model": tables["model"], "strategy": tables["strategy"], "budget": 8, "n_jobs": 1}
+    options = {"baselines": tables["baselines"], "finals": tables["finals"]}
+    alone = evolve(task, **settings, options=options, out=tmp_path / "alone")
+    with dask_cluster(tmp_path) as cluster:
+        found = evolve(task, **settings, options=options, out=tmp_path / "run", cluster=cluster.address)
+    assert bytes_of(found.directory) == bytes_of(alone.directory)
+    with pytest.raises(ConfigError, match="cluster: expected local, ray"):
+        evolve(task, **settings, out=tmp_path / "none", cluster="daks://here:1")
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_worker_that_is_killed_amid_batches_changes_no_byte(

@@ -54,14 +54,19 @@ def test_requests_of_one_moment_share_batches_of_bounded_rows(
     assert [label for each in labels for label in each] == outcomes
 
 
-def test_a_row_that_the_template_fails_on_refuses_its_own_request_alone(
-    opened: Predictor, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("error", "met"),
+    [(DataError("template.item: fails on the row"), RequestError), (ZeroDivisionError(), ZeroDivisionError)],
+)
+def test_an_error_that_one_request_meets_fails_that_one_alone(
+    error: Exception, met: type[Exception], opened: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A template that fails on its row, or a defect."""
     answered = Predictor.answered
 
     def failing(self: Predictor, rows: list[Item], rounds: object = None) -> object:
         if any(item.fields["text"] == "b" for item in rows):
-            raise DataError("template.item: fails on the row")
+            raise error
         return answered(self, rows)
 
     monkeypatch.setattr(Predictor, "answered", failing)
@@ -72,30 +77,9 @@ def test_a_row_that_the_template_fails_on_refuses_its_own_request_alone(
         await queue.close()
         return list(found)
 
-    first, second, third = asyncio.run(ask())
-    assert isinstance(second, RequestError) and second.status == 422
-    assert isinstance(first, list) and isinstance(third, list)
-
-
-def test_a_defect_that_one_request_meets_fails_that_one_alone(
-    opened: Predictor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answered = Predictor.answered
-
-    def failing(self: Predictor, rows: list[Item], rounds: object = None) -> object:
-        if any(item.fields["text"] == "b" for item in rows):
-            raise ZeroDivisionError
-        return answered(self, rows)
-
-    monkeypatch.setattr(Predictor, "answered", failing)
-
-    async def ask() -> list[object]:
-        queue = Batches(opened, Limits())
-        found = await asyncio.gather(*(queue.answer(items(opened, text)) for text in "abc"), return_exceptions=True)
-        await queue.close()
-        return list(found)
-
-    assert [type(found) for found in asyncio.run(ask())] == [list, ZeroDivisionError, list]
+    found = asyncio.run(ask())
+    assert [type(each) for each in found] == [list, met, list]
+    assert getattr(found[1], "status", 422) == 422
 
 
 def test_a_queue_that_ends_refuses_what_waits_and_what_comes(opened: Predictor) -> None:
