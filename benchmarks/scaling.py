@@ -5,7 +5,7 @@
 *work*: the same batches answered in this process, by joblib's local workers, by joblib's Dask backend, and by the
 futures of Dask and Ray that ``--cluster`` uses (joblib's Ray backend returns all results at once, so evolm refuses
 it). Each way is timed in turn with this process, and its ratio is taken round by round: 1 for one worker and 0.5 for
-two would be free of charge. A single local worker of joblib would be this process.
+two would be free of charge. A single worker of joblib would be this process.
 
 *messages*: many small batches of a tiny random model, so that little but messages is timed: seconds a batch if many
 are on their way, and for one that is waited for; and the bytes of a batch and of its result, pickled as Dask and Ray
@@ -157,7 +157,7 @@ def work(model: LanguageModel, rounds: int, prompts: int, items: int, repeats: i
     spec, tokens = worker_spec(model), sum(plan(batch, model.profile.slab_tokens, 64).tokens for batch in batches)
     here = SerialExecutor(spec, model)
     found: dict[str, Any] = {}
-    for workers, name in [*((1, name) for name in WAYS if name != LOCAL), *((2, name) for name in WAYS)]:
+    for workers, name in [*((1, name) for name in FUTURES), *((2, name) for name in WAYS)]:
         with WAYS[name](spec, workers) as executor:
             measured, _ = compare(
                 {HERE: lambda: answered(here, batches), name: lambda: answered(executor, batches)},
@@ -178,7 +178,7 @@ def messages(rounds: int, count: int) -> dict[str, Any]:
     spec = worker_spec(model)
     here = SerialExecutor(spec, model)
     found = {}
-    for name in [name for name in WAYS if name != LOCAL]:
+    for name in FUTURES:
         with WAYS[name](spec, 1) as executor:
             seconds, _ = timed(
                 {

@@ -144,6 +144,7 @@ def _gradients(model: LanguageModel, requests: Sequence[TokenizedGradient]) -> l
 
 def answer_in_worker(spec: ModelSpec, requests: Sequence[Asked]) -> BatchResult:
     """Entry point of joblib's workers."""
+    _reuse_memory()
     try:
         return answer_batch(spec, requests)
     finally:
@@ -167,7 +168,6 @@ def answer_on_cluster(spec: ModelSpec, requests: Sequence[Asked], place: str) ->
         ModelError: if this worker would compute other bits.
     """
     with _ONE_AT_A_TIME:
-        reuse_memory()
         require_same_bits(spec)
         try:
             here = _on_this_host(spec)
@@ -183,7 +183,7 @@ def _give_memory_back() -> None:
 
 
 @cache
-def reuse_memory() -> None:
+def _reuse_memory() -> None:
     """Let glibc keep the memory of a tensor for the next one, as it does where nothing has configured it.
 
     Dask starts its workers with ``MALLOC_TRIM_THRESHOLD_``, which also ends glibc's own adaptation to large objects:
