@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
 from click.testing import Result
@@ -16,6 +17,7 @@ HINT = f"see the documentation: {PAGE}#"
 def evolm(*arguments: object) -> Result:
     """Run a command; an exception that is not an exit is a bug and fails the test."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    logging.getLogger("evolm").handlers.clear()  # they write to the runner's streams, which are closed
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result
