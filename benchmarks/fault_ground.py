@@ -118,13 +118,12 @@ class Ground:
 
     def once(self, name: str, build: Callable[[Path], object]) -> Path:
         """Return a folder that ``build`` fills if it is missing."""
-        folder = self.folder / name
-        if not folder.exists():
-            scratch = self.folder / f"{name}.part"
-            shutil.rmtree(scratch, ignore_errors=True)
-            scratch.mkdir(parents=True)
-            build(scratch)
-            scratch.rename(folder)
+        folder, whole = self.folder / name, self.folder / f"{name}.whole"  # runs know their data by its whole path
+        if not whole.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            build(folder)
+            whole.touch()
         return folder
 
     def campaign(self, name: str) -> ToyCampaign:
