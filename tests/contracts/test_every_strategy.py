@@ -46,6 +46,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "genetic lexicase": ("genetic", {"selection": "lexicase"}),
     "genetic generational": ("genetic", {"survival": "generational", "elites": 1, "offspring": 5}),
     "genetic asynchronous": ("genetic", {"asynchronous": 2, "offspring": 5}),
+    "memetic asynchronous": ("memetic", {"asynchronous": 1, "offspring": 5}),
     "islands asynchronous": ("islands", {"asynchronous": 1, "offspring": 2}),
     "islands generational": ("islands", {"survival": "generational", "elites": 1, "migrants": 2}),
     "cmaes of usual size": ("cmaes", {"population_size": 0}),
