@@ -122,7 +122,7 @@ class Search:
             self.exhausted, self.asked = True, ()
             return False
         asked = self.ahead.popleft()
-        self._expected = max(self._expected - 1, 0)
+        self._expected -= 1
         self.evaluate(asked, free_readouts=True)
         self._refuse_constant_objective(asked)
         improved = self.learn(asked)
@@ -132,13 +132,13 @@ class Search:
     def _ask_ahead(self, budget: BudgetSection) -> None:
         """Ask for generations until the next one must wait for the oldest of them, or the budget is spoken for."""
         overlap = self.strategy.overlap
-        while len(self.ahead) <= overlap and (asked := self._ask(self._left(budget))):
+        while len(self.ahead) <= overlap and (left := self._left(budget)) != 0 and (asked := self._ask(left)):
             self.ahead.append(asked)
         if overlap:
             for asked in islice(self.ahead, self._expected, None):
                 genomes = [individual.genome for individual in asked if individual.status == "new"]
                 self.evaluator.expect(genomes, self.items, 1 / (overlap + 1))
-            self._expected = len(self.ahead)
+        self._expected = len(self.ahead)
 
     def _left(self, budget: BudgetSection) -> int | None:
         """Return how many more individuals may be asked for; None = no limit."""

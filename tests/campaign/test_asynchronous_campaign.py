@@ -14,7 +14,7 @@ from tests.support.crashes import Crash, CrashAfterGeneration, CrashAmidRequests
 from tests.support.toy_campaign import EVALUATIONS, ToyCampaign, bytes_of, entries, result_of
 
 OVERLAP = 2
-GENETIC = {"name": "genetic", "population_size": 5, "offspring": 2, "asynchronous": OVERLAP}
+GENETIC: dict[str, Any] = {"name": "genetic", "population_size": 5, "offspring": 2, "asynchronous": OVERLAP}
 
 
 @pytest.fixture
@@ -41,6 +41,16 @@ def test_every_individual_is_journalled_in_the_order_of_asking_and_the_budget_is
     told = entries(undisturbed, "generation", "main")
     assert [entry["generation"] for entry in told] == list(range(6))
     assert told[-1]["evaluations"] == result_of(undisturbed)["budget"]["evaluations"] == EVALUATIONS
+
+
+def test_no_generation_is_bred_that_the_budget_does_not_pay_for(
+    toy: Callable[..., ToyCampaign], tmp_path: Path
+) -> None:
+    whole = GENETIC["population_size"] + 4 * GENETIC["offspring"]
+    campaign = toy(strategy=GENETIC, baselines__random_search=False, budget__evaluations=whole)
+    [rates] = [entry["rates"] for entry in entries(campaign.run(tmp_path / "run").directory, "operators")]
+    assert sum(each["accepted"] for each in rates.values()) > 0
+    assert all(each["accepted"] == each["evaluated"] for each in rates.values())
 
 
 def test_a_run_that_crashes_after_every_generation_ends_with_the_same_bytes(
