@@ -53,6 +53,8 @@ def sentence(model: type[BaseModel], error: ValidationError, values: Mapping[str
     deepest = max((each for each in problems if _top(each) == _top(first)), key=lambda each: len(keys[id(each)]))
     problem = first if unknown else deepest
     path = ".".join(map(str, keys[id(problem)]))
+    if not path and problem["type"] == "value_error":  # of keys that do not go together, which it names
+        return f"{where}: {problem['ctx']['error']}"
     if problem["type"] == "extra_forbidden":
         known = _known_keys(model, problem["loc"][:-1])
         return f"{where}: unknown key '{path}'{nearest(str(problem['loc'][-1]), known)}"
