@@ -78,15 +78,26 @@ def local(spec: ModelSpec, workers: int) -> Iterator[Executor]:
     executor.close()
 
 
+def local_dask(workers: int) -> Any:
+    """Return a Dask scheduler and worker processes on this machine, as a context manager."""
+    distributed: Any = import_module("distributed")
+    return distributed.LocalCluster(
+        n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+    )
+
+
+def address_of(cluster: Any) -> str:
+    """Return the address of a Dask cluster for ``--cluster``."""
+    return str(cluster.scheduler_address.replace("tcp://", "dask://"))
+
+
 @contextmanager
 def dask(spec: ModelSpec, workers: int, futures: bool) -> Iterator[Executor]:
-    """A Dask scheduler and worker processes on this machine."""
+    """Workers of Dask, reached by its own futures or by joblib's backend."""
     distributed: Any = import_module("distributed")
-    with distributed.LocalCluster(
-        n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
-    ) as cluster:
+    with local_dask(workers) as cluster:
         if futures:
-            executor = DaskExecutor(spec, cluster.scheduler_address.replace("tcp://", "dask://"))
+            executor = DaskExecutor(spec, address_of(cluster))
             yield executor
             executor.close()
         else:
@@ -283,10 +294,8 @@ def uneven(quick: bool) -> dict[str, Any]:
         "task": {"split": {"train": 40, "dev": 4 if quick else 24}},
     }
     rounds, found = (1 if quick else 3), {name: [] for name in SEARCHES}  # type: dict[str, list[float]]
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
-    ) as cluster:
-        address = cluster.scheduler_address.replace("tcp://", "dask://")
+    with local_dask(2) as cluster:
+        address = address_of(cluster)
         with distributed.Client(cluster) as client:
             slow = next(iter(client.run(os.getpid).values()))
         search_time(address, **tables, seed=rounds)  # the workers load the model

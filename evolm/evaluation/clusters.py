@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import Any, Final
 
 from evolm.errors import ConfigError, EvolmError, ModelError, WorkerError
 from evolm.evaluation.executors import ATTEMPTS, Executor, worker_spec
-from evolm.evaluation.plan import AHEAD, jobs
+from evolm.evaluation.plan import jobs
 from evolm.evaluation.results import BatchResult, ModelMissing
 from evolm.evaluation.stream import Stream
 from evolm.evaluation.worker import Asked, answer_on_cluster
@@ -59,16 +58,13 @@ class ClusterExecutor:
             ModelError: if a host lacks the model and cannot be given it.
             WorkerError: if a batch loses its worker three times, or the cluster is gone.
         """
-        pending: deque[tuple[Sequence[Asked], Any]] = deque()
+        stream = Stream(self)
+        stream.append([dict(enumerate(batch)) for batch in batches])
         try:
-            for batch in batches:
-                pending.append((batch, self.submitted(batch)))
-                if len(pending) >= AHEAD * self.n_jobs:
-                    yield self.answered(*pending.popleft())
-            while pending:
-                yield self.answered(*pending.popleft())
+            for _ in batches:
+                yield stream.take()[1]
         finally:
-            self.cancel([future for _, future in pending])
+            stream.cancel()
 
     def answered(self, batch: Sequence[Asked], future: Any) -> BatchResult:
         """Return a batch's result; if its worker's host lacks the model, send it and compute the batch again."""

@@ -10,7 +10,7 @@ from evolm.evaluation.plan import AHEAD
 from evolm.evaluation.results import BatchResult
 from evolm.models import ReadyRequest
 
-Batch: TypeAlias = dict[bytes, ReadyRequest]  # key of a request -> request
+Batch: TypeAlias = dict[Any, Any]  # key of a request -> request
 
 
 class HandsOut(Protocol):
@@ -38,7 +38,7 @@ class Stream:
         self._executor = executor
         self._waiting: deque[Batch] = deque()
         self._flying: deque[tuple[Batch, Any]] = deque()
-        self._keys: set[bytes] = set()
+        self._keys: set[Any] = set()
 
     def __contains__(self, key: bytes) -> bool:
         """Return whether a request with this key waits or is handed out."""
@@ -51,9 +51,13 @@ class Stream:
             requests: key -> request; none is in the stream.
             share: of all that is expected at a time; the smaller, the fewer batches these requests are cut into.
         """
-        self._waiting.extend(self._cut(requests, share))
-        self._keys.update(requests)
+        self.append(self._cut(requests, share))
         self._hand_out()
+
+    def append(self, batches: Sequence[Batch]) -> None:
+        """Put batches behind all others; they are handed out when something is taken."""
+        self._waiting.extend(batches)
+        self._keys.update(*batches)
 
     def results(self, requests: Mapping[bytes, ReadyRequest]) -> Iterator[tuple[Batch, BatchResult]]:
         """Yield batches and their results, in order, until all of some requests are answered.
@@ -69,13 +73,18 @@ class Stream:
         self._keys.update(new)
         left = set(requests)
         while left:
-            self._hand_out()
-            batch, future = self._flying.popleft()
-            self._keys.difference_update(batch)
-            result = self._executor.answered(list(batch.values()), future)
-            self._hand_out()
+            batch, result = self.take()
             left.difference_update(batch)
             yield batch, result
+
+    def take(self) -> tuple[Batch, BatchResult]:
+        """Return the next batch and its result; a few of those behind it are handed out."""
+        self._hand_out()
+        batch, future = self._flying.popleft()
+        self._keys.difference_update(batch)
+        result = self._executor.answered(list(batch.values()), future)
+        self._hand_out()
+        return batch, result
 
     def cancel(self) -> None:
         """Forget all requests."""
@@ -90,8 +99,7 @@ class Stream:
             self._flying.append((batch, self._executor.submitted(list(batch.values()))))
 
     def _cut(self, requests: Mapping[bytes, ReadyRequest], share: float = 1.0) -> list[Batch]:
-        jobs = self._executor.jobs(list(requests.values()), share)
-        return cut(requests, jobs)
+        return cut(requests, self._executor.jobs(list(requests.values()), share))
 
 
 def cut(requests: Mapping[bytes, ReadyRequest], jobs: Iterator[list[int]]) -> list[Batch]:

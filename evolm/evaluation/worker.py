@@ -46,7 +46,10 @@ from evolm.signals import ENDING
 PARENT_POLL_SECONDS = 0.5
 LEAK = 300_000_000  # bytes of growth that loky takes for a memory leak; its default
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of glibc's mallopt
-LARGE, FREE = 2**25, 2**29  # bytes of an object that the heap does not hold, and of free heap that is given back
+_LARGE_OBJECT, _FREE_HEAP = (
+    2**25,
+    2**29,
+)  # bytes: of an object in glibc's heap, and of free heap that it keeps; at most
 _ONE_AT_A_TIME = threading.Lock()  # a model's caches and torch's number of threads belong to one batch
 Asked: TypeAlias = Tokenized | TokenizedGradient
 
@@ -190,8 +193,8 @@ def _reuse_memory() -> None:
     every large tensor is then got anew from the system.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        libc.mallopt(_MMAP_THRESHOLD, LARGE)
-        libc.mallopt(_TRIM_THRESHOLD, FREE)
+        libc.mallopt(_MMAP_THRESHOLD, _LARGE_OBJECT)
+        libc.mallopt(_TRIM_THRESHOLD, _FREE_HEAP)
 
 
 def start_local_worker(parent: int, kept: int) -> None:

@@ -184,15 +184,15 @@ class Strategy(ABC):
         An empty list means that pending individuals have to be told first or, if none is pending, that the search
         has no new genome left.
         """
-        if not self._queue and all(individual.generation > self._due for individual in self._pending.values()):
-            self._queue = self._next_generation()
+        due = self._due
+        if not self._queue and all(individual.generation > due for individual in self._pending.values()):
+            self._queue = self._next_generation(due)
         count = len(self._queue) if n is None else n
         asked, self._queue = self._queue[:count], self._queue[count:]
         self._pending.update((individual.id, individual) for individual in asked)
         return asked
 
-    def _next_generation(self) -> list[Individual]:
-        due = self._due
+    def _next_generation(self, due: int) -> list[Individual]:
         if not self._begun:
             known = {individual.id for individual in self._known.values()}
             first = self.first()

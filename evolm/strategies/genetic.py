@@ -81,7 +81,7 @@ class Genetic(Strategy):
 
     @property
     def overlap(self) -> int:
-        """Generations that may be asked for before one is told, beyond the one that follows it."""
+        """The setting ``asynchronous``."""
         return self.params.asynchronous
 
     @classmethod

@@ -128,8 +128,8 @@ class SearchSuite(_Fixtures):
         strategy, rng = make(), np.random.default_rng(0)
         for whole in expected:
             asked: list[Individual] = []
-            while len(asked) < len(whole):
-                asked += strategy.ask(2)
+            while len(asked) < len(whole) and (part := strategy.ask(2)):
+                asked += part
             assert described(asked) == whole
             table.fill(asked)
             order = rng.permutation(len(asked))

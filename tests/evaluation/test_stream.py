@@ -50,9 +50,14 @@ def requests(letters: str) -> dict[bytes, Any]:
     return {letter.encode(): letter for letter in letters}
 
 
+def answered(results: Iterator[Any]) -> str:
+    """Return the requests whose results are yielded, in order."""
+    return "".join(letter for batch, _ in results for letter in batch.values())
+
+
 def taken(stream: Stream, letters: str) -> str:
-    """Return the requests whose results are yielded until all letters are answered, in order."""
-    return "".join(letter for batch, _ in stream.results(requests(letters)) for letter in batch.values())
+    """Return what is yielded until all letters are answered."""
+    return answered(stream.results(requests(letters)))
 
 
 def test_results_come_in_the_order_asked_a_few_handed_out_ahead(executor: Recorded) -> None:
@@ -60,13 +65,8 @@ def test_results_come_in_the_order_asked_a_few_handed_out_ahead(executor: Record
     results = stream.results(requests("abcdefg"))
     next(results)
     assert executor.handed == list("abcde")  # two for each worker beside the one that is done
-    assert [*batch_of(results)] == list("bcdefg")
+    assert answered(results) == "bcdefg"
     assert executor.shares == [1.0]
-
-
-def batch_of(results: Any) -> Iterator[str]:
-    for batch, _ in results:
-        yield from batch.values()
 
 
 def test_what_is_asked_for_now_goes_before_what_is_only_expected(executor: Recorded) -> None:

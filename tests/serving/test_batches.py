@@ -55,11 +55,14 @@ def test_requests_of_one_moment_share_batches_of_bounded_rows(
 
 
 @pytest.mark.parametrize(
-    ("error", "met"),
-    [(DataError("template.item: fails on the row"), RequestError), (ZeroDivisionError(), ZeroDivisionError)],
+    ("error", "met", "status"),
+    [
+        (DataError("template.item: fails on the row"), RequestError, 422),
+        (ZeroDivisionError(), ZeroDivisionError, None),
+    ],
 )
 def test_an_error_that_one_request_meets_fails_that_one_alone(
-    error: Exception, met: type[Exception], opened: Predictor, monkeypatch: pytest.MonkeyPatch
+    error: Exception, met: type[Exception], status: int | None, opened: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A template that fails on its row, or a defect."""
     answered = Predictor.answered
@@ -79,7 +82,7 @@ def test_an_error_that_one_request_meets_fails_that_one_alone(
 
     found = asyncio.run(ask())
     assert [type(each) for each in found] == [list, met, list]
-    assert getattr(found[1], "status", 422) == 422
+    assert getattr(found[1], "status", None) == status
 
 
 def test_a_queue_that_ends_refuses_what_waits_and_what_comes(opened: Predictor) -> None:
