@@ -15,7 +15,7 @@ Each asks until it ends or ``BudgetSpent`` is raised. Settings are the package's
 - pyribs: CMA-ME over the entropy of predicted labels and, where prompts differ, their length, 8 cells each.
 
 SciPy, pycma and pyribs search prompts as numbers, each of which is rounded to a choice; Optuna, nevergrad and pymoo
-have categorical variables. All of these choose among the founders' instructions; evolm's operators, which are DEAP's
+have categorical variables; EvoTorch searches deltas only. All of these choose among the founders' instructions; evolm's operators, which are DEAP's
 here, edit them too. Deltas are searched in the box of ``objective.bounds`` by SciPy, Optuna, nevergrad and pymoo.
 """
 
@@ -27,10 +27,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import cma
+import evotorch
 import nevergrad as ng
 import numpy as np
 import optuna
+import torch
 from deap import algorithms
+from evotorch.algorithms import SNES
 from pymoo.algorithms.soo.nonconvex.de import DE
 from pymoo.core.mixed import MixedVariableGA
 from pymoo.core.population import Population
@@ -124,6 +127,19 @@ def pycma(objective: Objective, seed: int, evaluations: int) -> None:
     while not search.stop():
         points = search.ask()
         search.tell(points, objective.loss_many(points))
+
+
+def evotorch_snes(objective: Objective, seed: int, evaluations: int) -> None:
+    """EvoTorch's SNES, a separable natural evolution strategy."""
+
+    def losses(points: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(np.asarray(objective.loss_many(points.double().numpy())))
+
+    problem = evotorch.Problem(
+        "min", losses, solution_length=objective.dimension, dtype=torch.float64, vectorized=True, seed=seed
+    )
+    search = SNES(problem, center_init=torch.from_numpy(objective.x0), stdev_init=float(steps(objective).mean()))
+    search.run(evaluations)  # generations, more than the budget pays for
 
 
 def cma_me(objective: Objective, seed: int, evaluations: int) -> None:
@@ -232,6 +248,7 @@ HOSTS: Mapping[str, Mapping[str, Host]] = {  # space -> its hosts; the others ar
         "evolm genetic": own("genetic", smaller=True),
         **EVERYWHERE,
         "pymoo DE": pymoo_de,
+        "EvoTorch SNES": evotorch_snes,
     },
     "prompt": {
         "evolm random_search": own("random_search"),

@@ -13,7 +13,7 @@ from benchmarks.peers.contract import Found, Peer, Setting
 from evolm.tasks import Form
 
 
-def _late(module: str, function: str, *arguments: str) -> Callable[[Setting], Found]:
+def _late(module: str, function: str, *arguments: object) -> Callable[[Setting], Found]:
     """Return a peer's function, whose module is imported at its first call."""
 
     def run(setting: Setting) -> Found:
@@ -49,8 +49,11 @@ PEERS: dict[str, Peer] = {
         Peer("DSPy MIPROv2", "MIPROv2 of DSPy, light", _late("with_dspy", "mipro"), ("dspy", "litellm", "optuna")),
         Peer("GEPA", "reflective evolution", _late("with_gepa", "search"), ("gepa",)),
         Peer("LoRA", "PEFT's LoRA, rank 8, all linear modules", _late("with_peft", "search"), ("peft",)),
+        Peer("ES at Scale", "evolution strategies on all weights, full noise", _late("with_es", "peer", 0)),
+        Peer("EGGROLL", "evolution strategies on all weights, noise of rank 1", _late("with_es", "peer", 1)),
         _host("pycma", "pycma", "cma"),
         _host("Optuna TPE", "Optuna TPE", "optuna"),
+        _host("EvoTorch SNES", "EvoTorch SNES", "evotorch"),
     )
 }
 FREE = ("best founder", "bag of words")  # rows that come with a run of evolm
