@@ -15,8 +15,9 @@ Each asks until it ends or ``BudgetSpent`` is raised. Settings are the package's
 - pyribs: CMA-ME over the entropy of predicted labels and, where prompts differ, their length, 8 cells each.
 
 SciPy, pycma and pyribs search prompts as numbers, each of which is rounded to a choice; Optuna, nevergrad and pymoo
-have categorical variables; EvoTorch searches deltas only. All of these choose among the founders' instructions; evolm's operators, which are DEAP's
-here, edit them too. Deltas are searched in the box of ``objective.bounds`` by SciPy, Optuna, nevergrad and pymoo.
+have categorical variables; EvoTorch searches deltas only. All of these choose among the founders' instructions;
+evolm's operators, which are DEAP's here, edit them too. Deltas are searched in the box of ``objective.bounds`` by
+SciPy, Optuna, nevergrad and pymoo.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Budgets: limits, the ledger of what a search has spent, and why a search ends.
 
 Evaluations, items and tokens are charged when an individual is asked for, before cache and sharing, so equal
-searches cost the same, whatever is cached. Seconds are checked between generations only.
+searches cost the same, whatever is cached. The last generation is cut to what the budget pays for. Seconds are
+checked between generations only.
 
 Readouts of a scored genome that ask the model nothing new cost no pass: some of them are free.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from math import ceil
 from typing import Any, TypeAlias
 
 from evolm.config import BudgetSection
@@ -23,6 +25,7 @@ Prices: TypeAlias = "tuple[float, float]"
 
 SERVED = ("requests", "generated", "writer_requests", "writer_generated")  # amounts that servers charge for
 GOLD = "gold"  # measure: the task's metric by gold that the search does not see
+FIRST = 4  # individuals asked for while it is not known what one costs
 FREE_READOUTS = 4  # that are not charged, of what the model was asked: a search of readouts alone must end
 
 
@@ -139,17 +142,28 @@ def individuals(budget: BudgetSection, items_each: int) -> int:
 
 
 def allowed(budget: BudgetSection, ledger: Ledger, items_each: int) -> int | None:
-    """Return how many more individuals may be asked for at once; None = no limit.
-
-    The last generation is cut so that evaluations and items never exceed their limits. Tokens are unknown before a
-    prompt is written, so they end a search at the first end of a generation beyond the limit.
-    """
+    """Return how many more individuals the limits on evaluations and items allow, which are exact; None = any."""
     limits = []
     if budget.evaluations:
         limits.append(budget.evaluations - ledger.evaluations)
     if budget.items:
         limits.append((budget.items - ledger.items) // items_each)
     return max(min(limits), 0) if limits else None
+
+
+def cautious(budget: BudgetSection, ledger: Ledger) -> int | None:
+    """Return how many more individuals may be asked for at once under limits on tokens and requests; None = any.
+
+    What an individual costs is unknown before its prompt is written. A few begin; then half of what is left is spent
+    at a time, at the mean cost so far, so that only the last one exceeds the limit.
+    """
+    limits = []
+    for limit, so_far in ((budget.tokens, ledger.tokens), (budget.requests, ledger.requests)):
+        if limit and not ledger.evaluations:
+            limits.append(FIRST)
+        elif limit and so_far:
+            limits.append(max(ceil((limit - so_far) * ledger.evaluations / so_far / 2), 1))
+    return min(limits, default=None)
 
 
 def spent(budget: BudgetSection, ledger: Ledger, items_each: int, seconds: float) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from evolm.archives import BestFound, Front
-from evolm.campaign.budget import Ledger, allowed, served_record, spent
+from evolm.campaign.budget import Ledger, allowed, cautious, served_record, spent
 from evolm.campaign.item_scores import ITEM_SCORES, scores_record
 from evolm.config import BudgetSection
 from evolm.errors import ScorerError
@@ -142,7 +142,8 @@ class Search:
 
     def _left(self, budget: BudgetSection) -> int | None:
         """Return how many more individuals may be asked for; None = no limit."""
-        left = allowed(budget, self.ledger, len(self.items))
+        limits = (allowed(budget, self.ledger, len(self.items)), cautious(budget, self.ledger))
+        left = min((limit for limit in limits if limit is not None), default=None)
         return None if left is None else max(left - sum(map(len, self.ahead)), 0)
 
     def _ask(self, count: int | None) -> Sequence[Individual]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -173,13 +174,18 @@ def generations(run: Path) -> list[dict[str, Any]]:
     return entries(run, "generation", "main")
 
 
-def test_the_budget_of_tokens_ends_the_search_at_the_next_generation(
-    toy: Callable[..., ToyCampaign], tmp_path: Path
+@pytest.mark.parametrize("strategy", ["genetic", "random_search"])
+def test_a_search_ends_with_the_individual_that_exceeds_the_budget_of_tokens(
+    strategy: str, toy: Callable[..., ToyCampaign], tmp_path: Path
 ) -> None:
-    limited = toy(budget={"evaluations": 0, "tokens": 12_000}, baselines={"random_search": False})
-    spent = [g["tokens"] for g in generations(limited.run(tmp_path / "run").directory)]
+    named = {"name": strategy}
+    limited = toy(budget={"evaluations": 0, "tokens": 20_000}, strategy=named, baselines={"random_search": False})
+    out = limited.run(tmp_path / "run").directory
+    spent = [(g["evaluations"], g["tokens"]) for g in generations(out)]
+    costs = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise([(0, 0), *spent])]
     assert len(spent) > 1
-    assert spent[-1] >= 12_000 > spent[-2]
+    assert spent[-2][1] < 20_000 <= spent[-1][1] < 20_000 + max(costs)
+    assert spent[-1][0] == spent[-2][0] + 1
 
 
 def test_the_budget_of_seconds_ends_the_search_after_a_generation(
