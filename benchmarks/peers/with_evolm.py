@@ -60,7 +60,12 @@ def budget(setting: Setting) -> dict[str, Any]:
 
 
 def fill(setting: Setting, directory: Path) -> None:
-    """Enter what a run has spent on its search; items and tokens are counted before cache and sharing."""
-    spent = json.loads(RunLayout(directory).result.read_text(encoding="utf-8"))["budget"]
+    """Enter what a run has spent on its search; items and tokens are counted before cache and sharing.
+
+    The search ends with its last generation.
+    """
+    layout = RunLayout(directory)
+    spent = json.loads(layout.result.read_text(encoding="utf-8"))["budget"]
     setting.meter.charge(spent["items"], read=spent["tokens"])
-    setting.meter.seconds = float(spent["seconds"])
+    events = [json.loads(line) for line in layout.timing.read_text(encoding="utf-8").splitlines()]
+    setting.meter.seconds = max(float(event["seconds"]) for event in events if event["event"] == "generation")

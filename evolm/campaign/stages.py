@@ -27,6 +27,9 @@ from evolm.wording import listed
 _DEFAULTS = StageSection()
 
 
+COUNTED = ("evaluations", "items", "tokens", "requests")  # limits of a budget that stages share
+
+
 @dataclass(frozen=True)
 class Stage:
     """A stage of the main search, checked against the campaign.
@@ -60,10 +63,14 @@ class Stage:
             return whole
         return whole.model_copy(
             update={
-                **{name: round(getattr(whole, name) * self.until) for name in ("evaluations", "items", "tokens")},
+                **{name: self._share(getattr(whole, name)) for name in COUNTED},
                 "seconds": whole.seconds * self.until,
             }
         )
+
+    def _share(self, limit: int) -> int:
+        """Return the stage's part of a limit, one at least; 0 = no limit."""
+        return max(round(limit * self.until), min(limit, 1))
 
     def to_record(self) -> dict[str, Any]:
         """Return JSON values for the journal's head."""

@@ -135,7 +135,7 @@ class DaskExecutor(ClusterExecutor):
             self._client.wait_for_workers(1, timeout=PATIENCE)
         except (OSError, TimeoutError) as error:
             raise WorkerError(
-                f"--cluster {address}: expected a Dask scheduler with workers, found none ({error})"
+                f"cluster {address}: expected a Dask scheduler with workers, found none ({error})"
             ) from None
         self.n_jobs = len(self._client.scheduler_info(n_workers=-1)["workers"])
         self._killed: type[Exception] = distributed.KilledWorker
@@ -158,7 +158,7 @@ class DaskExecutor(ClusterExecutor):
             raise
         except self._killed as error:
             raise WorkerError(
-                f"--cluster {self._address}: expected an answer, found a batch whose workers die ({error})"
+                f"cluster {self._address}: expected an answer, found a batch whose workers die ({error})"
             ) from None
         except (CancelledError, OSError, TimeoutError) as error:
             raise _gone(self._address, error) from None
@@ -197,7 +197,7 @@ class RayExecutor(ClusterExecutor):
             try:
                 ray.init(**named, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
             except Exception as error:  # Ray has no class for a node that does not start in time
-                raise WorkerError(f"--cluster {address}: expected a Ray cluster, found none ({error})") from None
+                raise WorkerError(f"cluster {address}: expected a Ray cluster, found none ({error})") from None
         self.n_jobs = max(int(ray.cluster_resources().get("CPU", 1)), 1)
         self._put_spec = ray.put(spec)
         self._answer = ray.remote(_answer_on_ray).options(num_cpus=1, max_retries=ATTEMPTS - 1)
@@ -227,7 +227,7 @@ class RayExecutor(ClusterExecutor):
             raise
         except (errors.WorkerCrashedError, errors.OutOfMemoryError) as error:
             raise WorkerError(
-                f"--cluster {self._address}: expected an answer, found a batch whose workers die ({error})"
+                f"cluster {self._address}: expected an answer, found a batch whose workers die ({error})"
             ) from None
         except (errors.RayError, ConnectionError) as error:
             raise _gone(self._address, error) from None
@@ -262,7 +262,7 @@ def _lacking(spec: ModelSpec, missing: ModelMissing, why: str) -> ModelError:
 
 def _gone(address: str, error: BaseException) -> WorkerError:
     return WorkerError(
-        f"--cluster {address}: expected answers, found the cluster gone ({type(error).__name__}); the run is saved "
+        f"cluster {address}: expected answers, found the cluster gone ({type(error).__name__}); the run is saved "
         "and can be resumed on this cluster, another one, or without one"
     )
 
@@ -288,7 +288,7 @@ def executor_of(address: str, model: Model, mixed_hosts: bool = False) -> Execut
         return RayExecutor(worker_spec(model, mixed_hosts), address)
     if kind == "dask" and place:
         return DaskExecutor(worker_spec(model, mixed_hosts), address)
-    raise ConfigError(f"--cluster: expected local, ray, ray://HOST:PORT or dask://HOST:PORT, found {address!r}")
+    raise ConfigError(f"cluster: expected local, ray, ray://HOST:PORT or dask://HOST:PORT, found {address!r}")
 
 
 __all__ = ["ClusterExecutor", "DaskExecutor", "RayExecutor", "executor_of"]

@@ -123,7 +123,7 @@ class JoblibExecutor:
         if not getattr(backend, "supports_return_generator", False):
             raise ConfigError(
                 f"joblib.parallel_config: expected a backend that returns results one by one, found "
-                f"{type(backend).__name__}; for Ray, take --cluster ray instead"
+                f"{type(backend).__name__}; for Ray, take the cluster 'ray' instead"
             )
         kept = self._spec.passes.trunk_bytes + self._spec.passes.prefix_bytes
         parallel = joblib.Parallel(

@@ -15,7 +15,7 @@ from evolm.campaign.preview import preview
 from evolm.campaign.recorder import RunRecorder
 from evolm.campaign.runs import build_from_run
 from evolm.campaign.searches import main_search
-from evolm.config import load
+from evolm.config import BudgetSection, load
 from evolm.errors import ConfigError
 from evolm.observers import Phase
 from evolm.report import RunRecord
@@ -236,6 +236,12 @@ def test_a_text_is_short_for_stages(campaign: ToyCampaign) -> None:
     assert [stage.kinds for stage in parts.stages] == [("prompt", "readout"), ("delta",), ("prompt",)]
     assert [stage.settings["name"] for stage in parts.stages] == ["genetic", "memetic", "genetic"]
     assert [stage.budget(parts.config.budget).evaluations for stage in parts.stages] == [5, 11, 16]
+    whole = BudgetSection(evaluations=1, tokens=900, requests=90, seconds=9)
+    limits = [stage.budget(whole).model_dump() for stage in parts.stages]
+    assert [each["tokens"] for each in limits] == [300, 600, 900]
+    assert [each["requests"] for each in limits] == [30, 60, 90]
+    assert [each["seconds"] for each in limits] == pytest.approx([3, 6, 9], abs=0.1)
+    assert [each["evaluations"] for each in limits] == [1, 1, 1]  # 0 would be no limit
     assert parts.space.evolving == ("prompt", "delta", "readout")
 
 

@@ -380,7 +380,7 @@ def test_a_scheduler_that_is_gone_ends_a_campaign_in_a_sentence_and_it_is_resume
     campaign, out = toy(), tmp_path / "run"
     with dask_cluster(tmp_path, workers=1) as cluster:
         gone = At(0, cluster.scheduler.kill)
-        with pytest.raises(WorkerError, match="--cluster dask://.*found the cluster gone .* can be resumed"):
+        with pytest.raises(WorkerError, match="cluster dask://.*found the cluster gone .* can be resumed"):
             start_run(campaign.config, campaign.folder, out, cluster=cluster.address, observers=[gone])
     continue_run(out)
     assert bytes_of(out) == bytes_of(finished)
@@ -417,9 +417,9 @@ def test_ray_computes_the_batches_of_a_killed_worker_again(
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("slurm://head", "--cluster: expected local, ray, ray://HOST:PORT or dask://HOST:PORT, found 'slurm://head'"),
-        ("dask://", "--cluster: expected local, .* found 'dask://'"),
-        ("dask://127.0.0.1:9", "--cluster dask://127.0.0.1:9: expected a Dask scheduler with workers, found none"),
+        ("slurm://head", "cluster: expected local, ray, ray://HOST:PORT or dask://HOST:PORT, found 'slurm://head'"),
+        ("dask://", "cluster: expected local, .* found 'dask://'"),
+        ("dask://127.0.0.1:9", "cluster dask://127.0.0.1:9: expected a Dask scheduler with workers, found none"),
     ],
 )
 def test_a_cluster_that_is_none_is_refused_before_anything_is_written(

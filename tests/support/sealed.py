@@ -17,7 +17,6 @@ from evolm.errors import EvolmError
 
 NEVER = {
     "os.exec",
-    "os.posix_spawn",
     "os.spawn",
     "os.system",
     "pickle.find_class",
@@ -25,6 +24,7 @@ NEVER = {
     "socket.connect",
     "webbrowser.open",
 }
+STARTS = {"os.posix_spawn", "subprocess.Popen"}  # since Python 3.14 the second one may report both
 OWN_PROGRAM = "parquet_child.py"  # which decodes Parquet
 MORE_MEMORY = 2 * 2**30  # bytes
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -36,7 +36,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if not _watching:
         return
     folder, secret, seen = _watching[-1]
-    if event in NEVER or (event == "subprocess.Popen" and OWN_PROGRAM not in str(arguments[1])):
+    if event in NEVER or (event in STARTS and OWN_PROGRAM not in str(arguments[1])):
         seen.append(f"{event} {arguments!r:.200}")
     elif event == "open" and isinstance(arguments[0], str | bytes):
         path, flags = Path(os.fsdecode(arguments[0])), arguments[2]
