@@ -12,14 +12,18 @@ import numpy as np
 from benchmarks.peers.contract import Found, Setting
 from evolm.baselines import BEST
 from evolm.config import overlay
-from evolm.experiments.finished_runs import read_run
 from evolm.experiments.sweep import plan_sweep, run_sweep
 from evolm.founders.populations import find_population
+from evolm.report import RunRecord
 from evolm.storage import RunLayout
 
 VARIANT = "auto"
 FREE = {"founder": "best founder", "bag_of_words": "bag of words"}  # baseline -> row of the table
-BASELINES = {"random_search": False, "fine_tuning": False}  # these cost a search of their own
+BASELINES = {
+    "bag_of_words": True,
+    "random_search": False,
+    "fine_tuning": False,
+}  # the latter cost a search of their own
 
 
 def search(setting: Setting) -> Found:
@@ -42,11 +46,11 @@ def search(setting: Setting) -> Found:
 
 def answered(setting: Setting, directory: Path, name: str = BEST) -> Any:
     """Return the ``(n_test,)`` outcomes of a finished run, in the order of the test rows; None if it has none."""
-    run = read_run(directory)
-    if name not in run.outcomes:
+    test = RunRecord.read(directory).outcomes or {}
+    if name not in test.get("outcomes", {}):
         return None
-    place = {digest: index for index, digest in enumerate(run.items)}
-    return np.asarray(run.outcomes[name][0])[[place[item.digest] for item in setting.task.test]]
+    place = {digest: index for index, digest in enumerate(test["items"])}
+    return np.asarray(test["outcomes"][name][0])[[place[item.digest] for item in setting.task.test]]
 
 
 def budget(setting: Setting) -> dict[str, Any]:
