@@ -21,7 +21,8 @@ def search(setting: Setting) -> Found:
     """Learn adapters within the budget, and answer the test rows with the one that is best on dev rows."""
     tuning = Tuning(setting)
     best: dict[str, Any] = {"dev": -1.0, "rate": 0.0, "epoch": 0, "weights": tuning.weights()}
-    rates = RATES[: max(1, int(min(setting.meter.items // tuning.cost_of_epoch, len(RATES))))]
+    affordable = min(setting.meter.items / tuning.cost_of_epoch, len(RATES))  # all of them if items have no limit
+    rates = RATES[: max(1, int(affordable))]
     for number, rate in enumerate(rates):
         share = (number + 1) / len(rates)
         tuning.restart(rate)

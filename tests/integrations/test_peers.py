@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +32,7 @@ HELLO = [{"role": "user", "content": "win a free prize"}]
 def setting(tmp_path: Path, tiny_model_folder: Path) -> Callable[..., Setting]:
     """A function that returns the setting of a small campaign of some kind."""
 
-    def build(kind: str = "classification", items: float = ITEMS) -> Setting:
+    def build(kind: str = "classification", items: float = ITEMS, minutes: float = math.inf) -> Setting:
         folder = tmp_path / "population"
         if kind == "classification":
             write_campaign(folder, tiny_model_folder)
@@ -40,7 +41,7 @@ def setting(tmp_path: Path, tiny_model_folder: Path) -> Callable[..., Setting]:
         lines = [json.dumps({"instruction": text}) for text in INSTRUCTIONS]
         (folder / "founders.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
         tables = TABLES if kind == "classification" else {}
-        return Setting(str(folder), tables, 3, Meter(items), tmp_path / "cell")
+        return Setting(str(folder), tables, 3, Meter(items, minutes), tmp_path / "cell")
 
     return build
 
@@ -147,3 +148,16 @@ def test_a_peer_answers_every_test_row_within_its_budget(
     assert given.meter.seconds is not None
     assert 0 < given.meter.spent["items"] <= ITEMS
     assert 0 <= given.task.metric_of(found.outcomes, given.task.test) <= 1
+
+
+@pytest.mark.extras
+@pytest.mark.parametrize("name", [name for name in PEERS if name != EVOLM])
+def test_a_limit_of_time_alone_ends_the_search_of_a_peer(name: str, setting: Callable[..., Setting]) -> None:
+    peer = PEERS[name]
+    for package in peer.packages:
+        pytest.importorskip(package)
+    given = setting(items=math.inf, minutes=1 / 60)
+    given.directory.mkdir()
+    found = peer.run(given)
+    assert found.outcomes.shape == (len(given.task.test),)
+    assert given.meter.seconds is not None and given.meter.spent["items"] > 0
