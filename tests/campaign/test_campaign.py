@@ -174,12 +174,14 @@ def generations(run: Path) -> list[dict[str, Any]]:
     return entries(run, "generation", "main")
 
 
-@pytest.mark.parametrize("strategy", ["genetic", "random_search"])
+OVERLAPPING = {"name": "genetic", "population_size": 4, "asynchronous": 2}
+
+
+@pytest.mark.parametrize("strategy", [{"name": "genetic"}, {"name": "random_search"}, OVERLAPPING], ids=str)
 def test_a_search_ends_with_the_individual_that_exceeds_the_budget_of_tokens(
-    strategy: str, toy: Callable[..., ToyCampaign], tmp_path: Path
+    strategy: dict[str, Any], toy: Callable[..., ToyCampaign], tmp_path: Path
 ) -> None:
-    named = {"name": strategy}
-    limited = toy(budget={"evaluations": 0, "tokens": 20_000}, strategy=named, baselines={"random_search": False})
+    limited = toy(budget={"evaluations": 0, "tokens": 20_000}, strategy=strategy, baselines={"random_search": False})
     out = limited.run(tmp_path / "run").directory
     spent = [(g["evaluations"], g["tokens"]) for g in generations(out)]
     costs = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise([(0, 0), *spent])]
