@@ -154,15 +154,17 @@ def allowed(budget: BudgetSection, ledger: Ledger, items_each: int) -> int | Non
 def cautious(budget: BudgetSection, ledger: Ledger) -> int | None:
     """Return how many more individuals may be asked for at once under limits on tokens and requests; None = any.
 
-    What an individual costs is unknown before its prompt is written. A few begin; then half of what is left is spent
-    at a time, at the mean cost so far, so that only the last one exceeds the limit.
+    What an individual costs is unknown before its prompt is written. A few begin, then at most as many as there were
+    so far, since founders may be cheaper than what follows; and no more than half of what is left, at the mean cost
+    so far, is spent at a time. So only the last one exceeds the limit.
     """
     limits = []
     for limit, so_far in ((budget.tokens, ledger.tokens), (budget.requests, ledger.requests)):
         if limit and not ledger.evaluations:
             limits.append(FIRST)
         elif limit and so_far:
-            limits.append(max(ceil((limit - so_far) * ledger.evaluations / so_far / 2), 1))
+            affordable = (limit - so_far) * ledger.evaluations / so_far
+            limits.append(min(max(ceil(affordable / 2), 1), ledger.evaluations))
     return min(limits, default=None)
 
 
