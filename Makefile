@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.installed  ## Run the demo campaign: SMS spam with SmolLM2-135M, at most 8 minutes on 2 cores
+demo: $(VENV)/.installed  ## Run the demo campaign: SMS spam with SmolLM2-135M, about 8 minutes on 2 cores
 	$(BIN)/evolm run sms-spam
 
 test: $(VENV)/.installed  ## Run the tests, about 5 minutes on 2 cores
