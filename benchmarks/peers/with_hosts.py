@@ -23,7 +23,7 @@ DELTA = {
     "rank": 1,
     "dimension": 48,
 }
-ENDLESS = 1000  # evaluations if only time is limited: sizes of populations derive from them
+ENDLESS = 10_000  # evaluations if only time is limited: sizes of populations derive from them
 
 
 def peer(host: str) -> Callable[[Setting], Found]:
