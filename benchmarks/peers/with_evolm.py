@@ -36,7 +36,7 @@ def search(setting: Setting) -> Found:
     sweep = plan_sweep(folder, setting.directory / "run", variants, [setting.seed], tables)
     run_sweep(sweep)
     directory = sweep.cells[0].directory
-    fill(setting, directory)
+    fill(setting, directory, searched(directory))
     others = {title: answered(setting, directory, name) for name, title in FREE.items()}
     known = {title: outcomes for title, outcomes in others.items() if outcomes is not None}
     prompt = RunLayout(directory).prompt
@@ -63,13 +63,14 @@ def budget(setting: Setting) -> dict[str, Any]:
     }
 
 
-def fill(setting: Setting, directory: Path) -> None:
-    """Enter what a run has spent on its search; items and tokens are counted before cache and sharing.
-
-    The search ends with its last generation.
-    """
-    layout = RunLayout(directory)
-    spent = json.loads(layout.result.read_text(encoding="utf-8"))["budget"]
+def fill(setting: Setting, directory: Path, seconds: float) -> None:
+    """Enter what a run has spent on its search; items and tokens are counted before cache and sharing."""
+    spent = json.loads(RunLayout(directory).result.read_text(encoding="utf-8"))["budget"]
     setting.meter.charge(spent["items"], read=spent["tokens"])
-    events = [json.loads(line) for line in layout.timing.read_text(encoding="utf-8").splitlines()]
-    setting.meter.seconds = max(float(event["seconds"]) for event in events if event["event"] == "generation")
+    setting.meter.seconds = seconds
+
+
+def searched(directory: Path) -> float:
+    """Return the seconds of a run at the end of its last generation."""
+    events = RunRecord.read(directory).timing
+    return max(float(event["seconds"]) for event in events if event["event"] == "generation")

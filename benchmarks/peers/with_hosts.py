@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -39,10 +40,12 @@ def search(setting: Setting, host: str) -> Found:
     evaluations = ENDLESS if math.isinf(items) else max(1, int(items) // len(setting.task.dev))
     directory = setting.directory / "run"
     with Objective(**arguments(setting), budget=budget(setting), seed=setting.seed, out=directory) as objective:
+        began = time.perf_counter()
         with suppress(BudgetSpent):
             HOSTS[SPACE][host](objective, setting.seed, evaluations)
+        seconds = time.perf_counter() - began
         objective.finish()
-    fill(setting, directory)
+    fill(setting, directory, seconds)
     return Found(answered(setting, directory), "a delta")
 
 
