@@ -39,14 +39,11 @@ class Reader:
     def outcomes(self, items: Sequence[Item]) -> np.ndarray:
         """Return the ``(n,)`` outcomes of some rows."""
         self.model.eval()
-        found = []
+        is_text, found = self.setting.form is Form.TEXT, []
         for item in items:
-            found.append(self._written(item) if self.setting.form is Form.TEXT else self._chosen(item))
+            found.append(self._written(item) if is_text else int(self.scores(item).argmax()))
             self.setting.meter.charge(1)
-        return np.array(found, dtype=float if self.setting.form is Form.TEXT else int)
-
-    def _chosen(self, item: Item) -> int:
-        return int(self.scores(item).argmax())
+        return np.array(found, dtype=float if is_text else int)
 
     def scores(self, item: Item) -> torch.Tensor:
         """Return the ``(n_options,)`` log-probabilities of the answers to a row, up to a constant."""

@@ -5,7 +5,7 @@ seed restores, members are evaluated one after another, their rewards become z-s
 sum of all noises. *EGGROLL* (Sarkar et al. 2025, arXiv 2511.16652): the noise of a matrix is a product of two thin
 ones, which costs a CPU much less. Settings are those of the first paper: 30 members, standard deviation 0.001, step
 0.0005, no momentum. The reward is dense where answers are few: the mean log-probability of the gold answer among all
-answers; otherwise the metric. Weights are chosen on dev rows, after every second step.
+answers; otherwise the metric. Weights are chosen on dev rows, after every step.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ MEMBERS = 30
 SIGMA = 1e-3
 STEP = 5e-4
 BATCH = 32  # train rows of a step, the same for all members
-CHECKED = 2  # steps between two evaluations on dev rows
 
 
 def peer(rank: int) -> Callable[[Setting], Found]:
@@ -39,10 +38,9 @@ def search(setting: Setting, rank: int) -> Found:
     kept = evolving.weights()
     while evolving.affordable and evolving.step(steps):
         steps += 1
-        if steps % CHECKED == 0 or not evolving.affordable:
-            score = evolving.dev_score()
-            if score > best:
-                best, chosen, kept = score, steps, evolving.weights()
+        score = evolving.dev_score()
+        if score > best:
+            best, chosen, kept = score, steps, evolving.weights()
     evolving.load(kept)
     setting.meter.end_search()
     return Found(evolving.outcomes(setting.task.test), f"{chosen} of {steps} steps")
