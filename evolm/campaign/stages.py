@@ -25,8 +25,6 @@ from evolm.tasks import Task
 from evolm.wording import listed
 
 _DEFAULTS = StageSection()
-
-
 COUNTED = ("evaluations", "items", "tokens", "requests")  # limits of a budget that stages share
 
 

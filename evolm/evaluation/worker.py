@@ -46,10 +46,8 @@ from evolm.signals import ENDING
 PARENT_POLL_SECONDS = 0.5
 LEAK = 300_000_000  # bytes of growth that loky takes for a memory leak; its default
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of glibc's mallopt
-_LARGE_OBJECT, _FREE_HEAP = (
-    2**25,
-    2**29,
-)  # bytes: of an object in glibc's heap, and of free heap that it keeps; at most
+_LARGE_OBJECT = 2**25  # bytes: the largest object that glibc's heap holds
+_FREE_HEAP = 2**29  # bytes: the most free heap that glibc keeps
 _ONE_AT_A_TIME = threading.Lock()  # a model's caches and torch's number of threads belong to one batch
 Asked: TypeAlias = Tokenized | TokenizedGradient
 

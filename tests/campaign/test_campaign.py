@@ -12,6 +12,7 @@ import pytest
 
 from evolm.campaign import Observer, Phase, RunInfo
 from evolm.errors import EvolmError
+from tests.support.tiers import slow
 from tests.support.toy_campaign import (
     DEV,
     EVALUATIONS,
@@ -188,6 +189,18 @@ def test_a_search_ends_with_the_individual_that_exceeds_the_budget_of_tokens(
     assert len(spent) > 1
     assert spent[-2][1] < 20_000 <= spent[-1][1] < 20_000 + max(costs)
     assert spent[-1][0] == spent[-2][0] + 1
+
+
+@pytest.mark.parametrize("at", [12, slow(6), slow(22)])
+def test_killed_within_a_generation_that_the_budget_of_tokens_cuts_and_resumed_it_equals_the_undisturbed_run(
+    evolm: Any, toy: Callable[..., ToyCampaign], tmp_path: Path, at: int
+) -> None:
+    limited = toy(budget={"evaluations": 0, "tokens": 20_000}, baselines={"random_search": False})
+    undisturbed = limited.run(tmp_path / "undisturbed").directory
+    out = evolm.killed_and_resumed(limited.folder, tmp_path / "run", at)
+    assert bytes_of(out) == bytes_of(undisturbed)
+    numbers = [g["generation"] for g in generations(out)]
+    assert len(numbers) > len(set(numbers))
 
 
 def test_the_budget_of_seconds_ends_the_search_after_a_generation(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.peers import EVOLM, FREE, PEERS
+from benchmarks.peers import EVOLM, FREE, PEERS, Peer
 from benchmarks.peers.chat import LocalChat
 from benchmarks.peers.contract import Meter, Setting
 from benchmarks.peers.openai_server import serving
@@ -130,15 +130,20 @@ def test_a_cell_that_failed_says_why(tmp_path: Path) -> None:
     assert record is not None and set(record.failure) == {"x"} and not record.outcomes
 
 
+def installed(name: str) -> Peer:
+    """Return a peer; skip the test if one of its packages is missing."""
+    for package in PEERS[name].packages:
+        pytest.importorskip(package)
+    return PEERS[name]
+
+
 @pytest.mark.extras
 @pytest.mark.parametrize("kind", ["classification", "choice", "generation"])
 @pytest.mark.parametrize("name", [name for name in PEERS if name != EVOLM])
 def test_a_peer_answers_every_test_row_within_its_budget(
     name: str, kind: str, setting: Callable[..., Setting]
 ) -> None:
-    peer = PEERS[name]
-    for package in peer.packages:
-        pytest.importorskip(package)
+    peer = installed(name)
     given = setting(kind)
     if given.form not in peer.forms:
         pytest.skip(peer.limit)
@@ -153,9 +158,7 @@ def test_a_peer_answers_every_test_row_within_its_budget(
 @pytest.mark.extras
 @pytest.mark.parametrize("name", [name for name in PEERS if name != EVOLM])
 def test_a_limit_of_time_alone_ends_the_search_of_a_peer(name: str, setting: Callable[..., Setting]) -> None:
-    peer = PEERS[name]
-    for package in peer.packages:
-        pytest.importorskip(package)
+    peer = installed(name)
     given = setting(items=math.inf, minutes=1 / 60)
     given.directory.mkdir()
     found = peer.run(given)
