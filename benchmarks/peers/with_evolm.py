@@ -19,11 +19,8 @@ from evolm.storage import RunLayout
 
 VARIANT = "auto"
 FREE = {"founder": "best founder", "bag_of_words": "bag of words"}  # baseline -> row of the table
-BASELINES = {
-    "bag_of_words": True,
-    "random_search": False,
-    "fine_tuning": False,
-}  # the latter cost a search of their own
+# A bag of words is a row of the table; the others cost a search of their own.
+BASELINES = {"bag_of_words": True, "random_search": False, "fine_tuning": False}
 
 
 def search(setting: Setting) -> Found:
@@ -36,17 +33,18 @@ def search(setting: Setting) -> Found:
     sweep = plan_sweep(folder, setting.directory / "run", variants, [setting.seed], tables)
     run_sweep(sweep)
     directory = sweep.cells[0].directory
-    fill(setting, directory, searched(directory))
-    others = {title: answered(setting, directory, name) for name, title in FREE.items()}
+    record = RunRecord.read(directory)
+    fill(setting, directory, searched(record))
+    others = {title: answered(setting, record, name) for name, title in FREE.items()}
     known = {title: outcomes for title, outcomes in others.items() if outcomes is not None}
     prompt = RunLayout(directory).prompt
     best = prompt.read_text(encoding="utf-8") if prompt.exists() else "a committee"
-    return Found(answered(setting, directory), best, known)
+    return Found(answered(setting, record), best, known)
 
 
-def answered(setting: Setting, directory: Path, name: str = BEST) -> Any:
+def answered(setting: Setting, record: RunRecord, name: str = BEST) -> Any:
     """Return the ``(n_test,)`` outcomes of a finished run, in the order of the test rows; None if it has none."""
-    test = RunRecord.read(directory).outcomes or {}
+    test = record.outcomes or {}
     if name not in test.get("outcomes", {}):
         return None
     place = {digest: index for index, digest in enumerate(test["items"])}
@@ -70,7 +68,6 @@ def fill(setting: Setting, directory: Path, seconds: float) -> None:
     setting.meter.seconds = seconds
 
 
-def searched(directory: Path) -> float:
+def searched(record: RunRecord) -> float:
     """Return the seconds of a run at the end of its last generation."""
-    events = RunRecord.read(directory).timing
-    return max(float(event["seconds"]) for event in events if event["event"] == "generation")
+    return max(float(event["seconds"]) for event in record.timing if event["event"] == "generation")

@@ -15,6 +15,7 @@ from evolm.config import FILE_NAME, overlay, read_tables
 from evolm.errors import BudgetSpent
 from evolm.founders.populations import find_population
 from evolm.objective.objective import Objective
+from evolm.report import RunRecord
 
 SPACE = "delta"
 DELTA = {
@@ -46,7 +47,7 @@ def search(setting: Setting, host: str) -> Found:
         seconds = time.perf_counter() - began
         objective.finish()
     fill(setting, directory, seconds)
-    return Found(answered(setting, directory), "a delta")
+    return Found(answered(setting, RunRecord.read(directory)), "a delta")
 
 
 def arguments(setting: Setting) -> dict[str, Any]:
