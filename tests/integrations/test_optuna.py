@@ -211,21 +211,12 @@ def test_four_processes_on_a_study_in_sqlite_lose_no_trial(
     storage = f"sqlite:///{tmp_path / 'study.db'}?timeout=120"  # seconds to wait for a writer; Optuna's own is 5
     study = optuna.create_study(study_name="mail", storage=storage, direction="maximize")
     settings, out = arguments(budget=EACH * PROCESSES), tmp_path / "shared"
-    reading = threading.Event()
 
     def read() -> None:
-        while not reading.wait(0.05):
-            optuna.load_study(study_name="mail", storage=storage).get_trials(deepcopy=False)
+        optuna.load_study(study_name="mail", storage=storage).get_trials(deepcopy=False)
 
-    reader = threading.Thread(target=read, daemon=True)
     work = (settings, out, storage)
-    codes: list[int | None] = []
-    workers = threading.Thread(target=lambda: codes.extend(in_processes(add_trials, *[work] * PROCESSES)))
-    workers.start()
-    reader.start()
-    workers.join()
-    reading.set()
-    reader.join()
+    codes = in_processes(add_trials, *[work] * PROCESSES, meanwhile=read)
     assert codes == [0] * PROCESSES
     assert states(study) == [TrialState.COMPLETE] * (EACH * PROCESSES)
     journals = sorted(out.glob("*/journal.jsonl"))
