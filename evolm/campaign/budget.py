@@ -1,8 +1,8 @@
 """Budgets: limits, the ledger of what a search has spent, and why a search ends.
 
 Evaluations, items and tokens are charged when an individual is asked for, before cache and sharing, so equal
-searches cost the same, whatever is cached. The last generation is cut to what the budget pays for. Seconds are
-checked between generations only.
+searches cost the same, whatever is cached. The last generation is cut to what the budget pays for; under a limit on
+seconds, to what the time so far lets expect of the rest.
 
 Readouts of a scored genome that ask the model nothing new cost no pass: some of them are free.
 """
@@ -151,14 +151,25 @@ def allowed(budget: BudgetSection, ledger: Ledger, items_each: int) -> int | Non
     return max(min(limits), 0) if limits else None
 
 
-def cautious(budget: BudgetSection, ledger: Ledger) -> int | None:
-    """Return how many more individuals may be asked for at once under limits on tokens and requests; None = any.
+def cautious(budget: BudgetSection, ledger: Ledger, seconds: float) -> int | None:
+    """Return how many more individuals may be asked for at once under limits on tokens, requests and seconds.
 
-    What an individual costs is unknown before its prompt is written. A few begin, then at most as many as there were
-    so far, since founders may be cheaper than what follows; and no more than half of what is left, at the mean cost
-    so far, is spent at a time. So only the last one exceeds the limit.
+    What an individual costs is unknown before its prompt is written. Under limits on tokens and requests, a few
+    begin, then at most as many as there were so far, since founders may be cheaper than what follows; and no more
+    than half of what is left, at the mean cost so far, is spent at a time. So only the last one exceeds the limit.
+    A limit on seconds cuts no generation that fits into the time left, at the mean time so far, and never the first.
+
+    Args:
+        budget: the limits.
+        ledger: what is spent.
+        seconds: since the run began.
+
+    Returns:
+        A number above 0; None = any number.
     """
     limits = []
+    if budget.seconds and ledger.evaluations and seconds:
+        limits.append(max(int((budget.seconds - seconds) * ledger.evaluations / seconds), 1))
     for limit, so_far in ((budget.tokens, ledger.tokens), (budget.requests, ledger.requests)):
         if limit and not ledger.evaluations:
             limits.append(FIRST)

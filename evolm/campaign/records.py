@@ -44,6 +44,7 @@ FINGERPRINTS = (
     ("model", "fingerprint", "the model"),
     ("model", "dtype", "the model's dtype"),
 )
+NOTHING = "nothing"  # stands for a key that a table lacks
 SETTINGS = (
     "strategy",
     "stages",
@@ -164,9 +165,23 @@ def require_same_run(before: Record, now: Record, directory: Path) -> None:
             )
     for key in SETTINGS:
         if before.get(key) != now.get(key):
-            raise RunError(
-                f"{directory}: {key} changed since the run began: expected {before.get(key)}, found {now.get(key)}"
-            )
+            raise changed_setting(directory, key, before.get(key), now.get(key))
+
+
+def changed_setting(directory: Path, name: str, was: Any, found: Any) -> RunError:
+    """Return the error for a setting, or a table of settings, that differs: it names the first key that does.
+
+    Args:
+        directory: of the run.
+        name: of the setting.
+        was: its value when the run began.
+        found: its value now.
+    """
+    while isinstance(was, dict) and isinstance(found, dict):
+        key = next(key for key in {**was, **found} if was.get(key, NOTHING) != found.get(key, NOTHING))
+        name, was, found = f"{name}.{key}", was.get(key, NOTHING), found.get(key, NOTHING)
+    expected, found = (value if value is NOTHING else repr(value) for value in (was, found))
+    return RunError(f"{directory}: {name} changed since the run began: expected {expected}, found {found}")
 
 
 def settings_record(parts: Components, main: Search) -> Record:

@@ -111,13 +111,17 @@ class Search:
             return "nothing new is left to try in this space"
         return spent(budget, self.ledger, len(self.items), seconds)
 
-    def step(self, budget: BudgetSection) -> bool:
+    def step(self, budget: BudgetSection, seconds: float = 0.0) -> bool:
         """Run one generation; return whether the best is a new one.
+
+        Args:
+            budget: limits, to which the last generation is cut.
+            seconds: since the run began.
 
         Raises:
             Interrupted: if a stop was requested; of the generation, only the answers are kept.
         """
-        self._ask_ahead(budget)
+        self._ask_ahead(budget, seconds)
         if not self.ahead:
             self.exhausted, self.asked = True, ()
             return False
@@ -129,10 +133,12 @@ class Search:
         self.record(asked)
         return improved
 
-    def _ask_ahead(self, budget: BudgetSection) -> None:
+    def _ask_ahead(self, budget: BudgetSection, seconds: float) -> None:
         """Ask for generations until the next one must wait for the oldest of them, or the budget is spoken for."""
         overlap = self.strategy.overlap
-        while len(self.ahead) <= overlap and (left := self._left(budget)) != 0 and (asked := self._ask(left)):
+        while (
+            len(self.ahead) <= overlap and (left := self._left(budget, seconds)) != 0 and (asked := self._ask(left))
+        ):
             self.ahead.append(asked)
         if overlap:
             for asked in islice(self.ahead, self._expected, None):
@@ -140,9 +146,9 @@ class Search:
                 self.evaluator.expect(genomes, self.items, 1 / (overlap + 1))
         self._expected = len(self.ahead)
 
-    def _left(self, budget: BudgetSection) -> int | None:
+    def _left(self, budget: BudgetSection, seconds: float) -> int | None:
         """Return how many more individuals may be asked for; None = no limit."""
-        limits = (allowed(budget, self.ledger, len(self.items)), cautious(budget, self.ledger))
+        limits = (allowed(budget, self.ledger, len(self.items)), cautious(budget, self.ledger, seconds))
         left = min((limit for limit in limits if limit is not None), default=None)
         return None if left is None else max(left - sum(map(len, self.ahead)), 0)
 

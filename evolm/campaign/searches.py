@@ -107,4 +107,4 @@ def run_search(
             logger.info("%s: %s", search.name, reason)
             search.evaluator.engine.expect_nothing()
             return
-        after_generation(search.step(budget))
+        after_generation(search.step(budget, seconds))

@@ -15,7 +15,9 @@ class BudgetSection(Section):
     items: int = Field(0, ge=0, description="items scored; 0 = no limit")
     tokens: int = Field(0, ge=0, description="tokens, before caching and sharing; 0 = no limit")
     requests: int = Field(0, ge=0, description="requests to a served model, before caching; 0 = no limit")
-    seconds: float = Field(0.0, ge=0, description="checked between generations; 0 = no limit")
+    seconds: float = Field(
+        0.0, ge=0, description="since the run began; the last generation is cut to the time left; 0 = no limit"
+    )
     plateau: int = Field(0, ge=0, description="generations without a better best; 0 = no limit")
     audit_fall: int = Field(
         0,

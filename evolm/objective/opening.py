@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import multiprocessing
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from filelock import FileLock
 
 from evolm import config as configuration
 from evolm.campaign.build import Components
+from evolm.campaign.records import changed_setting
 from evolm.campaign.runs import built, write_first
 from evolm.errors import RunError
 from evolm.objective.campaign import ObjectiveCampaign
@@ -166,10 +166,7 @@ def _go_on(layout: RunLayout, files: Mapping[str, str | bytes], model: str) -> N
         if table == "model" and same_model:
             was, found = _unplaced(was), _unplaced(found)
         if table not in FREE and was != found:
-            raise RunError(
-                f"{layout.directory}: {table} changed since the run began: expected {json.dumps(was)}, "
-                f"found {json.dumps(found)}"
-            )
+            raise changed_setting(layout.directory, table, was, found)
     if text_of(layout.founders) != files[layout.founders.name]:
         raise RunError(
             f"{layout.directory}: founders changed since the run began: expected those of {layout.founders}"

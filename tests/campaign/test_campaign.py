@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from evolm.campaign import Observer, Phase, RunInfo
 from evolm.errors import EvolmError
+from evolm.evaluation.evaluator import Evaluator
 from tests.support.tiers import slow
 from tests.support.toy_campaign import (
     DEV,
@@ -203,13 +205,36 @@ def test_killed_within_a_generation_that_the_budget_of_tokens_cuts_and_resumed_i
     assert len(numbers) > len(set(numbers))
 
 
-def test_the_budget_of_seconds_ends_the_search_after_a_generation(
+def test_the_budget_of_seconds_leaves_one_generation_at_least(
     toy: Callable[..., ToyCampaign], tmp_path: Path
 ) -> None:
     limited = toy(budget={"evaluations": 0, "seconds": 0.001}, baselines={"random_search": False})
     out = limited.run(tmp_path / "run").directory
     assert len(generations(out)) == 1
     assert result_of(out)["budget"]["seconds"] > 0.001
+
+
+def test_a_generation_is_cut_to_the_time_that_is_left(
+    toy: Callable[..., ToyCampaign], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that moves a second with every individual."""
+    clock = Mock(monotonic=lambda: float(clock.scored))
+    clock.scored = 0
+    score = Evaluator.score_individuals
+
+    def scored_in_seconds(self: Evaluator, asked: Sequence[Any], *rest: Any, **options: Any) -> Any:
+        clock.scored += len(asked)
+        return score(self, asked, *rest, **options)
+
+    monkeypatch.setattr("evolm.campaign.recorder.time", clock)
+    monkeypatch.setattr(Evaluator, "score_individuals", scored_in_seconds)
+    limited = toy(
+        budget={"evaluations": 0, "seconds": 21},
+        strategy={"name": "random_search", "population_size": 8},
+        baselines={"random_search": False},
+    )
+    out = limited.run(tmp_path / "run").directory
+    assert [g["evaluations"] for g in generations(out)] == [8, 16, 21]
 
 
 def test_a_plateau_ends_the_search(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evolm.campaign.budget import Ledger, allowed, spent
+from evolm.campaign.budget import Ledger, allowed, cautious, spent
 from evolm.config import BudgetSection
 from evolm.evaluation import Charge, Engine
 from evolm.genomes import Prompt
@@ -90,6 +90,25 @@ def test_the_smallest_visible_gain_follows_mcnemar() -> None:
 )
 def test_so_many_more_may_be_asked_for(budget: dict[str, int], ledger: dict[str, int], expected: int | None) -> None:
     assert allowed(BudgetSection(**budget), Ledger(**ledger), 10) == expected
+
+
+@pytest.mark.parametrize(
+    ("budget", "evaluations", "seconds", "expected"),
+    [
+        ({"seconds": 30}, 0, 1, None),  # the first generation
+        ({"seconds": 30}, 10, 20, 5),
+        ({"seconds": 30}, 10, 29, 1),
+        ({"seconds": 30}, 10, 40, 1),
+        ({"seconds": 30, "tokens": 100}, 10, 29, 1),
+        ({"tokens": 100}, 0, 0, 4),
+        ({"tokens": 100}, 10, 29, 5),
+    ],
+)
+def test_so_many_more_are_asked_for_at_once(
+    budget: dict[str, float], evaluations: int, seconds: float, expected: int | None
+) -> None:
+    ledger = Ledger(evaluations=evaluations, tokens=5 * evaluations)
+    assert cautious(BudgetSection(evaluations=0, **budget), ledger, seconds) == expected
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_another_writer_cannot_continue_a_run(written: ToyCampaign, tiny_model_f
     changed = text.replace(written.tables["operators"]["writer"]["model"], str(tiny_model_folder))
     assert changed != text
     file.write_text(changed, encoding="utf-8")
-    with pytest.raises(RunError, match="writer changed since the run began"):
+    with pytest.raises(RunError, match="writer.name changed since the run began"):
         continue_run(out)
 
 

@@ -135,7 +135,7 @@ def test_an_objective_is_continued_with_a_model_that_was_moved(
     with Objective(**settings("new"), out="objective") as objective:
         known = objective(objective.x0)
     Path("new").rename("newer")
-    with pytest.raises(RunError, match="model changed since the run began"):
+    with pytest.raises(RunError, match="model.name changed since the run began"):
         Objective(**settings("other"), out="objective")
     with Objective(**settings("newer"), out="objective") as objective:
         assert objective(objective.x0) == known

@@ -674,8 +674,11 @@ def test_another_configuration_is_refused_and_another_budget_is_not(
         with pytest.raises(RunError, match="another process working on this run"):
             Objective(**arguments("prompt"), out=out)
     for changes, message in (
-        ({"space": {"prompt": {"demonstrations": [0, 1]}}}, "space changed since the run began"),
-        ({"scorers": {"margin": 1.0}}, "scorers changed since the run began"),
+        (
+            {"space": {"prompt": {"demonstrations": [0, 1]}}},
+            r"space.prompt.demonstrations changed since the run began: expected \[0, 2\], found \[0, 1\]",
+        ),
+        ({"scorers": {"margin": 1.0}}, "scorers.margin changed since the run began: expected nothing, found 1.0"),
         ({"seed": 1}, "seed changed since the run began: expected 0, found 1"),
         ({"founders": ["Another one?"]}, "founders changed since the run began"),
     ):
@@ -691,6 +694,6 @@ def test_a_campaigns_directory_is_not_taken_over(arguments: Callable[..., dict[s
     settings = arguments(budget=2)
     run = evolm.evolve(**settings, strategy="random_search", out=tmp_path / "run")
     before = json.loads((run.directory / "result.json").read_text(encoding="utf-8"))
-    with pytest.raises(RunError, match="strategy changed since the run began: expected .*random_search"):
+    with pytest.raises(RunError, match="strategy.name changed since the run began: expected 'random_search'"):
         Objective(**settings, out=tmp_path / "run")
     assert result_of(run.directory) == before
