@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from cachetools import LRUCache
 
 from evolm.errors import Interrupted
@@ -29,6 +31,7 @@ from evolm.models.learning import read_gradient
 from evolm.storage.answers import AnswerStore
 
 TOKENIZED = 4096  # requests whose tokens are kept, in the lists in which they were asked
+LESSONS = 4  # most gradients of a batch: a signal waits for a batch, and more of them pad little less
 STATE_BYTES = 256 * 2**20  # of hidden states that are kept in memory; they are too large for the store
 
 
@@ -157,12 +160,14 @@ class Engine:
             )
         self.usage.requests += len(tokenized)
         self.usage.tokens_charged += sum(each.tokens for each in tokenized)
-        gradients = []
-        for each, result in zip(tokenized, self.executor.run([[each] for each in tokenized]), strict=True):
+        share = min(max(math.ceil(len(tokenized) / self.executor.n_jobs), 1), LESSONS)
+        batches = [tokenized[begin : begin + share] for begin in range(0, len(tokenized), share)]
+        answers: list[np.ndarray] = []
+        for result in self.executor.run(batches):
             self._raise_if_stopped()
             self._count(result)
-            gradients.append(read_gradient(each, result.answers[0]))
-        return gradients
+            answers += result.answers
+        return [read_gradient(each, answer) for each, answer in zip(tokenized, answers, strict=True)]
 
     def _known(self, keys: Sequence[bytes], requests: Sequence[ReadyRequest]) -> dict[bytes, bytes]:
         """Return the answers that are stored, or kept in memory if they are states: key -> the array's bytes."""

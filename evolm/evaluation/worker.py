@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import TypeAlias
 
 import numpy as np
@@ -139,8 +139,7 @@ def _generated(model: LanguageModel, requests: Sequence[TokenizedGeneration]) ->
 
 
 def _gradients(model: LanguageModel, requests: Sequence[TokenizedGradient]) -> list[np.ndarray]:
-    computer = GradientComputer(model.forward)
-    return [computer.gradient(request, _planned(model, request.examples)) for request in requests]
+    return GradientComputer(model.forward, partial(_planned, model)).gradients(requests)
 
 
 def answer_in_worker(spec: ModelSpec, requests: Sequence[Asked]) -> BatchResult:

@@ -3,13 +3,16 @@
 Each request has a pass of its own, with all of its segments side by side and a size that depends on the request
 alone, so that its gradient does not depend on other requests. Only the layers from the first change on are passed
 with an autograd graph; the states that enter them are shared between all deltas and requests
-(:mod:`evolm.models.shared_layers`). The prompt is part of the graph: its keys and values in those layers depend on
-the delta, and cached ones without a graph would silently give another gradient.
+(:mod:`evolm.models.shared_layers`), and requests that come together pass the layers below together: fewer slabs are
+padded. The prompt is part of the graph: its keys and values in those layers depend on the delta, and cached ones
+without a graph would silently give another gradient.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -21,7 +24,9 @@ from evolm.models.forward_plan import ForwardPlan
 from evolm.models.losses import LOSSES
 from evolm.models.packed_forward import PackedForward, PassRow, row_begins
 from evolm.models.prefix_cache import KeyValues
-from evolm.models.requests import GradientResult, TokenizedGradient
+from evolm.models.requests import GradientResult, TokenizedGradient, TokenizedRequest
+
+Planner: TypeAlias = Callable[[Sequence[TokenizedRequest]], ForwardPlan]
 
 PASS_MULTIPLE = 64  # the size of a pass is a multiple of this number of rows
 
@@ -31,10 +36,34 @@ class GradientComputer:
 
     Args:
         forward: the model.
+        planned: returns the pass of some examples; its targets follow their order.
     """
 
-    def __init__(self, forward: PackedForward) -> None:
+    def __init__(self, forward: PackedForward, planned: Planner) -> None:
         self.forward = forward
+        self.planned = planned
+
+    def gradients(self, requests: Sequence[TokenizedGradient]) -> list[np.ndarray]:
+        """Return :meth:`gradient` of every request, in order."""
+        plans = [self.planned(request.examples) for request in requests]
+        found = []
+        for group in self._groups(plans):
+            if len(group) > 1:
+                self._below(self.planned([example for index in group for example in requests[index].examples]))
+            found += [self.gradient(requests[index], plans[index]) for index in group]
+        return found
+
+    def _groups(self, plans: Sequence[ForwardPlan]) -> Iterator[list[int]]:
+        """Yield the places of neighbours that share the same lower layers, whose states can be kept together."""
+        limit = self.forward.shared.limit // self.forward.empty_states(1).nbytes  # tokens
+        for depth, places in groupby(range(len(plans)), lambda index: plans[index].depth):
+            group: list[int] = []
+            for index in places:
+                if group and (not depth or sum(plans[each].tokens for each in (*group, index)) > limit):
+                    yield group
+                    group = []
+                group.append(index)
+            yield group
 
     def gradient(self, request: TokenizedGradient, plan: ForwardPlan) -> np.ndarray:
         """Return ``(1 + numbers of the delta,)`` float32: the request's value, then its gradient, array after array.
