@@ -37,7 +37,7 @@ class DeltaSpaceSection(Section):
     sigma: float = Field(
         0.0,
         ge=0,
-        description="step size of random genes and mutations; 0 = 10 for subspace, else 0.1",
+        description="step size of random genes and mutations; 0 = from the weights for subspace, else 0.1",
     )
     seed: int = Field(0, description="of the fixed random projections, never of the search")
 

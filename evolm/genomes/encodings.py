@@ -24,6 +24,11 @@ Weights = Callable[[Sequence[str]], Mapping[str, np.ndarray]]  # names of module
 
 MOST_NUMBERS: Final = 2**28  # of the directions of a subspace, a gigabyte
 
+# The default step of a subspace changes the output of a module by so many times its size; if more modules than these
+# change, all of them together by no more. On SmolLM2-135M, most random changes of that size change some answers, and
+# ten times that size leaves nothing of the model.
+STEP, MODULES = 2.1, 6
+
 # Modules whose input is scaled, not their output: the last one of a feed-forward block (Liu 2022; PEFT's
 # ``feedforward_modules``).
 FEEDFORWARD = ("down_proj", "fc2", "dense_4h_to_h", "mlp.c_proj")
@@ -78,9 +83,9 @@ class Encoding(Protocol):
         linear: whether the change of the weights is linear in the genes.
     """
 
-    sigma: ClassVar[float]
     uses_dimension: ClassVar[bool]
     linear: ClassVar[bool]
+    sigma: float
     dimension: int
     parameters: int
 
@@ -120,7 +125,7 @@ def _down(plan: Plan, site: Site) -> np.ndarray:
 class LowRankEncoding:
     """All factors are genes: ``down = A0 + a`` with a seeded ``A0``, ``up = b`` (Hu 2021, LoRA)."""
 
-    sigma: ClassVar[float] = 0.1
+    sigma = 0.1
     uses_dimension: ClassVar[bool] = False
     linear: ClassVar[bool] = False
 
@@ -154,10 +159,11 @@ class SubspaceEncoding:
 
     Intrinsic dimension (Aghajanyan 2020, https://arxiv.org/abs/2012.13255) on LoRA's factors, as black-box tuning
     searches prompts (Sun 2022, https://arxiv.org/abs/2201.03514). If both factors started at zero, the change would
-    be quadratic there and its gradient zero. With genes ~ N(0, s^2) the entries of ``up`` are ~ N(0, s^2).
+    be quadratic there and its gradient zero. With genes ~ N(0, s^2) the entries of ``up`` are ~ N(0, s^2). The
+    default ``s`` depends on the weights and on the number of modules, so that the change is neither too small to
+    change answers nor so large that the model is broken.
     """
 
-    sigma: ClassVar[float] = 10.0
     uses_dimension: ClassVar[bool] = True
     linear: ClassVar[bool] = True
 
@@ -179,6 +185,16 @@ class SubspaceEncoding:
         self.parameters = sum(down.size for down in self._down) + sum(sizes)
         directions = plan.normal("directions", (sum(sizes), plan.dimension))
         self._directions = directions / np.float32(np.sqrt(plan.dimension))  # (up entries, dimension)
+        self.sigma = self._step(plan)
+
+    @staticmethod
+    def _step(plan: Plan) -> float:
+        """Return the default step size, of two digits; see ``STEP``."""
+        weights = plan.weights([site.name for site in plan.sites])
+        # By how many times the size of its output a step of 1 changes a module with a normalised input.
+        norms = [(site, np.linalg.norm(weights[site.name])) for site in plan.sites]
+        changes = [np.sqrt(plan.rank * site.outputs) / norm for site, norm in norms if norm] or [1.0]
+        return float(f"{STEP * min(len(changes), MODULES) / np.sum(changes):.1e}")
 
     def changes(self, genes: np.ndarray) -> dict[str, Change]:
         moved = self._directions @ genes
@@ -201,7 +217,7 @@ class SubspaceEncoding:
 class ScalesEncoding:
     """A gain per channel: of a module's output, or of the input of a feed-forward block's last module (IA3)."""
 
-    sigma: ClassVar[float] = 0.1
+    sigma = 0.1
     uses_dimension: ClassVar[bool] = False
     linear: ClassVar[bool] = True
 
@@ -235,7 +251,7 @@ class SingularEncoding:
     supervised fine-tuning; this encoding searches those of the model's own matrices.
     """
 
-    sigma: ClassVar[float] = 0.1
+    sigma = 0.1
     uses_dimension: ClassVar[bool] = False
     linear: ClassVar[bool] = True
 

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, Gemma3TextConfig, GPT2Config, GPT
 from evolm.errors import ConfigError
 from evolm.evaluation import Engine
 from evolm.genomes import DeltaGenes, DeltaSettings, DeltaSpace
-from evolm.genomes.encodings import ENCODINGS
+from evolm.genomes.encodings import ENCODINGS, Plan, SubspaceEncoding
 from evolm.models import Decoding, Generate, LanguageModel, LogLikelihood, PassSettings, Request, prepare
 from evolm.models.deltas import Change, Delta, Gain, LowRank
 from evolm.storage import AnswerStore
@@ -385,13 +385,30 @@ def test_no_genes_change_nothing_and_a_space_is_made_again_from_its_record(
     assert described["bytes_per_genome"] == 4 * space.dimension and described["parameters"] > 0
 
 
+def test_the_step_of_a_subspace_is_relative_to_the_weights_and_shared_by_many_modules(model: LanguageModel) -> None:
+    site = model.structure.chosen("last:1", ("q_proj",))[0]
+
+    def step(modules: int, rank: int = 1, weight: float = 1.0) -> float:
+        sites = tuple(replace(site, name=f"{site.name}.{number}") for number in range(modules))
+        stored = np.full((site.outputs, site.inputs), weight, np.float32)
+        return SubspaceEncoding(Plan(sites, rank, 7, 0, lambda names: dict.fromkeys(names, stored))).sigma
+
+    alone = step(1)
+    assert alone == pytest.approx(2.1 * np.sqrt(site.inputs), rel=0.05)
+    assert step(6) == alone
+    assert step(12) == pytest.approx(alone / 2, rel=0.05)
+    assert step(1, rank=4) == pytest.approx(alone / 2, rel=0.05)
+    assert step(1, weight=3.0) == pytest.approx(3 * alone, rel=0.05)
+    assert step(1, weight=0.0) > 0
+
+
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_an_encoding_has_a_step_size_of_its_own_unless_another_is_asked_for(
     encoding: str, model: LanguageModel
 ) -> None:
     asked = DeltaSettings("last:1", TARGETS[encoding], 1, encoding, 7)
     own = DeltaSpace.of(model, asked)
-    assert own.settings.sigma == ENCODINGS[encoding].sigma > 0
+    assert own.settings.sigma == own.encoded.sigma > 0
     spread = np.std([own.random(np.random.default_rng(seed)).genes for seed in range(40)])
     assert 0.8 < spread / own.settings.sigma < 1.2
     assert DeltaSpace.of(model, replace(asked, sigma=0.5)).settings.sigma == 0.5

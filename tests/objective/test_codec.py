@@ -33,7 +33,7 @@ from evolm.readout_kinds import CALIBRATION, CONTEXTUAL
 @pytest.fixture(scope="module")
 def codecs(toy_space: Callable[..., PromptSpace], toy_deltas: Callable[..., DeltaSpace]) -> dict[str, Codec]:
     """A codec of every kind of space."""
-    prompts, deltas = toy_space(), toy_deltas()
+    prompts, deltas = toy_space(), toy_deltas(sigma=10.0)
     founders = [Prompt(text) for text in prompts.instructions]
     alone = Space({PROMPT: prompts, DELTA: deltas}, {PROMPT: founders[0]})
     both = Space({PROMPT: prompts, DELTA: deltas})
