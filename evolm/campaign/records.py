@@ -178,7 +178,7 @@ def changed_setting(directory: Path, name: str, was: Any, found: Any) -> RunErro
         found: its value now.
     """
     while isinstance(was, dict) and isinstance(found, dict):
-        key = next(key for key in {**was, **found} if was.get(key, NOTHING) != found.get(key, NOTHING))
+        key = next(key for key in {**was, **found} if key not in was or key not in found or was[key] != found[key])
         name, was, found = f"{name}.{key}", was.get(key, NOTHING), found.get(key, NOTHING)
     expected, found = (value if value is NOTHING else repr(value) for value in (was, found))
     return RunError(f"{directory}: {name} changed since the run began: expected {expected}, found {found}")

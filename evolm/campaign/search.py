@@ -111,7 +111,7 @@ class Search:
             return "nothing new is left to try in this space"
         return spent(budget, self.ledger, len(self.items), seconds)
 
-    def step(self, budget: BudgetSection, seconds: float = 0.0) -> bool:
+    def step(self, budget: BudgetSection, seconds: float) -> bool:
         """Run one generation; return whether the best is a new one.
 
         Args:

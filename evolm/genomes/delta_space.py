@@ -105,7 +105,7 @@ class DeltaSpace(ChromosomeSpace):
         sites = model.structure.chosen(settings.layers, settings.target_modules)
         plan = Plan(sites, settings.rank, settings.dimension, settings.seed, model.read_weights)
         encoded = ENCODINGS[settings.encoding](plan)
-        resolved = replace(settings, sigma=settings.sigma or encoded.sigma)
+        resolved = replace(settings, sigma=settings.sigma or encoded.step(plan))
         return cls(resolved, sites, model.prepared.fingerprint, encoded, dtype=model.prepared.dtype)
 
     @property

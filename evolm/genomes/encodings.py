@@ -28,6 +28,7 @@ MOST_NUMBERS: Final = 2**28  # of the directions of a subspace, a gigabyte
 # change, all of them together by no more. On SmolLM2-135M, most random changes of that size change some answers, and
 # ten times that size leaves nothing of the model.
 STEP, MODULES = 2.1, 6
+GENE_STEP = 0.1  # the default of the other encodings
 
 # Modules whose input is scaled, not their output: the last one of a feed-forward block (Liu 2022; PEFT's
 # ``feedforward_modules``).
@@ -78,18 +79,19 @@ class Encoding(Protocol):
     Attributes:
         dimension: number of genes.
         parameters: numbers in a delta's changes (factors and gains).
-        sigma: default step size: large enough to change answers, too small to break the model.
         uses_dimension: whether ``space.delta.dimension`` decides the number of genes.
         linear: whether the change of the weights is linear in the genes.
     """
 
     uses_dimension: ClassVar[bool]
     linear: ClassVar[bool]
-    sigma: float
     dimension: int
     parameters: int
 
     def __init__(self, plan: Plan) -> None: ...
+
+    def step(self, plan: Plan) -> float:
+        """Return the default step size: large enough to change answers, too small to break the model."""
 
     def changes(self, genes: np.ndarray) -> dict[str, Change]:
         """Return the changes that ``(dimension,)`` genes stand for."""
@@ -125,7 +127,6 @@ def _down(plan: Plan, site: Site) -> np.ndarray:
 class LowRankEncoding:
     """All factors are genes: ``down = A0 + a`` with a seeded ``A0``, ``up = b`` (Hu 2021, LoRA)."""
 
-    sigma = 0.1
     uses_dimension: ClassVar[bool] = False
     linear: ClassVar[bool] = False
 
@@ -136,6 +137,9 @@ class LowRankEncoding:
         self._start = [_down(plan, site) for site in plan.sites]
         self._slices = _slices([plan.rank * (site.inputs + site.outputs) for site in plan.sites])
         self.dimension = self.parameters = self._slices[-1].stop
+
+    def step(self, plan: Plan) -> float:
+        return GENE_STEP
 
     def changes(self, genes: np.ndarray) -> dict[str, Change]:
         changes: dict[str, Change] = {}
@@ -185,14 +189,11 @@ class SubspaceEncoding:
         self.parameters = sum(down.size for down in self._down) + sum(sizes)
         directions = plan.normal("directions", (sum(sizes), plan.dimension))
         self._directions = directions / np.float32(np.sqrt(plan.dimension))  # (up entries, dimension)
-        self.sigma = self._step(plan)
 
-    @staticmethod
-    def _step(plan: Plan) -> float:
-        """Return the default step size, of two digits; see ``STEP``."""
-        weights = plan.weights([site.name for site in plan.sites])
+    def step(self, plan: Plan) -> float:
+        """Return a number of two digits that follows from the weights; see ``STEP``."""
+        norms = [(site, np.linalg.norm(plan.weights([site.name])[site.name])) for site in plan.sites]
         # By how many times the size of its output a step of 1 changes a module with a normalised input.
-        norms = [(site, np.linalg.norm(weights[site.name])) for site in plan.sites]
         changes = [np.sqrt(plan.rank * site.outputs) / norm for site, norm in norms if norm] or [1.0]
         return float(f"{STEP * min(len(changes), MODULES) / np.sum(changes):.1e}")
 
@@ -217,7 +218,6 @@ class SubspaceEncoding:
 class ScalesEncoding:
     """A gain per channel: of a module's output, or of the input of a feed-forward block's last module (IA3)."""
 
-    sigma = 0.1
     uses_dimension: ClassVar[bool] = False
     linear: ClassVar[bool] = True
 
@@ -227,6 +227,9 @@ class ScalesEncoding:
         sizes = [site.inputs if put else site.outputs for site, put in zip(plan.sites, self.inputs, strict=True)]
         self._slices = _slices(sizes)
         self.dimension = self.parameters = sum(sizes)
+
+    def step(self, plan: Plan) -> float:
+        return GENE_STEP
 
     def changes(self, genes: np.ndarray) -> dict[str, Change]:
         return {
@@ -251,7 +254,6 @@ class SingularEncoding:
     supervised fine-tuning; this encoding searches those of the model's own matrices.
     """
 
-    sigma = 0.1
     uses_dimension: ClassVar[bool] = False
     linear: ClassVar[bool] = True
 
@@ -264,6 +266,9 @@ class SingularEncoding:
         weights = plan.weights([site.name for site in plan.sites])
         self._factors = [_largest(weights[site.name], plan.rank) for site in plan.sites]
         self.parameters = sum(down.size + up.size for down, up in self._factors)
+
+    def step(self, plan: Plan) -> float:
+        return GENE_STEP
 
     def changes(self, genes: np.ndarray) -> dict[str, Change]:
         return {

@@ -3,15 +3,14 @@
 Each request has a pass of its own, with all of its segments side by side and a size that depends on the request
 alone, so that its gradient does not depend on other requests. Only the layers from the first change on are passed
 with an autograd graph; the states that enter them are shared between all deltas and requests
-(:mod:`evolm.models.shared_layers`), and requests that come together pass the layers below together: fewer slabs are
-padded. The prompt is part of the graph: its keys and values in those layers depend on the delta, and cached ones
-without a graph would silently give another gradient.
+(:mod:`evolm.models.shared_layers`), and requests that come together pass the layers below together, if their states
+can be kept: fewer slabs are padded. The prompt is part of the graph: its keys and values in those layers depend on
+the delta, and cached ones without a graph would silently give another gradient.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -46,24 +45,10 @@ class GradientComputer:
     def gradients(self, requests: Sequence[TokenizedGradient]) -> list[np.ndarray]:
         """Return :meth:`gradient` of every request, in order."""
         plans = [self.planned(request.examples) for request in requests]
-        found = []
-        for group in self._groups(plans):
-            if len(group) > 1:
-                self._below(self.planned([example for index in group for example in requests[index].examples]))
-            found += [self.gradient(requests[index], plans[index]) for index in group]
-        return found
-
-    def _groups(self, plans: Sequence[ForwardPlan]) -> Iterator[list[int]]:
-        """Yield the places of neighbours that share the same lower layers, whose states can be kept together."""
-        limit = self.forward.shared.limit // self.forward.empty_states(1).nbytes  # tokens
-        for depth, places in groupby(range(len(plans)), lambda index: plans[index].depth):
-            group: list[int] = []
-            for index in places:
-                if group and (not depth or sum(plans[each].tokens for each in (*group, index)) > limit):
-                    yield group
-                    group = []
-                group.append(index)
-            yield group
+        states = sum(plan.tokens for plan in plans) * self.forward.empty_states(1).nbytes
+        if len(plans) > 1 and plans[0].depth and states <= self.forward.shared.limit:
+            self._below(self.planned([example for request in requests for example in request.examples]))
+        return [self.gradient(request, plan) for request, plan in zip(requests, plans, strict=True)]
 
     def gradient(self, request: TokenizedGradient, plan: ForwardPlan) -> np.ndarray:
         """Return ``(1 + numbers of the delta,)`` float32: the request's value, then its gradient, array after array.

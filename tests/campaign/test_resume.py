@@ -13,6 +13,7 @@ from filelock import FileLock
 from transformers import AutoModelForCausalLM
 
 from evolm.campaign import continue_run
+from evolm.campaign.records import changed_setting
 from evolm.errors import ConfigError, RunError
 from tests.support.crashes import Crash, CrashAfterGeneration
 from tests.support.toy_campaign import (
@@ -141,3 +142,8 @@ def test_a_lost_answer_cache_costs_time_but_no_bit(
 def test_a_scorer_described_by_more_than_json_goes_on(toy: Callable[..., ToyCampaign], tmp_path: Path) -> None:
     toy(scorers={"p_true": 1.0}, budget__evaluations=6, baselines__random_search=False).run(tmp_path / "run")
     assert continue_run(tmp_path / "run", add={"evaluations": 2}).result["budget"]["evaluations"] == 8
+
+
+def test_a_setting_that_is_new_is_named_whatever_its_value_is() -> None:
+    error = changed_setting(Path("run"), "writer", {"a": 1}, {"a": 1, "name": "nothing"})
+    assert str(error) == "run: writer.name changed since the run began: expected nothing, found 'nothing'"

@@ -391,7 +391,8 @@ def test_the_step_of_a_subspace_is_relative_to_the_weights_and_shared_by_many_mo
     def step(modules: int, rank: int = 1, weight: float = 1.0) -> float:
         sites = tuple(replace(site, name=f"{site.name}.{number}") for number in range(modules))
         stored = np.full((site.outputs, site.inputs), weight, np.float32)
-        return SubspaceEncoding(Plan(sites, rank, 7, 0, lambda names: dict.fromkeys(names, stored))).sigma
+        plan = Plan(sites, rank, 7, 0, lambda names: dict.fromkeys(names, stored))
+        return SubspaceEncoding(plan).step(plan)
 
     alone = step(1)
     assert alone == pytest.approx(2.1 * np.sqrt(site.inputs), rel=0.05)
@@ -408,7 +409,8 @@ def test_an_encoding_has_a_step_size_of_its_own_unless_another_is_asked_for(
 ) -> None:
     asked = DeltaSettings("last:1", TARGETS[encoding], 1, encoding, 7)
     own = DeltaSpace.of(model, asked)
-    assert own.settings.sigma == own.encoded.sigma > 0
+    plan = Plan(own.sites, 1, 7, 0, model.read_weights)
+    assert own.settings.sigma == own.encoded.step(plan) > 0
     spread = np.std([own.random(np.random.default_rng(seed)).genes for seed in range(40)])
     assert 0.8 < spread / own.settings.sigma < 1.2
     assert DeltaSpace.of(model, replace(asked, sigma=0.5)).settings.sigma == 0.5
