@@ -44,7 +44,7 @@ FINGERPRINTS = (
     ("model", "fingerprint", "the model"),
     ("model", "dtype", "the model's dtype"),
 )
-NOTHING = "nothing"  # stands for a key that a table lacks
+NOTHING = object()  # stands for the value of a key that a table lacks
 SETTINGS = (
     "strategy",
     "stages",
@@ -178,9 +178,9 @@ def changed_setting(directory: Path, name: str, was: Any, found: Any) -> RunErro
         found: its value now.
     """
     while isinstance(was, dict) and isinstance(found, dict):
-        key = next(key for key in {**was, **found} if key not in was or key not in found or was[key] != found[key])
+        key = next(key for key in {**was, **found} if was.get(key, NOTHING) != found.get(key, NOTHING))
         name, was, found = f"{name}.{key}", was.get(key, NOTHING), found.get(key, NOTHING)
-    expected, found = (value if value is NOTHING else repr(value) for value in (was, found))
+    expected, found = ("nothing" if value is NOTHING else repr(value) for value in (was, found))
     return RunError(f"{directory}: {name} changed since the run began: expected {expected}, found {found}")
 
 
