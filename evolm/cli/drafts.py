@@ -71,12 +71,12 @@ def schema() -> None:
 
 def tune(
     model: ModelArgument,
-    dtype: Annotated[Dtype, typer.Option(help="auto = bfloat16 if the hardware multiplies it.")] = "auto",
+    dtype: Annotated[Dtype, typer.Option(help="auto = compare those that the hardware multiplies.")] = "auto",
     prompt_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a prompt.")] = 200,
     item_tokens: Annotated[int, typer.Option(min=1, help="Tokens of an item, on average.")] = 25,
     rounds: Annotated[int, typer.Option(min=1, help="Timed passes of each size.")] = 5,
 ) -> None:
-    """Find the fastest size of forward passes on this machine. Prints the lines for campaign.toml."""
+    """Find the fastest dtype and size of forward passes on this machine. Prints the lines for campaign.toml."""
     say_loading()
     from evolm.evaluation.tuning import Workload
     from evolm.tune import tuned

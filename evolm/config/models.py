@@ -26,7 +26,7 @@ class ModelSection(Section):
         min_length=1, description="folder, hub id, .gguf file, package:DIST/FILE or openai:http://HOST:PORT/v1"
     )
     revision: str = Field("", description="revision of a hub id; empty = the default branch")
-    dtype: Dtype = Field("auto", description="auto = bfloat16 if the hardware multiplies it, else float32")
+    dtype: Dtype = Field("auto", description="auto = what the hardware multiplies fastest, float32 or bfloat16")
     device: str = Field("auto", description="auto | cpu | cuda | cuda:1 ...")
     served: str = Field("", description="the server's name of the model; empty = the only one that it lists")
     key_variable: KeyVariable = Field(
@@ -54,7 +54,7 @@ class WriterSection(Section):
         min_length=1, description="folder, hub id, .gguf file, package:DIST/FILE or openai:http://HOST:PORT/v1"
     )
     revision: str = Field("", description="revision of a hub id; empty = the default branch")
-    dtype: Dtype = Field("auto", description="auto = bfloat16 if the hardware multiplies it, else float32")
+    dtype: Dtype = Field("auto", description="auto = what the hardware multiplies fastest, float32 or bfloat16")
     device: str = Field("auto", description="auto | cpu | cuda | cuda:1 ...")
     served: str = Field("", description="as in [model], as are the keys below")
     key_variable: KeyVariable = "OPENAI_API_KEY"

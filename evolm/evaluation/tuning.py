@@ -1,8 +1,8 @@
-"""Measuring the speed of each size of forward passes on this machine, for ``evolm tune``.
+"""Measuring the speed of each dtype and of each size of forward passes on this machine, for ``evolm tune``.
 
 A larger slab has faster matrix products and more padding behind the last segment of a batch; the best size depends on
-the processor, its caches and the model. The size is part of the numeric profile: the user writes it into the campaign
-file once, and no run chooses it by its own clock.
+the processor, its caches and the model, and so does the faster dtype. Both are part of the numeric profile: the user
+writes them into the campaign file once, and no run chooses them by its own clock.
 """
 
 from __future__ import annotations
@@ -68,6 +68,27 @@ class Measured:
     tokens_per_second: float
     speed: float
     padding: float
+
+
+def speed_of(models: Sequence[LanguageModel], workload: Workload, rounds: int = 5) -> list[float]:
+    """Return the tokens without padding that each model passes in a second, medians of rounds in alternating order.
+
+    Args:
+        models: the same model in several dtypes, on the same device.
+        workload: the requests.
+        rounds: timed passes of each model, after one warm-up pass.
+    """
+    requests = workload.requests(models[0].forward.head.weight.shape[0])
+    plans = [plan(requests, each.forward.slab_tokens, each.profile.block_tokens) for each in models]
+
+    def passing(index: int) -> None:
+        models[index].forward.prefixes.forget()
+        models[index].forward.logprobs(plans[index])
+
+    with canonical_threads(models[0].profile.threads):
+        ways = {str(index): lambda index=index: passing(index) for index in range(len(models))}
+        found, _ = compare(ways, rounds)  # type: ignore[arg-type]
+    return [plans[index].tokens / found[str(index)]["seconds"] for index in range(len(models))]
 
 
 def measure(

@@ -12,7 +12,7 @@ import pytest
 from evolm.evaluation import Engine
 from evolm.evaluation.plan import batches
 from evolm.models import Answer, Decoding, Generate, Generated, LanguageModel, LogLikelihood, Request
-from evolm.models.profile import best_dtype
+from evolm.models.profile import multiplied_dtypes
 from evolm.storage import AnswerStore
 from tests.support.tiers import slow
 
@@ -190,7 +190,7 @@ def test_cached_texts_are_the_fresh_ones(model: LanguageModel, tmp_path: Path) -
 
 @pytest.fixture(scope="module", params=["float32", slow("bfloat16")])
 def real(request: pytest.FixtureRequest, smollm2: Callable[[str], LanguageModel]) -> LanguageModel:
-    if request.param == "bfloat16" and best_dtype("cpu") != "bfloat16":
+    if request.param == "bfloat16" and "bfloat16" not in multiplied_dtypes("cpu"):
         pytest.skip("this processor does not multiply bfloat16")
     return smollm2(request.param)
 

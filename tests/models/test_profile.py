@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from evolm.models import NumericProfile
-from evolm.models.profile import INSTRUCTIONS, _instructions, best_dtype
+from evolm.models import profile as profiles
+from evolm.models.profile import INSTRUCTIONS, _instructions, best_dtype, multiplied_dtypes
 
 
 def test_the_profile_names_the_processor_and_the_instructions_that_decide_bits() -> None:
@@ -17,8 +18,25 @@ def test_the_profile_names_the_processor_and_the_instructions_that_decide_bits()
     assert json.loads(json.dumps(record)) == record
     assert set(record["instructions"].split()) <= set(INSTRUCTIONS)
     assert isinstance(record["chip"], str)
-    multiplies = {"avx512_bf16", "amx_tile"} & set(record["instructions"].split())
-    assert best_dtype("cpu") == ("bfloat16" if multiplies else "float32")
+    assert best_dtype("cpu") == multiplied_dtypes("cpu")[0]
+
+
+@pytest.mark.parametrize(
+    ("instructions", "chip", "expected"),
+    [
+        ("avx512_bf16 amx_tile", "GenuineIntel Xeon", ["bfloat16", "float32"]),
+        ("avx512_bf16", "GenuineIntel Xeon", ["float32", "bfloat16"]),
+        ("avx512_bf16", "AuthenticAMD EPYC", ["bfloat16", "float32"]),
+        ("avx512_vnni", "GenuineIntel Xeon", ["float32"]),
+        ("", "", ["float32"]),
+    ],
+)
+def test_the_fastest_dtype_follows_from_the_processor(
+    instructions: str, chip: str, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profiles, "_instructions", lambda: instructions)
+    monkeypatch.setattr(profiles, "_processor", lambda: chip)
+    assert multiplied_dtypes("cpu") == expected
 
 
 def test_the_digest_is_the_same_here_and_differs_with_every_field() -> None:
