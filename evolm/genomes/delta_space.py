@@ -119,6 +119,11 @@ class DeltaSpace(ChromosomeSpace):
         return min(site.layer for site in self.sites)
 
     @property
+    def learning_rate(self) -> float:
+        """Adam's default learning rate for these genes."""
+        return self.encoded.rate()
+
+    @property
     def bounds(self) -> np.ndarray:
         """``(dimension, 2)`` lowest and highest gene, for optimizers that need bounds; evolm's own ignore them."""
         reach = np.float32(REACH * self.settings.sigma)
@@ -144,6 +149,7 @@ class DeltaSpace(ChromosomeSpace):
             "bytes_per_genome": 4 * self.dimension,
             "bytes_per_delta": 4 * int(self.encoded.parameters),
             "shared_layers": self.depth,
+            "learning_rate": self.learning_rate,
             "checksum": self.checksum,
         }
 

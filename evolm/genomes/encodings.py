@@ -30,6 +30,10 @@ MOST_NUMBERS: Final = 2**28  # of the directions of a subspace, a gigabyte
 STEP, MODULES = 2.1, 6
 GENE_STEP = 0.1  # the default of the other encodings
 
+# The default learning rate is RATE for up to MODULES low-rank terms (modules times rank); it falls with the cube root
+# of their number, since their changes add up.
+RATE = 0.02
+
 # Modules whose input is scaled, not their output: the last one of a feed-forward block (Liu 2022; PEFT's
 # ``feedforward_modules``).
 FEEDFORWARD = ("down_proj", "fc2", "dense_4h_to_h", "mlp.c_proj")
@@ -93,6 +97,9 @@ class Encoding(Protocol):
     def step(self, plan: Plan) -> float:
         """Return the default step size: large enough to change answers, too small to break the model."""
 
+    def rate(self) -> float:
+        """Return Adam's default learning rate."""
+
     def changes(self, genes: np.ndarray) -> dict[str, Change]:
         """Return the changes that ``(dimension,)`` genes stand for."""
 
@@ -140,6 +147,10 @@ class LowRankEncoding:
 
     def step(self, plan: Plan) -> float:
         return GENE_STEP
+
+    def rate(self) -> float:
+        """Return a number of two digits; see ``RATE``."""
+        return float(f"{RATE * min(1.0, (MODULES / (self.rank * len(self.sites))) ** (1 / 3)):.1e}")
 
     def changes(self, genes: np.ndarray) -> dict[str, Change]:
         changes: dict[str, Change] = {}
@@ -197,6 +208,9 @@ class SubspaceEncoding:
         changes = [np.sqrt(plan.rank * site.outputs) / norm for site, norm in norms if norm] or [1.0]
         return float(f"{STEP * min(len(changes), MODULES) / np.sum(changes):.1e}")
 
+    def rate(self) -> float:
+        return RATE
+
     def changes(self, genes: np.ndarray) -> dict[str, Change]:
         moved = self._directions @ genes
         return {
@@ -230,6 +244,9 @@ class ScalesEncoding:
 
     def step(self, plan: Plan) -> float:
         return GENE_STEP
+
+    def rate(self) -> float:
+        return RATE
 
     def changes(self, genes: np.ndarray) -> dict[str, Change]:
         return {
@@ -269,6 +286,9 @@ class SingularEncoding:
 
     def step(self, plan: Plan) -> float:
         return GENE_STEP
+
+    def rate(self) -> float:
+        return RATE
 
     def changes(self, genes: np.ndarray) -> dict[str, Change]:
         return {

@@ -22,7 +22,11 @@ from evolm.strategies.base import Strategy
 
 
 class AdamParams(Section):
-    learning_rates: list[PositiveFloat] = Field([0.005, 0.02, 0.05], min_length=1, description="rates of the grid")
+    learning_rates: list[PositiveFloat] | None = Field(
+        None,
+        min_length=1,
+        description="rates of the grid; absent = the delta space's rate, a quarter and 2.5 times of it",
+    )
     weight_decay: float = Field(0.01, ge=0, description="decoupled; genes decay towards zero, which changes nothing")
     gradient_steps: int = Field(4, ge=1, description="steps between two evaluations")
     grid_steps: int = Field(8, ge=1, description="steps with each rate of the grid")
@@ -37,6 +41,7 @@ class Adam(Strategy):
     needs = (DELTA,)
     learns = True
     learns_by = GRADIENT_STEP
+    multiples: ClassVar[tuple[float, ...]] = (0.25, 1.0, 2.5)  # of the space's rate: the grid if none is given
     replaces: ClassVar[bool] = True  # whether a random genome takes the place of one that learnt nothing
 
     def __init__(self, *args: Any) -> None:
@@ -48,8 +53,14 @@ class Adam(Strategy):
         """Return settings that do not mutate."""
         params = self.params
         return LearningSettings(
-            params.learning_rates[0], params.weight_decay, params.gradient_steps, params.batch_size, adapt=False
+            self._rates[0], params.weight_decay, params.gradient_steps, params.batch_size, adapt=False
         )
+
+    @property
+    def _rates(self) -> list[float]:
+        """The learning rates of the grid."""
+        usual = self.context.space[DELTA].learning_rate
+        return self.params.learning_rates or [each * usual for each in self.multiples]
 
     def first(self) -> list[Individual]:
         """Return the founders."""
@@ -66,7 +77,7 @@ class Adam(Strategy):
             return self._learn([self._with(self.current, steps=self.params.gradient_steps)])
         self.tuned = True
         return self._learn(
-            [self._with(self.current, rate=rate, steps=self.params.grid_steps) for rate in self.params.learning_rates]
+            [self._with(self.current, rate=rate, steps=self.params.grid_steps) for rate in self._rates]
         )
 
     def _learn(self, parents: list[Individual]) -> list[Individual]:

@@ -24,7 +24,11 @@ class MemeticParams(GeneticParams):
     mutation_prob: float = Field(0.1, ge=0, le=1, description="a child is mutated with this probability")
     tournament_size: int = Field(2, ge=1, description="competitors in a tournament")
     learning_prob: float = Field(1.0, gt=0, le=1, description="a child learns with this probability")
-    learning_rate: float = Field(0.02, gt=0, description="of Adam, for genomes that have not learnt yet")
+    learning_rate: float = Field(
+        0.0,
+        ge=0,
+        description="of Adam, for genomes that have not learnt yet; 0 = the delta space's, at most 0.02",
+    )
     weight_decay: float = Field(0.01, ge=0, description="of Adam, towards no change")
     gradient_steps: int = Field(4, ge=1, description="steps between two evaluations")
     batch_size: int = Field(32, ge=1, description="train items in a step")
@@ -41,9 +45,8 @@ class Memetic(Genetic):
     def learning_settings(self) -> LearningSettings:
         """Return the initial rate, decay and steps, which are then inherited and mutated as strategy genes."""
         params = self.params
-        return LearningSettings(
-            params.learning_rate, params.weight_decay, params.gradient_steps, params.batch_size, adapt=True
-        )
+        rate = params.learning_rate or self.context.space[DELTA].learning_rate
+        return LearningSettings(rate, params.weight_decay, params.gradient_steps, params.batch_size, adapt=True)
 
     def first(self) -> list[Individual]:
         """Return the founders, then founders after gradient steps until the population is full."""

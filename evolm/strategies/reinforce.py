@@ -16,7 +16,11 @@ from evolm.strategies.adam import Adam, AdamParams
 
 
 class ReinforceParams(AdamParams):
-    learning_rates: list[PositiveFloat] = Field([0.005, 0.02], min_length=1, description="rates of the grid")
+    learning_rates: list[PositiveFloat] | None = Field(
+        None,
+        min_length=1,
+        description="rates of the grid; absent = a quarter of the delta space's rate, and it",
+    )
     batch_size: int = Field(16, ge=1, description="train items in a step")
 
 
@@ -25,6 +29,7 @@ class Reinforce(Adam):
 
     Params = ReinforceParams
     learns_by = POLICY_GRADIENT
+    multiples = (0.25, 1.0)
     replaces = False
 
     def _learn(self, parents: list[Individual]) -> list[Individual]:

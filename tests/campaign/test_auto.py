@@ -14,6 +14,7 @@ from evolm.campaign import build, continue_run, start_run
 from evolm.campaign.build import Components
 from evolm.campaign.stages import Stage
 from tests.support.command_line import evolm as command
+from tests.support.kinds_of_campaigns import write_kind
 from tests.support.toy_campaign import ToyCampaign, bytes_of, entries, quick, toy_rows, write_rows
 
 AUTO = {"strategy": "auto", "budget": {"evaluations": 20}}
@@ -53,6 +54,43 @@ def test_other_labels_are_searched_then_learnt(toy: Callable[..., ToyCampaign], 
     assert (second.kinds, second.settings["name"]) == (("delta",), "memetic")
     assert (second.readout, second.founders) == ("words", 2)
     assert second.rules is None and 0.5 < first.until < second.until == 1
+
+
+TEXTS = {
+    "strategy": "auto",
+    "budget": {"evaluations": 8},
+    "task.split": {"train": 34, "dev": 8, "test": 10, "validation": 8},
+    "finals": {"committee": 0, "soup": 0, "relearn": False},
+}
+
+
+def test_texts_are_searched_then_taught_to_all_layers(tmp_path: Path, tiny_model_folder: Path) -> None:
+    toy = write_kind(tmp_path, tiny_model_folder, "generation", **TEXTS)
+    parts = built(toy)
+    first, second = parts.stages
+    assert (first.kinds, first.settings["name"], first.until) == (("prompt",), "genetic", 0.5)
+    assert (second.kinds, second.settings["name"], second.readout) == (("delta",), "memetic", "")
+    delta = parts.space["delta"]
+    assert delta.depth == 0 and {site.layer for site in delta.sites} == set(range(parts.model.structure.layers))
+    assert delta.settings.rank == 8 and delta.learning_rate < 0.02
+
+
+def test_texts_without_gold_to_learn_from_are_searched_alone(tmp_path: Path, tiny_model_folder: Path) -> None:
+    few = {**TEXTS, "task.split": {"train": 10, "dev": 8, "test": 10, "validation": 8}}
+    (stage,) = built(write_kind(tmp_path, tiny_model_folder, "generation", **few)).stages
+    assert (stage.kinds, stage.settings["name"]) == (("prompt",), "genetic")
+
+
+def test_an_automatic_campaign_of_texts_learns_and_resumes(tmp_path: Path, tiny_model_folder: Path) -> None:
+    toy = write_kind(tmp_path, tiny_model_folder, "generation", **TEXTS)
+    with quick():
+        start_run(toy.config, toy.folder, tmp_path / "run")
+        before = bytes_of(tmp_path / "run")
+        continue_run(tmp_path / "run")
+    assert bytes_of(tmp_path / "run") == before
+    assert [entry["name"] for entry in entries(tmp_path / "run", "stage")] == ["prompt", "delta"]
+    searched = [entry for entry in entries(tmp_path / "run", "individual") if entry["search"] == "main"]
+    assert sum("gradient_step" in entry["operators"] for entry in searched) == 4
 
 
 def test_few_rows_are_searched_alone(toy: Callable[..., ToyCampaign]) -> None:

@@ -104,6 +104,22 @@ def test_fine_tuning_is_the_rival_at_equal_tokens(finished_run: Callable[..., Pa
     assert set(labels) <= {"spam", "ham"}
 
 
+def test_rates_that_are_not_given_are_those_of_the_space(tiny_model_folder: Path, tmp_path: Path) -> None:
+    for name, key, multiples in (("adam", "learning_rates", (0.25, 1.0, 2.5)), ("memetic", "learning_rate", (1.0,))):
+        wide = {**DELTA, "layers": "all", "target_modules": ["all-linear"], "rank": 4}
+        toy = campaign(tmp_path / name, tiny_model_folder, name)
+        toy.tables["space"] = {"delta": wide}
+        toy.tables["strategy"] = {each: value for each, value in toy.tables["strategy"].items() if each != key}
+        parts = build(toy.config, toy.folder)
+        (toy.folder / "run").mkdir()
+        (search,) = Campaign(parts, RunLayout(toy.folder / "run")).searches
+        usual = parts.space["delta"].learning_rate
+        assert 0 < usual < 0.02 and search.strategy.learning_settings().rate == usual * multiples[0]
+        if name == "adam":
+            assert search.strategy._rates == [each * usual for each in multiples]
+        parts.engine.close()
+
+
 def test_a_campaign_that_fine_tunes_is_not_compared_with_itself(tiny_model_folder: Path, tmp_path: Path) -> None:
     for name, tells in (("adam", False), ("memetic", True)):
         racing = {"racing": "race" if tells else "off", "race_block": 4, "n_jobs": 1}

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, Gemma3TextConfig, GPT2Config, GPT
 from evolm.errors import ConfigError
 from evolm.evaluation import Engine
 from evolm.genomes import DeltaGenes, DeltaSettings, DeltaSpace
-from evolm.genomes.encodings import ENCODINGS, Plan, SubspaceEncoding
+from evolm.genomes.encodings import ENCODINGS, LowRankEncoding, Plan, SubspaceEncoding
 from evolm.models import Decoding, Generate, LanguageModel, LogLikelihood, PassSettings, Request, prepare
 from evolm.models.deltas import Change, Delta, Gain, LowRank
 from evolm.storage import AnswerStore
@@ -401,6 +401,18 @@ def test_the_step_of_a_subspace_is_relative_to_the_weights_and_shared_by_many_mo
     assert step(1, rank=4) == pytest.approx(alone / 2, rel=0.05)
     assert step(1, weight=3.0) == pytest.approx(3 * alone, rel=0.05)
     assert step(1, weight=0.0) > 0
+
+
+def test_the_learning_rate_falls_with_the_cube_root_of_the_number_of_low_rank_terms(model: LanguageModel) -> None:
+    site = model.structure.chosen("last:1", ("q_proj",))[0]
+
+    def rate(modules: int, rank: int) -> float:
+        sites = tuple(replace(site, name=f"{site.name}.{number}") for number in range(modules))
+        return LowRankEncoding(Plan(sites, rank, 7, 0, model.read_weights)).rate()
+
+    assert rate(1, 1) == rate(6, 1) == rate(3, 2) == 0.02
+    assert rate(48, 1) == rate(24, 2) == 0.01
+    assert rate(210, 8) == pytest.approx(0.0031)
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
