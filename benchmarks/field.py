@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.groups import score_cells, scores_figure
-from benchmarks.setting import RESULTS, setting, write_result
+from benchmarks.setting import RESULTS, read_result, setting, with_earlier, write_result
 from evolm.campaign.build import Models
 from evolm.errors import RunError
 from evolm.experiments.comparison import Comparison, compare
@@ -94,15 +94,20 @@ class Field:
     def write(self, out: Path, command: str) -> None:
         """Write the table and the figure of the cells that are finished, and print the table.
 
+        Populations without a finished cell stay as the result has them.
+
         Raises:
             RunError: if no population has two finished variants.
         """
         populations = self.finished(out)
         if not populations:
             raise RunError(f"{out}: expected two or more finished variants of a population, found none")
+        measured, earlier = setting(f"python -m benchmarks.{command}"), read_result(self.name)
+        tables = {name: dict(self.populations[name]) for name in populations}
+        populations = with_earlier(populations, earlier, measured)
         record = {
-            "setting": setting(f"python -m benchmarks.{command}"),
-            "tables": {name: dict(self.populations[name]) for name in populations},
+            "setting": measured,
+            "tables": {**earlier.get("tables", {}), **tables},
             "populations": populations,
         }
         write_result(self.name, record)

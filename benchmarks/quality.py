@@ -32,7 +32,7 @@ from benchmarks.peers import EVOLM, FREE, PEERS, Peer
 from benchmarks.peers.contract import Meter, Setting
 from benchmarks.quality_cells import CellRecord, failed, finished, read_cell, write_cell
 from benchmarks.quality_table import compared, markdown
-from benchmarks.setting import RESULTS, read_result, setting, write_result
+from benchmarks.setting import RESULTS, read_result, setting, with_earlier, write_result
 from evolm.report.svg import EVOLUTION
 
 NAME = "quality"
@@ -149,7 +149,10 @@ def run_apart(cell: Cell, limits: Limits, out: Path, stop_after: float = STOPPED
 
 
 def write_table(limits: Limits, cells: Sequence[Cell], command: str) -> None:
-    """Write the part of the result that belongs to these limits, and print its table."""
+    """Write the part of the result that belongs to these limits, and print its table.
+
+    Populations without a finished cell stay as the result has them.
+    """
     records = [(cell, record) for cell in cells if (record := read_cell(cell.directory))]
     populations = {}
     for population in TASKS:
@@ -158,8 +161,10 @@ def write_table(limits: Limits, cells: Sequence[Cell], command: str) -> None:
             populations[population] = compared(own, EVOLM)
     if not populations:
         raise SystemExit(f"{limits.name}: expected at least one finished cell, found none")
-    part = {**setting(command), "limits": limits.record(), "small": limits.small, "populations": populations}
-    write_result(NAME, {**read_result(NAME), limits.name: part})
+    measured, earlier = setting(command), read_result(NAME)
+    populations = with_earlier(populations, earlier.get(limits.name, {}), measured)
+    part = {**measured, "limits": limits.record(), "small": limits.small, "populations": populations}
+    write_result(NAME, {**earlier, limits.name: part})
     figure(populations).savefig(RESULTS / f"{NAME}.png", dpi=110)
     print(markdown({limits.name: part}))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -60,6 +61,26 @@ def read_result(name: str) -> dict[str, Any]:
     """Return the content of ``results/NAME.json``, or nothing."""
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def with_earlier(
+    found: Mapping[str, Mapping[str, Any]], earlier: Mapping[str, Any], measured: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the records of populations, each with its setting, and behind them earlier ones of other populations.
+
+    A benchmark whose parts were measured on several days, on machines whose runs are gone, keeps all of them.
+
+    Args:
+        found: population -> record.
+        earlier: result, or part of one, with ``populations`` and a setting of its own; may be empty.
+        measured: the setting of what was found.
+    """
+    before = earlier.get("setting") or {key: earlier[key] for key in measured if key in earlier}
+    kept = {name: {"setting": before, **record} for name, record in earlier.get("populations", {}).items()}
+    return {
+        **{name: {**record, "setting": dict(measured)} for name, record in found.items()},
+        **{name: record for name, record in kept.items() if name not in found},
+    }
 
 
 def write_result(name: str, record: dict[str, Any]) -> Path:

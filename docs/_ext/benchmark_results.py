@@ -50,10 +50,24 @@ def read(name: str) -> dict[str, Any]:
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
-def settings(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the conditions of every part of a result: mappings with ``command``, ``commit`` and ``machine``."""
-    candidates = [record, *(value for value in record.values() if isinstance(value, Mapping))]
-    return [each for each in candidates if {"command", "commit", "machine"} <= each.keys()]
+def settings(record: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the conditions of every part of a result: mappings with ``command``, ``commit`` and ``machine``.
+
+    Before each stand the names of the populations that were measured so, ``""`` = the whole part.
+    """
+    own = _own_settings(record)
+    if own:
+        return own
+    parts = [value for value in record.values() if isinstance(value, Mapping)]
+    whole = [("", each) for each in (record, *parts) if {"command", "commit", "machine"} <= each.keys()]
+    return [found for each in whole for found in (_own_settings(each[1]) or [each])]
+
+
+def _own_settings(part: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the different settings of the populations of a part, each with their names; empty if they have none."""
+    found = {name: each["setting"] for name, each in part.get("populations", {}).items() if "setting" in each}
+    different = [one for index, one in enumerate(found.values()) if one not in list(found.values())[:index]]
+    return [(", ".join(name for name, one in found.items() if one == each), each) for each in different]
 
 
 def _commit(conditions: Mapping[str, Any]) -> str:
@@ -65,11 +79,11 @@ def _commit(conditions: Mapping[str, Any]) -> str:
 def conditions(record: Mapping[str, Any]) -> str:
     """Return the table of commands, dates, commits and machines of a result."""
     rows = []
-    for each in settings(record):
+    for populations, each in settings(record):
         machine, versions = each["machine"], each["versions"]
         rows.append(
             (
-                f"`{each['command']}`",
+                f"`{each['command']}`" + (f" ({populations})" if populations else ""),
                 each["date"][:10],
                 _commit(each),
                 f"{machine['processor']}, {machine['cores']} cores, {machine['capability']}"
@@ -173,7 +187,7 @@ def overview() -> str:
     """Return a table of all results: file, command, date and commit of the latest part."""
     rows = []
     for name in names():
-        latest = max(settings(read(name)), key=lambda each: each["date"])
+        latest = max((each for _, each in settings(read(name))), key=lambda each: each["date"])
         rows.append((f"`{name}.json`", f"`{latest['command']}`", latest["date"][:10], _commit(latest)))
     return markdown_table(("result", "command", "date", "commit"), rows)
 

@@ -14,6 +14,7 @@ import pytest
 from benchmarks import field as fields
 from benchmarks.field import Field
 from benchmarks.self_feedback import FIELD
+from benchmarks.setting import with_earlier
 from evolm.config import overlay
 from evolm.errors import RunError
 from evolm.experiments.finished_runs import is_finished
@@ -105,3 +106,21 @@ def test_every_way_of_improvement_runs_on_its_task(population: str, tiny_model_f
     run_cells(sweep)
     assert {cell.variant for cell in sweep.cells} == set(FIELD.variants_of(population))
     assert all(is_finished(cell.directory) for cell in sweep.cells)
+
+
+def test_populations_that_were_not_measured_now_stay_with_their_setting() -> None:
+    first, second = {"command": "one", "commit": "a"}, {"command": "two", "commit": "b"}
+    spam, trec, new = {"groups": [1]}, {"groups": [2]}, {"groups": [3]}
+    earlier = {"setting": first, "populations": {"spam": spam, "trec": trec}}
+    assert with_earlier({"spam": new}, earlier, second) == {
+        "spam": {**new, "setting": second},
+        "trec": {**trec, "setting": first},
+    }
+    part = {**first, "limits": {}, "populations": {"spam": spam}}  # its setting is beside its populations
+    merged = with_earlier({"trec": new}, part, second)
+    assert merged == {"trec": {**new, "setting": second}, "spam": {**spam, "setting": first}}
+    assert with_earlier({}, {"setting": second, "populations": merged}, second) == {
+        "trec": merged["trec"],
+        "spam": merged["spam"],
+    }
+    assert with_earlier({"spam": new}, {}, first) == {"spam": {**new, "setting": first}}
