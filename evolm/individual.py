@@ -12,7 +12,7 @@ from evolm.fitness import Fitness, fitness_class
 from evolm.genomes import Genome, from_record
 
 PROPOSED = "proposed"  # operator of an individual that another optimizer proposed
-REREAD = "reread"  # operator of a stage's founder that is read in another way than its parent
+REREAD = "reread"  # operator of a stage's founder that is read or shown in another way than its parent
 NOT_FOUNDERS = (("random",), (PROPOSED,))  # operators of parentless individuals that are not founders
 
 

@@ -73,7 +73,7 @@ def test_a_result_is_shown_with_its_command_commit_and_machine() -> None:
         shown = generated_blocks.block(f"result {name}")
         settings = benchmark_results.settings(benchmark_results.read(name))
         assert settings, f"{name}.json holds no command, commit and machine"
-        for setting in settings:
+        for _, setting in settings:
             assert f"`{setting['command']}`" in shown
             assert setting["commit"][:8] in shown
 

@@ -10,7 +10,9 @@ committee of these and of deltas was worse than the probes alone (docs/results/t
 
 Labels and options are taught to the last fifth of the layers, whose lower layers' states are kept and shared. Written
 text is taught to all layers, in small minibatches: on past tenses that reached 0.78 where the last six layers stayed
-at 0.60 with twice the tokens (docs/results/generation.md). Tables of ``[space]`` that the campaign has are kept.
+at 0.60 with twice the tokens. It is taught under the instructions of the best prompts, without their demonstrations:
+a step costs a fraction, and the delta learns more than they show (docs/results/tried.md). Tables of ``[space]`` that
+the campaign has are kept.
 """
 
 from __future__ import annotations
@@ -18,7 +20,16 @@ from __future__ import annotations
 from typing import Any, Final
 
 from evolm.campaign.stages import with_spaces
-from evolm.config import AUTO, DEFAULT_STRATEGY, CampaignConfig, DeltaSpaceSection, ReadoutSpaceSection, StageSection
+from evolm.config import (
+    AUTO,
+    DEFAULT_STRATEGY,
+    CampaignConfig,
+    DeltaSpaceSection,
+    PromptSpaceSection,
+    ReadoutSpaceSection,
+    SpaceSection,
+    StageSection,
+)
 from evolm.evaluation.racing import looks
 from evolm.genomes import DELTA, PROMPT, READOUT
 from evolm.models.served.names import is_served
@@ -84,6 +95,7 @@ def expanded(config: CampaignConfig, task: Task) -> CampaignConfig:
                 "racing": None if config.evaluation.racing != "off" else "off",
                 "founders": min(strategy["population_size"], TAUGHT),
                 "readout": WORDS if space.readout and WORDS in space.readout.kinds else "",
+                "demonstrations": not (written and _may_show_none(space)),
             }
         )
         if space.delta is None:
@@ -101,6 +113,11 @@ def expanded(config: CampaignConfig, task: Task) -> CampaignConfig:
             }
         )
     )
+
+
+def _may_show_none(space: SpaceSection) -> bool:
+    """Return whether prompts may lack demonstrations."""
+    return (space.prompt or PromptSpaceSection()).demonstrations[0] == 0
 
 
 def _learning(written: bool, size: int) -> dict[str, Any]:

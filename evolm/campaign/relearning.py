@@ -16,12 +16,12 @@ import numpy as np
 from evolm.campaign.build import Components
 from evolm.campaign.contests import Contention, Standing, answers, contestable
 from evolm.campaign.search import Search
-from evolm.genomes import DELTA, PROMPT, Genome
+from evolm.genomes import DELTA, Genome
 from evolm.individual import Individual
 from evolm.models import GradientRequest
 from evolm.models.deltas import Delta
 from evolm.operators import VariationContext
-from evolm.operators.learning import GRADIENT_STEP, Pupil, begun, lesson, minibatch, take_steps
+from evolm.operators.learning import GRADIENT_STEP, Pupil, begun, lesson, minibatch, take_steps, unshown
 from evolm.randomness import derive_seed
 from evolm.strategies import Strategy
 from evolm.tasks import Item
@@ -88,8 +88,7 @@ def _learnt_again(genome: Genome, search: Search, parts: Components, rows: Seque
     """Return the genome after its schedule on rows that its prompt does not show, taken from no change."""
     model_access, settings = search.strategy.context.model_access, search.strategy.learning_settings()
     assert model_access is not None
-    shown = {demonstration.item for demonstration in genome[PROMPT].demonstrations}
-    unseen = [item for item in rows if item.digest not in shown]
+    unseen = unshown(genome, rows)
     rng = np.random.Generator(np.random.PCG64(derive_seed("relearning", parts.config.seed, genome.digest, len(rows))))
     context = VariationContext(rng, parts.space, model_access, (), replace(settings, adapt=False))
     pupil = _beginner(genome, context)

@@ -10,7 +10,7 @@ from evolm.campaign.build import Components
 from evolm.campaign.search import Search
 from evolm.campaign.stages import Stage
 from evolm.config import BudgetSection
-from evolm.genomes import READOUT, Genome
+from evolm.genomes import Genome
 from evolm.individual import Individual
 from evolm.strategies import Start
 
@@ -65,12 +65,9 @@ class StageLine:
 
     def _reread(self, stage: Stage, start: Start) -> Start:
         """Return where a stage begins, some evaluated individuals given, the best first."""
-        if not stage.readout:
-            return replace(start, individuals=start.individuals[: stage.founders])
-        readout = self.parts.space[READOUT].readout(stage.readout)
         chosen: dict[str, tuple[Genome, Individual]] = {}
         for individual in start.individuals:
-            genome = individual.genome.with_chromosome(READOUT, readout)
+            genome = stage.begun_with(individual.genome, self.parts.space)
             chosen.setdefault(genome.digest, (genome, individual))
         pairs = list(chosen.values())[: stage.founders]
         known = [individual for genome, individual in pairs if genome.digest == individual.digest]

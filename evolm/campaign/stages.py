@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from evolm.baselines import searching_baselines
@@ -19,7 +19,7 @@ from evolm.campaign.strategies import StrategyChoice, choose_strategy, strategy_
 from evolm.config import DEFAULT_STRATEGY, BudgetSection, CampaignConfig, SpaceSection, StageSection
 from evolm.errors import ConfigError, nearest
 from evolm.evaluation.racing import Rules
-from evolm.genomes import CHROMOSOMES, DELTA, PROMPT, READOUT, ChromosomeSpace
+from evolm.genomes import CHROMOSOMES, DELTA, PROMPT, READOUT, ChromosomeSpace, Genome, Space
 from evolm.readout_kinds import CALIBRATION
 from evolm.tasks import Task
 from evolm.wording import listed
@@ -40,6 +40,7 @@ class Stage:
         until: share of the budget that is spent when the stage ends, those before it included; 1 for the last.
         founders: best individuals of earlier stages that it begins with.
         readout: kind of readout by which it reads these; ``""`` = as they were read.
+        demonstrations: whether their prompts keep their demonstrations.
     """
 
     settings: Mapping[str, Any]
@@ -49,11 +50,20 @@ class Stage:
     until: float = 1.0
     founders: int = _DEFAULTS.founders
     readout: str = ""
+    demonstrations: bool = True
 
     @property
     def name(self) -> str:
         """What evolves, like ``"prompt+readout"``."""
         return "+".join(self.kinds)
+
+    def begun_with(self, genome: Genome, space: Space) -> Genome:
+        """Return a founder as this stage reads and shows it: the genome itself, or another one."""
+        if self.readout:
+            genome = genome.with_chromosome(READOUT, space[READOUT].readout(self.readout))
+        if not self.demonstrations:
+            genome = genome.with_chromosome(PROMPT, replace(genome[PROMPT], demonstrations=()))
+        return genome
 
     def budget(self, whole: BudgetSection) -> BudgetSection:
         """Return the limits at which the stage ends; what earlier stages left over is its own to spend."""
@@ -80,6 +90,7 @@ class Stage:
             "racing": self.rules.to_record() if self.rules else None,
             "founders": self.founders,
             "readout": self.readout or None,
+            "demonstrations": self.demonstrations,
         }
 
 
@@ -136,8 +147,19 @@ def choose_stages(
         last = number == len(config.stage)
         until = 1.0 if last else math.fsum(stage.share for stage in config.stage[:number]) / total
         _check_readout(config, section, number, READOUT in kinds)
-        rules = Rules.of(alone.evaluation)
-        stages.append(Stage(settings, choice, tuple(evolving), rules, until, section.founders, section.readout))
+        _check_demonstrations(config, section, number, PROMPT in kinds)
+        stages.append(
+            Stage(
+                settings,
+                choice,
+                tuple(evolving),
+                Rules.of(alone.evaluation),
+                until,
+                section.founders,
+                section.readout,
+                section.demonstrations,
+            )
+        )
     _check_shares(config.budget, stages, len(task.dev))
     return tuple(stages)
 
@@ -220,6 +242,26 @@ def _check_readout(config: CampaignConfig, section: StageSection, number: int, e
             f"stage {number}: readout: expected one of {listed(kinds)}, the kinds in [space.readout], found "
             f"{section.readout!r}{nearest(section.readout, kinds)}"
         )
+
+
+def _check_demonstrations(config: CampaignConfig, section: StageSection, number: int, evolve: bool) -> None:
+    """Raise ConfigError if a stage leaves out demonstrations that there are none of, or that prompts must show.
+
+    Args:
+        config: the campaign.
+        section: of the stage.
+        number: of the stage.
+        evolve: whether prompts evolve in any stage.
+    """
+    if section.demonstrations:
+        return
+    where = f"stage {number}: demonstrations: expected true, since"
+    if number == 1:
+        raise ConfigError(f"{where} no stage is before it, found false")
+    if not evolve:
+        raise ConfigError(f"{where} prompts do not evolve in this campaign, found false")
+    if config.space.prompt is not None and (fewest := config.space.prompt.demonstrations[0]):
+        raise ConfigError(f"{where} space.prompt.demonstrations asks for at least {fewest}, found false")
 
 
 def _check_shares(budget: BudgetSection, stages: Sequence[Stage], dev: int) -> None:

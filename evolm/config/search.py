@@ -40,6 +40,10 @@ class StageSection(Section):
         "",
         description="kind of readout by which these are read in this stage, and evaluated anew; empty = as they were",
     )
+    demonstrations: bool = Field(
+        True,
+        description="whether the prompts of these keep their demonstrations; without, they are evaluated anew",
+    )
 
     _strategy_by_name = field_validator("strategy", mode="before")(strategy_settings)
 

@@ -41,8 +41,8 @@ class Start:
         next_id: id of the next individual.
         generation: number of the first generation.
         seen: digests of genomes that are not tried again.
-        reread: founders that are evaluated anew, since they are read in another way than the evaluated individuals
-            beside them, of which they are children.
+        reread: founders that are evaluated anew, since they are read or shown in another way than the evaluated
+            individuals beside them, of which they are children.
     """
 
     individuals: Sequence[Individual] = ()

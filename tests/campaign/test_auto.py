@@ -70,9 +70,16 @@ def test_texts_are_searched_then_taught_to_all_layers(tmp_path: Path, tiny_model
     first, second = parts.stages
     assert (first.kinds, first.settings["name"], first.until) == (("prompt",), "genetic", 0.5)
     assert (second.kinds, second.settings["name"], second.readout) == (("delta",), "memetic", "")
+    assert (second.demonstrations, second.founders) == (False, 2)
     delta = parts.space["delta"]
     assert delta.depth == 0 and {site.layer for site in delta.sites} == set(range(parts.model.structure.layers))
     assert delta.settings.rank == 8 and delta.learning_rate < 0.02
+
+
+def test_texts_whose_prompts_must_show_rows_are_taught_behind_these(tmp_path: Path, tiny_model_folder: Path) -> None:
+    shown = {"prompt": {"demonstrations": [1, 2], "max_tokens": 300}}
+    _, second = built(write_kind(tmp_path, tiny_model_folder, "generation", **TEXTS, space=shown)).stages
+    assert second.demonstrations
 
 
 def test_texts_without_gold_to_learn_from_are_searched_alone(tmp_path: Path, tiny_model_folder: Path) -> None:

@@ -156,6 +156,21 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"stage": [{"space": "delta"}, {"space": "delta", "readout": "words"}], "space": {"delta": DELTA}},
         r"stage 2: readout: expected none, since readouts do not evolve in this campaign .* found 'words'",
     ),
+    "nothing to leave out yet": (
+        {"stage": [{"space": "prompt", "demonstrations": False}, {"space": "delta"}]},
+        r"stage 1: demonstrations: expected true, since no stage is before it, found false",
+    ),
+    "demonstrations of prompts that do not evolve": (
+        {"stage": [{"space": "delta"}, {"space": "delta", "demonstrations": False}], "space": {"delta": DELTA}},
+        r"stage 2: demonstrations: expected true, since prompts do not evolve in this campaign, found false",
+    ),
+    "demonstrations that prompts must show": (
+        {
+            "stage": [{"space": "prompt"}, {"space": "delta", "demonstrations": False}],
+            "space.prompt.demonstrations": [1, 2],
+        },
+        r"stage 2: demonstrations: expected true, since space.prompt.demonstrations asks for at least 1, found false",
+    ),
     "too little for a stage": (
         {"stage": [{"space": "prompt", "share": 100}, {"space": "delta"}]},
         r"stage 2: expected a share of at least 1 of the 16 evaluations",
@@ -221,6 +236,32 @@ def test_the_best_of_the_last_stage_are_candidates_beside_the_best(reread_run: P
     assert found[:5] == [each.digest for each in search.archive.finalists]
     best = sorted((e for e in learnt if e["fitness"]), key=lambda e: (e["fitness"], -e["id"]), reverse=True)[:5]
     assert {e["digest"] for e in best} <= set(found) and len(found) == len(set(found))
+
+
+PLAIN = [
+    {"space": ["prompt", "readout"], "strategy": {"name": "genetic", "population_size": 4}},
+    {"space": "delta", "strategy": LEARNING, "demonstrations": False, "founders": 2},
+]
+
+
+def plain(folder: Path, model: Path) -> ToyCampaign:
+    """Write a campaign whose second stage leaves the demonstrations of its founders out."""
+    spaces = {**SPACE, "readout": READOUTS}
+    return staged(folder, model, PLAIN, space=spaces, budget__evaluations=14, baselines=SWITCHED_OFF)
+
+
+def test_a_stage_may_leave_out_the_demonstrations_of_its_founders(finished_run: Callable[..., Path]) -> None:
+    run = finished_run(write=plain)
+    tried, learnt = stages_of(run)
+    known = {e["id"]: e for e in (*tried, *learnt)}
+    assert any(e["genome"]["prompt"]["demonstrations"] for e in tried)
+    assert learnt and not any(e["genome"]["prompt"]["demonstrations"] for e in learnt)
+    shown_anew = [e for e in learnt if e["operators"] == ["reread"]]
+    assert shown_anew
+    for founder in shown_anew:
+        (parent,) = (known[id]["genome"] for id in founder["parents"])
+        assert parent["prompt"]["demonstrations"] and parent["readout"] == founder["genome"]["readout"]
+        assert parent["prompt"]["instruction"] == founder["genome"]["prompt"]["instruction"]
 
 
 @pytest.mark.slow

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 
 from evolm.evaluation import Engine
-from evolm.genomes import DELTA, PROMPT, DeltaSettings, DeltaSpace, Prompt, Space
+from evolm.genomes import DELTA, PROMPT, DeltaSettings, DeltaSpace, Genome, Prompt, Space
+from evolm.genomes.prompt import Demonstration
 from evolm.individual import Individual
 from evolm.models import Decoding, Generate, LanguageModel
 from evolm.models.deltas import Delta
 from evolm.operators import GradientStep, LearningSettings, ModelAccess, VariationContext
-from evolm.operators.learning import lesson
+from evolm.operators.learning import lesson, unshown
 from evolm.scorers import Scoring
 from evolm.storage import AnswerStore
-from evolm.tasks import Task
+from evolm.tasks import Item, Task
 from evolm.testing import scoring
 from evolm.testing.small import small_prompts, small_task, tiny_model
 
@@ -101,3 +102,22 @@ def test_a_model_that_has_learnt_a_text_stops_behind_it(
     request = Generate(SHOWN.prefix(template), template.item(item.fields), asked.decoding, delta=changes)
     [answer] = engine.answer([request])
     assert (answer.text, answer.finished) == (str(item.gold), True)
+
+
+def test_rows_that_a_prompt_shows_teach_it_nothing(engine: Engine, deltas: DeltaSpace) -> None:
+    asked = scored("\n", ["\n"])
+    first, second = asked.task.train[:2]
+    showing = replace(SHOWN, demonstrations=(Demonstration.from_item(first),))
+    space = Space({PROMPT: small_prompts(), DELTA: deltas}, {PROMPT: showing})
+    parent = Individual(0, space.completed({DELTA: deltas.neutral()}))
+    settings = LearningSettings(rate=0.05, decay=0.0, steps=2, batch=2, adapt=False)
+
+    def learnt_from(items: list[Item]) -> Genome:
+        context = VariationContext(np.random.default_rng(0), space, ModelAccess(engine, asked, items), (), settings)
+        [learnt] = GradientStep().vary([(parent,)], context)
+        assert learnt is not None
+        return learnt
+
+    assert learnt_from([first, second]).digest == learnt_from([second]).digest
+    assert list(unshown(parent.genome, [first, second])) == [second]
+    assert list(unshown(parent.genome, [first])) == [first]  # nothing else is left to learn from
