@@ -10,8 +10,8 @@ committee of these and of deltas was worse than the probes alone (docs/results/t
 
 Labels and options are taught to the last fifth of the layers, whose lower layers' states are kept and shared. Written
 text is taught to all layers, in small minibatches: on past tenses that reached 0.78 where the last six layers stayed
-at 0.60 with twice the tokens. It is taught under the instructions of the best prompts, without their demonstrations:
-a step costs a fraction, and the delta learns more than they show (docs/results/tried.md). Tables of ``[space]`` that
+at 0.60 with twice the tokens. It is taught under the instruction of the best prompt, without its demonstrations: a
+step costs a fraction, and the delta learns more than they show (docs/results/tried.md). Tables of ``[space]`` that
 the campaign has are kept.
 """
 
@@ -39,7 +39,7 @@ from evolm.tasks import KINDS, METRICS, Task
 
 FEWEST_LESSONS: Final = 32  # labelled train rows: a minibatch
 SEARCHED: Final = 0.7  # share of the budget that prompts and readouts get before learning,
-SEARCHED_FOR_TEXTS: Final = 0.5  # and prompts that ask for texts
+SEARCHED_FOR_TEXTS: Final = 0.4  # and prompts that ask for texts
 POPULATION, LEARNERS = 12, 6  # largest populations of the two stages
 EVALUATIONS_EACH = 4  # generations that a stage should have
 TAUGHT = 3  # most prompts under which a delta learns
@@ -93,7 +93,7 @@ def expanded(config: CampaignConfig, task: Task) -> CampaignConfig:
                 "space": [DELTA],
                 "share": 1 - searching,
                 "racing": None if config.evaluation.racing != "off" else "off",
-                "founders": min(strategy["population_size"], TAUGHT),
+                "founders": 1 if written else min(strategy["population_size"], TAUGHT),
                 "readout": WORDS if space.readout and WORDS in space.readout.kinds else "",
                 "demonstrations": not (written and _may_show_none(space)),
             }

@@ -68,9 +68,9 @@ def test_texts_are_searched_then_taught_to_all_layers(tmp_path: Path, tiny_model
     toy = write_kind(tmp_path, tiny_model_folder, "generation", **TEXTS)
     parts = built(toy)
     first, second = parts.stages
-    assert (first.kinds, first.settings["name"], first.until) == (("prompt",), "genetic", 0.5)
+    assert (first.kinds, first.settings["name"], first.until) == (("prompt",), "genetic", 0.4)
     assert (second.kinds, second.settings["name"], second.readout) == (("delta",), "memetic", "")
-    assert (second.demonstrations, second.founders) == (False, 2)
+    assert (second.demonstrations, second.founders) == (False, 1)
     delta = parts.space["delta"]
     assert delta.depth == 0 and {site.layer for site in delta.sites} == set(range(parts.model.structure.layers))
     assert delta.settings.rank == 8 and delta.learning_rate < 0.02
@@ -97,7 +97,7 @@ def test_an_automatic_campaign_of_texts_learns_and_resumes(tmp_path: Path, tiny_
     assert bytes_of(tmp_path / "run") == before
     assert [entry["name"] for entry in entries(tmp_path / "run", "stage")] == ["prompt", "delta"]
     searched = [entry for entry in entries(tmp_path / "run", "individual") if entry["search"] == "main"]
-    assert sum("gradient_step" in entry["operators"] for entry in searched) == 4
+    assert sum("gradient_step" in entry["operators"] for entry in searched) >= 4
 
 
 def test_few_rows_are_searched_alone(toy: Callable[..., ToyCampaign]) -> None:
