@@ -70,7 +70,7 @@ FIELD = Field(
     {
         "past-tense": settings(100_000, test=300),
         "spanish-english": settings(80_000, dev=24, validation=32, test=200),
-        "function-docs": settings(150_000),
+        "function-docs": settings(120_000),
         "reading-comprehension": settings(250_000, train=100),
     },
     pairs=[("memetic", "random_search"), ("auto", "random_search"), ("memetic", "reinforce")],

@@ -124,12 +124,17 @@ def _learning(written: bool, size: int) -> dict[str, Any]:
     """Return the ``[strategy]`` of the stage that learns.
 
     Args:
-        written: whether answers are texts: two lines that go on learning, since most of the cost is learning.
+        written: whether answers are texts: two survive, since most of the cost is learning, and no noise is added.
         size: of the population otherwise.
     """
     if written:
-        lines = {"population_size": 2, "survival": "generational", "elites": 0, "mutation_prob": 0.0}
-        return {"name": "memetic", **lines, "gradient_steps": STEPS, "batch_size": 8}
+        return {
+            "name": "memetic",
+            "population_size": 2,
+            "mutation_prob": 0.0,
+            "gradient_steps": STEPS,
+            "batch_size": 8,
+        }
     return {"name": "memetic", "population_size": size, "learning_rate": 0.01, "gradient_steps": STEPS}
 
 
