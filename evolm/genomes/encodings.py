@@ -30,8 +30,8 @@ MOST_NUMBERS: Final = 2**28  # of the directions of a subspace, a gigabyte
 STEP, MODULES = 2.1, 6
 GENE_STEP = 0.1  # the default of the other encodings
 
-# The default learning rate is RATE for up to MODULES low-rank terms (modules times rank); it falls with the square root
-# of their number, as independent changes add up.
+# The default learning rate is RATE for up to MODULES low-rank terms (modules times rank). For more, it falls with the
+# square root of their number, as independent changes add up.
 RATE = 0.02
 
 # Modules whose input is scaled, not their output: the last one of a feed-forward block (Liu 2022; PEFT's
