@@ -16,7 +16,7 @@ from evolm.campaign.forecasts import Forecast, forecast_of
 from evolm.campaign.search import Search
 from evolm.evaluation.evaluator import Assessment, Charge
 from evolm.evaluation.guard import PERPLEXITY
-from evolm.genomes import Winner
+from evolm.genomes import Genome, Winner
 from evolm.individual import Individual
 
 # Forms that the winner may take, simpler ones first; each meets the winner so far.
@@ -33,7 +33,8 @@ class Final:
 
     Attributes:
         winner: the finalist with the highest expected score by dev and validation answers (:mod:`.forecasts`), of
-            equals the best on dev and validation together; without validation rows the best on dev.
+            equals the best on dev and validation together, of these the one with the shortest prompt, which costs
+            least to use; without validation rows the best on dev.
         entry: the journal's entry; None without validation rows.
         validation: the winner's score on validation; None without validation rows.
         expected: the winner's expected score on test rows, see :meth:`Forecast.on_test`; None if the objective is not
@@ -78,7 +79,7 @@ def run_final(search: Search, parts: Components, winner: Individual | None = Non
     alone = _whole(parts.evaluator.assess(genomes, rows, all_items=terms_of))
     pooled = _whole(parts.evaluator.assess(genomes, (*parts.task.dev, *rows)))
     forecast = forecast_of(search, finalists, [each.item_terms if each else None for each in alone])
-    place = _picked(search, pooled, forecast)
+    place = _picked(search, pooled, forecast, [_length(genome, parts) for genome in genomes])
     entry = {
         "type": "validation",
         "search": search.name,
@@ -125,14 +126,22 @@ def _standing(winner: Individual, parts: Components) -> Standing:
     return Standing.of(said, parts.task, parts.task.validation)
 
 
-def _picked(search: Search, pooled: Sequence[Assessment | None], forecast: Forecast | None) -> int:
-    """Return the winner's place: a finalist that fails on a row cannot win, unless all do."""
+def _length(genome: Genome, parts: Components) -> int:
+    """Return the number of characters before each item."""
+    return len(parts.space.express(genome).prompt.prefix(parts.task.template))
+
+
+def _picked(
+    search: Search, pooled: Sequence[Assessment | None], forecast: Forecast | None, lengths: Sequence[int]
+) -> int:
+    """Return the winner's place, of equals the shortest: a finalist that fails on a row cannot win, unless all do."""
     whole = {place: each for place, each in enumerate(pooled) if each is not None}
     least = min((each.violation for each in whole.values()), default=0.0)  # Deb's rules: feasible ones, if any
     standing = {place: each.fitness for place, each in whole.items() if each.violation == least}
     if forecast is not None:
         standing = {place: (forecast.mean(place), *fitness) for place, fitness in standing.items()}
-    return list(standing)[search.archive.pick(list(standing.values()))] if standing else 0
+    places = sorted(standing, key=lambda place: lengths[place])  # an archive picks the first of equals
+    return places[search.archive.pick([standing[place] for place in places])] if standing else 0
 
 
 def _expected(forecast: Forecast | None, place: int, parts: Components) -> dict[str, Any] | None:
