@@ -255,13 +255,18 @@ def _check_demonstrations(config: CampaignConfig, section: StageSection, number:
     """
     if section.demonstrations:
         return
-    where = f"stage {number}: demonstrations: expected true, since"
     if number == 1:
-        raise ConfigError(f"{where} no stage is before it, found false")
+        raise ConfigError("stage 1: demonstrations: expected true, since no stage is before it, found false")
     if not evolve:
-        raise ConfigError(f"{where} prompts do not evolve in this campaign, found false")
+        raise ConfigError(
+            f"stage {number}: demonstrations: expected true, since prompts do not evolve in this campaign, "
+            "found false"
+        )
     if config.space.prompt is not None and (fewest := config.space.prompt.demonstrations[0]):
-        raise ConfigError(f"{where} space.prompt.demonstrations asks for at least {fewest}, found false")
+        raise ConfigError(
+            f"stage {number}: demonstrations: expected true, since space.prompt.demonstrations asks for at least "
+            f"{fewest}, found false"
+        )
 
 
 def _check_shares(budget: BudgetSection, stages: Sequence[Stage], dev: int) -> None:
