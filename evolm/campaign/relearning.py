@@ -88,10 +88,10 @@ def _learnt_again(genome: Genome, search: Search, parts: Components, rows: Seque
     """Return the genome after its schedule on rows that its prompt does not show, taken from no change."""
     model_access, settings = search.strategy.context.model_access, search.strategy.learning_settings()
     assert model_access is not None
-    unseen = unshown(genome, rows)
     rng = np.random.Generator(np.random.PCG64(derive_seed("relearning", parts.config.seed, genome.digest, len(rows))))
     context = VariationContext(rng, parts.space, model_access, (), replace(settings, adapt=False))
     pupil = _beginner(genome, context)
+    unseen = unshown(pupil.prompt, rows)
 
     def lesson_of(pupil: Pupil, delta: Delta) -> GradientRequest:
         items = minibatch(rng, unseen, settings.batch)

@@ -19,7 +19,7 @@ from typing import Self, TypeVar
 
 import numpy as np
 
-from evolm.genomes import DELTA, PROMPT, DeltaGenes, Genome, Learning, Prompt
+from evolm.genomes import DELTA, DeltaGenes, Genome, Learning, Prompt
 from evolm.models import GradientRequest, LogLikelihood
 from evolm.models.deltas import Delta
 from evolm.operators.adam import adam_direction
@@ -200,9 +200,9 @@ def take_lessons(
                 pupil.step(deltas.pullback(DeltaGenes(pupil.genes), learnt.gradients))
 
 
-def unshown(genome: Genome, items: Sequence[Item]) -> Sequence[Item]:
-    """Return the items that a genome's prompt does not show, since these teach to copy; all if it shows all."""
-    shown = {demonstration.item for demonstration in genome[PROMPT].demonstrations}
+def unshown(prompt: Prompt, items: Sequence[Item]) -> Sequence[Item]:
+    """Return the items that a prompt does not show, since shown ones teach to copy; all if it shows all."""
+    shown = {demonstration.item for demonstration in prompt.demonstrations}
     return [item for item in items if item.digest not in shown] or items
 
 
@@ -236,7 +236,7 @@ class GradientStep(DocumentedOperator):
         pupils = [Pupil.of(family[0].genome, context) for family in families]
 
         def lesson_of(pupil: Pupil, delta: Delta) -> GradientRequest:
-            items = minibatch(context.rng, unshown(pupil.genome, model_access.train), context.learning.batch)
+            items = minibatch(context.rng, unshown(pupil.prompt, model_access.train), context.learning.batch)
             return lesson(model_access.scoring, pupil.prompt, delta, items, model_access.loss)
 
         take_steps(pupils, context, lesson_of)

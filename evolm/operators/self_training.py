@@ -24,7 +24,7 @@ from evolm.models import GradientRequest
 from evolm.models.deltas import Delta
 from evolm.operators.base import DocumentedOperator, Family, Role, VariationContext
 from evolm.operators.confidence import COMMITTEE, OwnAnswers, confident, joint_answers, own_answers
-from evolm.operators.learning import SPREAD, Pupil, lesson, minibatch, take_steps
+from evolm.operators.learning import SPREAD, Pupil, lesson, minibatch, take_steps, unshown
 from evolm.tasks import KINDS, Item
 
 SELF_TRAINING = "self_training"
@@ -73,7 +73,7 @@ class SelfTraining(DocumentedOperator):
         _answer([pupil for pupil in pupils if not pupil.warm], context)
 
         def lesson_of(pupil: SelfTaught, delta: Delta) -> GradientRequest:
-            items = _lesson_items(pupil.own, context)
+            items = _lesson_items(pupil, context)
             return lesson(model_access.scoring, pupil.prompt, delta, items, model_access.loss)
 
         take_steps([pupil for pupil in pupils if pupil.warm or pupil.own], context, lesson_of)
@@ -165,14 +165,15 @@ def _require_some(found: Sequence[OwnAnswers | None], settings: SelfTrainingSect
         )
 
 
-def _lesson_items(own: Sequence[Item], context: VariationContext) -> list[Item]:
-    """Draw the rows of one step: labelled train rows in their share, and own answers."""
+def _lesson_items(pupil: SelfTaught, context: VariationContext) -> list[Item]:
+    """Draw the rows of one step: train rows that the prompt does not show, in their share, and own answers."""
     model_access, size = context.model_access, context.learning.batch
     assert model_access is not None
-    if not own:
-        return minibatch(context.rng, model_access.train, size)
-    labelled = round(size * model_access.self_training.labelled) if model_access.train else 0
+    train = unshown(pupil.prompt, model_access.train)
+    if not pupil.own:
+        return minibatch(context.rng, train, size)
+    labelled = round(size * model_access.self_training.labelled) if train else 0
     return [
-        *(minibatch(context.rng, model_access.train, labelled) if labelled else []),
-        *(minibatch(context.rng, own, size - labelled) if labelled < size else []),
+        *(minibatch(context.rng, train, labelled) if labelled else []),
+        *(minibatch(context.rng, pupil.own, size - labelled) if labelled < size else []),
     ]
