@@ -8,9 +8,9 @@
 Four founding populations: text transformation, translation, summarisation, whose rows
 ``populations/function-docs/extract.py`` writes first, and questions about a passage. ``genetic`` evolves prompts;
 ``memetic`` and ``reinforce`` learn a delta of rank 8 in all linear modules under the plain instruction of
-``plain.jsonl``, from gold texts and from the task's metric; ``auto`` evolves prompts, then learns behind the best.
-The best founder is a baseline of every cell, random demonstrations are one of random search. Every cell is an
-ordinary run below ``runs/``, so the same command resumes after a stop.
+``plain.jsonl``, from gold texts and from the task's metric; ``auto`` evolves prompts, then learns under the
+instruction of the best. The best founder is a baseline of every cell, random demonstrations are one of random search.
+Every cell is an ordinary run below ``runs/``, so the same command resumes after a stop.
 """
 
 from __future__ import annotations

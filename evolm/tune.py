@@ -35,16 +35,7 @@ def tuned(name: str, dtype: Dtype, workload: Workload, rounds: int) -> list[Rend
             f"--prompt-tokens, --item-tokens: expected at most {first.context_length} tokens in all for {name!r}, "
             f"found {workload.longest} for the longest item"
         )
-    parts: list[RenderableType] = []
-    model = first
-    if len(models) > 1:
-        speeds = speed_of(models, workload, rounds)
-        table = Table("dtype", "tokens a second", "speed")
-        for each, speed in zip(models, speeds, strict=True):
-            table.add_row(each.profile.dtype, f"{speed:.0f}", f"{speed / speeds[0]:.2f}")
-        parts.append(table)
-        best = int(np.argmax(speeds))
-        model = models[best] if speeds[best] >= CLEARLY * speeds[0] else first
+    dtypes, model = _dtypes(models, workload, rounds)
     found = measure(model, workload, rounds=rounds)
     table = Table("slab_tokens", "tokens a second", "speed", "padding")
     usual = next(one for one in found if one.slab_tokens == PassSettings().slab_tokens)
@@ -58,7 +49,27 @@ def tuned(name: str, dtype: Dtype, workload: Workload, rounds: int) -> list[Rend
     threads = model.profile.threads
     said = f"One process, {threads} thread{'s' * (threads > 1)}, {model.profile.dtype}, median of {rounds} rounds."
     faster = "" if model is first else model.profile.dtype
-    return [*parts, table, Text(said), Text(advice(found, usual, faster))]
+    return [*dtypes, table, Text(said), Text(advice(found, usual, faster))]
+
+
+def _dtypes(
+    models: list[LanguageModel], workload: Workload, rounds: int
+) -> tuple[list[RenderableType], LanguageModel]:
+    """Return a table of the models' speeds, and the first one unless another is clearly faster.
+
+    Args:
+        models: the model in each dtype; of a single one, nothing is measured.
+        workload: the requests.
+        rounds: timed passes of each.
+    """
+    if len(models) == 1:
+        return [], models[0]
+    speeds = speed_of(models, workload, rounds)
+    table = Table("dtype", "tokens a second", "speed")
+    for each, speed in zip(models, speeds, strict=True):
+        table.add_row(each.profile.dtype, f"{speed:.0f}", f"{speed / speeds[0]:.2f}")
+    best = int(np.argmax(speeds))
+    return [table], models[best] if speeds[best] >= CLEARLY * speeds[0] else models[0]
 
 
 def advice(found: list[Measured], usual: Measured, dtype: str = "") -> str:

@@ -38,8 +38,8 @@ from evolm.scorers.task_scorer import task_scorer_name
 from evolm.tasks import KINDS, METRICS, Task
 
 FEWEST_LESSONS: Final = 32  # labelled train rows: a minibatch
-SEARCHED: Final = 0.7  # share of the budget that prompts and readouts get before learning,
-SEARCHED_FOR_TEXTS: Final = 0.4  # and prompts that ask for texts
+SEARCHED: Final = 0.7  # share of the budget that prompts and readouts get before labels are learnt
+SEARCHED_FOR_TEXTS: Final = 0.4  # share that prompts get before texts are learnt
 POPULATION, LEARNERS = 12, 6  # largest populations of the two stages
 EVALUATIONS_EACH = 4  # generations that a stage should have
 TAUGHT = 3  # most prompts under which a delta learns

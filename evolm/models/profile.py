@@ -157,8 +157,8 @@ def differences(expected: str, found: str) -> str:
 def multiplied_dtypes(device: str) -> list[str]:
     """Return the dtypes that the hardware multiplies, the one that is expected to be faster first.
 
-    Intel's cores without AMX issue as many products of bfloat16 with AVX-512 as of float32, and oneDNN reaches half
-    of that (82 against 152 GFLOP/s, Sapphire Rapids, torch 2.13.0), so float32 is first there.
+    Without AMX, Intel's cores issue as many products of bfloat16 as of float32, and their kernels are slower, so
+    float32 is first there; ``evolm tune`` measures both.
     """
     if device.startswith("cuda"):
         return ["bfloat16", "float32"] if torch.cuda.is_bf16_supported() else ["float32"]

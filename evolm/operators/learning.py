@@ -201,9 +201,10 @@ def take_lessons(
 
 
 def unshown(prompt: Prompt, items: Sequence[Item]) -> Sequence[Item]:
-    """Return the items that a prompt does not show, since shown ones teach to copy; all if it shows all."""
+    """Return the items with gold that a prompt does not show, since shown ones teach to copy; all if it shows all."""
     shown = {demonstration.item for demonstration in prompt.demonstrations}
-    return [item for item in items if item.digest not in shown] or items
+    known = [item for item in items if item.gold is not None]
+    return [item for item in known if item.digest not in shown] or known
 
 
 def minibatch(rng: np.random.Generator, items: Sequence[Item], size: int) -> list[Item]:

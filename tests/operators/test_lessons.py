@@ -121,3 +121,4 @@ def test_rows_that_a_prompt_shows_teach_it_nothing(engine: Engine, deltas: Delta
     assert learnt_from([first, second]).digest == learnt_from([second]).digest
     assert list(unshown(showing, [first, second])) == [second]
     assert list(unshown(showing, [first])) == [first]  # nothing else is left to learn from
+    assert list(unshown(showing, [first, replace(second, gold=None)])) == [first]
