@@ -1,7 +1,7 @@
 """``strategy = "auto"``: the stages that suit a task, chosen once, before anything is built.
 
 1. Prompts, and readouts if train rows are labelled, by ``genetic``; individuals race if the scorers allow it.
-2. If there are train rows with gold to learn from and no probe may read hidden states, or the campaign has a table
+2. If there are train rows with gold to learn from, two evaluations or more, and no probe may read hidden states, or the campaign has a table
    ``[space.delta]``: a delta under the best prompts, by ``memetic``. Labels are read by their words: a map that is
    fitted on rows that taught the delta trusts it too much, and a probe reads layers below those that learn.
 
@@ -67,11 +67,11 @@ def expanded(config: CampaignConfig, task: Task) -> CampaignConfig:
     served = is_served(config.model.name)
     fits = READOUT in config.space.evolving or len(task.taught_labels) > 1
     written = KINDS[task.kind].open
-    teachable = not served and len(task.demonstrable) >= FEWEST_LESSONS
+    evaluations = config.budget.evaluations
+    teachable = not served and len(task.demonstrable) >= FEWEST_LESSONS and evaluations != 1
     learns = teachable and (written or DELTA in config.space.evolving or not _may_probe(config, fits))
     kinds = [kind for kind in config.space.evolving if kind != DELTA]
     searched = list(dict.fromkeys([PROMPT, *kinds, *([READOUT] if fits else [])]))
-    evaluations = config.budget.evaluations
     searching = (SEARCHED_FOR_TEXTS if written else SEARCHED) if learns else 1.0
     first = round(evaluations * searching)
     stages: list[dict[str, Any]] = [

@@ -82,6 +82,15 @@ def test_texts_whose_prompts_must_show_rows_are_taught_behind_these(tmp_path: Pa
     assert second.demonstrations
 
 
+@pytest.mark.parametrize(("evaluations", "stages"), [(1, 1), (2, 2), (3, 2)])
+def test_the_smallest_budgets_pay_for_each_stage(
+    tmp_path: Path, tiny_model_folder: Path, evaluations: int, stages: int
+) -> None:
+    texts = {**TEXTS, "budget": {"evaluations": evaluations}}
+    toy = write_kind(tmp_path, tiny_model_folder, "generation", **texts)
+    assert len(built(toy).stages) == stages
+
+
 def test_texts_without_gold_to_learn_from_are_searched_alone(tmp_path: Path, tiny_model_folder: Path) -> None:
     few = {**TEXTS, "task.split": {"train": 10, "dev": 8, "test": 10, "validation": 8}}
     (stage,) = built(write_kind(tmp_path, tiny_model_folder, "generation", **few)).stages
