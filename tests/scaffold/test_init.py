@@ -183,6 +183,7 @@ def test_a_realistic_file_becomes_a_folder_that_builds_as_it_is(
     tables = tomllib.loads((tmp_path / "campaign.toml").read_text(encoding="utf-8"))
     assert {key: tables["task"].get(key) for key in task} == task
     assert tables["task"]["data"] == name
+    assert tables["budget"]["evaluations"] == (20 if task["kind"] == "generation" else 36)
     Draft202012Validator(campaign_schema()).validate(tables)
     config = configuration.load(tmp_path / "campaign.toml")
     parts = build(config, tmp_path)
