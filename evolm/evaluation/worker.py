@@ -139,16 +139,21 @@ def _generated(model: LanguageModel, requests: Sequence[TokenizedGeneration]) ->
 
 
 def _gradients(model: LanguageModel, requests: Sequence[TokenizedGradient]) -> list[np.ndarray]:
-    return GradientComputer(model.forward, partial(_planned, model)).gradients(requests)
+    return GradientComputer(model.forward, partial(_planned, model), model.structure).gradients(requests)
 
 
 def answer_in_worker(spec: ModelSpec, requests: Sequence[Asked]) -> BatchResult:
-    """Entry point of joblib's workers."""
+    """Entry point of joblib's workers.
+
+    Freed memory stays with the worker after a gradient: the next step needs as much, and getting a graph's pages anew
+    from the system took a fifth of a step.
+    """
     _reuse_memory()
     try:
         return answer_batch(spec, requests)
     finally:
-        _give_memory_back()
+        if not isinstance(requests[0], TokenizedGradient):
+            _give_memory_back()
 
 
 @lru_cache(maxsize=1)

@@ -20,7 +20,7 @@ import transformers
 
 from evolm.errors import ModelError
 
-ARITHMETIC = 3  # raised whenever evolm's own forward pass changes a bit
+ARITHMETIC = 4  # raised whenever evolm's own forward pass changes a bit
 
 
 def _versions() -> dict[str, str]:

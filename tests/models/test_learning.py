@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from evolm.models import (
     LogLikelihood,
     PassSettings,
     TokenLikelihood,
+    learning,
     prepare,
 )
 from evolm.models.deltas import Delta, Gain
@@ -229,6 +231,27 @@ def test_lessons_that_come_together_pass_the_shared_layers_together(model: Langu
     assert padded[1] > padded[10**6]
     for alone, together in zip(found[1], found[10**6], strict=True):
         assert relative(together, alone) == 0
+
+
+@pytest.mark.parametrize("layers", ["last:1", "all"])
+def test_a_graph_beyond_the_limit_is_passed_in_parts_whose_gradients_add_up(
+    layers: str, model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = lesson(delta_in(space_of(model, "lowrank", layers))[1], contrast=False)
+    whole = learnt(model, wanted)[0]
+    kept: list[int] = []
+    measured = learning.GradientComputer._graph_size
+
+    def graph_size(computer: Any, delta: Delta, plan: Any) -> int:
+        kept.append(measured(computer, delta, plan))
+        return kept[-1]
+
+    monkeypatch.setattr(learning.GradientComputer, "_graph_size", graph_size)
+    monkeypatch.setattr(learning, "GRAPH_BYTES", 1)
+    parts = learnt(model, wanted)[0]
+    assert len(kept) == 2  # of all three examples, and of the last two; one example is passed as it is
+    assert kept[0] > kept[1] > 0
+    assert relative(parts, whole) < 1e-5 and parts.value == pytest.approx(whole.value, rel=1e-6)
 
 
 def test_a_prompt_without_a_graph_would_give_another_gradient(model: LanguageModel) -> None:
