@@ -12,6 +12,7 @@ from evolm.tasks.splitting import sizes_with_room, split_sizes
 from evolm.wording import counted
 
 DEV, TRAIN, TEST = 100, 200, 500  # rows beyond which a split costs time and tells little more
+TRAIN_FOR_STEPS = 1000  # train rows of texts, which cost nothing until a step of learning draws them
 ROWS_IN_ALL_SPLITS, ROWS_IN_TWO_SPLITS = 3, 2  # rows of a label that train, dev and test, or dev and test, show
 FEWEST_TO_COUNT = 150  # rows below which fractions of all of them are used
 CHARS_PER_TOKEN = 3.0  # of English in small vocabularies, on the safe side
@@ -19,15 +20,16 @@ INSTRUCTION_TOKENS = 100
 MOST_PROMPT_TOKENS = 1200
 
 
-def split_counts(n: int, support: Sequence[int] = ()) -> dict[str, int]:
+def split_counts(n: int, support: Sequence[int] = (), steps_only: bool = False) -> dict[str, int]:
     """Return the rows of train, dev and test for ``n`` usable ones; empty if the default fractions fit better.
 
-    The remaining rows are for validation. Every split has room for one row of each label and, if there are enough
+    Of the remaining rows, as many as dev has are for validation. Every split has room for one row of each label and, if there are enough
     rows, for two. Without a third row of every label there is no train split.
 
     Args:
         n: usable rows.
         support: rows of each label, two or more; empty if rows share no labels.
+        steps_only: whether no evaluation passes the train rows.
     """
     default = split_sizes(SplitSection(), n, gold=False)
     sizes = {name: default[name] for name in ("train", "dev", "test")}
@@ -38,6 +40,9 @@ def split_counts(n: int, support: Sequence[int] = ()) -> dict[str, int]:
             "dev": min(max(DEV, least), n // 4),
             "test": min(max(TEST, least), 2 * n // 5),
         }
+        if steps_only:
+            left = n - 2 * sizes["dev"] - sizes["test"]
+            sizes["train"] = max(sizes["train"], min(TRAIN_FOR_STEPS, left))
     if support and min(support) < ROWS_IN_ALL_SPLITS:
         sizes["train"] = 0
     with_room = sizes_with_room(sizes, len(support))

@@ -186,8 +186,10 @@ def about_split(rows: Task) -> list[Guess]:
     guesses = []
     support = Counter(item.gold for item in rows.dev)
     stratified = [support[label] for label in rows.labels] if rows.has_gold else []
-    if counts := sizes.split_counts(n, stratified):
-        guesses.append(Guess("task.split", counts, _why_these_sizes(n, counts)))
+    written = KINDS[rows.kind].open
+    if counts := sizes.split_counts(n, stratified, steps_only=written):
+        why = _why_these_sizes(n, counts, "dev" if written else "train and dev")
+        guesses.append(Guess("task.split", counts, why))
     if stratified:
         rarest = min(rows.labels, key=lambda label: support[label])
         if sizes.skewed(stratified):
@@ -196,9 +198,12 @@ def about_split(rows: Task) -> list[Guess]:
     return guesses
 
 
-def _why_these_sizes(n: int, counts: Mapping[str, int]) -> str:
-    if n >= sizes.FEWEST_TO_COUNT and sum(counts.values()) < n:
-        return f"of {n} usable rows, the rest for validation; every dev row costs time in every evaluation"
+def _why_these_sizes(n: int, counts: Mapping[str, int], costly: str) -> str:
+    left = n - sum(counts.values())
+    if n >= sizes.FEWEST_TO_COUNT and left:
+        unused = left - counts["dev"]  # validation has as many as dev
+        rest = f"{unused} of them in no split" if unused > 0 else "the rest for validation"
+        return f"of {n} usable rows, {rest}; every {costly} row costs time in every evaluation"
     if not counts["train"]:
         return f"of {n} usable rows; a label with two has one in dev and one in test, and none is left to demonstrate"
     return f"of {n} usable rows; every split shows every label"

@@ -35,6 +35,11 @@ def test_splits_grow_with_the_rows_up_to_what_is_worth_its_time(
     assert sum(counts.values()) < n
 
 
+@pytest.mark.parametrize(("n", "train"), [(40, None), (300, 60), (1000, 400), (5000, 1000)])
+def test_texts_are_taught_from_the_rows_that_are_left(n: int, train: int | None) -> None:
+    assert sizes.split_counts(n, steps_only=True).get("train") == train
+
+
 @pytest.mark.parametrize(
     ("support", "counts"),
     [
