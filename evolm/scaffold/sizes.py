@@ -23,8 +23,8 @@ MOST_PROMPT_TOKENS = 1200
 def split_counts(n: int, support: Sequence[int] = (), steps_only: bool = False) -> dict[str, int]:
     """Return the rows of train, dev and test for ``n`` usable ones; empty if the default fractions fit better.
 
-    Of the remaining rows, as many as dev has are for validation. Every split has room for one row of each label and, if there are enough
-    rows, for two. Without a third row of every label there is no train split.
+    Of the remaining rows, as many as dev has are for validation. Every split has room for one row of each label and,
+    if there are enough rows, for two. Without a third row of every label there is no train split.
 
     Args:
         n: usable rows.
