@@ -111,7 +111,7 @@ class Field:
             "populations": populations,
         }
         write_result(self.name, record)
-        scores_figure(populations, COLORS).savefig(RESULTS / f"{self.name}.png", dpi=110)
+        scores_figure(populations, COLORS).savefig(RESULTS / f"{self.name}.png", dpi=110, bbox_inches="tight")
         print(self.markdown(populations))
         for name, comparison in populations.items():
             for pair in comparison["pairs"]:
