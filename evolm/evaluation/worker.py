@@ -145,8 +145,8 @@ def _gradients(model: LanguageModel, requests: Sequence[TokenizedGradient]) -> l
 def answer_in_worker(spec: ModelSpec, requests: Sequence[Asked]) -> BatchResult:
     """Entry point of joblib's workers.
 
-    Freed memory stays with the worker after a gradient: the next step needs as much, and getting a graph's pages anew
-    from the system took a fifth of a step.
+    Freed memory stays with the worker after a gradient: the next step needs as much, and getting the pages of a graph
+    anew from the system takes time.
     """
     _reuse_memory()
     try:

@@ -7,10 +7,9 @@ with an autograd graph; the states that enter them are shared between all deltas
 can be kept: fewer slabs are padded. The prompt is part of the graph: its keys and values in those layers depend on
 the delta, and cached ones without a graph would silently give another gradient.
 
-A graph keeps the values of every layer for the way back: 1.2 MB for each token of a model of 135 million parameters
-in float32, and a pass takes about twice as much. A request whose graph would exceed ``GRAPH_BYTES`` is passed in
-parts, whose gradients are added; its prompt is passed with each part. Where it is cut follows from the request and
-the model alone.
+A graph keeps the values of every layer for the way back. A request whose graph would exceed ``GRAPH_BYTES`` is passed
+in parts, whose gradients are added; its prompt is passed with each part. Where it is cut follows from the request,
+the model and the numeric profile alone.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any, Final
 
 from evolm.choices import Size
-from evolm.config import AUTO, CampaignConfig, ReadoutSpaceSection
+from evolm.config import AUTO, CampaignConfig, ReadoutSpaceSection, SplitSection
 from evolm.errors import DataError
 from evolm.founders.generated import SHOWN, target_name
 from evolm.scaffold import sizes
@@ -22,6 +22,7 @@ from evolm.scaffold.scales import proposed_bins
 from evolm.storage.layout import FOUNDERS
 from evolm.tasks import KINDS, OPEN, Item, Task, kinds_with
 from evolm.tasks.items import LABEL, OPTIONS, normalised
+from evolm.tasks.splitting import split_sizes
 from evolm.tasks.tables.encodings import GUESSED
 from evolm.wording import counted
 
@@ -199,10 +200,9 @@ def about_split(rows: Task) -> list[Guess]:
 
 
 def _why_these_sizes(n: int, counts: Mapping[str, int], costly: str) -> str:
-    left = n - sum(counts.values())
-    if n >= sizes.FEWEST_TO_COUNT and left:
-        unused = left - counts["dev"]  # validation has as many as dev
-        rest = f"{unused} of them in no split" if unused > 0 else "the rest for validation"
+    if n >= sizes.FEWEST_TO_COUNT and sum(counts.values()) < n:
+        unused = n - sum(split_sizes(SplitSection.model_validate(counts), n, gold=True).values())
+        rest = f"{unused} of them in no split" if unused else "the rest for validation"
         return f"of {n} usable rows, {rest}; every {costly} row costs time in every evaluation"
     if not counts["train"]:
         return f"of {n} usable rows; a label with two has one in dev and one in test, and none is left to demonstrate"
